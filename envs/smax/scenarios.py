@@ -1,0 +1,145 @@
+"""The maps: who fights whom, in SMAC's order, and the sizes that follow from it.
+
+Source: the map table of `oxwhirl/smac` (limits, races, type bits) and the spawn calls of its map scripts (unit order).
+"""
+
+from dataclasses import dataclass
+
+from envs.base import ConfigError
+
+NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
+REWARD_DEATH = 10.0
+REWARD_WIN = 200.0
+REWARD_SCALE_RATE = 20.0
+MOVE_FEATURES = 4
+
+# One-hot index of a unit type by SMAC's map type: (agents, enemies). The two differ on stalkers_and_zealots, where
+# agents count from the map's own unit ids and enemies from the zealot's (73).
+TYPE_INDEX: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "marines": ({}, {}),
+    "stalkers": ({}, {}),
+    "hydralisks": ({}, {}),
+    "stalkers_and_zealots": ({"stalker": 0, "zealot": 1}, {"zealot": 0, "stalker": 1}),
+    "MMM": ({"marauder": 0, "marine": 1, "medivac": 2}, {"marauder": 0, "marine": 1, "medivac": 2}),
+    "colossi_stalkers_zealots": (
+        {"colossus": 0, "stalker": 1, "zealot": 2},
+        {"colossus": 0, "stalker": 1, "zealot": 2},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One map. `allies` in SMAC's agent order, `enemies` in creation order, `limit` in environment steps."""
+
+    name: str
+    allies: tuple[str, ...]
+    enemies: tuple[str, ...]
+    limit: int
+    map_type: str
+    ally_shields: bool = False  # the agents' race is Protoss
+    enemy_shields: bool = False
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """All unit types, agents first."""
+        return self.allies + self.enemies
+
+    @property
+    def num_allies(self) -> int:
+        return len(self.allies)
+
+    @property
+    def num_enemies(self) -> int:
+        return len(self.enemies)
+
+    @property
+    def has_medivac_rules(self) -> bool:
+        """MMM maps: the medivac heals, and a side of which only the medivac lives has lost."""
+        return self.map_type == "MMM"
+
+    @property
+    def type_bits(self) -> int:
+        return len(TYPE_INDEX[self.map_type][0])
+
+    @property
+    def num_actions(self) -> int:
+        return NUM_COMMON_ACTIONS + self.num_enemies
+
+    @property
+    def ally_row(self) -> int:
+        """Length of an ally's row in an observation: seen, distance, dx, dy, health, [shield], type bits."""
+        return 5 + self.ally_shields + self.type_bits
+
+    @property
+    def enemy_row(self) -> int:
+        return 5 + self.enemy_shields + self.type_bits
+
+    @property
+    def own_row(self) -> int:
+        return 1 + self.ally_shields + self.type_bits
+
+    @property
+    def obs_dim(self) -> int:
+        return (
+            MOVE_FEATURES
+            + self.num_enemies * self.enemy_row
+            + (self.num_allies - 1) * self.ally_row
+            + self.own_row
+        )
+
+    @property
+    def state_dim(self) -> int:
+        """Ally rows (health, cooldown or energy, x, y, [shield], bits), enemy rows (no cooldown), last actions."""
+        ally, enemy = self.ally_row - 1, self.enemy_row - 2
+        return self.num_allies * (ally + self.num_actions) + self.num_enemies * enemy
+
+    def type_index(self, unit: int) -> int | None:
+        """One-hot index of the type of `unit` (0..N-1), None on maps of one type per side."""
+        side = int(unit >= self.num_allies)
+        return TYPE_INDEX[self.map_type][side].get(self.units[unit])
+
+
+def _team(**counts: int) -> tuple[str, ...]:
+    return tuple(name for name, count in counts.items() for _ in range(count))
+
+
+def _marines(name: str, allies: int, enemies: int, limit: int) -> Scenario:
+    return Scenario(name, _team(marine=allies), _team(marine=enemies), limit, "marines")
+
+
+def _protoss(name: str, allies: tuple[str, ...], enemies: tuple[str, ...], limit: int, map_type: str) -> Scenario:
+    return Scenario(name, allies, enemies, limit, map_type, ally_shields=True, enemy_shields=True)
+
+
+_MMM = _team(marauder=2, marine=7, medivac=1)
+_MIXED = "stalkers_and_zealots"
+_1C3S5Z = _team(colossus=1, stalker=3, zealot=5)
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        _marines("3m", 3, 3, 60),
+        _marines("8m", 8, 8, 120),
+        _marines("25m", 25, 25, 150),
+        _marines("5m_vs_6m", 5, 6, 70),
+        _marines("8m_vs_9m", 8, 9, 120),
+        _marines("10m_vs_11m", 10, 11, 150),
+        _marines("27m_vs_30m", 27, 30, 180),
+        _protoss("2s3z", _team(stalker=2, zealot=3), _team(stalker=2, zealot=3), 120, _MIXED),
+        _protoss("3s5z", _team(stalker=3, zealot=5), _team(stalker=3, zealot=5), 150, _MIXED),
+        _protoss("3s5z_vs_3s6z", _team(stalker=3, zealot=5), _team(stalker=3, zealot=6), 170, _MIXED),
+        _protoss("3s_vs_5z", _team(stalker=3), _team(zealot=5), 250, "stalkers"),
+        _protoss("1c3s5z", _1C3S5Z, _1C3S5Z, 180, "colossi_stalkers_zealots"),
+        Scenario("6h_vs_8z", _team(hydralisk=6), _team(zealot=8), 150, "hydralisks", enemy_shields=True),
+        Scenario("MMM", _MMM, _team(marine=7, marauder=2, medivac=1), 150, "MMM"),
+        Scenario("MMM2", _MMM, _team(marine=8, marauder=3, medivac=1), 180, "MMM"),
+    )
+}
+
+
+def get_scenario(name: str) -> Scenario:
+    """The map called `name`; ConfigError naming the known maps if there is none."""
+    if name not in SCENARIOS:
+        raise ConfigError(f"unknown StarCraft map '{name}': choose one of {', '.join(sorted(SCENARIOS))}")
+    return SCENARIOS[name]
