@@ -1,0 +1,268 @@
+"""SMAC's interface: what the agents see, may do and earn, as `oxwhirl/smac` (d6aab33) computes it by default options.
+
+Everything here is pure and works on `[N, E]` arrays: units first (agents in SMAC's agent order, then enemies), the
+parallel environments on the minor axis. A dead unit has health 0. Only what `observe` hands back has E in front.
+`units` is anything with the fields of `Snapshot`, such as the engine's `Battle`.
+"""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.smax.scenarios import (
+    NUM_COMMON_ACTIONS,
+    REWARD_DEATH,
+    REWARD_SCALE_RATE,
+    REWARD_WIN,
+    Scenario,
+)
+from envs.smax.units import UNITS
+
+SIGHT = 9.0  # the same for every type, strict
+SHOOT = 6.0  # the same for every type, inclusive
+MAP_SIZE = 32.0
+STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # the walkable rows of cells: 8 <= y < 24
+MAX_ENERGY = 200.0
+# The divisors of the state's cooldown entry, in game loops: constants of SMAC, not the units' periods.
+MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
+
+
+class Snapshot(NamedTuple):
+    """The units as the interface sees them; each f32[N, E]. A unit is alive where health > 0."""
+
+    x: jax.Array  # map units
+    y: jax.Array
+    health: jax.Array  # points
+    shield: jax.Array
+    cooldown: jax.Array  # game loops
+    energy: jax.Array
+
+
+class Units(Protocol):
+    """What `Snapshot` and the engine's `Battle` have in common."""
+
+    x: jax.Array
+    y: jax.Array
+    health: jax.Array
+    shield: jax.Array
+    cooldown: jax.Array
+    energy: jax.Array
+
+
+class Sighting(NamedTuple):
+    """The three things SMAC shows."""
+
+    obs: jax.Array  # f32[E, A, O]
+    state: jax.Array  # f32[E, X]
+    avail: jax.Array  # bool[E, A, U]
+
+
+class Tally(NamedTuple):
+    """The reward's memory of the enemies, M of them."""
+
+    total: jax.Array  # f32[M, E] health + shield after the previous step
+    tracked: jax.Array  # bool[M, E] not yet recorded dead
+
+
+class _Pairs(NamedTuple):
+    """Agent to unit, [A, N, E]: offset in sights and centre distance in map units."""
+
+    dx: jax.Array
+    dy: jax.Array
+    distance: jax.Array
+
+
+def _column(names: tuple[str, ...], value) -> jax.Array:
+    """f32[n, 1] constants of the unit types `names`."""
+    return jnp.asarray([[value(UNITS[name])] for name in names], jnp.float32)
+
+
+def _type_bits(scenario: Scenario, units: range) -> np.ndarray:
+    """f32[n, B] one-hot types of `units`."""
+    bits = np.zeros((len(units), scenario.type_bits), np.float32)
+    for row, unit in enumerate(units):
+        if scenario.type_bits:
+            bits[row, scenario.type_index(unit)] = 1.0
+    return bits
+
+
+def _status(scenario: Scenario, units: Units) -> jax.Array:
+    """What one sees of a unit whoever looks, f32[N, 1 + B + 1, E]: health, shield, type bits as fractions."""
+    health = units.health / _column(scenario.units, lambda unit: unit.hp)
+    shield = units.shield / _column(scenario.units, lambda unit: max(unit.shield, 1.0))
+    bits = _type_bits(scenario, range(len(scenario.units)))
+    bits = jnp.broadcast_to(bits[:, :, None], bits.shape + health.shape[1:])
+    return jnp.concatenate([health[:, None], shield[:, None], bits], axis=1)
+
+
+def _rows(status: jax.Array, shields: bool) -> jax.Array:
+    """Drops the shield entry on the side of a race without shields."""
+    return status if shields else jnp.concatenate([status[:, :1], status[:, 2:]], axis=1)
+
+
+def _pairs(scenario: Scenario, units: Units) -> _Pairs:
+    agents = scenario.num_allies
+    dx = units.x[None] - units.x[:agents, None]
+    dy = units.y[None] - units.y[:agents, None]
+    return _Pairs(dx / SIGHT, dy / SIGHT, jnp.sqrt(dx * dx + dy * dy))
+
+
+def _moves(x: jax.Array, y: jax.Array) -> jax.Array:
+    """bool[A, 4, E]: north, south, east, west.
+
+    SMAC tests the cell int(coordinate) one unit ahead. int() truncates toward zero, so 0 < x < 1 may still go west.
+    """
+    across = (x > -1.0) & (x < MAP_SIZE)
+    along = (y >= STRIP_LOW) & (y < STRIP_HIGH)
+    north = across & (y >= STRIP_LOW - 1.0) & (y < STRIP_HIGH - 1.0)
+    south = across & (y >= STRIP_LOW + 1.0) & (y < STRIP_HIGH + 1.0)
+    east = along & (x > -2.0) & (x < MAP_SIZE - 1.0)
+    west = along & (x > 0.0) & (x < MAP_SIZE + 1.0)
+    return jnp.stack([north, south, east, west], axis=1)
+
+
+def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array) -> jax.Array:
+    """bool[A, M, E]: the units that actions 6.. of each agent may name, before asking whether the agent lives."""
+    agents, enemies = scenario.num_allies, scenario.num_enemies
+    in_reach = alive[None] & (distance <= SHOOT)
+    attack = in_reach[:, agents:]
+    if not scenario.has_medivac_rules:
+        return attack
+    is_medivac = np.asarray([name == "medivac" for name in scenario.allies])
+    heal = in_reach[:, :agents] & ~is_medivac[None, :, None]
+    slots = jnp.zeros_like(attack).at[:, : min(agents, enemies)].set(heal[:, :enemies])
+    return jnp.where(is_medivac[:, None, None], slots, attack)
+
+
+def _available(scenario: Scenario, units: Units, distance: jax.Array) -> jax.Array:
+    """bool[A, U, E]: the legal actions; the dead may only do nothing, the living anything but."""
+    alive = units.health > 0
+    agents = slice(0, scenario.num_allies)
+    here = alive[agents, None]
+    acts = jnp.concatenate(
+        [
+            jnp.ones_like(here),
+            _moves(units.x[agents], units.y[agents]),
+            _targets(scenario, alive, distance),
+        ],
+        axis=1,
+    )
+    return jnp.concatenate([~here, acts & here], axis=1)
+
+
+def _without_self(rows: jax.Array) -> jax.Array:
+    """[A, A, ...] -> [A, A - 1, ...]: drops the diagonal by slices alone."""
+    agents, rest = rows.shape[0], rows.shape[2:]
+    flat = rows.reshape((agents * agents,) + rest)[1:]
+    return flat.reshape((agents - 1, agents + 1) + rest)[:, :-1].reshape((agents, agents - 1) + rest)
+
+
+def _pair_rows(seen: jax.Array, flag: jax.Array, pairs: _Pairs, status: jax.Array, side: slice) -> jax.Array:
+    """f32[A, n, 4 + ..., E]: the rows of the units of `side` in each agent's observation, zero where not seen."""
+    geometry = [flag, pairs.distance[:, side] / SIGHT, pairs.dx[:, side], pairs.dy[:, side]]
+    shared = jnp.broadcast_to(status[None], (flag.shape[0],) + status.shape)
+    rows = jnp.concatenate([jnp.stack(geometry, axis=2), shared], axis=2)
+    return jnp.where(seen[:, side, None], rows, 0.0)
+
+
+def _observations(scenario: Scenario, units: Units, pairs: _Pairs, avail: jax.Array, status: jax.Array) -> jax.Array:
+    """f32[A, O, E]: move mask, enemies, allies, self; all zero for a dead agent."""
+    agents = scenario.num_allies
+    ours, theirs = slice(0, agents), slice(agents, None)
+    alive = units.health > 0
+    seen = alive[None] & alive[ours, None] & (pairs.distance < SIGHT)
+    flags = avail.astype(jnp.float32)
+    ally_status = _rows(status[ours], scenario.ally_shields)
+    enemy_status = _rows(status[theirs], scenario.enemy_shields)
+    enemies = _pair_rows(seen, flags[:, NUM_COMMON_ACTIONS:], pairs, enemy_status, theirs)
+    ones = jnp.ones_like(pairs.dx[:, ours])
+    allies = _without_self(_pair_rows(seen, ones, pairs, ally_status, ours))
+    envs = alive.shape[1]
+    own = jnp.where(alive[ours, None], ally_status, 0.0)
+    blocks = [flags[:, 2:6], enemies.reshape(agents, -1, envs), allies.reshape(agents, -1, envs), own]
+    return jnp.concatenate(blocks, axis=1)
+
+
+def _state(scenario: Scenario, units: Units, status: jax.Array, last_action: jax.Array) -> jax.Array:
+    """f32[X, E]: ally rows, enemy rows, one-hot last actions."""
+    agents, envs = scenario.num_allies, units.x.shape[1]
+    alive = (units.health > 0)[:, None]
+    place = jnp.stack([(units.x - MAP_SIZE / 2) / MAP_SIZE, (units.y - MAP_SIZE / 2) / MAP_SIZE], axis=1)
+    scale = [[1.0 / MAX_COOLDOWN.get(name, 1.0)] for name in scenario.allies]
+    is_medivac = np.asarray([[name == "medivac"] for name in scenario.allies])
+    charge = jnp.where(
+        is_medivac, units.energy[:agents] / MAX_ENERGY, units.cooldown[:agents] * jnp.asarray(scale, jnp.float32)
+    )
+    ours = _rows(status[:agents], scenario.ally_shields)
+    theirs = _rows(status[agents:], scenario.enemy_shields)
+    ally_rows = jnp.concatenate([ours[:, :1], charge[:, None], place[:agents], ours[:, 1:]], axis=1)
+    enemy_rows = jnp.concatenate([theirs[:, :1], place[agents:], theirs[:, 1:]], axis=1)
+    ally_rows = jnp.where(alive[:agents], ally_rows, 0.0)
+    enemy_rows = jnp.where(alive[agents:], enemy_rows, 0.0)
+    actions = (last_action[:, None] == jnp.arange(scenario.num_actions)[None, :, None]).astype(jnp.float32)
+    return jnp.concatenate([block.reshape(-1, envs) for block in (ally_rows, enemy_rows, actions)])
+
+
+def observe(scenario: Scenario, units: Units, last_action: jax.Array) -> Sighting:
+    """Observations, global state and legal actions.
+
+    `last_action` is int32[A, E]: the joint action that led here, -1 right after a reset.
+    """
+    agents, envs = scenario.num_allies, units.x.shape[1]
+    pairs = _pairs(scenario, units)
+    avail = _available(scenario, units, pairs.distance)
+    status = _status(scenario, units)
+    obs = _observations(scenario, units, pairs, avail, status)
+    state = _state(scenario, units, status, last_action)
+    return Sighting(
+        obs.reshape(-1, envs).T.reshape(envs, agents, -1),
+        state.T,
+        avail.reshape(-1, envs).T.reshape(envs, agents, -1),
+    )
+
+
+def max_reward(scenario: Scenario) -> float:
+    """What a flawless episode collects before scaling: all damage, all kills, the win."""
+    bodies = sum(UNITS[name].hp + UNITS[name].shield for name in scenario.enemies)
+    return float(bodies + REWARD_DEATH * scenario.num_enemies + REWARD_WIN)
+
+
+def open_tally(scenario: Scenario, units: Units) -> Tally:
+    """The reward's memory at the first step of an episode."""
+    total = (units.health + units.shield)[scenario.num_allies :]
+    return Tally(total, jnp.ones_like(total, bool))
+
+
+def reward(scenario: Scenario, tally: Tally, units: Units, won: jax.Array) -> tuple[jax.Array, Tally]:
+    """Team reward f32[E] of the step from `tally` to `units`, and the next tally.
+
+    The absolute value of the NET change at the step's boundaries: an enemy shield that regenerates pays the agents.
+    """
+    enemies = slice(scenario.num_allies, None)
+    alive = units.health[enemies] > 0
+    total = units.health[enemies] + units.shield[enemies]
+    lost = jnp.where(alive, tally.total - total, tally.total + REWARD_DEATH)
+    gained = jnp.abs(jnp.where(tally.tracked, lost, 0.0).sum(axis=0)) + REWARD_WIN * won
+    return gained / (max_reward(scenario) / REWARD_SCALE_RATE), Tally(total, tally.tracked & alive)
+
+
+def ending(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:
+    """Whether the battle is over and whether the agents won it, bool[E] each.
+
+    Defeat is tested first: on MMM maps a side of which only medivacs live is beaten, so if both are, the agents lose.
+    """
+    alive = units.health > 0
+    fights = np.asarray([[not (scenario.has_medivac_rules and name == "medivac")] for name in scenario.units])
+    fighting = alive & fights
+    ally_fights, enemy_fights = fighting[: scenario.num_allies].any(axis=0), fighting[scenario.num_allies :].any(axis=0)
+    enemies_alive = alive[scenario.num_allies :].sum(axis=0)
+    beaten = ~enemy_fights & (enemies_alive <= 1)
+    return ~ally_fights | beaten, ally_fights & beaten
+
+
+def count_dead(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:
+    """Dead allies and dead enemies, int32[E] each."""
+    dead = (units.health <= 0).astype(jnp.int32)
+    return dead[: scenario.num_allies].sum(axis=0), dead[scenario.num_allies :].sum(axis=0)
