@@ -1,0 +1,47 @@
+"""The registry: one row an algorithm. To add one, write its factory and its config, then a row here."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from envs.base import ConfigError, EnvSpec
+from iacjax.algorithms import intrinsic
+from iacjax.types import Algorithm
+
+
+class Entry(NamedTuple):
+    """`make(spec, config)` builds the algorithm; `config` is its frozen dataclass, whose defaults are the row's."""
+
+    config: type
+    make: Callable[[EnvSpec, Any], Algorithm]
+    discrete: bool  # handles discrete actions
+    continuous: bool  # handles continuous actions
+    summary: str  # one line for --list
+
+
+ALGORITHMS: dict[str, Entry] = {
+    "aiir_mix": Entry(
+        intrinsic.AiirMixConfig,
+        intrinsic.make,
+        discrete=True,
+        continuous=False,
+        summary="attention-made individual intrinsic rewards, mixed non-linearly with the team reward, by meta-gradient",
+    ),
+}
+
+
+def get_entry(name: str) -> Entry:
+    """The registry's row of `name`; ConfigError names the known ones and the nearest."""
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    near = difflib.get_close_matches(name, ALGORITHMS, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
+
+
+def check_fits(name: str, spec: EnvSpec) -> None:
+    """Raises ConfigError where the algorithm cannot handle the environment's action space."""
+    entry = get_entry(name)
+    if not (entry.discrete if spec.action.discrete else entry.continuous):
+        kind = "discrete" if spec.action.discrete else "continuous"
+        raise ConfigError(f"{name} cannot handle the {kind} actions of {spec.name}: choose another --env or --algo")

@@ -1,0 +1,1 @@
+"""The algorithms' configurations: frozen dataclasses without jax, so that `--help` is quick."""

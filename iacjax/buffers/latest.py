@@ -1,0 +1,12 @@
+"""The on-policy store: an update sees the rollout just made, and nothing is kept between iterations."""
+
+from iacjax.types import Store
+
+
+def latest() -> Store:
+    """A store without a state; `sample` hands back the newest rollout."""
+    return Store(
+        init=lambda batch: (),
+        add=lambda state, batch: state,
+        sample=lambda state, batch, key: batch,
+    )

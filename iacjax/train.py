@@ -1,0 +1,97 @@
+"""The one training loop: every algorithm, every store, many seeds in one program."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import Environment
+from iacjax import rollout as acting
+from iacjax.evaluate import Episodes, evaluate
+from iacjax.types import Algorithm, Clock, EpisodeStats, Metrics, TrainState
+
+
+class Trainer(NamedTuple):
+    """The compiled functions of a run. S seeds are a leading axis on every leaf; see `make_trainer`."""
+
+    init: Callable[[jax.Array], TrainState]  # (keys [S]) -> states
+    # (states, first iteration, n <= chunk_size) -> (states, metrics [chunk_size, S], stats [chunk_size, S]).
+    # `states` is donated; rows from n on are zero. n is traced, so chunks of any size are one program.
+    chunk: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics, EpisodeStats]]
+    evaluate: Callable[[TrainState, jax.Array], Episodes]  # (states, keys [S]) -> [S, N]
+    # One seed, one iteration, unjitted: (state, iteration) -> (state, metrics, stats).
+    step: Callable[[TrainState, jax.Array], tuple[TrainState, Metrics, EpisodeStats]]
+
+
+def init_state(env: Environment, algorithm: Algorithm, key: jax.Array) -> TrainState:
+    """The state of one seed before its first iteration."""
+    k_learner, k_runner, k_run = jax.random.split(key, 3)
+    learner = algorithm.init(k_learner)
+    runner = acting.start(env, algorithm, k_runner)
+    clock = Clock(jnp.int32(0), jnp.int32(0))
+
+    def one_rollout(learner, runner, key):
+        return acting.rollout(env, algorithm, algorithm.policy(learner), runner, key, clock)[1]
+
+    batch = jax.eval_shape(one_rollout, learner, runner, k_run)
+    return TrainState(learner, runner, algorithm.plan.store.init(batch), k_run)
+
+
+def train_step(
+    env: Environment, algorithm: Algorithm, state: TrainState, iteration: jax.Array
+) -> tuple[TrainState, Metrics, EpisodeStats]:
+    """One iteration of one seed: a rollout of E x T rows, then the plan's updates."""
+    plan = algorithm.plan
+    clock = Clock(iteration, iteration * plan.steps_per_iteration)
+    k_rollout, k_update = jax.random.split(jax.random.fold_in(state.key, iteration))
+    policy = algorithm.policy(state.learner)
+    runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
+    store = plan.store.add(state.store, batch)
+
+    def update(learner, key):
+        k_sample, k_learn = jax.random.split(key)
+        return algorithm.update(learner, plan.store.sample(store, batch, k_sample), k_learn, clock)
+
+    def update_all(learner):
+        learner, metrics = jax.lax.scan(update, learner, jax.random.split(k_update, plan.updates))
+        return learner, jax.tree.map(lambda x: x.mean(0), metrics)
+
+    if plan.warmup == 0:
+        learner, metrics = update_all(state.learner)
+    else:  # only the learner goes through cond, never the buffer, which would be copied
+        shapes = jax.eval_shape(update_all, state.learner)[1]
+        idle = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        warm = clock.env_steps + plan.steps_per_iteration >= plan.warmup
+        learner, metrics = jax.lax.cond(warm, update_all, lambda learner: (learner, idle), state.learner)
+    return TrainState(learner, runner, store, state.key), metrics, stats
+
+
+def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
+    """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
+    step = partial(train_step, env, algorithm)
+    step_seeds = jax.vmap(step, in_axes=(0, None))
+
+    @partial(jax.jit, donate_argnums=0)
+    def chunk(states, t0, n):
+        shapes = jax.eval_shape(step_seeds, states, t0)[1:]
+        rows = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
+
+        def body(i, carry):
+            states, rows = carry
+            states, *new = step_seeds(states, t0 + i)
+            return states, jax.tree.map(lambda row, x: row.at[i].set(x), rows, tuple(new))
+
+        states, (metrics, stats) = jax.lax.fori_loop(0, n, body, (states, rows))
+        return states, metrics, stats
+
+    @jax.jit
+    def evaluate_seeds(states, keys):
+        def one(state, key):
+            return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
+
+        return jax.vmap(one)(states, keys)
+
+    init = jax.jit(jax.vmap(partial(init_state, env, algorithm)))
+    return Trainer(init=init, chunk=chunk, evaluate=evaluate_seeds, step=step)

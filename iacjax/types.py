@@ -1,0 +1,126 @@
+"""The contracts between algorithms, stores and the training loop. Shape letters are those of `envs.base`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import TimeStep
+
+Learner = Any  # params, targets, optimiser states, statistics: whatever one algorithm learns
+PolicyParams = Any  # what acting reads, and nothing else
+Carry = Any  # recurrent state and last action of acting; () when an algorithm needs none
+Metrics = dict[str, jax.Array]  # scalars
+
+
+class Clock(NamedTuple):
+    """One clock for all seeds, so that control flow that hangs on it stays unbatched under vmap."""
+
+    iteration: jax.Array  # int32[]
+    env_steps: jax.Array  # int32[] = iterations so far x E x T
+
+
+class Batch(NamedTuple):
+    """Consecutive rows of B lanes. Row t + 1 is the true successor of row t wherever `mask[t]` is 1.
+
+    An episode of L steps fills L + 1 rows: its final observation has a row of its own, from which no action is
+    taken (`mask` 0), so no observation is stored twice and none is lost. The row after it opens the next episode.
+
+    | at index t                         | meaning                         | used for                                |
+    |------------------------------------|---------------------------------|-----------------------------------------|
+    | `ts`, `first`                      | acted on; opens an episode      | reset the carry BEFORE step t           |
+    | `action`, `aux`                    | chosen at t                     | ratios, log-probabilities               |
+    | `next.reward`                      | consequence of action t         | r_{t+1}                                 |
+    | `next.terminated`                  | the successor is terminal       | discount = gamma (1 - terminated)       |
+    | `next.boundary`                    | the episode ends after t        | cut lambda-traces                       |
+    | `next.obs`, `next.state`           | the true successor              | bootstrap                               |
+    | `mask`                             | 1 where an action was taken     | every reduction                         |
+    """
+
+    rows: TimeStep  # [T + 1, B, ...]
+    first: jax.Array  # bool[T + 1, B]
+    action: jax.Array  # int32[T, B, A] or f32[T, B, A, D]
+    aux: Any  # [T, B, ...]
+    mask: jax.Array  # f32[T, B]
+    carry0: Carry  # [B, ...] the carry that row 0 was acted with
+
+    @property
+    def ts(self) -> TimeStep:
+        return jax.tree.map(lambda x: x[:-1], self.rows)
+
+    @property
+    def next(self) -> TimeStep:
+        return jax.tree.map(lambda x: x[1:], self.rows)
+
+
+class Store(NamedTuple):
+    """What an update learns from. `latest` hands back the newest rollout; replay keeps older ones."""
+
+    init: Callable[[Batch], Any]  # abstract rollout -> store state
+    add: Callable[[Any, Batch], Any]  # (state, rollout) -> state
+    sample: Callable[[Any, Batch, jax.Array], Batch]  # (state, newest rollout, key) -> batch
+
+
+class Plan(NamedTuple):
+    """How an algorithm wants to be run."""
+
+    num_envs: int  # E
+    rollout_length: int  # T, rows per iteration and environment
+    store: Store
+    updates: int = 1  # calls of `update` per iteration
+    warmup: int = 0  # env steps before the first update
+
+    @property
+    def steps_per_iteration(self) -> int:
+        return self.num_envs * self.rollout_length
+
+
+class Algorithm(NamedTuple):
+    """An algorithm is a value: pure functions built by one factory `make(spec, config)`."""
+
+    init: Callable[[jax.Array], Learner]  # (key)
+    policy: Callable[[Learner], PolicyParams]
+    carry: Callable[[int], Carry]  # (num_envs)
+    # (policy, carry, timestep [E, ...], first bool[E], key, clock, explore: bool) -> (carry, action, aux).
+    # With explore=False it is greedy and reads only obs, avail and alive.
+    act: Callable[..., tuple[Carry, jax.Array, Any]]
+    update: Callable[[Learner, Batch, jax.Array, Clock], tuple[Learner, Metrics]]
+    plan: Plan
+    # What an analysis may look at, e.g. attention weights and intrinsic rewards: (learner, batch) -> named arrays.
+    inspect: Callable[[Learner, Batch], dict[str, jax.Array]] = lambda learner, batch: {}
+
+
+class Runner(NamedTuple):
+    """Where acting stands in each of E lanes, between two rollouts."""
+
+    env_state: Any
+    timestep: TimeStep  # [E, ...]
+    first: jax.Array  # bool[E]
+    carry: Carry
+    episode_return: jax.Array  # f32[E] of the running episode
+    episode_length: jax.Array  # int32[E]
+
+
+class EpisodeStats(NamedTuple):
+    """Sums over the episodes that ended in a rollout (exploring policy)."""
+
+    episodes: jax.Array
+    return_sum: jax.Array
+    length_sum: jax.Array
+    won_sum: jax.Array
+
+
+class TrainState(NamedTuple):
+    """A whole run of one seed: checkpointed, vmapped over seeds and donated as one thing."""
+
+    learner: Learner
+    runner: Runner
+    store: Any
+    key: jax.Array
+
+
+def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of `x` where `mask` is 1 (broadcast against each other); 0 where it is 0 everywhere."""
+    mask = jnp.broadcast_to(mask, x.shape)
+    return (x * mask).sum() / jnp.maximum(mask.sum(), 1.0)
