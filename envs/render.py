@@ -7,15 +7,13 @@ A family joins by one line in `ARTISTS`: the module that draws it, with a functi
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from envs.base import ConfigError, Environment, TimeStep
 
 ARTISTS = {"smax": "envs.smax.render"}  # the name before the colon -> module
 
 
 class Episode(NamedTuple):
-    """One episode as it was played, one entry a moment: T + 1 states and time steps, T actions. Arrays may be NumPy's."""
+    """One episode as it was played, an entry a moment: T + 1 states and time steps, T actions. NumPy arrays will do."""
 
     states: list[Any]
     timesteps: list[TimeStep]
@@ -55,7 +53,3 @@ def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
     wait = [round(1000 / fps)] * (len(flat) - 1) + [round(1000 * hold)]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=wait, loop=0, optimize=False)
 
-
-def lane_of(array, lane: int) -> np.ndarray:
-    """Lane `lane` of an array with E in front, as NumPy."""
-    return np.asarray(array)[lane]

@@ -1,0 +1,92 @@
+"""What a battle is painted with: the canvas, the colours, the shapes of the unit types."""
+
+import math
+from functools import lru_cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+WIDTH = 960  # pixels; all lengths below are in pixels of a frame this wide
+VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the 32 x 16 strip and a margin
+HEADER, FOOTER = 66, 34
+SCALE = WIDTH / (VIEW[1] - VIEW[0])  # pixels a map unit
+HEIGHT = round(HEADER + SCALE * (VIEW[3] - VIEW[2]) + FOOTER)
+OVERSAMPLE = 2  # drawn this much larger, then shrunk: smooth edges
+
+INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#242b36", "#1a1f28", "#2c3440"
+ALLY, ENEMY, HEAL = (74, 158, 255), (255, 92, 80), (70, 220, 120)
+SHIELD, ENERGY, LOST, EMPTY = (90, 215, 235), (190, 120, 255), (255, 255, 255), (10, 12, 16)
+PLUS, MINUS = (255, 205, 70), (225, 110, 255)  # an agent's value above and below zero
+# type -> (letter, corners of the polygon, angle of its first corner in degrees); 0 corners: a disc, 12: a cross
+SHAPES = {
+    "marine": ("M", 0, 0),
+    "marauder": ("R", 4, 45),
+    "medivac": ("", 12, 0),
+    "stalker": ("S", 4, 0),
+    "zealot": ("Z", 3, 90),
+    "colossus": ("C", 6, 0),
+    "hydralisk": ("H", 5, 90),
+}
+
+
+@lru_cache(maxsize=64)
+def font(size: int):
+    """Pillow's own font."""
+    return ImageFont.load_default(size=size)
+
+
+class Canvas:
+    """Draws in map units on a larger picture."""
+
+    def __init__(self, width: int):
+        self.k = OVERSAMPLE * width / WIDTH
+        self.size = (width, round(HEIGHT * width / WIDTH))
+        self.image = Image.new("RGB", (width * OVERSAMPLE, self.size[1] * OVERSAMPLE), PANEL)
+        self.draw = ImageDraw.Draw(self.image, "RGBA")
+
+    def at(self, x, y):
+        """Pixel of a point of the map; the map's y points up."""
+        return (x - VIEW[0]) * SCALE * self.k, (HEADER + (VIEW[3] - y) * SCALE) * self.k
+
+    def box(self, x0, y0, x1, y1, fill, radius=0.0, outline=None):
+        """A rectangle given in pixels of a WIDTH-wide frame."""
+        corners = [v * self.k for v in (x0, y0, max(x0, x1), max(y0, y1))]
+        self.draw.rounded_rectangle(corners, radius * self.k, fill=fill, outline=outline, width=round(self.k))
+
+    def text(self, x, y, text, size, fill=INK, anchor="lm"):
+        """Text at a pixel of a WIDTH-wide frame."""
+        self.draw.text((x * self.k, y * self.k), text, fill=fill, font=font(round(size * self.k)), anchor=anchor)
+
+    def line(self, points, fill, width):
+        """A line through pixels of the large picture, `width` in pixels of a WIDTH-wide frame."""
+        self.draw.line(points, fill=fill, width=max(1, round(width * self.k)), joint="curve")
+
+    def finish(self):
+        """The picture in its final size."""
+        return self.image.resize(self.size, Image.Resampling.LANCZOS)
+
+    def shape(self, kind, centre, radius, fill, outline=None):
+        """The body of a unit type about a pixel, `radius` in pixels of the large picture."""
+        _, corners, turn = SHAPES[kind]
+        width = max(1, round(1.5 * self.k))
+        if corners == 0:
+            box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
+            self.draw.ellipse(box, fill=fill, outline=outline, width=width)
+            return
+        if corners == 12:
+            a, b = radius, radius * 0.42
+            arm = [(-b, -a), (b, -a), (b, -b)]  # a quarter of the cross, turned four times
+            steps = arm + [(-y, x) for x, y in arm] + [(-x, -y) for x, y in arm] + [(y, -x) for x, y in arm]
+            points = [(centre[0] + dx, centre[1] + dy) for dx, dy in steps]
+        else:
+            angles = [math.radians(turn + 360 * c / corners) for c in range(corners)]
+            reach = radius * (1.3 if corners < 5 else 1.1)  # about the area of the disc
+            points = [(centre[0] + reach * math.cos(a), centre[1] - reach * math.sin(a)) for a in angles]
+        self.draw.polygon(points, fill=fill, outline=outline, width=width)
+
+    def dots(self, a, b, colour):
+        """A dotted line between two pixels of the large picture."""
+        length = math.hypot(b[0] - a[0], b[1] - a[1])
+        r, count = 1.1 * self.k, max(1, int(length / (7 * self.k)))
+        for i in range(1, count + 1):
+            x, y = a[0] + (b[0] - a[0]) * i / count, a[1] + (b[1] - a[1]) * i / count
+            self.draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)

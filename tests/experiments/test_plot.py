@@ -1,0 +1,71 @@
+"""Curves out of run directories."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs.base import ConfigError
+from experiments.plot import main, on_common_steps, plot_runs, read_run
+
+HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
+
+
+def write_run(path, algo="aiir_mix", env="smax:3m", rows=("1,100,0,5.0,1,30,0.25", "1,100,7,7.0,1,30,0.75")):
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps({"algo": algo, "env": env}))
+    (path / "eval.csv").write_text(HEADER + "".join(row + "\n" for row in rows))
+    return path
+
+
+def test_reads_one_curve_a_seed(tmp_path):
+    rows = ("1,100,0,5.0,1,30,0.25", "1,100,7,7.0,1,30,0.75", "2,200,0,6.0,1,30,0.5", "2,200,7,8.0,1,30,1.0")
+    first, second = read_run(write_run(tmp_path / "a", rows=rows))
+    assert (first.algo, first.env, first.seed, second.seed) == ("aiir_mix", "smax:3m", 0, 7)
+    np.testing.assert_array_equal(first.steps, [100, 200])
+    np.testing.assert_array_equal(second.columns["win_rate"], [0.75, 1.0])
+    np.testing.assert_array_equal(second.columns["return_mean"], [7.0, 8.0])
+
+
+def test_common_steps_interpolate_and_leave_gaps(tmp_path):
+    a = read_run(write_run(tmp_path / "a", rows=("1,0,0,0,1,30,0", "2,100,0,10,1,30,1")))
+    b = read_run(write_run(tmp_path / "b", rows=("1,50,1,4,1,30,0.5", "2,200,1,8,1,30,0.5")))
+    steps, values = on_common_steps(a + b, "return_mean")
+    np.testing.assert_array_equal(steps, [0, 50, 100, 200])
+    # a at 50: halfway 0..10 = 5. b at 100: 4 + (8 - 4) * 50 / 150 = 5.3333
+    np.testing.assert_allclose(values, [[0, 5, 10, np.nan], [np.nan, 4, 16 / 3, 8]])
+
+
+@pytest.mark.parametrize("rows, panels", [(("1,9,0,5,1,30,0.5", "2,99,0,6,1,30,0.5"), 2), (("1,9,0,5,1,30,",), 1)])
+def test_one_panel_a_measure(tmp_path, rows, panels):
+    plot_runs([write_run(tmp_path / "a", rows=rows)], tmp_path / "curves.png")
+    width, _ = Image.open(tmp_path / "curves.png").size
+    assert width == panels * 728  # 5.6 inches at 130 dots an inch
+
+
+def test_one_row_an_environment(tmp_path):
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", "qmix"), write_run(tmp_path / "c", env="smax:8m")]
+    assert main([*map(str, runs), "--out", str(tmp_path / "curves.png")]) == 0
+    assert Image.open(tmp_path / "curves.png").size == (1456, 975)  # (0.5 + 2 * 3.5) * 130 high
+
+
+def test_wrong_input_ends_in_one_line_and_code_2(tmp_path, capsys):
+    empty = write_run(tmp_path / "empty", rows=())
+    torn = write_run(tmp_path / "torn", rows=("1,abc,0,5,1,30,0.5",))
+    (tmp_path / "nothing").mkdir()
+    unwritable = [str(write_run(tmp_path / "good")), "--out", str(tmp_path / "no" / "such.png")]
+    for argv in (["/no/such/run"], [str(tmp_path / "nothing")], [str(empty)], [str(torn)], unwritable):
+        assert main(argv) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    with pytest.raises(ConfigError, match="no config.json"):
+        read_run(tmp_path / "nothing")
+
+
+def test_help_imports_no_jax():
+    code = "import sys\ntry:\n    from experiments.plot import main; main(['--help'])\nexcept SystemExit:\n"
+    code += "    sys.exit(any(m in sys.modules for m in ('jax', 'matplotlib', 'scipy')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
