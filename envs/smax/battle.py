@@ -1,0 +1,126 @@
+"""The battle's data: units, orders, and the rules nobody could measure without the game.
+
+Arrays are structures of arrays `[N, E]`: units first (allies in SMAC's agent order, then enemies), the parallel
+environments E on the minor axis, so that every operation is one long vector operation.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.smax.units import UNITS, UnitType
+
+NO_ORDER, STOP, MOVE, ATTACK = 0, 1, 2, 3
+NOBODY = -1  # a target index that names no unit
+RESTING = -1.0  # the wind-up of a unit that is not about to strike
+
+
+class Battle(NamedTuple):
+    """All units; each field [N, E]. A unit is alive where health > 0; the dead keep their place."""
+
+    x: jax.Array  # f32 map cells
+    y: jax.Array
+    vx: jax.Array  # f32 cells a loop, of units with inertia (medivacs); 0 for the others
+    vy: jax.Array
+    health: jax.Array  # f32 points
+    shield: jax.Array  # f32 points
+    energy: jax.Array  # f32 points
+    cooldown: jax.Array  # f32 loops until the weapon may strike again
+    windup: jax.Array  # f32 loops until the strike that has begun; RESTING if none. A medivac's: 0 while it heals
+    target: jax.Array  # int32 unit it attacks or heals, NOBODY if none
+    shield_timer: jax.Array  # f32 loops since the last damage, at most SHIELD_DELAY
+    pending_time: jax.Array  # f32 loops until the missile or second hit under way lands
+    pending_target: jax.Array  # int32 whom it hits, NOBODY if none is under way
+
+    @property
+    def alive(self) -> jax.Array:
+        """bool[N, E]"""
+        return self.health > 0.0
+
+
+class Orders(NamedTuple):
+    """What each ally is told for one step of eight loops; each field [A, E]."""
+
+    kind: jax.Array  # int32: NO_ORDER, STOP, MOVE, ATTACK (a medivac's ATTACK heals)
+    goal_x: jax.Array  # f32 where MOVE leads
+    goal_y: jax.Array
+    target: jax.Array  # int32 unit 0..N-1 to attack or heal
+
+
+class Rules(NamedTuple):
+    """Rules that only the real game could settle, f32 scalars or [E]: a reset may draw them at random.
+
+    The marks in the comments are the specification's: [I] inferred, [U] unknown, [W] read on a third-party page.
+    """
+
+    scan_margin: jax.Array  # [U] cells added to the range in which enemies look for targets
+    scan_edge: jax.Array  # [I] 1: that range is measured edge to edge, 0: centre to centre
+    keep_slop: jax.Array  # [W] cells beyond weapon range at which an enemy still keeps its target
+    chase: jax.Array  # [U] 1: an enemy keeps its target while within scan range, 0: the nearest each loop
+    prefer_attackers: jax.Array  # [W] 1: enemies first acquire who is attacking them
+    response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires who is attacking it
+    medivac_rank: jax.Array  # [I] cells by which a medivac looks farther than it is; 0: an ordinary target
+    enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was made
+    restart_windup: jax.Array  # [U] 1: giving the same attack order again restarts the wind-up
+    range_slop: jax.Array  # [I] cells a target may get out of range before the strike that has begun is dropped
+    push_moving: jax.Array  # [U] share of an overlap that a moving unit gives way by, in one push-out round
+    push_idle: jax.Array  # [U] same, a standing unit
+    push_attacking: jax.Array  # [U] same, a unit that stands and attacks
+    pre_advance: jax.Array  # [I] loops that enemies have at most walked before the first observation
+    spawn_gap: jax.Array  # [U] cells between neighbours when a team is made
+    spawn_noise: jax.Array  # [U] cells, half-width of the uniform noise on each place
+
+
+def default_rules() -> Rules:
+    """The reading of the specification that we hold the likeliest; f32 scalars."""
+    values = {
+        "scan_margin": 0.0, "scan_edge": 1.0, "keep_slop": 0.0, "chase": 0.0, "prefer_attackers": 1.0,
+        "response": 4.0, "medivac_rank": 0.0, "enemy_medivac": 1.0, "restart_windup": 0.0, "range_slop": 1.0,
+        "push_moving": 0.5, "push_idle": 0.5, "push_attacking": 0.15, "pre_advance": 2.0, "spawn_gap": 0.05,
+        "spawn_noise": 0.1,
+    }  # fmt: skip
+    return Rules(**{name: np.float32(value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Team:
+    """Compile-time facts of one side: its units and the index of its first one."""
+
+    names: tuple[str, ...]
+    first: int
+
+    @property
+    def units(self) -> tuple[UnitType, ...]:
+        return tuple(UNITS[name] for name in self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def column(self, value, dtype=np.float32) -> np.ndarray:
+        """[n, 1] of `value(unit)`."""
+        return np.array([[value(unit)] for unit in self.units], dtype)
+
+    def any(self, predicate) -> bool:
+        return any(predicate(unit) for unit in self.units)
+
+    def where(self, predicate) -> tuple[int, ...]:
+        """Rows of the units of which `predicate` holds."""
+        return tuple(row for row, unit in enumerate(self.units) if predicate(unit))
+
+
+def make_teams(unit_types: tuple[str, ...], num_allies: int) -> tuple[Team, Team]:
+    """(allies, enemies)"""
+    return Team(tuple(unit_types[:num_allies]), 0), Team(tuple(unit_types[num_allies:]), num_allies)
+
+
+def split(tree, num_allies: int):
+    """[N, E] leaves into ([A, E], [M, E])."""
+    return jax.tree.map(lambda leaf: leaf[:num_allies], tree), jax.tree.map(lambda leaf: leaf[num_allies:], tree)
+
+
+def join(allies, enemies):
+    """Inverse of `split`."""
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=0), allies, enemies)
