@@ -13,11 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from envs.errors import ConfigError as ConfigError  # defined there so that the command line needs no jax
+
 EnvState = Any
-
-
-class ConfigError(ValueError):
-    """Input of the user's that cannot work. Its text is one line that says what to do; commands exit with 2."""
 
 
 class ActionSpec(NamedTuple):

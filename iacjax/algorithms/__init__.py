@@ -1,31 +1,41 @@
-"""The registry: one row an algorithm. To add one, write its factory and its config, then a row here."""
+"""The registry: one row an algorithm. To add one, write its factory and its config, then a row here.
+
+Reading the registry and the configs needs no jax: `--help` and a wrong command line are answered at once.
+"""
 
 import difflib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envs.base import ConfigError, EnvSpec
-from iacjax.algorithms import intrinsic
-from iacjax.types import Algorithm
+from envs.errors import ConfigError
+from iacjax.algorithms import configs
+
+if TYPE_CHECKING:
+    from envs.base import EnvSpec
+    from iacjax.types import Algorithm
 
 
 class Entry(NamedTuple):
     """`make(spec, config)` builds the algorithm; `config` is its frozen dataclass, whose defaults are the row's."""
 
     config: type
-    make: Callable[[EnvSpec, Any], Algorithm]
+    factory: str  # "module:function", imported when it is first needed
     discrete: bool  # handles discrete actions
     continuous: bool  # handles continuous actions
     summary: str  # one line for --list
 
+    def make(self, spec: "EnvSpec", config: Any) -> "Algorithm":
+        module, function = self.factory.split(":")
+        return getattr(importlib.import_module(module), function)(spec, config)
+
 
 ALGORITHMS: dict[str, Entry] = {
     "aiir_mix": Entry(
-        intrinsic.AiirMixConfig,
-        intrinsic.make,
+        configs.AiirMixConfig,
+        "iacjax.algorithms.intrinsic:make",
         discrete=True,
         continuous=False,
-        summary="attention-made individual intrinsic rewards, mixed non-linearly with the team reward, by meta-gradient",
+        summary="attention-made individual intrinsic rewards, mixed with the team reward non-linearly, by meta-gradient",
     ),
 }
 
@@ -39,7 +49,7 @@ def get_entry(name: str) -> Entry:
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
 
 
-def check_fits(name: str, spec: EnvSpec) -> None:
+def check_fits(name: str, spec: "EnvSpec") -> None:
     """Raises ConfigError where the algorithm cannot handle the environment's action space."""
     entry = get_entry(name)
     if not (entry.discrete if spec.action.discrete else entry.continuous):
