@@ -1,1 +1,95 @@
-"""The algorithms' configurations: frozen dataclasses without jax, so that `--help` is quick."""
+"""The algorithms' configurations: frozen dataclasses without jax, so that `--help` is quick.
+
+A docstring under a field is what `--help` shows. "LIIR" names the published settings of the code that AIIR-MIX's
+authors most likely started from (`--preset paper`); a default that differs was tuned for sample efficiency here.
+"""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class IntrinsicConfig:
+    """LIIR, RMIX, AIIR, AIIR-MIX: one learner, two choices (`reward_net` and `combine`)."""
+
+    reward_net: Literal["attention", "mlp", "none"] = "attention"
+    """What makes r_in: `attention` over the agents (AIIR, eq. 9 to 12), `mlp` per agent (LIIR), `none`: r_total = r_ex."""
+    combine: Literal["mixing", "linear", "sum"] = "mixing"
+    """r_total from r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
+    similarity: Literal["cosine", "dot", "mlp"] = "cosine"
+    """The attention's similarity (eq. 9)."""
+    reward_action: Literal["taken", "last"] = "taken"
+    """The action in the reward net's input: the one just taken (default) or the one before it, which could not credit it."""
+    embed_dim: int = 64
+    """Size of the attention embedding v_i."""
+    reward_bound: float = 10.0
+    """r_in is bounded to +-this by b tanh(x / b) (LIIR's code)."""
+    mix_dim: int = 32
+    """Hidden units of the reward mixing network."""
+    mix_activation: Literal["none", "elu", "relu"] = "none"
+    """Between its two layers. Eq. 14 as printed has none."""
+    mix_init: Literal["identity", "random"] = "identity"
+    """`identity`: r_total starts as r_ex + small; `random`: lecun-normal hypernetworks, whose r_total may fall as r_ex rises."""
+    intrinsic_weight: float = 0.01
+    """lambda of eq. 13 (LIIR: 0.01), and the weight of r_in at the start of `mixing` and `linear`."""
+    reward_lr: float = 5e-4
+    """Learning rate of the reward net and the mixing (LIIR: 5e-4)."""
+    lookahead_lr: float = 5e-4
+    """Step size beta of the look-ahead theta' = theta + beta grad; the meta-gradient is divided by it."""
+
+    hidden_dim: int = 64
+    """Units of the actor's encoder and GRU (LIIR: 64)."""
+    shared_actor: bool = True
+    """One set of actor parameters with the agent's id as input, or one set an agent."""
+    critic_dim: int = 128
+    """Units of both hidden layers of both critics (LIIR: 128)."""
+    critic_others_actions: bool = False
+    """V_total,i also reads the others' current actions (LIIR: True)."""
+    critic_update: Literal["epochs", "per_time_index"] = "epochs"
+    """Critics train in the actor's epochs, or one step per time index of the batch, last first (LIIR)."""
+    critic_target_every: int = 0
+    """Hard copy of both critics into their targets every so many critic steps (LIIR: 200); 0: no target copies."""
+
+    gamma: float = 0.99
+    """Discount (LIIR: 0.99)."""
+    td_lambda: float = 0.9
+    """lambda of the returns and advantages (LIIR: 0.8)."""
+    time_limit: Literal["truncate", "terminate"] = "truncate"
+    """A time limit bootstraps (truncate), or counts as an end of the task, as PyMARL stores it (LIIR: terminate)."""
+    num_envs: int = 64
+    """Parallel environments (LIIR: 32)."""
+    rollout_length: int = 64
+    """Rows per environment and iteration."""
+    epochs: int = 8
+    """Passes over a batch (LIIR: 1, which makes the clipped loss the plain policy gradient)."""
+    minibatches: int = 1
+    """Parts of a batch, split over environments, each a gradient step."""
+    clip: float = 0.2
+    """Clipping of the probability ratio."""
+    entropy: float = 0.01
+    """Weight of the entropy bonus."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """`rmsprop` is PyMARL's: decay 0.99, eps 1e-5 outside the root."""
+    lr: float = 1e-3
+    """Learning rate of the actor (LIIR: 5e-4)."""
+    critic_lr: float = 1e-3
+    """Learning rate of both critics (LIIR: 5e-4)."""
+    anneal_steps: int = 0
+    """Env steps over which the learning rates of actor and critics fall linearly to `anneal_to` of themselves; 0: never."""
+    anneal_to: float = 0.1
+    """Where annealing ends, as a fraction of the learning rate."""
+    max_grad_norm: float = 10.0
+    """Gradient clip by global norm (LIIR: 10)."""
+    value_norm: bool = True
+    """Critics predict normalised values, V_total and V_ex separately (LIIR: False)."""
+    epsilon_start: float = 0.0
+    """Uniform exploration mixed into the policy at the start (LIIR: 0.5)."""
+    epsilon_end: float = 0.0
+    """The same at the end of `epsilon_steps` (LIIR: 0.01)."""
+    epsilon_steps: int = 50_000
+    """Env steps over which epsilon falls linearly (LIIR: 50 k)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AiirMixConfig(IntrinsicConfig):
+    """AIIR-MIX: attention-made individual intrinsic rewards, mixed with the team reward by eq. 14."""

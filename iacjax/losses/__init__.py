@@ -1,0 +1,1 @@
+"""Losses and targets: arrays in, unreduced values out; `iacjax.types.masked_mean` reduces."""

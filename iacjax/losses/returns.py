@@ -1,0 +1,30 @@
+"""lambda-returns over rows whose episodes end inside them."""
+
+import jax
+import jax.numpy as jnp
+
+
+def lambda_returns(
+    r_t: jax.Array, discount_t: jax.Array, boundary_t: jax.Array, v_t: jax.Array, td_lambda: float
+) -> jax.Array:
+    """G_{t-1} = r_t + discount_t [(1 - l) v_t + l G_t], with l = lambda, cut to 0 where the episode ends.
+
+    Args:
+      r_t: f32[T, ...] consequence of the action at t - 1 (`Batch.next.reward`, or a mixed reward).
+      discount_t: f32[T, ...] gamma (1 - terminated), so that no ending enters any loss but through it.
+      boundary_t: bool[T, ...] the episode ends at the successor, by its task or by its time limit.
+      v_t: f32[T, ...] value of the successor. All four broadcast over trailing axes such as agents.
+
+    Returns:
+      f32[T, ...] the returns; linear in `r_t`, through which a meta-gradient may flow.
+    """
+    trace_t = td_lambda * (1.0 - boundary_t.astype(v_t.dtype))
+
+    def step(g_t, inputs):
+        r, discount, trace, v = inputs
+        g = r + discount * ((1.0 - trace) * v + trace * g_t)
+        return g, g
+
+    shape = jnp.broadcast_shapes(r_t.shape, discount_t.shape, trace_t.shape, v_t.shape)
+    inputs = tuple(jnp.broadcast_to(x, shape) for x in (r_t, discount_t, trace_t, v_t))
+    return jax.lax.scan(step, inputs[-1][-1], inputs, reverse=True)[1]

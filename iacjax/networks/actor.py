@@ -1,0 +1,48 @@
+"""The recurrent actor of discrete worlds: observation, last action and agent id in, logits out."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from iacjax.networks.recurrent import ResetGRU
+
+
+class _AgentNet(nn.Module):
+    """FC-ReLU-GRU-FC on f32[T, ..., F] (PyMARL's agent)."""
+
+    hidden_dim: int
+    num_actions: int
+
+    @nn.compact
+    def __call__(self, carry, x, first):
+        x = nn.relu(nn.Dense(self.hidden_dim, kernel_init=nn.initializers.orthogonal(2.0**0.5))(x))
+        carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
+        return carry, nn.Dense(self.num_actions, kernel_init=nn.initializers.orthogonal(0.01))(x)
+
+
+class RecurrentActor(nn.Module):
+    """One policy network for all agents, told apart by an id input (`shared`), or one an agent."""
+
+    hidden_dim: int
+    num_actions: int
+    shared: bool = True
+
+    @nn.compact
+    def __call__(
+        self, carry: jax.Array, obs: jax.Array, last_action: jax.Array, first: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """carry f32[B, A, H], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first bool[T, B].
+
+        Returns (carry, logits f32[T, B, A, U]).
+        """
+        num_agents = obs.shape[-2]
+        inputs = [obs, jax.nn.one_hot(last_action, self.num_actions)]
+        if self.shared:
+            inputs.append(jnp.broadcast_to(jnp.eye(num_agents), (*obs.shape[:-1], num_agents)))
+        first = jnp.broadcast_to(first[..., None], obs.shape[:-1])
+        net = _AgentNet
+        if not self.shared:
+            net = nn.vmap(
+                _AgentNet, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=(-2, -2, -1), out_axes=-2
+            )
+        return net(self.hidden_dim, self.num_actions)(carry, jnp.concatenate(inputs, -1), first)

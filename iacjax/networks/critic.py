@@ -1,0 +1,44 @@
+"""Feed-forward state-value critics. The part of the first layer that all agents share is computed once."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+_init = nn.initializers.orthogonal(2.0**0.5)
+
+
+class AgentCritic(nn.Module):
+    """V_i of every agent from state, its observation, its last action, its id and (optionally) the others' actions."""
+
+    hidden_dim: int
+    num_actions: int
+
+    @nn.compact
+    def __call__(
+        self, state: jax.Array, obs: jax.Array, last_action: jax.Array, action: jax.Array | None = None
+    ) -> jax.Array:
+        """state f32[..., X], obs f32[..., A, O], last_action and action int32[..., A] (-1: none) -> f32[..., A]."""
+        num_agents = obs.shape[-2]
+        own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
+        x = nn.Dense(self.hidden_dim, kernel_init=_init, name="state")(state)[..., None, :]
+        x = x + nn.Dense(self.hidden_dim, kernel_init=_init, use_bias=False, name="own")(own)
+        x = x + self.param("id", nn.initializers.normal(0.1), (num_agents, self.hidden_dim))
+        if action is not None:
+            kernel = self.param("others", nn.initializers.normal(0.1), (num_agents, self.num_actions, self.hidden_dim))
+            said = jnp.einsum("...au,auh->...ah", jax.nn.one_hot(action, self.num_actions), kernel)
+            x = x + said.sum(-2, keepdims=True) - said
+        x = nn.relu(nn.Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
+        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
+
+
+class TeamCritic(nn.Module):
+    """One value of the state for the whole team: V_ex, shared by all agents (eq. 8)."""
+
+    hidden_dim: int
+
+    @nn.compact
+    def __call__(self, state: jax.Array) -> jax.Array:
+        """state f32[..., X] -> f32[...]."""
+        for _ in range(2):
+            state = nn.relu(nn.Dense(self.hidden_dim, kernel_init=_init)(state))
+        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(state)[..., 0]
