@@ -123,10 +123,10 @@ def _moves(x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.stack([north, south, east, west], axis=1)
 
 
-def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array) -> jax.Array:
+def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array, reach: float) -> jax.Array:
     """bool[A, M, E]: the units that actions 6.. of each agent may name, before asking whether the agent lives."""
     agents, enemies = scenario.num_allies, scenario.num_enemies
-    in_reach = alive[None] & (distance <= SHOOT)
+    in_reach = alive[None] & (distance <= reach)
     attack = in_reach[:, agents:]
     if not scenario.has_medivac_rules:
         return attack
@@ -136,8 +136,12 @@ def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array) -> jax.A
     return jnp.where(is_medivac[:, None, None], slots, attack)
 
 
-def _available(scenario: Scenario, units: Units, distance: jax.Array) -> jax.Array:
+def available(scenario: Scenario, units: Units, reach: float = SHOOT) -> jax.Array:
     """bool[A, U, E]: the legal actions; the dead may only do nothing, the living anything but."""
+    return _available(scenario, units, _pairs(scenario, units).distance, reach)
+
+
+def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: float) -> jax.Array:
     alive = units.health > 0
     agents = slice(0, scenario.num_allies)
     here = alive[agents, None]
@@ -145,7 +149,7 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array) -> jax.Arr
         [
             jnp.ones_like(here),
             _moves(units.x[agents], units.y[agents]),
-            _targets(scenario, alive, distance),
+            _targets(scenario, alive, distance, reach),
         ],
         axis=1,
     )
@@ -210,17 +214,12 @@ def observe(scenario: Scenario, units: Units, last_action: jax.Array) -> Sightin
 
     `last_action` is int32[A, E]: the joint action that led here, -1 right after a reset.
     """
-    agents, envs = scenario.num_allies, units.x.shape[1]
     pairs = _pairs(scenario, units)
-    avail = _available(scenario, units, pairs.distance)
+    avail = _available(scenario, units, pairs.distance, SHOOT)
     status = _status(scenario, units)
     obs = _observations(scenario, units, pairs, avail, status)
     state = _state(scenario, units, status, last_action)
-    return Sighting(
-        obs.reshape(-1, envs).T.reshape(envs, agents, -1),
-        state.T,
-        avail.reshape(-1, envs).T.reshape(envs, agents, -1),
-    )
+    return Sighting(obs.transpose(2, 0, 1), state.T, avail.transpose(2, 0, 1))
 
 
 def max_reward(scenario: Scenario) -> float:
@@ -229,23 +228,23 @@ def max_reward(scenario: Scenario) -> float:
     return float(bodies + REWARD_DEATH * scenario.num_enemies + REWARD_WIN)
 
 
-def open_tally(scenario: Scenario, units: Units) -> Tally:
-    """The reward's memory at the first step of an episode."""
-    total = (units.health + units.shield)[scenario.num_allies :]
-    return Tally(total, jnp.ones_like(total, bool))
+def tally(scenario: Scenario, units: Units) -> Tally:
+    """The reward's memory of `units`, where nobody rises from the dead: then it need not be carried along."""
+    enemies = slice(scenario.num_allies, None)
+    return Tally((units.health + units.shield)[enemies], units.health[enemies] > 0)
 
 
-def reward(scenario: Scenario, tally: Tally, units: Units, won: jax.Array) -> tuple[jax.Array, Tally]:
-    """Team reward f32[E] of the step from `tally` to `units`, and the next tally.
+def reward(scenario: Scenario, before: Tally, units: Units, won: jax.Array) -> tuple[jax.Array, Tally]:
+    """Team reward f32[E] of the step from `before` to `units`, and the next tally.
 
     The absolute value of the NET change at the step's boundaries: an enemy shield that regenerates pays the agents.
     """
     enemies = slice(scenario.num_allies, None)
     alive = units.health[enemies] > 0
     total = units.health[enemies] + units.shield[enemies]
-    lost = jnp.where(alive, tally.total - total, tally.total + REWARD_DEATH)
-    gained = jnp.abs(jnp.where(tally.tracked, lost, 0.0).sum(axis=0)) + REWARD_WIN * won
-    return gained / (max_reward(scenario) / REWARD_SCALE_RATE), Tally(total, tally.tracked & alive)
+    lost = jnp.where(alive, before.total - total, before.total + REWARD_DEATH)
+    gained = jnp.abs(jnp.where(before.tracked, lost, 0.0).sum(axis=0)) + REWARD_WIN * won
+    return gained / (max_reward(scenario) / REWARD_SCALE_RATE), Tally(total, before.tracked & alive)
 
 
 def ending(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:

@@ -5,7 +5,7 @@ Source: the map table of `oxwhirl/smac` (limits, races, type bits) and the spawn
 
 from dataclasses import dataclass
 
-from envs.base import ConfigError
+from envs.errors import ConfigError
 
 NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
 REWARD_DEATH = 10.0

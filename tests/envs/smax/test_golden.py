@@ -55,7 +55,7 @@ def test_observations_state_and_masks(name):
 def test_rewards_and_endings(name):
     data, scenario = load(name), get_scenario(name)
     opening = jnp.asarray(data["step"] == 0)
-    fresh = interface.open_tally(scenario, snapshot(data))
+    fresh = interface.tally(scenario, snapshot(data))
 
     def replay(tally, k):
         units = jax.tree.map(lambda row: row[:, None], jax.tree.map(lambda field: field[:, k], snapshot(data)))

@@ -1,0 +1,151 @@
+"""StarCraft micromanagement as an environment: the battle engine behind SMAC's interface, one lane a battle."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.base import ActionSpec, EnvSpec, TimeStep
+from envs.smax import interface
+from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, default_rules
+from envs.smax.dynamics import advance
+from envs.smax.rules import draw_rules
+from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
+from envs.smax.spawn import spawn
+
+MOVE_AMOUNT = 2.0  # map units; SMAC orders a walk this far
+NO_OP, STAND = 0, 1  # action ids; 2..5 walk, then one id per target
+KINDS = (NO_ORDER, STOP, MOVE, MOVE, MOVE, MOVE)
+STEP_X = (0.0, 0.0, 0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT)
+STEP_Y = (0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT, 0.0, 0.0)
+REACH_SLACK = 1e-3  # map units, see `Smax.legalise`
+
+
+class SmaxState(NamedTuple):
+    """Battles of E lanes; every array has E on its MINOR axis."""
+
+    battle: Battle  # [N, E]
+    rules: Rules  # scalars, or [E] where they are drawn per episode
+    last_action: jax.Array  # int32[A, E] the joint action that led here, -1 right after a reset
+    steps: jax.Array  # int32[E] since the reset
+
+
+def _merge(where: jax.Array, new, old):
+    """Lane e of `new` where `where[e]`, else of `old`; E is the minor axis of every leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(where, a, b), new, old)
+
+
+class Smax:
+    """`smax:<map>`: an `Environment` whose observations, masks and rewards are SMAC's own.
+
+    `rules` settles what only the real game could; `randomise_rules` draws them for each episode instead.
+    An illegal action cannot raise inside a compiled program: it is replaced, always in the same way, by no-op for a
+    dead agent and by stop for a living one. The time limit truncates; a battle that ends at the limit terminates.
+    """
+
+    def __init__(self, map_name: str = "2s3z", rules: Rules | None = None, randomise_rules: bool = False):
+        scenario = get_scenario(map_name)
+        self.scenario: Scenario = scenario
+        self.rules = default_rules() if rules is None else rules
+        self.randomise_rules = randomise_rules
+        self.spec = EnvSpec(
+            name=f"smax:{map_name}",
+            num_agents=scenario.num_allies,
+            obs_dim=scenario.obs_dim,
+            state_dim=scenario.state_dim,
+            action=ActionSpec(num_actions=scenario.num_actions),
+            horizon=scenario.limit,
+        )
+
+    def reset(self, key: jax.Array, num_envs: int) -> tuple[SmaxState, TimeStep]:
+        """Opens a battle in each lane."""
+        state = self._open(key, num_envs)
+        flags = (jnp.zeros(num_envs, bool) for _ in range(3))  # a buffer each, so that a caller may donate them
+        return state, self._show(state, jnp.zeros(num_envs, jnp.float32), *flags)
+
+    def step(self, key: jax.Array, state: SmaxState, action: jax.Array) -> tuple[SmaxState, TimeStep]:
+        """Eight game loops under the joint action int32[E, A].
+
+        After a boundary a step does no harm: the battle goes on, or the survivors stand among the dead.
+        """
+        scenario, before = self.scenario, state.battle
+        action = self.legalise(before, action.T.astype(jnp.int32))
+        orders = self._orders(before, action)
+        battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
+        terminated, won = interface.ending(scenario, battle)
+        reward, _ = interface.reward(scenario, interface.tally(scenario, before), battle, won)
+        state = SmaxState(battle, state.rules, action, state.steps + 1)
+        truncated = (state.steps >= scenario.limit) & ~terminated
+        return state, self._show(state, reward, terminated, truncated, won)
+
+    def restart(
+        self, key: jax.Array, state: SmaxState, timestep: TimeStep, where: jax.Array
+    ) -> tuple[SmaxState, TimeStep]:
+        """Opens fresh battles in the lanes `where`; the others keep their state and what led to it.
+
+        Observations are functions of the state, and are computed from the merged one: a program that steps and then
+        restarts never needs those of the step, so the compiler drops them and each step builds one set only.
+        """
+        fresh = self._open(key, where.shape[0])
+        rules = _merge(where, fresh.rules, state.rules) if self.randomise_rules else state.rules
+        state = _merge(where, fresh._replace(rules=()), state._replace(rules=()))._replace(rules=rules)
+        reward = jnp.where(where, 0.0, timestep.reward)
+        flags = (timestep.terminated, timestep.truncated, timestep.info["won"])
+        return state, self._show(state, reward, *(flag & ~where for flag in flags))
+
+    def legalise(self, battle: Battle, action: jax.Array) -> jax.Array:
+        """Replaces illegal entries of `action`, int32[A, E].
+
+        Reach has a slack of a thousandth: the compiler may round a distance differently from program to program.
+        """
+        legal = interface.available(self.scenario, battle, interface.SHOOT + REACH_SLACK)
+        chosen = action[:, None] == np.arange(self.scenario.num_actions)[None, :, None]
+        alive = battle.health[: self.scenario.num_allies] > 0
+        return jnp.where((legal & chosen).any(axis=1), action, jnp.where(alive, STAND, NO_OP))
+
+    def _open(self, key: jax.Array, num_envs: int) -> SmaxState:
+        scenario = self.scenario
+        key_rules, key_spawn = jax.random.split(key)
+        rules = draw_rules(key_rules, num_envs) if self.randomise_rules else jax.tree.map(jnp.asarray, self.rules)
+        return SmaxState(
+            battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs),
+            rules=rules,
+            last_action=jnp.full((scenario.num_allies, num_envs), -1, jnp.int32),
+            steps=jnp.zeros(num_envs, jnp.int32),
+        )
+
+    def _orders(self, battle: Battle, action: jax.Array) -> Orders:
+        """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""
+        scenario = self.scenario
+        agents = scenario.num_allies
+
+        def lookup(table, otherwise):
+            value = jnp.full(action.shape, otherwise)
+            for index, entry in enumerate(table):
+                value = jnp.where(action == index, entry, value)
+            return value
+
+        heals = np.asarray([[scenario.has_medivac_rules and name == "medivac"] for name in scenario.allies])
+        named = action - NUM_COMMON_ACTIONS + np.where(heals, 0, agents).astype(np.int32)
+        return Orders(
+            kind=lookup(KINDS, np.int32(ATTACK)),
+            goal_x=battle.x[:agents] + lookup(STEP_X, np.float32(0.0)),
+            goal_y=battle.y[:agents] + lookup(STEP_Y, np.float32(0.0)),
+            target=jnp.clip(named, 0, len(scenario.units) - 1),
+        )
+
+    def _show(self, state: SmaxState, reward, terminated, truncated, won) -> TimeStep:
+        scenario, battle = self.scenario, state.battle
+        seen = interface.observe(scenario, battle, state.last_action)
+        dead_allies, dead_enemies = interface.count_dead(scenario, battle)
+        return TimeStep(
+            obs=seen.obs,
+            state=seen.state,
+            avail=seen.avail,
+            alive=(battle.health[: scenario.num_allies] > 0).T,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            info={"won": won, "dead_allies": dead_allies, "dead_enemies": dead_enemies},
+        )

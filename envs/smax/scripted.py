@@ -1,0 +1,67 @@
+"""Policies without learning, the yardsticks of a map. Pure functions of what an agent sees."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.base import TimeStep
+from envs.smax.scenarios import MOVE_FEATURES, NUM_COMMON_ACTIONS, Scenario
+
+STOP, NORTH, SOUTH, EAST, WEST = 1, 2, 3, 4, 5
+
+
+def random_legal(timestep: TimeStep, key: jax.Array) -> jax.Array:
+    """int32[E, A], uniform over the legal actions."""
+    logits = jnp.where(timestep.avail, 0.0, -1e9)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
+    """The legal walk along the larger component of (dx, dy), else along the smaller one, else stop; int32[E, A]."""
+    across, along = jnp.where(dx > 0, EAST, WEST), jnp.where(dy > 0, NORTH, SOUTH)
+    wide = jnp.abs(dx) >= jnp.abs(dy)
+    first, second = jnp.where(wide, across, along), jnp.where(wide, along, across)
+
+    def legal(action):
+        return jnp.take_along_axis(avail, action[..., None], axis=-1)[..., 0]
+
+    return jnp.where(legal(first), first, jnp.where(legal(second), second, STOP)).astype(jnp.int32)
+
+
+def _nearest(rows: jax.Array, eligible: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Offset (dx, dy) of the nearest eligible row and whether there is one; rows are [E, A, n, F]."""
+    index = jnp.where(eligible, rows[..., 1], jnp.inf).argmin(axis=-1)
+    row = jnp.take_along_axis(rows, index[..., None, None], axis=-2)[..., 0, :]
+    return row[..., 2], row[..., 3], eligible.any(axis=-1)
+
+
+def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
+    """Attacks the nearest enemy in reach, else walks to the nearest in sight, else east; int32[E, A].
+
+    A medivac heals the most hurt ally in reach, else flies to the nearest ally in sight.
+    """
+    obs, avail = timestep.obs, timestep.avail
+    lanes, agents = obs.shape[:2]
+    split = MOVE_FEATURES + scenario.num_enemies * scenario.enemy_row
+    enemies = obs[..., MOVE_FEATURES:split].reshape(lanes, agents, scenario.num_enemies, scenario.enemy_row)
+    reach = avail[..., NUM_COMMON_ACTIONS:]
+    target = NUM_COMMON_ACTIONS + jnp.where(reach, enemies[..., 1], jnp.inf).argmin(axis=-1)
+    dx, dy, sees = _nearest(enemies, enemies[..., 4] > 0)
+    walk = _walk(jnp.where(sees, dx, 1.0), jnp.where(sees, dy, 0.0), avail)
+    action = jnp.where(reach.any(axis=-1), target, walk)
+    if scenario.has_medivac_rules:
+        heals = np.asarray([name == "medivac" for name in scenario.allies])
+        action = jnp.where(heals, _heal_most_hurt(scenario, obs[..., split:], avail), action)
+    return jnp.where(timestep.alive, action, 0).astype(jnp.int32)
+
+
+def _heal_most_hurt(scenario: Scenario, obs: jax.Array, avail: jax.Array) -> jax.Array:
+    """For the last agent, a medivac: row k of its allies is agent k, and so is target k."""
+    lanes, agents = obs.shape[:2]
+    rows = obs[..., : (agents - 1) * scenario.ally_row].reshape(lanes, agents, agents - 1, scenario.ally_row)
+    targets = avail[..., NUM_COMMON_ACTIONS : NUM_COMMON_ACTIONS + agents - 1]
+    hurt = targets & (rows[..., 4] < 1.0)
+    patient = NUM_COMMON_ACTIONS + jnp.where(hurt, rows[..., 4], jnp.inf).argmin(axis=-1)
+    dx, dy, sees = _nearest(rows, rows[..., 4] > 0)
+    follow = jnp.where(sees, _walk(dx, dy, avail), STOP)
+    return jnp.where(hurt.any(axis=-1), patient, follow).astype(jnp.int32)
