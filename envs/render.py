@@ -7,6 +7,8 @@ A family joins by one line in `ARTISTS`: the module that draws it, with a functi
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from envs.base import ConfigError, Environment, TimeStep
 
 ARTISTS = {"smax": "envs.smax.render"}  # the name before the colon -> module
@@ -26,15 +28,20 @@ def has_artist(name: str) -> bool:
     return name.split(":")[0] in ARTISTS
 
 
+def check_artist(name: str) -> None:
+    """Raises ConfigError if nobody draws the environment called `name`."""
+    if not has_artist(name):
+        raise ConfigError(f"no pictures of '{name}': worlds that can be drawn are {', '.join(ARTISTS)}")
+
+
 def frames(env: Environment, episode: Episode, lane: int = 0, width: int = 640) -> list:
-    """T + 1 pictures (PIL) of lane `lane` of `episode`, `width` pixels wide.
+    """Pictures (PIL) of lane `lane` of `episode`, `width` pixels wide, from its reset to its end: at most T + 1.
 
     Raises ConfigError for a world nobody draws.
     """
-    family = env.spec.name.split(":")[0]
-    if family not in ARTISTS:
-        raise ConfigError(f"no pictures of '{env.spec.name}': worlds that can be drawn are {', '.join(ARTISTS)}")
-    return import_module(ARTISTS[family]).episode_frames(env, episode, lane, width)
+    check_artist(env.spec.name)
+    artist = import_module(ARTISTS[env.spec.name.split(":")[0]])
+    return artist.episode_frames(env, episode, lane, width)
 
 
 def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
@@ -42,14 +49,25 @@ def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
 
     All pictures share one palette, so that still regions stay identical and compress to nothing.
     """
-    from PIL import Image
-
-    samples = images[:: max(1, len(images) // 6)][:7] + images[-1:]
-    strip = Image.new("RGB", (images[0].width, images[0].height * len(samples)))
-    for i, image in enumerate(samples):
-        strip.paste(image, (0, i * image.height))
-    palette = strip.quantize(colors=96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    palette = _palette(images[:: max(1, len(images) // 6)][:7] + images[-1:])
+    flat = [image.quantize(palette=palette, dither=0) for image in images]
     wait = [round(1000 / fps)] * (len(flat) - 1) + [round(1000 * hold)]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=wait, loop=0, optimize=False)
 
+
+def _palette(images: list):
+    """At most 252 colours for all `images`: the 32 most frequent as they are, the others with no regard to frequency.
+
+    A palette by frequency would spend itself on shades of the ground and lose the small bright things.
+    """
+    from PIL import Image
+
+    pixels = np.concatenate([np.asarray(image).reshape(-1, 3) for image in images]).astype(np.uint32)
+    codes, counts = np.unique(pixels @ np.array([65536, 256, 1], np.uint32), return_counts=True)
+    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
+    frequent = colours[np.argsort(-counts)[:32]]
+    rest = Image.fromarray(colours[None]).quantize(colors=220, method=Image.Quantize.MEDIANCUT)
+    chosen = np.concatenate([frequent, np.array(rest.getpalette(), np.uint8).reshape(-1, 3)[:220]])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(chosen.tobytes())
+    return palette

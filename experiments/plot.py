@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.errors import ConfigError
 from experiments.stats import mean_interval
 
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv
@@ -37,8 +38,6 @@ def read_run(run_dir: str | pathlib.Path) -> list[Curves]:
     Raises:
       ConfigError: no run there, or one that was never evaluated.
     """
-    from envs.base import ConfigError  # here, since it brings jax along
-
     directory = pathlib.Path(run_dir)
     try:
         config = json.loads((directory / "config.json").read_text())
@@ -82,8 +81,6 @@ def plot_runs(run_dirs: Sequence[str | pathlib.Path], out: str | pathlib.Path) -
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
-    from envs.base import ConfigError
 
     curves = [curve for run_dir in run_dirs for curve in read_run(run_dir)]
     envs = list(dict.fromkeys(c.env for c in curves))
@@ -133,8 +130,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--out", default="curves.png", help="picture to write (default: %(default)s)")
     args = parser.parse_args(argv)
-    from envs.base import ConfigError
-
     try:
         plot_runs(args.runs, args.out)
     except ConfigError as error:

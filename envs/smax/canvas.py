@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 WIDTH = 960  # pixels; all lengths below are in pixels of a frame this wide
 VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the 32 x 16 strip and a margin
 HEADER, FOOTER = 66, 34
-SCALE = WIDTH / (VIEW[1] - VIEW[0])  # pixels a map unit
-HEIGHT = round(HEADER + SCALE * (VIEW[3] - VIEW[2]) + FOOTER)
+ASPECT = (VIEW[3] - VIEW[2]) / (VIEW[1] - VIEW[0])
+HEIGHT = round(HEADER + WIDTH * ASPECT + FOOTER)
 OVERSAMPLE = 2  # drawn this much larger, then shrunk: smooth edges
 
 INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#242b36", "#1a1f28", "#2c3440"
@@ -35,17 +35,20 @@ def font(size: int):
 
 
 class Canvas:
-    """Draws in map units on a larger picture."""
+    """Draws in map units on a larger picture. `view` (x0, x1, y0, y1) is the part of the map to be seen."""
 
-    def __init__(self, width: int):
-        self.k = OVERSAMPLE * width / WIDTH
+    def __init__(self, width: int, view: tuple[float, float, float, float] = VIEW):
+        self.view = view
+        self.scale = WIDTH / (view[1] - view[0])  # pixels of a WIDTH-wide frame a map unit
+        self.zoom = (VIEW[1] - VIEW[0]) / (view[1] - view[0])
+        self.k = OVERSAMPLE * width / WIDTH  # pixels of the large picture one of a WIDTH-wide frame
         self.size = (width, round(HEIGHT * width / WIDTH))
         self.image = Image.new("RGB", (width * OVERSAMPLE, self.size[1] * OVERSAMPLE), PANEL)
         self.draw = ImageDraw.Draw(self.image, "RGBA")
 
     def at(self, x, y):
         """Pixel of a point of the map; the map's y points up."""
-        return (x - VIEW[0]) * SCALE * self.k, (HEADER + (VIEW[3] - y) * SCALE) * self.k
+        return (x - self.view[0]) * self.scale * self.k, (HEADER + (self.view[3] - y) * self.scale) * self.k
 
     def box(self, x0, y0, x1, y1, fill, radius=0.0, outline=None):
         """A rectangle given in pixels of a WIDTH-wide frame."""
@@ -67,7 +70,7 @@ class Canvas:
     def shape(self, kind, centre, radius, fill, outline=None):
         """The body of a unit type about a pixel, `radius` in pixels of the large picture."""
         _, corners, turn = SHAPES[kind]
-        width = max(1, round(1.5 * self.k))
+        width = max(1, round(1.5 * self.zoom * self.k))
         if corners == 0:
             box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
             self.draw.ellipse(box, fill=fill, outline=outline, width=width)
@@ -79,14 +82,14 @@ class Canvas:
             points = [(centre[0] + dx, centre[1] + dy) for dx, dy in steps]
         else:
             angles = [math.radians(turn + 360 * c / corners) for c in range(corners)]
-            reach = radius * (1.3 if corners < 5 else 1.1)  # about the area of the disc
+            reach = radius * (1.2 if corners < 5 else 1.1)  # a corner sticks out, a side lies inside the disc
             points = [(centre[0] + reach * math.cos(a), centre[1] - reach * math.sin(a)) for a in angles]
         self.draw.polygon(points, fill=fill, outline=outline, width=width)
 
     def dots(self, a, b, colour):
         """A dotted line between two pixels of the large picture."""
         length = math.hypot(b[0] - a[0], b[1] - a[1])
-        r, count = 1.1 * self.k, max(1, int(length / (7 * self.k)))
+        r, count = 1.1 * self.zoom * self.k, max(1, int(length / (7 * self.zoom * self.k)))
         for i in range(1, count + 1):
             x, y = a[0] + (b[0] - a[0]) * i / count, a[1] + (b[1] - a[1]) * i / count
             self.draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)

@@ -15,6 +15,7 @@ from PIL import Image
 from envs.render import Episode
 from envs.smax.canvas import (
     ALLY,
+    ASPECT,
     DIM,
     EMPTY,
     ENEMY,
@@ -29,7 +30,6 @@ from envs.smax.canvas import (
     MINUS,
     PANEL,
     PLUS,
-    SCALE,
     SHAPES,
     SHIELD,
     VIEW,
@@ -40,6 +40,8 @@ from envs.smax.canvas import (
 )
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.units import UNITS
+
+View = tuple[float, float, float, float]  # x0, x1, y0, y1 in map units
 
 
 class Scene(NamedTuple):
@@ -61,9 +63,25 @@ class Scene(NamedTuple):
     values: np.ndarray | None = None  # f32[A] a number an agent, e.g. its intrinsic reward
 
 
-def draw_frame(scene: Scene, width: int = WIDTH) -> Image.Image:
-    """One picture of `scene`, `width` pixels wide and 0.62 times as high."""
-    canvas = Canvas(width)
+def camera(scenes: list[Scene], margin: float = 1.6) -> View:
+    """The smallest part of the map, in the frame's aspect, that shows all living units of `scenes` and a margin."""
+    x, y = (np.concatenate([getattr(s, axis)[s.health > 0] for s in scenes]) for axis in "xy")
+    if x.size == 0:
+        return VIEW
+    width = max(x.max() - x.min() + 2 * margin, (y.max() - y.min() + 2 * margin) / ASPECT)
+    width = float(np.clip(width, 15.0, VIEW[1] - VIEW[0]))
+    half = (width / 2, ASPECT * width / 2)
+    centre = ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
+    x0, y0 = (
+        float(np.clip(c - h, low, high - 2 * h))
+        for c, h, low, high in zip(centre, half, VIEW[::2], VIEW[1::2], strict=True)
+    )
+    return x0, x0 + 2 * half[0], y0, y0 + 2 * half[1]
+
+
+def draw_frame(scene: Scene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
+    """One picture of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
+    canvas = Canvas(width, view)
     _ground(canvas)
     order = np.argsort([UNITS[t].air for t in scene.types], kind="stable")  # flyers on top
     for n in order:
@@ -86,9 +104,7 @@ def draw_frame(scene: Scene, width: int = WIDTH) -> Image.Image:
 
 
 def _ground(canvas):
-    left, top = canvas.at(VIEW[0], VIEW[3])
-    right, bottom = canvas.at(VIEW[1], VIEW[2])
-    canvas.draw.rectangle((left, top, right, bottom), fill=WALL)
+    canvas.box(0, HEADER, WIDTH, HEIGHT - FOOTER, WALL)
     canvas.draw.rectangle((*canvas.at(0, 24), *canvas.at(32, 8)), fill=GROUND)
     for x in range(4, 32, 4):
         canvas.line([canvas.at(x, 8), canvas.at(x, 24)], GRID, 1)
@@ -102,9 +118,9 @@ def _colour(scene, n):
 
 def _unit(canvas, scene, n):
     kind, colour = scene.types[n], _colour(scene, n)
-    centre, radius = canvas.at(scene.x[n], scene.y[n]), UNITS[kind].radius * SCALE * canvas.k
+    centre, radius = canvas.at(scene.x[n], scene.y[n]), UNITS[kind].radius * canvas.scale * canvas.k
     edge = tuple(c // 3 for c in colour)
-    canvas.shape(kind, centre, radius, colour, edge)
+    canvas.shape(kind, centre, radius, (*colour, 190 if UNITS[kind].air else 255), edge)
     size = round(1.25 * radius)
     canvas.draw.text(centre, SHAPES[kind][0], fill=edge, font=font(size), anchor="mm")
 
@@ -115,8 +131,8 @@ def _fallen(canvas, scene, n):
         return
     r = 0.3
     colour = (*_colour(scene, n), 95)
-    canvas.line([canvas.at(x - r, y - r), canvas.at(x + r, y + r)], colour, 2)
-    canvas.line([canvas.at(x - r, y + r), canvas.at(x + r, y - r)], colour, 2)
+    canvas.line([canvas.at(x - r, y - r), canvas.at(x + r, y + r)], colour, 2 * canvas.zoom)
+    canvas.line([canvas.at(x - r, y + r), canvas.at(x + r, y - r)], colour, 2 * canvas.zoom)
 
 
 def _aim(canvas, scene, n, m):
@@ -135,17 +151,18 @@ def _aim(canvas, scene, n, m):
     if distance > kind.range + radii + 0.3:  # a little slack: the target has moved since the shot
         canvas.dots(*points, (*colour, 110))
         return
-    canvas.line(points, (*colour, 215), 3.0 if kind.heals else 1.8)
+    canvas.line(points, (*colour, 215), (3.0 if kind.heals else 1.8) * canvas.zoom)
     x, y = points[1]
-    r = 3.0 * canvas.k
+    r = 3.0 * canvas.zoom * canvas.k
     canvas.draw.ellipse((x - r, y - r, x + r, y + r), fill=(*colour, 255))
 
 
 def _bars(canvas, scene, n):
     unit = UNITS[scene.types[n]]
     px, py = (v / canvas.k for v in canvas.at(scene.x[n], scene.y[n]))
-    half = max(10.0, 0.95 * unit.radius * SCALE)
-    bottom = py - 1.3 * unit.radius * SCALE - 1
+    half = max(9.0 * canvas.zoom, 0.72 * unit.radius * canvas.scale)
+    high = 3.2 * canvas.zoom  # a bar and the line between two
+    bottom = py - unit.radius * canvas.scale - 1
     health = float(scene.health[n]) / unit.hp
     warm = (round(255 * min(1.0, 2 - 2 * health)), round(220 * min(1.0, 2 * health)), 70)
     rows = [(health, warm)]
@@ -153,29 +170,29 @@ def _bars(canvas, scene, n):
         rows.append((float(scene.shield[n]) / unit.shield, SHIELD))
     if unit.heals:
         rows.append((float(scene.energy[n]) / unit.max_energy, ENERGY))
-    canvas.box(px - half - 1, bottom - 4 * len(rows), px + half + 1, bottom + 1, EMPTY)
-    lost = float(scene.lost[n]) / (unit.hp + unit.shield)
+    canvas.box(px - half - 1, bottom - high * len(rows), px + half + 1, bottom + 1, EMPTY)
+    lost = 2 * half * float(scene.lost[n]) / (unit.hp + unit.shield)
     for row, (fraction, colour) in enumerate(rows):
-        y = bottom - 4 * row
+        y = bottom - high * row
         end = px - half + 2 * half * min(fraction, 1.0)
-        canvas.box(px - half, y - 3, end, y, colour)
-        if lost > 0 and row < 2 and not (unit.heals and row == 1) and fraction < 1:
-            canvas.box(end, y - 3, min(end + 2 * half * lost, px + half), y, LOST)
+        canvas.box(px - half, y - high + 1, end, y, colour)
+        if lost > 0 and row == (1 if scene.shield[n] > 0 else 0):
+            canvas.box(end, y - high + 1, min(end + lost, px + half), y, LOST)
 
 
 def _values(canvas, scene):
     """A ring and a number an agent: gold above zero, violet below, brighter the larger."""
     top = max(float(np.abs(scene.values).max()), 1e-9)
-    for n in range(scene.num_allies):
-        if scene.health[n] <= 0:
-            continue
-        value = float(scene.values[n])
-        colour = PLUS if value >= 0 else MINUS
-        x, y = canvas.at(scene.x[n], scene.y[n])
-        r = (UNITS[scene.types[n]].radius * SCALE + 5) * canvas.k
-        strength = round(60 + 195 * min(1.0, abs(value) / top))
-        canvas.draw.ellipse((x - r, y - r, x + r, y + r), outline=(*colour, strength), width=round(2.5 * canvas.k))
-        canvas.text(x / canvas.k, (y + r) / canvas.k + 6, f"{value:+.2f}", 10, colour, "mm")
+    living = [n for n in range(scene.num_allies) if scene.health[n] > 0]
+    places = [canvas.at(scene.x[n], scene.y[n]) for n in living]
+    radii = [(UNITS[scene.types[n]].radius * canvas.scale + 5) * canvas.k for n in living]
+    colours = [PLUS if scene.values[n] >= 0 else MINUS for n in living]
+    for n, (x, y), r, colour in zip(living, places, radii, colours, strict=True):
+        strength = round(60 + 195 * min(1.0, abs(float(scene.values[n])) / top))
+        canvas.draw.ellipse((x - r, y - r, x + r, y + r), outline=(*colour, strength), width=round(3 * canvas.k))
+    for n, (x, y), r, colour in zip(living, places, radii, colours, strict=True):
+        label = f"{float(scene.values[n]):+.2f}"
+        canvas.text(x / canvas.k, (y + r) / canvas.k + 6 * canvas.zoom, label, 9 * canvas.zoom, colour, "mm")
 
 
 def _header(canvas, scene):
@@ -222,7 +239,7 @@ def _legend(canvas, scene):
 def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Image.Image]:
     """The pictures of one lane of a StarCraft episode, up to the end of its battle."""
     scenario = get_scenario(env.spec.name.split(":")[1])
-    pictures, before = [], None
+    scenes, before = [], None
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
         action = np.asarray(episode.actions[t - 1])[lane] if t else None
         scene = scene_of(scenario, state.battle, lane, t, action, before)
@@ -232,11 +249,12 @@ def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Im
             scene = scene._replace(result="WON" if won else "LOST" if over else "TIME OUT")
         if episode.values is not None and t:
             scene = scene._replace(values=np.asarray(episode.values[t - 1])[lane])
-        pictures.append(draw_frame(scene, width))
+        scenes.append(scene)
         if over or cut:
             break
         before = scene
-    return pictures
+    view = camera(scenes)
+    return [draw_frame(scene, width, view) for scene in scenes]
 
 
 def scene_of(

@@ -1,0 +1,144 @@
+"""Films a trained policy: `python -m experiments.record RUN --out battle.gif [--episodes 1] [--seed-index best|K]`.
+
+Plays greedy episodes in the run's own environment and writes them as one GIF.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.plot import read_run
+
+if TYPE_CHECKING:  # they import jax, which --help can do without
+    from envs.base import Environment
+    from envs.render import Episode
+    from iacjax import Policy
+
+
+def play(env: "Environment", policy: "Policy", seed_index: int, key: Any, num_episodes: int) -> "Episode":
+    """Plays greedy episodes, one a lane, until all have ended. All arrays of the result are NumPy's."""
+    import jax
+    import jax.numpy as jnp
+
+    from envs.render import Episode
+
+    @jax.jit
+    def step(key, state, timestep, carry, first):
+        carry, action = policy.act(carry, timestep, first, seed_index)
+        state, timestep = env.step(key, state, action)
+        return state, timestep, carry, action
+
+    k_reset, k_play = jax.random.split(key)
+    state, timestep = jax.jit(env.reset, static_argnums=1)(k_reset, num_episodes)
+    carry = policy.carry(num_episodes)
+    moments, actions = [jax.device_get((state, timestep))], []
+    over = np.zeros(num_episodes, bool)
+    for t in range(env.spec.horizon):
+        first = jnp.full(num_episodes, t == 0)
+        state, timestep, carry, action = step(jax.random.fold_in(k_play, t), state, timestep, carry, first)
+        moments.append(jax.device_get((state, timestep)))
+        actions.append(np.asarray(action))
+        over |= np.asarray(timestep.boundary)
+        if over.all():
+            break
+    states, timesteps = zip(*moments, strict=True)
+    return Episode(list(states), list(timesteps), actions)
+
+
+def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, width: int = 640) -> int:
+    """Writes all lanes of `episode`, one after the other, as a GIF. Returns its number of pictures.
+
+    Raises:
+      ConfigError: a world nobody draws, or a file that cannot be written.
+    """
+    from envs.render import frames, save_gif
+
+    lanes = episode.timesteps[0].terminated.shape[0]
+    images = [image for lane in range(lanes) for image in frames(env, episode, lane, width)]
+    try:
+        save_gif(images, out)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write {out} ({error}): give a writable file such as battle.gif") from None
+    return len(images)
+
+
+def best_seed(run_dir: str | pathlib.Path, seeds: Sequence[int]) -> int:
+    """Index of the seed with the best last evaluation: by win rate, then by return. 0 if there was none."""
+    try:
+        curves = {curve.seed: curve for curve in read_run(run_dir)}
+    except ConfigError:
+        return 0
+
+    def score(index):
+        if seeds[index] not in curves:
+            return (-np.inf, -np.inf)
+        columns = curves[seeds[index]].columns
+        return tuple(float(np.nan_to_num(columns[name][-1], nan=-np.inf)) for name in ("win_rate", "return_mean"))
+
+    return max(range(len(seeds)), key=score)
+
+
+def record(
+    run_dir: str | pathlib.Path, out: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None
+) -> str:
+    """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out`. Returns a line that sums up.
+
+    Raises:
+      ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
+    """
+    import jax
+
+    from envs.registry import make_env
+    from envs.render import check_artist
+    from iacjax import load_policy
+
+    policy = load_policy(run_dir)
+    check_artist(policy.spec.name)
+    if seed_index is None:
+        seed_index = best_seed(run_dir, policy.seeds)
+    if not 0 <= seed_index < len(policy.seeds):
+        raise ConfigError(f"no seed index {seed_index}: the run has {len(policy.seeds)} seed(s), counted from 0")
+    env = make_env(policy.spec.name)
+    episode = play(env, policy, seed_index, jax.random.key(policy.seeds[seed_index]), episodes)
+    count = write_gif(env, episode, out)
+    return f"wrote {out}: {episodes} episode(s) of seed {policy.seeds[seed_index]}, {count} pictures{_wins(episode)}"
+
+
+def _wins(episode: "Episode") -> str:
+    if "won" not in episode.timesteps[0].info:
+        return ""
+    boundary = np.stack([ts.boundary for ts in episode.timesteps])
+    won = np.stack([ts.info["won"] for ts in episode.timesteps])
+    ends = boundary.argmax(axis=0)
+    return f", {int(won[ends, np.arange(len(ends))].sum())} won"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 2 for input that cannot work."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.record", description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", metavar="RUN", help="run directory")
+    parser.add_argument("--out", default="battle.gif", help="GIF to write (default: %(default)s)")
+    parser.add_argument("--episodes", type=int, default=1, help="how many to film (default: %(default)s)")
+    parser.add_argument("--seed-index", default="best", help="which of the run's seeds, from 0 (default: %(default)s)")
+    args = parser.parse_args(argv)
+    try:
+        if args.episodes < 1:
+            raise ConfigError(f"--episodes {args.episodes}: give at least 1")
+        if pathlib.Path(args.out).suffix.lower() != ".gif":
+            raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
+        if args.seed_index != "best" and not args.seed_index.isdigit():
+            raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")
+        print(record(args.run, args.out, args.episodes, None if args.seed_index == "best" else int(args.seed_index)))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
