@@ -1,0 +1,1 @@
+"""The commands: run, evaluate, record, plot, reproduce, benchmark (`python -m experiments.run --help`)."""

@@ -1,0 +1,145 @@
+"""Checkpoints: the whole TrainState and where the host stands, with orbax, the newest K kept.
+
+A checkpoint is named by its iteration and carries the fingerprint of its run's configuration. What cannot be read,
+or is of another run, is moved aside (`refused/`) with a message, and the one before it is used.
+"""
+
+import dataclasses
+import errno
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from envs.errors import ConfigError
+
+MAX_SHARE = 0.05  # of the time may go into saving
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where the host stands; JSON in every checkpoint."""
+
+    iteration: int = 0  # iterations done
+    seeds: int = 1  # in the group
+    window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
+    bar_hits: int = 0  # evaluations in a row at or above --stop-at
+    stopped: bool = False  # the bar was reached
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    save_seconds: float = 0.0
+
+
+class Checkpoints:
+    """The checkpoints of one group of seeds, in `directory`."""
+
+    def __init__(
+        self, directory: pathlib.Path, fingerprint: str, every: float, keep: int, say: Callable[[str], None] = print
+    ):
+        self._directory, self._fingerprint, self._say = directory, fingerprint, say
+        self._every, self._keep = every, keep
+        self._opened: Any = None
+        self._due = time.monotonic() + every
+
+    def _manager(self) -> Any:
+        import orbax.checkpoint as ocp  # here: half a second that the first update need not wait for
+
+        if self._opened is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            )
+            self._opened = ocp.CheckpointManager(self._directory.absolute(), options=options)
+        return self._opened
+
+    def due(self) -> bool:
+        return time.monotonic() >= self._due
+
+    def save(self, states: Any, progress: Progress) -> None:
+        """Saves now, whole or not at all; what it cost decides when the next one is due.
+
+        Raises:
+          OSError: the disk is full.
+        """
+        import orbax.checkpoint as ocp
+
+        began = time.monotonic()
+        record = {"fingerprint": self._fingerprint, **dataclasses.asdict(progress)}
+        args = ocp.args.Composite(state=ocp.args.StandardSave(states), progress=ocp.args.JsonSave(record))
+        try:
+            self._manager().save(progress.iteration, args=args)
+        except Exception as error:
+            if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device", str(self._directory)) from error
+            raise
+        now = time.monotonic()
+        progress.save_seconds += now - began
+        self._due = now + (max(self._every, (now - began) / MAX_SHARE) if self._every else 0.0)
+
+    def latest(self) -> int | None:
+        """Iteration of the newest checkpoint, whether or not it can be read."""
+        steps = self._steps()
+        return steps[-1] if steps else None
+
+    def _steps(self) -> list[int]:
+        if not self._directory.is_dir():
+            return []
+        return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
+
+    def restore(self, abstract: Any) -> tuple[Any, Progress] | None:
+        """The newest checkpoint that can be read and is this run's; None where there is none at all.
+
+        Args:
+          abstract: the TrainState's shapes and dtypes.
+
+        Raises:
+          ConfigError: there are checkpoints, but none that can be used.
+        """
+        steps = self._steps()
+        reasons = []
+        for step in reversed(steps):
+            try:
+                found = self._read(step, abstract)
+            except Exception as error:  # orbax, tensorstore and json each have their own
+                reasons.append(_first_line(error))
+                self._say(f"checkpoint {step} is refused ({reasons[-1]}); trying the one before it")
+                continue
+            for newer in [s for s in steps if s > step]:
+                self._set_aside(newer)
+            return found
+        if steps:
+            raise ConfigError(f"no usable checkpoint in {self._directory}: {reasons[0]}")
+        return None
+
+    def _read(self, step: int, abstract: Any) -> tuple[Any, Progress]:
+        import orbax.checkpoint as ocp
+
+        manager = self._manager()
+        record = manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
+        if record.pop("fingerprint", None) != self._fingerprint:
+            raise ConfigError("its configuration does not match the run's config.json: restore that file")
+        progress = Progress(**record)
+        if progress.iteration != step:
+            raise ConfigError(f"it says that it is of iteration {progress.iteration}")
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        return manager.restore(step, args=args).state, progress
+
+    def _set_aside(self, step: int) -> None:
+        """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""
+        refused = self._directory.parent.parent / "refused"
+        refused.mkdir(exist_ok=True)
+        target = refused / f"{self._directory.name}-{step}"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.move(self._directory / str(step), target)
+        self.close()
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{text[0][:160]}" if text and isinstance(error, ConfigError) else f"damaged: {(text or ['?'])[0][:120]}"

@@ -1,0 +1,31 @@
+"""What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+from envs.errors import ConfigError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space, then try again",
+    errno.EDQUOT: "the disk quota is used up: free some space, then try again",
+    errno.EACCES: "no permission to write there: choose another directory",
+    errno.EPERM: "no permission to write there: choose another directory",
+    errno.EROFS: "the file system is read-only: choose another directory",
+    errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
+    errno.EEXIST: "a file stands where a directory is needed: choose another directory",
+}
+
+
+def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
+    """Runs `command(argv)` and returns its exit code; 2, with one line on stderr, for input that cannot work."""
+    try:
+        return command(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:
+        message = str(error)
+    except OSError as error:
+        if error.errno not in _ADVICE:
+            raise
+        message = f"{error.filename}: {_ADVICE[error.errno]}" if error.filename else _ADVICE[error.errno]
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,264 @@
+"""A run's whole configuration and its command line. No jax here: `--help` and wrong input are answered at once.
+
+`--algo`, `--preset`, `--resume` and `--list` are read first, since they decide which fields there are and what their
+defaults are; tyro then reads every field of the run and of the algorithm by its bare name.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import io
+import json
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from envs.errors import ConfigError
+from iacjax.algorithms import get_entry
+
+MAX_STEPS = 2**31 - 1  # the clock is int32
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What is trained, on what, for how long, and what is written."""
+
+    algo: str = "aiir_mix"
+    """Algorithm; `--list` shows them."""
+    env: str = "smax:2s3z"
+    """Environment, as family:name; `--list` shows them."""
+    preset: str = "default"
+    """Named set of defaults for all other fields."""
+    seeds: int = 1
+    """Seeds trained side by side in one program: `seed`, `seed` + 1, ..."""
+    seed: int = 0
+    """The first seed."""
+    total_steps: int = 1_000_000
+    """Environment steps per seed."""
+    seeds_per_batch: int = 0
+    """Train at most so many seeds at a time, group after group; 0: as many as fit in memory."""
+    run_dir: str = "runs"
+    """Parent of the run's own directory, <run_dir>/<env>/<algo>/<time>-<hash>."""
+
+    eval_every: int = 0
+    """Environment steps between greedy evaluations; 0: 50 evaluations a run."""
+    eval_episodes: int = 32
+    """Episodes of one evaluation, per seed."""
+    stop_at: float = 0.0
+    """Stop once two evaluations in a row reach this win rate (mean over the seeds); 0: never."""
+    log_every: int = 0
+    """Iterations that one row of metrics.csv averages over; 0: about 500 rows per seed."""
+    checkpoint_every: float = 120.0
+    """Seconds between checkpoints, stretched where saving would cost over 5 % of the time; 0: after each chunk."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept."""
+    chunk_iterations: int = 0
+    """Iterations that run on the device without a word; 0: about five seconds' worth."""
+
+    compile_cache: bool = True
+    """Keep compiled programs in the user's cache directory, so that the next start is quick."""
+    deterministic: bool = False
+    """Ask XLA for deterministic GPU kernels: slower, and bitwise repeatable there too (the CPU always is)."""
+    pictures: bool = True
+    """Draw curves.png and record the best seed at the end."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (pip install "iacjax[tensorboard]")."""
+    wandb: bool = False
+    """Also log to Weights & Biases (pip install "iacjax[wandb]")."""
+    wandb_project: str = "iacjax"
+    """Project there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A run's fields and its algorithm's fields."""
+
+    run: RunConfig
+    algorithm: Any
+
+
+# Fields that a resumed run may change: what has been trained so far does not depend on them.
+FREE = ("total_steps", "run_dir", "stop_at", "checkpoint_every", "keep_checkpoints", "chunk_iterations")
+FREE += ("compile_cache", "pictures", "tensorboard", "wandb", "wandb_project")
+
+_UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
+_ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
+_ZERO_TOO += ("checkpoint_every", "seed", "tau")
+
+
+def check_ranges(config: Any) -> None:
+    """Checks every number of a config: finite, not negative, no zero where zero makes no sense, fractions at most 1.
+
+    Zero passes where it is the field's own default (there it has a meaning of its own) or the field is a weight.
+
+    Raises:
+      ConfigError: names the option, what it is and what it may be.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                _check_number(field.name, number, zero=field.default == 0 or field.name in _ZERO_TOO)
+
+
+def _check_number(name: str, number: float, zero: bool) -> None:
+    option = "--" + name.replace("_", "-")
+    if not math.isfinite(number):
+        raise ConfigError(f"{option} must be a finite number, not {number}")
+    if number < 0 or (number == 0 and not zero):
+        raise ConfigError(f"{option} must be {'at least 0' if zero else 'more than 0'}, not {number}")
+    if name in _UNIT and number > 1:
+        raise ConfigError(f"{option} must be between 0 and 1, not {number}")
+    if isinstance(number, int) and number > MAX_STEPS:
+        raise ConfigError(f"{option} must be at most {MAX_STEPS} (the clock has 32 bits), not {number}")
+
+
+def default_settings(algo: str, preset: str, env: str | None = None) -> Settings:
+    """The configuration before the command line's own fields.
+
+    Raises:
+      ConfigError: unknown algorithm or preset.
+    """
+    from experiments.presets import get_preset
+
+    entry = get_entry(algo)
+    chosen = get_preset(algo, preset, env)
+    run = RunConfig(algo=algo, preset=preset, **chosen.run)
+    return Settings(run, entry.config(**chosen.algorithm))
+
+
+class Command:
+    """What the command line asks for, read before its fields."""
+
+    def __init__(self, argv: Sequence[str]):
+        self.list = "--list" in argv
+        self.help = "--help" in argv or "-h" in argv
+        self.resume = _option(argv, "--resume")
+        self.algo = _option(argv, "--algo") or RunConfig.algo
+        self.preset = _option(argv, "--preset") or RunConfig.preset
+        self.env = _option(argv, "--env")
+        self.fields = _without(argv, "--resume")
+
+
+def _option(argv: Sequence[str], name: str) -> str | None:
+    value = None
+    for i, word in enumerate(argv):
+        if word.startswith(name + "="):
+            value = word.partition("=")[2]
+        elif word == name:
+            if i + 1 == len(argv) or argv[i + 1].startswith("--"):
+                raise ConfigError(f"{name} needs a value")
+            value = argv[i + 1]
+    return value
+
+
+def _without(argv: Sequence[str], name: str) -> list[str]:
+    words, skip = [], False
+    for word in argv:
+        if not skip and word != name and not word.startswith(name + "="):
+            words.append(word)
+        skip = word == name
+    return words
+
+
+DESCRIPTION = """Trains an algorithm, evaluates it, and writes a run directory.
+
+--list shows the algorithms, presets and environments. --resume DIR continues the run in DIR, which knows its own
+configuration; beside it, only --total-steps and what does not touch the training may be given."""
+
+
+def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
+    """Reads the fields given in `argv` over `default`; `--help` prints them and exits.
+
+    Raises:
+      ConfigError: an option that does not exist, a value that cannot be read, a number out of range.
+    """
+    import tyro
+
+    fields = [
+        ("run", tyro.conf.OmitArgPrefixes[type(default.run)], default.run),
+        ("algorithm", tyro.conf.OmitArgPrefixes[type(default.algorithm)], default.algorithm),
+    ]
+    flat = dataclasses.make_dataclass(
+        "Options", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
+    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options = tyro.cli(flat, prog="python -m experiments.run", description=DESCRIPTION, args=list(argv))
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ConfigError(_one_line(complaint.getvalue(), argv, default)) from None
+    check_ranges(options.run)
+    check_ranges(options.algorithm)
+    return Settings(options.run, options.algorithm)
+
+
+def _one_line(box: str, argv: Sequence[str], default: Settings) -> str:
+    """One line of tyro's framed message, with the nearest option where one is unknown."""
+    fields = (*dataclasses.fields(default.run), *dataclasses.fields(default.algorithm))
+    known = ["--" + field.name.replace("_", "-") for field in fields]
+    known += ["--no-" + name[2:] for name in known]
+    for word in argv:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name.replace("_", "-") not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see --help"
+            return f"unknown option {name}: {hint}"
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
+    end = next((i for i, line in enumerate(lines) if line.startswith(("─", "╰"))), len(lines))
+    return " ".join(lines[:end]) or "the command line cannot be read: see --help"
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """What config.json holds: the run's fields, and the algorithm's under `algorithm`."""
+    return {**dataclasses.asdict(settings.run), "algorithm": dataclasses.asdict(settings.algorithm)}
+
+
+def from_dict(data: dict[str, Any]) -> Settings:
+    """The inverse of `to_dict`.
+
+    Raises:
+      ConfigError: fields that this version does not know, or an unknown algorithm.
+    """
+    try:
+        run = {name: value for name, value in data.items() if name != "algorithm"}
+        algorithm = {k: tuple(v) if isinstance(v, list) else v for k, v in data["algorithm"].items()}
+        return Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"this configuration is not one of this version ({error})") from None
+
+
+def read_config(directory: pathlib.Path) -> Settings:
+    """The configuration that a run directory holds.
+
+    Raises:
+      ConfigError: no such directory, no config.json in it, or one that cannot be read.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"no run directory {directory}: give one that experiments.run has made")
+    try:
+        return from_dict(json.loads((directory / "config.json").read_text()))
+    except FileNotFoundError:
+        raise ConfigError(f"no config.json in {directory}: give the directory of one run") from None
+    except (OSError, json.JSONDecodeError, ConfigError) as error:
+        raise ConfigError(f"{directory / 'config.json'} cannot be read: {error}") from None
+
+
+def fingerprint(settings: Settings) -> str:
+    """Short hash of all fields that the training depends on; every checkpoint carries it."""
+    data = {name: value for name, value in to_dict(settings).items() if name not in FREE}
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def check_same(saved: Settings, asked: Settings) -> None:
+    """Raises ConfigError where a resumed run is asked to be another one than it was."""
+    for old, new in ((saved.run, asked.run), (saved.algorithm, asked.algorithm)):
+        for field in dataclasses.fields(old):
+            was, now = getattr(old, field.name), getattr(new, field.name)
+            if field.name not in FREE and was != now:
+                option = "--" + field.name.replace("_", "-")
+                raise ConfigError(f"{option} {now} does not match the checkpoint (made with {was}): start a new run")

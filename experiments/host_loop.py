@@ -1,0 +1,241 @@
+"""The host's side of training: call the compiled chunk, and between two chunks log, evaluate, save and listen.
+
+Nothing that is written hangs on how the iterations were cut into chunks, so an interrupted run and one that was left
+alone write the same rows.
+"""
+
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.checkpoint import Checkpoints, Progress
+from experiments.config import Settings, fingerprint
+from experiments.logging import Sink
+from experiments.logging.console import Console, duration
+from experiments.startup import CHUNK_CAPACITY, Programs, seed_keys
+
+CHUNK_SECONDS = 5.0
+STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
+EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
+
+
+class Diverged(Exception):
+    """A metric became NaN or infinite; the message names it, the seed and the iteration."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop; a checkpoint has been written."""
+
+
+class Job(NamedTuple):
+    """What a run trains and where it writes; the same for all its groups of seeds."""
+
+    settings: Settings
+    directory: pathlib.Path
+    algorithm: Any
+    spec: Any
+    battle: bool  # the world has winners
+    sinks: list[Sink]
+    console: Console
+    stop: Callable[[], bool]  # has the user asked to stop?
+
+    @property
+    def iterations(self) -> int:
+        return -(-self.settings.run.total_steps // self.algorithm.plan.steps_per_iteration)
+
+
+def group_name(seeds: tuple[int, ...]) -> str:
+    return f"seeds_{seeds[0]}-{seeds[-1]}"
+
+
+def evaluation_due(after: int, every: int, steps_per_iteration: int, total: int) -> int:
+    """The first iteration > `after` at whose end an evaluation stands: each `every` env steps, and the last one."""
+    k = after * steps_per_iteration // every + 1
+    return min(-(-k * every // steps_per_iteration), total)
+
+
+def find_nonfinite(values: dict[str, np.ndarray]) -> tuple[int, int, str] | None:
+    """(row, seed index, name) of the first value [n, S] that is NaN or infinite; None where all are finite."""
+    bad = [(*np.argwhere(~np.isfinite(v))[0], name) for name, v in values.items() if not np.isfinite(v).all()]
+    return min(bad, default=None)
+
+
+class Group:
+    """Trains some seeds, in one vmapped program, from where their checkpoints stand to the end."""
+
+    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Programs):
+        self.job, self.seeds, self.programs = job, seeds, programs
+        run = job.settings.run
+        self.checkpoints = Checkpoints(
+            job.directory / "checkpoints" / group_name(seeds),
+            fingerprint(job.settings),
+            run.checkpoint_every,
+            run.keep_checkpoints,
+            job.console.say,
+        )
+        self.keys = seed_keys(seeds)
+        self.rate = 0.0  # iterations per second of the last chunk
+        self.saved = -1  # iteration of the last checkpoint
+        self.shown: dict[str, float] = {}  # what the progress line tells
+
+    def train(self) -> Progress:
+        """Runs to the end.
+
+        Raises:
+          Diverged: a metric is not finite; the last good checkpoint stays.
+          Interrupted: the user asked to stop, and a checkpoint was written.
+        """
+        self.states, self.progress = self._start()
+        total = self.job.iterations
+        while self.progress.iteration < total and not self.progress.stopped:
+            began = time.monotonic()
+            n = self._chunk_length(total)
+            self._chunk(n)
+            seconds = time.monotonic() - began
+            self.progress.train_seconds += seconds
+            self.rate = n / max(seconds, 1e-9)
+            self._between_chunks(total)
+        if self.saved != self.progress.iteration:
+            self._save()
+        self.checkpoints.close()
+        return self.progress
+
+    def _start(self) -> tuple[Any, Progress]:
+        found = self.checkpoints.restore(self.programs.abstract)
+        states, progress = found or (None, Progress(seeds=len(self.seeds)))
+        self.job.sinks[0].trim(self.seeds, progress.iteration)
+        if found is None:
+            return self.programs.init(self.keys), progress
+        self.saved = progress.iteration
+        self.job.console.say(f"resumed  {group_name(self.seeds)} at iteration {progress.iteration}")
+        progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
+        return states, progress
+
+    def _chunk_length(self, total: int) -> int:
+        """Iterations until the next thing is due, at most a few seconds' worth; one where the speed is unknown."""
+        run, at = self.job.settings.run, self.progress.iteration
+        n = run.chunk_iterations or max(1, int(self.rate * CHUNK_SECONDS))
+        due = evaluation_due(at, run.eval_every, self.job.algorithm.plan.steps_per_iteration, total)
+        return min(n, CHUNK_CAPACITY, due - at)
+
+    def _chunk(self, n: int) -> None:
+        import jax
+
+        at = self.progress.iteration
+        self.states, metrics, stats = self.programs.chunk(self.states, np.int32(at), np.int32(n))
+        metrics, stats = jax.device_get((metrics, stats))
+        values = {name: np.asarray(getattr(stats, name))[:n] for name in STATS}
+        values |= {name: np.asarray(value)[:n] for name, value in metrics.items()}
+        self._check_finite(values, at)
+        for i in range(n):
+            self._log_iteration({name: value[i] for name, value in values.items()}, at + i + 1)
+        self.progress.iteration = at + n
+
+    def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
+        bad = find_nonfinite(values)
+        if bad is None:
+            return
+        row, index, name = bad
+        number = values[name][row, index]
+        keep = f"the checkpoint of iteration {self.saved} is kept" if self.saved >= 0 else "nothing was saved before it"
+        raise Diverged(f"{name} is {number} for seed {self.seeds[index]} at iteration {at + row + 1}; {keep}")
+
+    def _log_iteration(self, values: dict[str, np.ndarray], iteration: int) -> None:
+        """Adds an iteration to the window, one after the other in float64, and writes the window when it is full."""
+        window = self.progress.window
+        for name, value in values.items():
+            window[name] = [a + float(b) for a, b in zip(window.get(name, [0.0] * len(value)), value, strict=True)]
+        log_every = self.job.settings.run.log_every
+        if iteration % log_every == 0:
+            self._write("metrics", [self._metrics_row(k, iteration, log_every) for k in range(len(self.seeds))])
+            self.progress.window = {}
+
+    def _where(self, index: int, iteration: int) -> dict[str, float]:
+        steps = iteration * self.job.algorithm.plan.steps_per_iteration
+        return {"iteration": iteration, "env_steps": steps, "seed": self.seeds[index]}
+
+    def _metrics_row(self, index: int, iteration: int, count: int) -> dict[str, float]:
+        sums = {name: values[index] for name, values in self.progress.window.items()}
+        episodes = sums.pop("episodes")
+        per_episode = {name: sums.pop(name) / episodes if episodes else float("nan") for name in STATS[1:]}
+        row = {**self._where(index, iteration), "episodes": episodes}
+        row |= {"return_mean": per_episode["return_sum"], "length_mean": per_episode["length_sum"]}
+        if self.job.battle:
+            row["win_rate"] = per_episode["won_sum"]
+        return row | {name: total / count for name, total in sums.items()}
+
+    def _write(self, table: str, rows: list[dict[str, float]]) -> None:
+        for sink in self.job.sinks:
+            sink.write(table, rows)
+        kind = "" if table == "metrics" else "greedy "
+        for name in ("return_mean", "win_rate"):
+            if name in rows[0]:
+                self.shown[kind + name] = float(np.mean([row[name] for row in rows]))
+
+    def _between_chunks(self, total: int) -> None:
+        run, progress = self.job.settings.run, self.progress
+        steps = self.job.algorithm.plan.steps_per_iteration
+        if progress.iteration == evaluation_due(progress.iteration - 1, run.eval_every, steps, total):
+            self._evaluate()
+        stopping = self.job.stop()
+        if stopping or self.checkpoints.due():
+            self._save()
+        self._show(total)
+        if stopping:
+            raise Interrupted
+
+    def _evaluate(self) -> None:
+        import jax
+
+        began = time.monotonic()
+        run, progress = self.job.settings.run, self.progress
+        fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+        keys = fold(fold(self.keys, EVALUATION), progress.iteration)
+        episodes = jax.device_get(self.programs.evaluate.result()(self.states, keys))
+        rows = []
+        for k in range(len(self.seeds)):
+            returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
+            row = {"return_mean": returns.mean(), "return_std": returns.std(), "length_mean": length.mean()}
+            row |= {"win_rate": won.mean()} if self.job.battle else {}
+            rows.append({**self._where(k, progress.iteration), **row})
+        self._write("eval", rows)
+        if self.job.battle and run.stop_at:
+            reached = np.mean([row["win_rate"] for row in rows]) >= run.stop_at
+            progress.bar_hits = progress.bar_hits + 1 if reached else 0
+            progress.stopped = progress.bar_hits >= 2
+        progress.eval_seconds += time.monotonic() - began
+
+    def _save(self) -> None:
+        from iacjax.policy import save_policy
+
+        for sink in self.job.sinks:
+            sink.sync()
+        self.checkpoints.save(self.states, self.progress)
+        self.saved = self.progress.iteration
+        settings, policy = self.job.settings, self.job.algorithm.policy(self.states.learner)
+        save_policy(
+            self.job.directory / "policy", settings.run.algo, settings.algorithm, self.job.spec, self.seeds, policy
+        )
+
+    def _show(self, total: int) -> None:
+        steps = self.job.algorithm.plan.steps_per_iteration
+        done, seeds = self.progress.iteration, len(self.seeds)
+        parts = [f"{done * steps:,} steps", f"{self.rate * steps * seeds:,.0f} steps/s"]
+        for name, label in (("return_mean", "return"), ("win_rate", "win rate")):
+            if name in self.shown:
+                greedy = f" (greedy {self.shown['greedy ' + name]:.2f})" if "greedy " + name in self.shown else ""
+                parts.append(f"{label} {self.shown[name]:.2f}{greedy}")
+        spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
+        parts.append(f"ETA {duration(spent / done * (total - done))}")
+        self.job.console.progress(done * steps, total * steps, "  ".join(parts))
+
+
+def check_metric_names(names: list[str]) -> None:
+    """Raises ConfigError where an algorithm's metric would hide a column of its own."""
+    taken = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", *STATS} & set(names)
+    if taken:
+        raise ConfigError(f"the algorithm's metric {sorted(taken)[0]} is a column of metrics.csv: rename it")

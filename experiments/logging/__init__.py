@@ -1,0 +1,38 @@
+"""Where a run's rows go: always CSV, TensorBoard and Weights & Biases on request, all behind one small protocol."""
+
+import pathlib
+from typing import Protocol
+
+from experiments.config import Settings
+from experiments.logging.csv_sink import CsvSink
+
+Row = dict[str, float]
+
+
+class Sink(Protocol):
+    """Takes rows of two tables, `metrics` and `eval`; each row has iteration, env_steps and seed."""
+
+    def write(self, table: str, rows: list[Row]) -> None: ...
+
+    def sync(self) -> None:
+        """What was written so far survives the death of the process."""
+
+    def close(self) -> None: ...
+
+
+def open_sinks(settings: Settings, directory: pathlib.Path) -> list[Sink]:
+    """The sinks that the run asks for, CSV first.
+
+    Raises:
+      ConfigError: an optional package is not installed.
+    """
+    sinks: list[Sink] = [CsvSink(directory)]
+    if settings.run.tensorboard:
+        from experiments.logging.tensorboard_sink import TensorboardSink
+
+        sinks.append(TensorboardSink(directory))
+    if settings.run.wandb:
+        from experiments.logging.wandb_sink import WandbSink
+
+        sinks.append(WandbSink(settings, directory))
+    return sinks

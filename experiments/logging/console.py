@@ -1,0 +1,65 @@
+"""What the user sees: lines, kept in log.txt too, and one progress line below them."""
+
+import datetime
+import pathlib
+import time
+from typing import Any
+
+PLAIN_SECONDS = 20.0  # between progress lines where there is no terminal
+
+
+def duration(seconds: float) -> str:
+    """75 -> 1:15; 3700 -> 1:01:40."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Console:
+    """Prints lines and the progress of `total` environment steps. A context manager."""
+
+    def __init__(self, log: pathlib.Path):
+        from rich.console import Console as Terminal
+
+        self._log = log.open("a")
+        self.terminal = Terminal(soft_wrap=True, highlight=False)
+        self._bar: Any = None
+        self._task: Any = None
+        self._last_plain = time.monotonic()
+
+    def __enter__(self) -> "Console":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.end_progress()
+        self._log.close()
+
+    def say(self, text: str) -> None:
+        """Prints a line and keeps it in log.txt with its UTC time."""
+        self.terminal.print(text, markup=False)
+        self.record(text)
+
+    def record(self, text: str) -> None:
+        self._log.write(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} {text}\n")
+        self._log.flush()
+
+    def progress(self, steps: int, total: int, text: str) -> None:
+        """Moves the progress line; without a terminal a plain line now and then."""
+        if not self.terminal.is_terminal:
+            if time.monotonic() - self._last_plain >= PLAIN_SECONDS or steps >= total:
+                self._last_plain = time.monotonic()
+                self.say(f"{100 * steps / total:5.1f} %  {text}")
+            return
+        if self._bar is None:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            texts = (TextColumn("{task.percentage:3.0f} %"), TextColumn("{task.fields[text]}"))
+            self._bar = Progress(BarColumn(bar_width=24), *texts, console=self.terminal)
+            self._task = self._bar.add_task("", total=total, text=text)
+            self._bar.start()
+        self._bar.update(self._task, completed=steps, total=total, text=text)
+
+    def end_progress(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

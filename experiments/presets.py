@@ -1,0 +1,55 @@
+"""Named defaults per algorithm: data only. A preset overrides fields of `RunConfig` and of the algorithm's config."""
+
+import difflib
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+
+
+class Preset(NamedTuple):
+    """Overrides by field name; what is not named keeps its dataclass default."""
+
+    run: dict[str, Any]
+    algorithm: dict[str, Any]
+    summary: str = ""  # one line for --list
+
+
+# LIIR's published settings (Du et al. 2019, and the code they published): what AIIR-MIX's authors most likely ran.
+_LIIR = {
+    "intrinsic_weight": 0.01,
+    "reward_lr": 5e-4,
+    "critic_others_actions": True,
+    "critic_update": "per_time_index",
+    "critic_target_every": 200,
+    "td_lambda": 0.8,
+    "time_limit": "terminate",
+    "num_envs": 32,
+    "epochs": 1,
+    "optimizer": "rmsprop",
+    "lr": 5e-4,
+    "critic_lr": 5e-4,
+    "value_norm": False,
+    "epsilon_start": 0.5,
+    "epsilon_end": 0.01,
+}
+
+_BATTLE = {"env": "smax:2s3z", "total_steps": 1_000_000}
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "aiir_mix": {
+        "default": Preset(_BATTLE, {}, "tuned here for sample efficiency and wall-clock"),
+        "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
+        "no_intrinsic": Preset(_BATTLE, {"reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"),
+    },
+}
+
+
+def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
+    """The preset `name` of `algo`, on `env` where one is named; ConfigError lists the known ones."""
+    presets = PRESETS.get(algo, {"default": Preset({}, {})})
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
+    preset = presets[name]
+    return preset if env is None else preset._replace(run={**preset.run, "env": env})

@@ -1,0 +1,102 @@
+"""What a run came to: rows of its CSV files, the summary table, summary.json, the pictures."""
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from experiments.logging.csv_sink import read_table
+from experiments.rundir import write_json
+from experiments.stats import mean_interval
+
+Row = dict[str, float]
+
+
+class SeedResult(NamedTuple):
+    """The last greedy evaluation of one seed; `win_rate` is nan in worlds without a winner."""
+
+    seed: int
+    env_steps: int
+    return_mean: float
+    win_rate: float
+    best_win_rate: float
+
+
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a rate (Wilson 1927): of use at 0 and 1 too, where the plain one has no width."""
+    z = 1.959964
+    rate, scale = successes / trials, 1 + z**2 / trials
+    centre = (rate + z**2 / (2 * trials)) / scale
+    half = z * math.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
+    """One row a seed, from eval.csv; empty where nothing was evaluated yet."""
+    by_seed: dict[int, list[Row]] = {}
+    for row in read_table(directory / "eval.csv"):
+        by_seed.setdefault(int(row["seed"]), []).append(row)
+    results = []
+    for seed, rows in sorted(by_seed.items()):
+        wins = [row.get("win_rate", math.nan) for row in rows]
+        last = rows[-1]
+        results.append(SeedResult(seed, int(last["env_steps"]), last["return_mean"], wins[-1], max(wins)))
+    return results
+
+
+def interval_text(values: Sequence[float]) -> str:
+    """`mean [low, high]` over seeds (Student's t), or the mean alone where there is one seed."""
+    band = mean_interval(values)
+    mean = f"{float(band.mean):.3f}"
+    return mean if math.isnan(band.low) else f"{mean} [{float(band.low):.3f}, {float(band.high):.3f}]"
+
+
+def summary_table(results: Sequence[SeedResult]) -> Any:
+    """A rich table: a row a seed, and the mean with its 95 % interval."""
+    from rich.table import Table
+
+    battle = not any(math.isnan(r.win_rate) for r in results)
+    columns = ["seed", "env steps", "return", *(["win rate", "best"] if battle else [])]
+    table = Table(*columns, title="last greedy evaluation")
+    for r in results:
+        wins = [f"{r.win_rate:.3f}", f"{r.best_win_rate:.3f}"] if battle else []
+        table.add_row(str(r.seed), f"{r.env_steps:,}", f"{r.return_mean:.3f}", *wins)
+    wins = [interval_text([r.win_rate for r in results]), interval_text([r.best_win_rate for r in results])]
+    table.add_row("mean, 95 %", "", interval_text([r.return_mean for r in results]), *(wins if battle else []))
+    return table
+
+
+def write_summary(directory: pathlib.Path, status: str, timing: dict[str, float]) -> list[SeedResult]:
+    """Writes summary.json: `status` (finished, stopped_at_bar, interrupted), the seeds' last evaluations, the times."""
+    results = last_evaluations(directory)
+    rows = [{k: None if v != v else v for k, v in r._asdict().items()} for r in results]
+    write_json(directory / "summary.json", {"status": status, "seeds": rows, **timing})
+    return results
+
+
+def best_seed(results: Sequence[SeedResult]) -> int:
+    """Index of the result with the best last evaluation: win rate where there is one, then return."""
+    keys = [(0.0 if math.isnan(r.win_rate) else r.win_rate, r.return_mean) for r in results]
+    return keys.index(max(keys))
+
+
+def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
+    """curves.png and a recording of the best seed; what cannot be drawn is said in one line and spoils nothing."""
+    for name, draw in (("curves.png", _draw_curves), ("battle.gif", _film)):
+        try:
+            draw(directory, directory / name)
+            say(f"wrote    {directory / name}")
+        except Exception as error:  # a picture is not worth a run's end
+            say(f"no {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+
+
+def _draw_curves(directory: pathlib.Path, out: pathlib.Path) -> None:
+    from experiments.plot import plot_runs
+
+    plot_runs([directory], out)
+
+
+def _film(directory: pathlib.Path, out: pathlib.Path) -> None:
+    from experiments.record import record
+
+    record(directory, out)

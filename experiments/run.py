@@ -1,0 +1,235 @@
+"""Trains: `python -m experiments.run --algo aiir_mix --env smax:2s3z --seeds 3`; `--help` shows every field.
+
+Ctrl-C or SIGTERM finishes the running chunk, saves, and prints the command that continues.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from experiments import rundir, startup
+from experiments.checkpoint import Progress
+from experiments.cli import run_command
+from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
+from experiments.host_loop import Diverged, Group, Interrupted, Job
+from experiments.logging import open_sinks
+from experiments.logging.console import Console, duration
+
+LOG_ROWS, EVALUATIONS = 500, 50  # a run, where --log-every and --eval-every are 0
+
+
+class Signals:
+    """Remembers a Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def __call__(self) -> bool:
+        return self.received != 0
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Signals"]:
+        def remember(number: int, frame: Any) -> None:
+            if self.received and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.received = number
+
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def print_list() -> None:
+    """What `--list` shows."""
+    from envs.registry import known_envs
+    from experiments.presets import PRESETS
+    from iacjax.algorithms import ALGORITHMS
+
+    print("algorithms (--algo) and their presets (--preset)")
+    for name, entry in ALGORITHMS.items():
+        print(f"  {name:<14}{entry.summary}")
+        for preset, value in PRESETS.get(name, {}).items():
+            print(f"    {preset:<12}{value.summary}")
+    print("environments (--env)")
+    families: dict[str, list[str]] = {}
+    for env in known_envs():
+        families.setdefault(env.split(":")[0], []).append(env)
+    for members in families.values():
+        print("  " + "  ".join(members))
+
+
+def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
+    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them."""
+    run = settings.run
+    iterations = -(-run.total_steps // steps_per_iteration)
+    run = dataclasses.replace(
+        run,
+        eval_every=run.eval_every or max(steps_per_iteration, run.total_steps // EVALUATIONS),
+        log_every=run.log_every or max(1, iterations // LOG_ROWS),
+    )
+    return Settings(run, settings.algorithm)
+
+
+def split(seeds: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
+    """Groups of at most `size` seeds, in order and as equal as can be."""
+    count = -(-len(seeds) // size)
+    cuts = [len(seeds) * i // count for i in range(count + 1)]
+    return [seeds[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def build(settings: Settings) -> tuple[Any, Any]:
+    """The environment and the algorithm; ConfigError where they do not go together."""
+    from envs.registry import make_env
+    from iacjax.algorithms import check_fits, get_entry
+
+    env = make_env(settings.run.env)
+    check_fits(settings.run.algo, env.spec)
+    return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)
+
+
+def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
+    """Trains to the end, in a new run directory or on from the checkpoints of `directory`; the exit code.
+
+    0: finished. 1: a metric was NaN or infinite. 128 + the signal: interrupted, after saving.
+    """
+    startup.prepare_jax(settings.run, print)
+    env, algorithm = build(settings)
+    settings = resolve(settings, algorithm.plan.steps_per_iteration)
+    if directory is None:
+        directory = rundir.create(settings)
+    else:
+        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rundir.locked(directory))
+        console = stack.enter_context(Console(directory / "log.txt"))
+        stop = stack.enter_context(Signals().listening())
+        sinks = open_sinks(settings, directory)
+        for sink in sinks:
+            stack.callback(sink.close)
+        battle = _has_winner(env)
+        job = Job(settings, directory, algorithm, env.spec, battle, sinks, console, stop)
+        return _train_groups(job, env, stop)
+
+
+def _has_winner(env: Any) -> bool:
+    import jax
+
+    return "won" in jax.eval_shape(lambda: env.reset(jax.random.key(0), 1))[1].info
+
+
+def _train_groups(job: Job, env: Any, stop: Signals) -> int:
+    say, run = job.console.say, job.settings.run
+    seeds = tuple(range(run.seed, run.seed + run.seeds))
+    device = startup.describe_device()
+    rundir.write_json(job.directory / "versions.json", rundir.versions(device))
+    say(f"run      {run.algo} on {run.env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
+    say(f"dir      {job.directory}")
+    again = f"python -m experiments.run --resume {job.directory}"
+    finished: list[Progress] = []
+    try:
+        for group in _groups(job, env, seeds, device):
+            finished.append(group.train())
+            job.console.end_progress()
+    except Interrupted:
+        job.console.end_progress()
+        say(f"stopped at iteration {group.progress.iteration}, saved; continue with: {again}")
+        _finish(job, [*finished, group.progress], "interrupted")
+        return 128 + stop.received
+    except Diverged as error:
+        job.console.end_progress()
+        job.console.record(f"stopped: {error}")
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    _finish(job, finished, "stopped_at_bar" if all(p.stopped for p in finished) else "finished")
+    return 0
+
+
+def _groups(job: Job, env: Any, seeds: tuple[int, ...], device: str) -> Iterator[Group]:
+    """The groups of seeds, each compiled when its turn comes; says device, memory and compile seconds."""
+    run, say = job.settings.run, job.console.say
+    free = startup.available_bytes()
+    per_seed = startup.tree_bytes(startup.abstract_states(env, job.algorithm, 1)[1])
+    say(f"device   {device}, {'unknown' if free is None else startup.human(free)} free")
+    size = startup.fitting_seeds(min(run.seeds_per_batch or len(seeds), len(seeds)), per_seed, 1, run, free)
+    say(f"memory   state {startup.human(per_seed)} per seed, {startup.human(per_seed * size)} for {size} at a time")
+    programs = _compile(job, env, size, free)
+    if programs.num_seeds < size:
+        size = programs.num_seeds
+        say(f"groups   {size} seed(s) at a time, as many as fit")
+    job = job._replace(settings=_keep_group_size(job, size))
+    for group in split(seeds, size):
+        if len(group) != programs.num_seeds:
+            programs = _compile(job, env, len(group), None)
+        yield Group(job, group, programs)
+
+
+def _compile(job: Job, env: Any, size: int, free: int | None) -> startup.Programs:
+    """Compiles for `size` seeds, or for as many as fit where nobody said how many."""
+    run = job.settings.run
+    programs = startup.compile_programs(env, job.algorithm, size, run.eval_episodes)
+    need = startup.human(programs.bytes_needed)
+    job.console.say(f"compile  {programs.seconds:.1f} s; {size} seed(s) need {need} with what a chunk works on")
+    fit = startup.fitting_seeds(size, programs.bytes_needed, size, run, free)
+    return programs if fit == size else _compile(job, env, fit, free)
+
+
+def _keep_group_size(job: Job, size: int) -> Settings:
+    """Writes the size into config.json: checkpoints are of whole groups, so a resumed run must form the same ones."""
+    settings = Settings(dataclasses.replace(job.settings.run, seeds_per_batch=size), job.settings.algorithm)
+    rundir.write_json(job.directory / "config.json", rundir.to_dict(settings))
+    return settings
+
+
+def _finish(job: Job, finished: list[Progress], status: str) -> None:
+    from experiments import results
+
+    steps = job.algorithm.plan.steps_per_iteration * sum(p.iteration * p.seeds for p in finished)
+    timing = {
+        name: sum(getattr(p, name) for p in finished) for name in ("train_seconds", "eval_seconds", "save_seconds")
+    }
+    rows = results.write_summary(job.directory, status, timing)
+    spent = max(sum(timing.values()), 1e-9)
+    if rows and status != "interrupted":
+        job.console.terminal.print(results.summary_table(rows))
+    evaluating, saving = (100 * timing[name] / spent for name in ("eval_seconds", "save_seconds"))
+    rate = steps / max(timing["train_seconds"], 1e-9)
+    job.console.say(
+        f"time     {duration(spent)}, of which evaluating {evaluating:.1f} %, saving {saving:.1f} %; "
+        f"{rate:,.0f} env steps/s while training"
+    )
+    if rows and status != "interrupted" and job.settings.run.pictures:
+        results.draw_pictures(job.directory, job.console.say)
+
+
+def _command(argv: Sequence[str]) -> int:
+    command = Command(argv)
+    if command.list and not command.help:
+        print_list()
+        return 0
+    if command.resume is None:
+        return train(parse_fields(command.fields, default_settings(command.algo, command.preset, command.env)))
+    directory = pathlib.Path(command.resume)
+    saved = read_config(directory)
+    asked = parse_fields(command.fields, saved)
+    check_same(saved, asked)
+    return train(asked, directory)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code."""
+    try:
+        return run_command(_command, argv)
+    except KeyboardInterrupt:
+        print("stopped at once", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""A run's directory: making it, what is written there once, and the lock of the process that trains in it."""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.config import Settings, to_dict
+
+PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
+
+
+def write_json(path: pathlib.Path, data: Any) -> None:
+    """Writes `data` whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=1) + "\n")
+    part.replace(path)
+
+
+def create(settings: Settings) -> pathlib.Path:
+    """Makes <run_dir>/<env>/<algo>/<UTC time>-<hash> and writes config.json into it.
+
+    Raises:
+      OSError: the place cannot be written.
+    """
+    run = settings.run
+    parent = pathlib.Path(run.run_dir) / run.env.replace(":", "_").replace("/", "_") / run.algo
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    unique = f"{json.dumps(to_dict(settings))} {os.getpid()} {time.time_ns()}"
+    directory = parent / f"{stamp}-{hashlib.sha256(unique.encode()).hexdigest()[:6]}"
+    directory.mkdir(parents=True)
+    write_json(directory / "config.json", to_dict(settings))
+    return directory
+
+
+def versions(device: str) -> dict[str, str]:
+    """What the numbers of a run were made with."""
+    found = {"python": platform.python_version(), "device": device}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    here = pathlib.Path(__file__).parent
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+        found["git"] = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    return found
+
+
+@contextlib.contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keeps a second process from training in the same directory; the lock dies with its process.
+
+    Raises:
+      ConfigError: another process holds it.
+    """
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is training in {directory}: wait for it, or stop it") from None
+        yield

@@ -1,0 +1,159 @@
+"""Before the first update: jax's settings, the device, the memory that the run will need, the compiled programs."""
+
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.config import RunConfig
+
+CHUNK_CAPACITY = 1024  # iterations that one call of the compiled chunk can do at most
+HEADROOM = 0.9  # of the memory that is free
+
+
+def cache_dir() -> pathlib.Path:
+    """Where compiled programs are kept: $XDG_CACHE_HOME/iacjax, by default ~/.cache/iacjax."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "iacjax"
+
+
+def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
+    """Sets the compile cache and determinism; call it before anything is compiled."""
+    if run.deterministic:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+
+    if not run.compile_cache:
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        try:
+            cache_dir().mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            say(f"no compile cache: {cache_dir()} cannot be made ({error.strerror})")
+            return
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def describe_device() -> str:
+    import jax
+
+    device = jax.devices()[0]
+    cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
+    return f"{device.device_kind}{cores if device.platform == 'cpu' else ''}"
+
+
+def available_bytes() -> int | None:
+    """Memory that is free where the run will live; None where that cannot be told."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+    free = []
+    try:
+        for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free.append(int(line.split()[1]) * 1024)
+        limit = pathlib.Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        if limit != "max":
+            free.append(int(limit) - int(pathlib.Path("/sys/fs/cgroup/memory.current").read_text()))
+    except (OSError, ValueError):
+        pass
+    return min(free) if free else None
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all leaves; shapes are enough."""
+    import jax
+
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def human(count: float) -> str:
+    """1536 -> 1.5 KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+class Programs(NamedTuple):
+    """The compiled functions of a group of seeds (see `iacjax.train.Trainer`) and what they need."""
+
+    init: Callable
+    chunk: Callable
+    evaluate: Future  # its result is the function; it compiles while the first chunk runs
+    num_seeds: int
+    abstract: Any  # shapes of the TrainState, seeds in front
+    bytes_needed: int  # the state, and what a chunk needs beside it
+    seconds: float  # until init and chunk were ready
+
+
+def seed_keys(seeds: tuple[int, ...]) -> Any:
+    """One typed key a seed, the same whichever seeds stand beside it."""
+    import jax
+
+    return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
+
+
+def abstract_states(env: Any, algorithm: Any, num_seeds: int) -> tuple[Any, Any]:
+    """Shapes of the seeds' keys and of their TrainStates."""
+    import jax
+
+    from iacjax.train import init_state
+
+    keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
+    return keys, jax.eval_shape(jax.vmap(lambda key: init_state(env, algorithm, key)), keys)
+
+
+def compile_programs(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int) -> Programs:
+    """Compiles ahead of time, so that seconds and bytes are known before anything is allocated."""
+    import jax
+
+    from iacjax.train import make_trainer
+
+    began = time.monotonic()
+    trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes)
+    keys, states = abstract_states(env, algorithm, num_seeds)
+    number = jax.ShapeDtypeStruct((), np.int32)
+    pool = ThreadPoolExecutor(3)
+    chunk = pool.submit(lambda: trainer.chunk.lower(states, number, number).compile())
+    init = pool.submit(lambda: trainer.init.lower(keys).compile())
+    init, chunk = init.result(), chunk.result()
+    evaluate = pool.submit(lambda: trainer.evaluate.lower(states, keys).compile())
+    pool.shutdown(wait=False)
+    return Programs(init, chunk, evaluate, num_seeds, states, _needed(chunk, states), time.monotonic() - began)
+
+
+def _needed(compiled: Any, states: Any) -> int:
+    """The chunk's own account of its memory, or the state twice where the compiler keeps none."""
+    stats = compiled.memory_analysis()
+    temporary = getattr(stats, "temp_size_in_bytes", 0) if stats is not None else 0
+    return tree_bytes(states) + (temporary or tree_bytes(states))
+
+
+def fitting_seeds(wanted: int, bytes_needed: int, num_seeds: int, run: RunConfig, free: int | None) -> int:
+    """How many seeds to train at a time, given that `num_seeds` need `bytes_needed`: `wanted`, or as many as fit.
+
+    Raises:
+      ConfigError: not one seed fits, or fewer than --seeds-per-batch asks for.
+    """
+    if free is None or bytes_needed * wanted <= HEADROOM * free * num_seeds:
+        return wanted
+    fit = int(HEADROOM * free * num_seeds // bytes_needed)
+    need, have = human(bytes_needed / num_seeds), human(free)
+    if fit < 1:
+        raise ConfigError(f"one seed needs {need} and {have} are free: lower --num-envs or --rollout-length")
+    if run.seeds_per_batch:
+        raise ConfigError(f"{wanted} seeds need {need} each and {have} are free: use --seeds-per-batch {fit}")
+    return fit
