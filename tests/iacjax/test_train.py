@@ -1,0 +1,137 @@
+"""The one training loop: chunks, seeds, donation, compiles, warm-up and the store, by an algorithm that counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scripted import make_scripted
+
+from envs.toy import TOYS
+from iacjax.train import init_state, make_trainer
+from iacjax.types import Store
+
+SEEDS = jax.random.split(jax.random.key(7), 3)
+ENV = TOYS["variable"]()
+
+
+def make(num_envs=2, length=5, chunk_size=10, **plan):
+    return make_trainer(ENV, make_scripted(ENV.spec, num_envs, length, **plan), chunk_size, eval_episodes=4)
+
+
+def assert_equal(a, b):
+    def data(x):
+        return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(data(x), data(y)), a, b)
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return make()
+
+
+def test_two_chunks_of_five_are_one_of_ten_bitwise(trainer):
+    whole, metrics, stats = trainer.chunk(trainer.init(SEEDS), 0, 10)
+    half, *first = trainer.chunk(trainer.init(SEEDS), 0, 5)
+    both, *second = trainer.chunk(half, 5, 5)
+    assert_equal(both, whole)
+    joined = jax.tree.map(lambda a, b: np.concatenate([a[:5], b[:5]]), tuple(first), tuple(second))
+    assert_equal(joined, (metrics, stats))
+
+
+def test_rows_past_n_stay_zero_and_the_clock_runs(trainer):
+    # 2 lanes of 5 rows: 10 env steps an iteration; the metric is what the clock says before the iteration
+    _, metrics, stats = trainer.chunk(trainer.init(SEEDS), 3, 4)
+    assert metrics["env_steps"].tolist() == [[s] * 3 for s in (30, 40, 50, 60, 0, 0, 0, 0, 0, 0)]
+    assert metrics["updates"].tolist() == [[s] * 3 for s in (0, 1, 2, 3, 0, 0, 0, 0, 0, 0)]
+    assert (stats.episodes[:4].sum(0) > 0).all() and (stats.episodes[4:] == 0).all()
+
+
+def test_a_seed_alone_is_that_seed_among_others(trainer):
+    together, metrics, _ = trainer.chunk(trainer.init(SEEDS), 0, 5)
+    for k in range(3):
+        alone, lone_metrics, _ = make().chunk(trainer.init(SEEDS[k : k + 1]), 0, 5)
+        np.testing.assert_allclose(alone.learner.rewards[0], together.learner.rewards[k], rtol=1e-6)
+        np.testing.assert_allclose(lone_metrics["reward"][:, 0], metrics["reward"][:, k], rtol=1e-6)
+        assert_equal(alone.runner.env_state, jax.tree.map(lambda x, k=k: x[k : k + 1], together.runner.env_state))
+    assert len(set(np.asarray(together.learner.rewards))) == 3
+
+
+def test_iterations_draw_other_numbers(trainer):
+    _, metrics, _ = trainer.chunk(trainer.init(SEEDS), 0, 10)
+    assert len(np.unique(metrics["reward"][:, 0])) > 5
+
+
+def test_the_state_is_donated_and_the_second_chunk_compiles_nothing():
+    trainer = make()
+    states = trainer.init(SEEDS)
+    later, _, _ = trainer.chunk(states, 0, 5)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(states))
+    trainer.chunk(later, 5, 3)
+    assert trainer.chunk._cache_size() == 1
+
+
+def test_the_evaluation_leaves_the_state_alone(trainer):
+    states = trainer.init(SEEDS)
+    episodes = trainer.evaluate(states, jax.random.split(jax.random.key(1), 3))
+    assert episodes.returns.shape == (3, 4)
+    # greedy is action 1 throughout: the return is the length
+    np.testing.assert_array_equal(episodes.returns, episodes.length)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(states))
+
+
+def counting_store() -> Store:
+    """Counts what is added, and hands back the newest rollout with the count for a reward."""
+
+    def sample(state, batch, key):
+        return batch._replace(rows=batch.rows._replace(reward=jnp.full_like(batch.rows.reward, state)))
+
+    return Store(init=lambda batch: jnp.float32(0), add=lambda state, batch: state + 1, sample=sample)
+
+
+def test_warmup_fills_the_store_and_then_updates_several_times():
+    # 10 env steps an iteration, warm-up 25: iterations 0 and 1 (10 and 20 steps) only fill the store, iterations 2, 3
+    # and 4 make 3 updates each, on what was added first (3, 4, 5), so the rewards come to 3 x (3 + 4 + 5) = 36.
+    trainer = make(store=counting_store(), updates=3, warmup=25)
+    states = trainer.init(SEEDS)
+    drawn = np.asarray(states.learner.rewards)
+    states, metrics, _ = trainer.chunk(states, 0, 5)
+    assert states.store.tolist() == [5, 5, 5]
+    assert states.learner.updates.tolist() == [9, 9, 9]
+    np.testing.assert_allclose(states.learner.rewards, drawn + 36, rtol=1e-6)
+    # metrics are means over an iteration's updates: (0 + 1 + 2) / 3 = 1, then 4, then 7
+    assert metrics["updates"][:5, 0].tolist() == [0, 0, 1, 4, 7]
+    assert metrics["reward"][:5, 0].tolist() == [0, 0, 3, 4, 5]
+
+
+def primitives(jaxpr) -> list[str]:
+    """Names of all primitives of a jaxpr and of those within it."""
+    names = []
+    for equation in jaxpr.eqns:
+        names.append(equation.primitive.name)
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    names += primitives(inner)
+    return names
+
+
+def test_the_warmup_stays_a_cond_under_vmap_over_seeds():
+    trainer = make(warmup=25)
+    states = trainer.init(SEEDS)
+    shared = jax.make_jaxpr(jax.vmap(trainer.step, in_axes=(0, None)))(states, jnp.int32(0))
+    assert primitives(shared.jaxpr).count("cond") == 1
+    # with a clock of each seed's own, both branches would run in every step
+    own = jax.make_jaxpr(jax.vmap(trainer.step))(states, jnp.zeros(3, jnp.int32))
+    assert primitives(own.jaxpr).count("cond") == 0
+
+
+def test_the_initial_state_has_strong_dtypes_and_no_shared_buffer():
+    algorithm = make_scripted(ENV.spec, 2, 5)
+    shapes = jax.eval_shape(lambda key: init_state(ENV, algorithm, key), SEEDS[0])
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(shapes))
+    states = make().init(SEEDS)
+    leaves = [jax.random.key_data(x) if x is states.key else x for x in jax.tree.leaves(states)]
+    buffers = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size]
+    assert len(set(buffers)) == len(buffers)
