@@ -1,66 +1,90 @@
 """Overlays training runs: `python -m experiments.plot RUN... [--out curves.png]`.
 
 Reads each run directory's `eval.csv` and `config.json`. One row of panels an environment: win rate (battles) and
-return over environment steps. Runs of one algorithm are one colour: thin lines are seeds, the thick one their mean,
-the band its 95 % interval (Student's t over seeds).
+return over environment steps. Runs of one label (the algorithm, and whatever its runs differ in) are one colour: thin
+lines are seeds, the thick one their mean, the band its 95 % interval (Student's t over seeds).
 """
 
 import argparse
-import csv
 import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.cli import run_command
+from experiments.logging.csv_sink import read_table
 from experiments.stats import mean_interval
 
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
+MAX_DIFFERENCES = 3  # named in a label
 
 
 class Curves(NamedTuple):
     """The evaluations of one seed of one run. K evaluations; nan where a cell was empty."""
 
-    algo: str
+    label: str
     env: str
     seed: int
     steps: np.ndarray  # f[K] environment steps
     columns: dict[str, np.ndarray]  # f[K] each: win_rate, return_mean
 
 
-def read_run(run_dir: str | pathlib.Path) -> list[Curves]:
-    """The curves of a run, one a seed.
+def read_runs(run_dirs: Sequence[str | pathlib.Path]) -> list[Curves]:
+    """The curves of runs, one a run and seed.
 
     Raises:
       ConfigError: no run there, or one that was never evaluated.
     """
-    directory = pathlib.Path(run_dir)
+    directories = [pathlib.Path(run_dir) for run_dir in run_dirs]
+    configs = [_read_config(directory) for directory in directories]
+    triples = zip(directories, configs, make_labels(configs), strict=True)
+    return [curves for directory, config, label in triples for curves in _read_curves(directory, config["env"], label)]
+
+
+def _read_config(directory: pathlib.Path) -> dict[str, Any]:
     try:
         config = json.loads((directory / "config.json").read_text())
-        algo, env = str(config["algo"]), str(config["env"])
-        with (directory / "eval.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        return {"preset": "default", "algorithm": {}, **config, "algo": config["algo"], "env": config["env"]}
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"no config.json in {directory}: give the directory of a run") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{directory / 'config.json'} is not a run's ({type(error).__name__}: {error})") from None
+
+
+def _read_curves(directory: pathlib.Path, env: str, label: str) -> list[Curves]:
+    try:
+        rows = read_table(directory / "eval.csv")
         seeds = sorted({int(row["seed"]) for row in rows})
-        curves = [_curves(algo, env, seed, [row for row in rows if int(row["seed"]) == seed]) for seed in seeds]
-    except FileNotFoundError as error:
-        missing = pathlib.Path(error.filename).name
-        raise ConfigError(f"no {missing} in {directory}: give the directory of a run that was evaluated") from None
-    except (KeyError, ValueError, TypeError, OSError) as error:
-        raise ConfigError(f"{directory} cannot be read as a run ({type(error).__name__}: {error})") from None
+        curves = [_curves(label, env, seed, [row for row in rows if row["seed"] == seed]) for seed in seeds]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{directory / 'eval.csv'} cannot be read ({type(error).__name__}: {error})") from None
     if not curves:
-        raise ConfigError(f"{directory / 'eval.csv'} has no rows yet: train the run up to its first evaluation")
+        raise ConfigError(f"no evaluations in {directory}: train the run up to its first evaluation")
     return curves
 
 
-def _curves(algo: str, env: str, seed: int, rows: list[dict]) -> Curves:
-    def column(name):
-        return np.array([float(row.get(name) or "nan") for row in rows])
+def _curves(label: str, env: str, seed: int, rows: list[dict[str, float]]) -> Curves:
+    columns = {name: np.array([row.get(name, np.nan) for row in rows]) for name, _ in PANELS}
+    return Curves(label, env, seed, np.array([row["env_steps"] for row in rows]), columns)
 
-    return Curves(algo, env, seed, column("env_steps"), {name: column(name) for name, _ in PANELS})
+
+def make_labels(configs: Sequence[dict[str, Any]]) -> list[str]:
+    """A label a run: its algorithm, its preset if not the default, and the algorithm's fields that differ between the
+    runs of the same algorithm and preset."""
+    labels = []
+    for config in configs:
+        same = [c for c in configs if (c["algo"], c["preset"]) == (config["algo"], config["preset"])]
+        fields = config["algorithm"]
+        changed = [k for k in fields if any(c["algorithm"].get(k) != fields[k] for c in same)]
+        words = [config["algo"]] + [config["preset"]] * (config["preset"] != "default")
+        words += [f"{k}={fields[k]}" for k in changed[:MAX_DIFFERENCES]] + ["..."] * (len(changed) > MAX_DIFFERENCES)
+        labels.append(" ".join(words))
+    return labels
 
 
 def on_common_steps(curves: Sequence[Curves], name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +106,9 @@ def plot_runs(run_dirs: Sequence[str | pathlib.Path], out: str | pathlib.Path) -
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    curves = [curve for run_dir in run_dirs for curve in read_run(run_dir)]
+    curves = read_runs(run_dirs)
     envs = list(dict.fromkeys(c.env for c in curves))
-    colours = {algo: COLOURS[i % len(COLOURS)] for i, algo in enumerate(dict.fromkeys(c.algo for c in curves))}
+    colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(dict.fromkeys(c.label for c in curves))}
     panels = [p for p in PANELS if any(np.isfinite(c.columns[p[0]]).any() for c in curves)] or [PANELS[1]]
     figure = Figure(figsize=(5.6 * len(panels), 0.5 + 3.5 * len(envs)), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
@@ -100,8 +124,8 @@ def plot_runs(run_dirs: Sequence[str | pathlib.Path], out: str | pathlib.Path) -
 
 
 def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[str, str]) -> None:
-    for algo, colour in colours.items():
-        group = [c for c in curves if c.algo == algo and np.isfinite(c.columns[name]).any()]
+    for label, colour in colours.items():
+        group = [c for c in curves if c.label == label and np.isfinite(c.columns[name]).any()]
         if not group:
             continue
         steps, values = on_common_steps(group, name)
@@ -109,7 +133,7 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
             ax.plot(c.steps, c.columns[name], color=colour, lw=0.7, alpha=0.35)
         band = mean_interval(values)
         plural = "" if len(group) == 1 else "s"
-        ax.plot(steps, band.mean, color=colour, lw=2.2, label=f"{algo} ({len(group)} seed{plural})")
+        ax.plot(steps, band.mean, color=colour, lw=2.2, label=f"{label} ({len(group)} seed{plural})")
         low, high = (np.clip(b, 0, 1) if name == "win_rate" else b for b in (band.low, band.high))
         ax.fill_between(steps, low, high, color=colour, alpha=0.16, lw=0)
     ax.set_title(f"{curves[0].env}: {title}", fontsize=11)
@@ -124,19 +148,19 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
         ax.legend(frameon=False, fontsize=9, loc="best")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 2 for input that cannot work."""
+def _command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.plot", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--out", default="curves.png", help="picture to write (default: %(default)s)")
     args = parser.parse_args(argv)
-    try:
-        plot_runs(args.runs, args.out)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    plot_runs(args.runs, args.out)
     print(f"wrote {args.out}")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 2 for input that cannot work."""
+    return run_command(_command, argv)
 
 
 if __name__ == "__main__":

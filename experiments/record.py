@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.plot import read_run
+from experiments.cli import run_command
+from experiments.results import last_evaluations
 
 if TYPE_CHECKING:  # they import jax, which --help can do without
     from envs.base import Environment
@@ -67,20 +68,11 @@ def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, w
     return len(images)
 
 
-def best_seed(run_dir: str | pathlib.Path, seeds: Sequence[int]) -> int:
-    """Index of the seed with the best last evaluation: by win rate, then by return. 0 if there was none."""
-    try:
-        curves = {curve.seed: curve for curve in read_run(run_dir)}
-    except ConfigError:
-        return 0
-
-    def score(index):
-        if seeds[index] not in curves:
-            return (-np.inf, -np.inf)
-        columns = curves[seeds[index]].columns
-        return tuple(float(np.nan_to_num(columns[name][-1], nan=-np.inf)) for name in ("win_rate", "return_mean"))
-
-    return max(range(len(seeds)), key=score)
+def best_index(run_dir: str | pathlib.Path, seeds: Sequence[int]) -> int:
+    """Index in `seeds` of the seed with the best last evaluation (win rate, then return). 0 if there was none."""
+    results = [result for result in last_evaluations(pathlib.Path(run_dir)) if result.seed in seeds]
+    best = max(results, key=lambda r: (np.nan_to_num(r.win_rate, nan=-1.0), r.return_mean), default=None)
+    return 0 if best is None else seeds.index(best.seed)
 
 
 def record(
@@ -100,7 +92,7 @@ def record(
     policy = load_policy(run_dir)
     check_artist(policy.spec.name)
     if seed_index is None:
-        seed_index = best_seed(run_dir, policy.seeds)
+        seed_index = best_index(run_dir, policy.seeds)
     if not 0 <= seed_index < len(policy.seeds):
         raise ConfigError(f"no seed index {seed_index}: the run has {len(policy.seeds)} seed(s), counted from 0")
     env = make_env(policy.spec.name)
@@ -118,26 +110,26 @@ def _wins(episode: "Episode") -> str:
     return f", {int(won[ends, np.arange(len(ends))].sum())} won"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code: 2 for input that cannot work."""
+def _command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.record", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", metavar="RUN", help="run directory")
     parser.add_argument("--out", default="battle.gif", help="GIF to write (default: %(default)s)")
     parser.add_argument("--episodes", type=int, default=1, help="how many to film (default: %(default)s)")
     parser.add_argument("--seed-index", default="best", help="which of the run's seeds, from 0 (default: %(default)s)")
     args = parser.parse_args(argv)
-    try:
-        if args.episodes < 1:
-            raise ConfigError(f"--episodes {args.episodes}: give at least 1")
-        if pathlib.Path(args.out).suffix.lower() != ".gif":
-            raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
-        if args.seed_index != "best" and not args.seed_index.isdigit():
-            raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")
-        print(record(args.run, args.out, args.episodes, None if args.seed_index == "best" else int(args.seed_index)))
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.episodes < 1:
+        raise ConfigError(f"--episodes {args.episodes}: give at least 1")
+    if pathlib.Path(args.out).suffix.lower() != ".gif":
+        raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
+    if args.seed_index != "best" and not args.seed_index.isdigit():
+        raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")
+    print(record(args.run, args.out, args.episodes, None if args.seed_index == "best" else int(args.seed_index)))
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code: 2 for input that cannot work."""
+    return run_command(_command, argv)
 
 
 if __name__ == "__main__":

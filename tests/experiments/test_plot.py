@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from experiments.plot import main, on_common_steps, plot_runs, read_run
+from experiments.plot import main, make_labels, on_common_steps, plot_runs, read_runs
 
 HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
 
@@ -23,16 +23,16 @@ def write_run(path, algo="aiir_mix", env="smax:3m", rows=("1,100,0,5.0,1,30,0.25
 
 def test_reads_one_curve_a_seed(tmp_path):
     rows = ("1,100,0,5.0,1,30,0.25", "1,100,7,7.0,1,30,0.75", "2,200,0,6.0,1,30,0.5", "2,200,7,8.0,1,30,1.0")
-    first, second = read_run(write_run(tmp_path / "a", rows=rows))
-    assert (first.algo, first.env, first.seed, second.seed) == ("aiir_mix", "smax:3m", 0, 7)
+    first, second = read_runs([write_run(tmp_path / "a", rows=rows)])
+    assert (first.label, first.env, first.seed, second.seed) == ("aiir_mix", "smax:3m", 0, 7)
     np.testing.assert_array_equal(first.steps, [100, 200])
     np.testing.assert_array_equal(second.columns["win_rate"], [0.75, 1.0])
     np.testing.assert_array_equal(second.columns["return_mean"], [7.0, 8.0])
 
 
 def test_common_steps_interpolate_and_leave_gaps(tmp_path):
-    a = read_run(write_run(tmp_path / "a", rows=("1,0,0,0,1,30,0", "2,100,0,10,1,30,1")))
-    b = read_run(write_run(tmp_path / "b", rows=("1,50,1,4,1,30,0.5", "2,200,1,8,1,30,0.5")))
+    a = read_runs([write_run(tmp_path / "a", rows=("1,0,0,0,1,30,0", "2,100,0,10,1,30,1"))])
+    b = read_runs([write_run(tmp_path / "b", rows=("1,50,1,4,1,30,0.5", "2,200,1,8,1,30,0.5"))])
     steps, values = on_common_steps(a + b, "return_mean")
     np.testing.assert_array_equal(steps, [0, 50, 100, 200])
     # a at 50: halfway 0..10 = 5. b at 100: 4 + (8 - 4) * 50 / 150 = 5.3333
@@ -62,7 +62,18 @@ def test_wrong_input_ends_in_one_line_and_code_2(tmp_path, capsys):
         captured = capsys.readouterr()
         assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
     with pytest.raises(ConfigError, match="no config.json"):
-        read_run(tmp_path / "nothing")
+        read_runs([tmp_path / "nothing"])
+
+
+def test_labels_name_what_runs_differ_in():
+    def config(preset="default", algo="aiir_mix", **fields):
+        return {"algo": algo, "preset": preset, "algorithm": {"lr": 1, "net": "attention", **fields}}
+
+    assert make_labels([config(), config()]) == ["aiir_mix", "aiir_mix"]
+    configs = [config(), config(net="none"), config("paper", lr=2), config(algo="qmix", lr=3)]
+    assert make_labels(configs) == ["aiir_mix net=attention", "aiir_mix net=none", "aiir_mix paper", "qmix"]
+    many = make_labels([config(a=1, b=1, c=1, d=1), config(a=2, b=2, c=2, d=2)])
+    assert many == ["aiir_mix a=1 b=1 c=1 ...", "aiir_mix a=2 b=2 c=2 ..."]
 
 
 def test_help_imports_no_jax():
