@@ -9,6 +9,7 @@ import argparse
 import json
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -75,10 +76,10 @@ def _curves(label: str, env: str, seed: int, rows: list[dict[str, float]]) -> Cu
 
 def make_labels(configs: Sequence[dict[str, Any]]) -> list[str]:
     """A label a run: its algorithm, its preset if not the default, and the algorithm's fields that differ between the
-    runs of the same algorithm and preset."""
-    labels = []
+    runs of the same algorithm and preset on the same environment."""
+    labels, kin = [], ("algo", "preset", "env")
     for config in configs:
-        same = [c for c in configs if (c["algo"], c["preset"]) == (config["algo"], config["preset"])]
+        same = [c for c in configs if all(c[k] == config[k] for k in kin)]
         fields = config["algorithm"]
         changed = [k for k in fields if any(c["algorithm"].get(k) != fields[k] for c in same)]
         words = [config["algo"]] + [config["preset"]] * (config["preset"] != "default")
@@ -110,17 +111,31 @@ def plot_runs(run_dirs: Sequence[str | pathlib.Path], out: str | pathlib.Path) -
     envs = list(dict.fromkeys(c.env for c in curves))
     colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(dict.fromkeys(c.label for c in curves))}
     panels = [p for p in PANELS if any(np.isfinite(c.columns[p[0]]).any() for c in curves)] or [PANELS[1]]
-    figure = Figure(figsize=(5.6 * len(panels), 0.5 + 3.5 * len(envs)), dpi=130, layout="constrained")
+    figure = Figure(figsize=(5.6 * len(panels), 0.6 + 3.5 * len(envs)), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(envs), len(panels), squeeze=False)
     for row, env in zip(axes, envs, strict=True):
         here = [c for c in curves if c.env == env]
         for ax, (name, title) in zip(row, panels, strict=True):
             _panel(ax, here, name, title, colours)
+    _legend(figure, curves, colours)
     try:
         figure.savefig(out)
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write {out} ({error}): give a writable file such as curves.png") from None
+
+
+def _legend(figure, curves: Sequence[Curves], colours: dict[str, str]) -> None:
+    """One legend below all panels, with the most seeds that a label has on any environment."""
+    from matplotlib.lines import Line2D
+
+    lines, texts = [], []
+    for label, colour in colours.items():
+        counts = Counter(c.env for c in curves if c.label == label)
+        seeds = max(counts.values())
+        lines.append(Line2D([], [], color=colour, lw=2.2))
+        texts.append(f"{label} ({seeds} seed{'s' * (seeds > 1)})")
+    figure.legend(lines, texts, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
 def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[str, str]) -> None:
@@ -132,8 +147,7 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
         for c in group:
             ax.plot(c.steps, c.columns[name], color=colour, lw=0.7, alpha=0.35)
         band = mean_interval(values)
-        plural = "" if len(group) == 1 else "s"
-        ax.plot(steps, band.mean, color=colour, lw=2.2, label=f"{label} ({len(group)} seed{plural})")
+        ax.plot(steps, band.mean, color=colour, lw=2.2)
         low, high = (np.clip(b, 0, 1) if name == "win_rate" else b for b in (band.low, band.high))
         ax.fill_between(steps, low, high, color=colour, alpha=0.16, lw=0)
     ax.set_title(f"{curves[0].env}: {title}", fontsize=11)
@@ -142,10 +156,13 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
     if name == "win_rate":
         ax.set_ylim(-0.03, 1.03)
+    else:  # the seeds set the scale: a band over two seeds may be many times as wide
+        values = np.concatenate([c.columns[name] for c in curves])
+        margin = 0.06 * float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+        if margin > 0:
+            ax.set_ylim(np.nanmin(values) - margin, np.nanmax(values) + margin)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    if ax.has_data():
-        ax.legend(frameon=False, fontsize=9, loc="best")
 
 
 def _command(argv: Sequence[str]) -> int:

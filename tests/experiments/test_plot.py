@@ -49,7 +49,7 @@ def test_one_panel_a_measure(tmp_path, rows, panels):
 def test_one_row_an_environment(tmp_path):
     runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", "qmix"), write_run(tmp_path / "c", env="smax:8m")]
     assert main([*map(str, runs), "--out", str(tmp_path / "curves.png")]) == 0
-    assert Image.open(tmp_path / "curves.png").size == (1456, 975)  # (0.5 + 2 * 3.5) * 130 high
+    assert Image.open(tmp_path / "curves.png").size == (1456, 988)  # (0.6 + 2 * 3.5) * 130 high
 
 
 def test_wrong_input_ends_in_one_line_and_code_2(tmp_path, capsys):
@@ -66,12 +66,13 @@ def test_wrong_input_ends_in_one_line_and_code_2(tmp_path, capsys):
 
 
 def test_labels_name_what_runs_differ_in():
-    def config(preset="default", algo="aiir_mix", **fields):
-        return {"algo": algo, "preset": preset, "algorithm": {"lr": 1, "net": "attention", **fields}}
+    def config(preset="default", algo="aiir_mix", env="smax:3m", **fields):
+        return {"algo": algo, "preset": preset, "env": env, "algorithm": {"lr": 1, "net": "attention", **fields}}
 
     assert make_labels([config(), config()]) == ["aiir_mix", "aiir_mix"]
     configs = [config(), config(net="none"), config("paper", lr=2), config(algo="qmix", lr=3)]
     assert make_labels(configs) == ["aiir_mix net=attention", "aiir_mix net=none", "aiir_mix paper", "qmix"]
+    assert make_labels([config(), config(env="smax:8m", lr=5)]) == ["aiir_mix", "aiir_mix"]  # tuned by map
     many = make_labels([config(a=1, b=1, c=1, d=1), config(a=2, b=2, c=2, d=2)])
     assert many == ["aiir_mix a=1 b=1 c=1 ...", "aiir_mix a=2 b=2 c=2 ..."]
 
