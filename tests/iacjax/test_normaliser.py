@@ -47,7 +47,8 @@ def test_advantages():
 
 
 def test_clipped_policy_loss():
-    # ratios 1.5, .5 at clip .2. A = 2: -min(3, 2.4) = -2.4, -min(1, 1.6) = -1; A = -2: -min(-3, -2.4) = 3, -min(-1, -1.6) = 1.6
+    # ratios 1.5 and .5 at clip .2. A = 2: -min(3, 2.4) = -2.4, -min(1, 1.6) = -1
+    # A = -2: -min(-3, -2.4) = 3, -min(-1, -1.6) = 1.6
     log_prob = jnp.log(jnp.array([1.5, 0.5, 1.5, 0.5]))
     loss = clipped_policy_loss(log_prob, jnp.zeros(4), jnp.array([2.0, 2.0, -2.0, -2.0]), 0.2)
     np.testing.assert_allclose(loss, [-2.4, -1.0, 3.0, 1.6], rtol=1e-6)

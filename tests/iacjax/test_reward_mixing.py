@@ -1,0 +1,91 @@
+"""How r_total comes of r_ex and r_in (eq. 13 and 14)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from iacjax.networks.reward_mixing import LinearCombination, RewardMixing
+
+RNG = np.random.default_rng(0)
+R_EX = RNG.normal(size=(40, 5)).astype(np.float32)
+R_IN = RNG.normal(size=(40, 5, 3)).astype(np.float32) * 3
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "relu": lambda x: np.maximum(x, 0.0),
+}
+
+
+def randomised(net):
+    """Parameters with every leaf random."""
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), R_EX, R_IN)
+    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
+
+
+def identity_start(seed, weight):
+    """r_total f32[40, 5, 3] of fresh parameters."""
+    net = RewardMixing(32, "none", "identity", weight)
+    return np.asarray(jax.jit(lambda key: net.apply(net.init(key, R_EX, R_IN), R_EX, R_IN))(jax.random.key(seed)))
+
+
+@pytest.mark.parametrize("activation, start", [("none", "identity"), ("elu", "identity"), ("relu", "random")])
+def test_equation_14(activation, start):
+    net = RewardMixing(4, activation, start)
+    variables = randomised(net)
+    p = variables["params"]
+    out = jax.jit(net.apply)(variables, R_EX, R_IN)
+    for lane in np.ndindex(R_IN[:3].shape):
+        r_ex, r_in = R_EX[lane[:2]], R_IN[lane]
+        w1, b1, w2, b2 = (r_ex * p[name]["kernel"][0] + p[name]["bias"] for name in ("w1", "b1", "w2", "b2"))
+        expected = (ACTIVATIONS[activation](r_in * w1 + b1) * w2).sum() + b2[0]
+        np.testing.assert_allclose(out[lane], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_identity_start(seed):
+    """r_total is r_ex + weight r_in but for small change, so it rises with r_ex."""
+    weight = 0.1
+    out = identity_start(seed, weight)
+    r_ex = np.repeat(R_EX[..., None], 3, -1)
+    slope, offset = np.polyfit(R_IN.ravel(), (out - r_ex).ravel(), 1)
+    np.testing.assert_allclose(slope, weight, rtol=0.03)
+    assert abs(offset) < 0.01
+    assert np.abs(out - r_ex - weight * R_IN).max() < 0.1 * weight * np.abs(R_IN).max()
+
+
+def test_identity_start_at_the_default_weight_follows_r_ex():
+    out = identity_start(seed=0, weight=0.01)
+    assert np.corrcoef(out.ravel(), np.repeat(R_EX.ravel(), 3))[0, 1] > 0.99
+
+
+def test_random_start_is_another():
+    """lecun-normal kernels, no bias: at r_ex = 0 nothing passes, so r_total = 0 whatever r_in is."""
+    net = RewardMixing(4, "none", "random")
+    zero = np.zeros_like(R_EX)
+    out = jax.jit(lambda key: net.apply(net.init(key, R_EX, R_IN), zero, R_IN))(jax.random.key(0))
+    np.testing.assert_array_equal(out, np.zeros_like(R_IN))
+
+
+def test_mixing_permutes_with_the_agents_and_reads_each_alone():
+    net = RewardMixing(4, "elu")
+    apply, variables = jax.jit(net.apply), randomised(net)
+    out = apply(variables, R_EX, R_IN)
+    order = [2, 0, 1]
+    np.testing.assert_allclose(apply(variables, R_EX, R_IN[..., order]), out[..., order], rtol=1e-5, atol=1e-5)
+    changed = apply(variables, R_EX, R_IN + np.array([0.0, 1.0, 0.0], np.float32))
+    np.testing.assert_array_equal(changed[..., [0, 2]], out[..., [0, 2]])
+    assert np.abs(changed[..., 1] - out[..., 1]).max() > 1e-2
+
+
+def test_linear_combination():
+    # a r_ex + b r_in with a = 2, b = .5: 2*3 + .5*4 = 8, 2*3 - .5*2 = 5; a fixed sum: 3 + .01*4 = 3.04, 3 - .02 = 2.98
+    r_ex, r_in = jnp.array(3.0), jnp.array([4.0, -2.0])
+    learned = {"params": {"extrinsic": jnp.array(2.0), "intrinsic": jnp.array(0.5)}}
+    np.testing.assert_allclose(LinearCombination(0.01).apply(learned, r_ex, r_in), [8.0, 5.0])
+    start = LinearCombination(0.01).init(jax.random.key(0), r_ex, r_in)
+    np.testing.assert_allclose(LinearCombination(0.01).apply(start, r_ex, r_in), [3.04, 2.98], rtol=1e-6)
+    fixed = LinearCombination(0.01, learned=False)
+    assert fixed.init(jax.random.key(0), r_ex, r_in) == {}
+    np.testing.assert_allclose(fixed.apply({}, r_ex, r_in), [3.04, 2.98], rtol=1e-6)
