@@ -1,0 +1,123 @@
+"""Configs, presets and the command line: what is read, what is refused, and that none of it needs jax."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from envs.errors import ConfigError
+from experiments.config import (
+    Command,
+    RunConfig,
+    Settings,
+    check_ranges,
+    check_same,
+    default_settings,
+    fingerprint,
+    from_dict,
+    parse_fields,
+    to_dict,
+)
+from experiments.presets import PRESETS
+from iacjax.algorithms import ALGORITHMS
+
+KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
+
+
+def parse(*argv):
+    command = Command(argv)
+    return parse_fields(command.fields, default_settings(command.algo, command.preset, command.env))
+
+
+@pytest.mark.parametrize("algo, preset", KNOWN)
+def test_every_preset_makes_a_config_within_range(algo, preset):
+    settings = default_settings(algo, preset)
+    check_ranges(settings.run)
+    check_ranges(settings.algorithm)
+    assert parse("--algo", algo, "--preset", preset) == settings
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_fields_of_run_and_algorithm_share_no_name(algo):
+    run = {field.name for field in dataclasses.fields(RunConfig)}
+    algorithm = {field.name for field in dataclasses.fields(ALGORITHMS[algo].config)}
+    assert not run & algorithm
+    assert not {"resume", "list", "help"} & (run | algorithm)
+
+
+def test_the_paper_preset_evaluates_as_the_paper_does():
+    settings = default_settings("aiir_mix", "paper")
+    assert (settings.run.eval_every, settings.run.eval_episodes) == (5000, 20)
+    assert (settings.algorithm.epochs, settings.algorithm.td_lambda, settings.algorithm.optimizer) == (1, 0.8, "rmsprop")
+
+
+def test_fields_are_read_by_their_bare_names():
+    settings = parse("--lr", "2.5e-4", "--seeds=3", "--no-value-norm", "--env", "smax:3m", "--total-steps", "77")
+    assert settings.algorithm.lr == 2.5e-4
+    assert settings.algorithm.value_norm is False
+    assert (settings.run.seeds, settings.run.env, settings.run.total_steps) == (3, "smax:3m", 77)
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--algo", "aiir_mx"], "unknown algorithm 'aiir_mx': did you mean aiir_mix?"),
+        (["--preset", "papr"], "unknown preset 'papr' of aiir_mix: did you mean paper?"),
+        (["--seeds", "0"], "--seeds must be more than 0, not 0"),
+        (["--seeds", "-2"], "--seeds must be more than 0, not -2"),
+        (["--seed", "-1"], "--seed must be at least 0, not -1"),
+        (["--total-steps", "3000000000"], "--total-steps must be at most 2147483647"),
+        (["--gamma", "1.01"], "--gamma must be between 0 and 1"),
+        (["--lr", "nan"], "--lr must be a finite number"),
+        (["--lr", "0"], "--lr must be more than 0"),
+        (["--checkpoint-every", "-1"], "--checkpoint-every must be at least 0"),
+        (["--lrr", "1"], "unknown option --lrr: did you mean --lr?"),
+        (["--lr", "abc"], "Error parsing --lr"),
+        (["--seeds"], "Missing value for argument '--seeds'"),
+        (["--optimizer", "sgd"], "invalid choice 'sgd'"),
+        (["--resume"], "--resume needs a value"),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(argv, message):
+    with pytest.raises(ConfigError) as error:
+        parse(*argv)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_config_survives_json():
+    settings = parse("--preset", "paper", "--lr", "1e-4")
+    assert from_dict(json.loads(json.dumps(to_dict(settings)))) == settings
+    with pytest.raises(ConfigError, match="not one of this version"):
+        from_dict({**to_dict(settings), "no_such_field": 1})
+
+
+def test_fingerprint_follows_what_training_depends_on():
+    base = parse()
+    longer, other = parse("--total-steps", "5", "--run-dir", "elsewhere"), parse("--clip", "0.3")
+    assert fingerprint(base) == fingerprint(longer)
+    assert fingerprint(base) != fingerprint(other)
+    check_same(base, longer)
+    with pytest.raises(ConfigError, match=r"--clip 0.3 does not match the checkpoint \(made with 0.2\)"):
+        check_same(base, other)
+
+
+def test_configs_are_not_changed_by_checks():
+    settings = Settings(RunConfig(), ALGORITHMS["aiir_mix"].config())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.run.seeds = 2
+
+
+def test_help_lists_the_algorithms_own_fields_without_jax():
+    code = (
+        "import sys\nfrom experiments.run import main\n"
+        "try:\n    main(['--algo', 'aiir_mix', '--help'])\n"
+        "finally:\n    print('jax imported:', 'jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "jax imported: False" in done.stdout
+    for text in ("--lookahead-lr", "--total-steps", "--resume DIR", "similarity (eq. 9)"):
+        assert text in done.stdout
