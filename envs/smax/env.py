@@ -1,5 +1,6 @@
 """StarCraft micromanagement as an environment: the battle engine behind SMAC's interface, one lane a battle."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -58,12 +59,14 @@ class Smax:
             horizon=scenario.limit,
         )
 
+    @partial(jax.jit, static_argnums=(0, 2))
     def reset(self, key: jax.Array, num_envs: int) -> tuple[SmaxState, TimeStep]:
         """Opens a battle in each lane."""
         state = self._open(key, num_envs)
         flags = (jnp.zeros(num_envs, bool) for _ in range(3))  # a buffer each, so that a caller may donate them
         return state, self._show(state, jnp.zeros(num_envs, jnp.float32), *flags)
 
+    @partial(jax.jit, static_argnums=0)
     def step(self, key: jax.Array, state: SmaxState, action: jax.Array) -> tuple[SmaxState, TimeStep]:
         """Eight game loops under the joint action int32[E, A].
 
@@ -79,6 +82,7 @@ class Smax:
         truncated = (state.steps >= scenario.limit) & ~terminated
         return state, self._show(state, reward, terminated, truncated, won)
 
+    @partial(jax.jit, static_argnums=0)
     def restart(
         self, key: jax.Array, state: SmaxState, timestep: TimeStep, where: jax.Array
     ) -> tuple[SmaxState, TimeStep]:

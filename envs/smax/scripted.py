@@ -11,9 +11,10 @@ STOP, NORTH, SOUTH, EAST, WEST = 1, 2, 3, 4, 5
 
 
 def random_legal(timestep: TimeStep, key: jax.Array) -> jax.Array:
-    """int32[E, A], uniform over the legal actions."""
-    logits = jnp.where(timestep.avail, 0.0, -1e9)
-    return jax.random.categorical(key, logits).astype(jnp.int32)
+    """int32[E, A], uniform over the legal actions: the k-th of them, k drawn at random (one number an agent)."""
+    count = timestep.avail.sum(axis=-1, keepdims=True)
+    place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
+    return (timestep.avail.cumsum(axis=-1) <= place).sum(axis=-1).astype(jnp.int32)
 
 
 def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
