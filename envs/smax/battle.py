@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.units import UNITS, UnitType
@@ -87,10 +86,9 @@ def default_rules() -> Rules:
 
 @dataclass(frozen=True)
 class Team:
-    """Compile-time facts of one side: its units and the index of its first one."""
+    """Compile-time facts of a list of units."""
 
     names: tuple[str, ...]
-    first: int
 
     @property
     def units(self) -> tuple[UnitType, ...]:
@@ -103,6 +101,10 @@ class Team:
         """[n, 1] of `value(unit)`."""
         return np.array([[value(unit)] for unit in self.units], dtype)
 
+    def table(self, by: "Team", value, dtype=np.float32) -> np.ndarray:
+        """[len(by), n, 1] of `value(unit, other)`, `other` from `by`."""
+        return np.stack([self.column(lambda unit, other=other: value(unit, other), dtype) for other in by.units])
+
     def any(self, predicate) -> bool:
         return any(predicate(unit) for unit in self.units)
 
@@ -110,17 +112,40 @@ class Team:
         """Rows of the units of which `predicate` holds."""
         return tuple(row for row, unit in enumerate(self.units) if predicate(unit))
 
-
-def make_teams(unit_types: tuple[str, ...], num_allies: int) -> tuple[Team, Team]:
-    """(allies, enemies)"""
-    return Team(tuple(unit_types[:num_allies]), 0), Team(tuple(unit_types[num_allies:]), num_allies)
-
-
-def split(tree, num_allies: int):
-    """[N, E] leaves into ([A, E], [M, E])."""
-    return jax.tree.map(lambda leaf: leaf[:num_allies], tree), jax.tree.map(lambda leaf: leaf[num_allies:], tree)
+    @property
+    def rows(self) -> np.ndarray:
+        """int32[n, 1]: 0, 1, ..."""
+        return np.arange(len(self), dtype=np.int32)[:, None]
 
 
-def join(allies, enemies):
-    """Inverse of `split`."""
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=0), allies, enemies)
+@dataclass(frozen=True)
+class Roster(Team):
+    """All units of a battle, allies first."""
+
+    num_allies: int
+
+    @property
+    def allies(self) -> Team:
+        return Team(self.names[: self.num_allies])
+
+    @property
+    def enemies(self) -> Team:
+        return Team(self.names[self.num_allies :])
+
+    @property
+    def is_ally(self) -> np.ndarray:
+        """bool[N, 1]"""
+        return self.rows < self.num_allies
+
+    @property
+    def most_opponents(self) -> int:
+        return max(self.num_allies, len(self) - self.num_allies)
+
+    def against(self, value, dtype=np.float32) -> np.ndarray:
+        """[K, N, 1] of `value(unit, opponent k)`, K the larger side; 0 where a side has no opponent k."""
+        sides = self.enemies.units, self.allies.units
+        out = np.zeros((self.most_opponents, len(self), 1), dtype)
+        for n, unit in enumerate(self.units):
+            for k, other in enumerate(sides[n >= self.num_allies]):
+                out[k, n, 0] = value(unit, other)
+        return out

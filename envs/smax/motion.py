@@ -1,72 +1,72 @@
 """Movement, push-out and walls of one game loop.
 
-Everything is `[n, E]`, n units of one side. The real game steers and pushes by rules nobody published; here units walk
-straight and are pushed out of each other's separation radii.
+Everything is `[N, E]`. The real game steers and pushes by rules nobody published; here units walk straight and are
+pushed out of each other's separation radii.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from envs.smax.battle import Battle, Team
-from envs.smax.targeting import FAR, over, row
+from envs.smax.battle import Battle, Roster
+from envs.smax.targeting import FAR, ghost_y, over, row, settle
 from envs.smax.units import MAP_SIZE, STRIP_HIGH, STRIP_LOW
 
+PUSH_ROUNDS = 1  # Jacobi rounds of push-out a loop
 
-def walk(team: Team, side: Battle, dx, dy, stop, speed) -> Battle:
+
+def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
     """One loop of movement along (dx, dy) at `speed` cells a loop, halting `stop` before its end."""
     square = jnp.maximum(dx * dx + dy * dy, 1e-12)
     inverse = jax.lax.rsqrt(square)
     gap = jnp.maximum(square * inverse - stop, 0.0)
     pace = jnp.minimum(gap, speed) * inverse
     vx, vy = dx * pace, dy * pace
-    if team.any(lambda unit: unit.acceleration < 1.0):
-        slow = team.column(lambda unit: unit.acceleration < 1.0, bool)
-        gain = team.column(lambda unit: unit.acceleration)
+    if roster.any(lambda unit: unit.acceleration < 1.0):
+        slow = roster.column(lambda unit: unit.acceleration < 1.0, bool)
+        gain = roster.column(lambda unit: unit.acceleration)
         # Brake in time: v = sqrt(2 a gap).
         wanted = jnp.minimum(speed, jnp.sqrt(2.0 * gain * gap)) * inverse
-        change_x, change_y = dx * wanted - side.vx, dy * wanted - side.vy
+        change_x, change_y = dx * wanted - battle.vx, dy * wanted - battle.vy
         change = jax.lax.rsqrt(jnp.maximum(change_x**2 + change_y**2, 1e-12))
         cut = jnp.minimum(gain * change, 1.0)
-        drift_x = jnp.where(slow & side.alive, side.vx + change_x * cut, 0.0)
-        drift_y = jnp.where(slow & side.alive, side.vy + change_y * cut, 0.0)
+        drifts = slow & battle.alive
+        drift_x = jnp.where(drifts, battle.vx + change_x * cut, 0.0)
+        drift_y = jnp.where(drifts, battle.vy + change_y * cut, 0.0)
         vx, vy = jnp.where(slow, drift_x, vx), jnp.where(slow, drift_y, vy)
-        side = side._replace(vx=drift_x, vy=drift_y)
-    return side._replace(x=side.x + vx, y=side.y + vy)
+        battle = battle._replace(vx=drift_x, vy=drift_y)
+    return battle._replace(x=battle.x + vx, y=battle.y + vy)
 
 
-def _push_table(team: Team, other: Team) -> np.ndarray:
-    """f32[other, team, 1]: 1 / (sum of separation radii)^2, huge for units of different planes."""
-
-    def inverse(unit, by):
-        return 1.0 / (unit.separation + by.separation) ** 2 if unit.plane == by.plane else FAR
-
-    return np.stack([team.column(lambda unit, by=by: inverse(unit, by)) for by in other.units])
-
-
-def push(team: Team, x, y, others, give, unrolled):
-    """Displacement [n, E] of `team` out of the separation radii of all units of `others` [(team, x, y), ...].
+def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, unrolled: bool) -> Battle:
+    """Pushes living units out of each other's separation radii, then back onto the strip.
 
     An overlap to a distance d of R moves a unit by about `give` (R - d): (1 - s)(1/2 + 3/8 (1 - s)), s = d^2 / R^2, are
     the first terms of R/d - 1 = 1/sqrt(s) - 1, and need no root.
     """
-    push_x, push_y = jnp.zeros(x.shape, jnp.float32), jnp.zeros(x.shape, jnp.float32)
-    for other, other_x, other_y in others:
-        table = _push_table(team, other)
 
-        def body(n, carry, table=table, other_x=other_x, other_y=other_y):
-            dx, dy = x - other_x[n], y - other_y[n]
+    def inverse_square(unit, by):
+        return 1.0 / (unit.separation + by.separation) ** 2 if unit.plane == by.plane else FAR
+
+    table = roster.table(roster, inverse_square)
+    for _ in range(PUSH_ROUNDS):
+        x, y = battle.x, ghost_y(roster, battle)
+        x, y = settle(loop, (x, y))
+
+        def body(n, carry, x=x, y=y):
+            dx, dy = x - x[n], y - y[n]
             near = jnp.maximum(1.0 - (dx * dx + dy * dy) * row(table, n), 0.0)
             size = near * (0.5 + 0.375 * near)
             return carry[0] + dx * size, carry[1] + dy * size
 
-        push_x, push_y = over(len(other), unrolled, body, (push_x, push_y))
-    return push_x * give, push_y * give
+        zeros = jnp.zeros(x.shape, jnp.float32)
+        push = settle(loop, jax.lax.complex(*over(len(roster), unrolled, body, (zeros, zeros))))
+        battle = battle._replace(x=battle.x + jnp.real(push) * give, y=battle.y + jnp.imag(push) * give)
+    return _fence(roster, battle)
 
 
-def fence(team: Team, side: Battle) -> Battle:
+def _fence(roster: Roster, battle: Battle) -> Battle:
     """Keeps ground units on the strip and everybody on the map."""
-    edge = team.column(lambda unit: 0.0 if unit.air else unit.radius)
-    low = team.column(lambda unit: 0.0 if unit.air else STRIP_LOW + unit.inner)
-    high = team.column(lambda unit: MAP_SIZE if unit.air else STRIP_HIGH - unit.inner)
-    return side._replace(x=jnp.clip(side.x, edge, MAP_SIZE - edge), y=jnp.clip(side.y, low, high))
+    edge = roster.column(lambda unit: 0.0 if unit.air else unit.radius)
+    low = roster.column(lambda unit: 0.0 if unit.air else STRIP_LOW + unit.inner)
+    high = roster.column(lambda unit: MAP_SIZE if unit.air else STRIP_HIGH - unit.inner)
+    return battle._replace(x=jnp.clip(battle.x, edge, MAP_SIZE - edge), y=jnp.clip(battle.y, low, high))

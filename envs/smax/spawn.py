@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.smax.battle import NOBODY, RESTING, Battle, Rules, Team, make_teams
+from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules, Team
 from envs.smax.units import ALLY_SPAWN, ENEMY_SPAWN, SHIELD_DELAY
 
 
@@ -62,8 +62,8 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
     round (23, 16) in creation order, shuffled within a block of equal types, and may have walked `rules.pre_advance`
     loops at most.
     """
-    allies, enemies = make_teams(unit_types, num_allies)
-    count = len(unit_types)
+    roster = Roster(unit_types, num_allies)
+    allies, enemies, count = roster.allies, roster.enemies, len(roster)
     draw = jax.random.uniform(key, (2 * count + len(enemies) + 1, num_envs), jnp.float32)
     noise = (2.0 * draw[: 2 * count] - 1.0).reshape(2, count, num_envs)
     ally_x, ally_y = _group(allies, rules, noise[:, :num_allies], ALLY_SPAWN, 1.0)
@@ -76,8 +76,7 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
     enemy_x = enemy_x - speed * rules.pre_advance * draw[-1]
 
     def full(value, dtype=jnp.float32):
-        column = np.array([[value(unit)] for team in (allies, enemies) for unit in team.units], dtype)
-        return jnp.broadcast_to(column, (count, num_envs)) + jnp.zeros((), dtype)
+        return jnp.broadcast_to(jnp.asarray(roster.column(value, dtype)), (count, num_envs))
 
     return Battle(
         x=jnp.concatenate([ally_x, enemy_x]),

@@ -1,7 +1,8 @@
 """Who attacks or heals whom: allied orders, enemy acquisition, medivacs.
 
-Everything is `[n, E]`, n units of one side. Pair work runs over ONE unit index of the other side: unrolled for small
-battles, a loop above `UNROLL_LIMIT` units.
+Pair work runs over ONE unit index on `[n, E]` arrays: unrolled in small battles, a compiled loop above `UNROLL_LIMIT`
+units. XLA's CPU fusions have one output each, so a fold over the units is written to yield one array (two numbers go
+as one complex array) and `settle` keeps it from being computed again for each of its readers.
 """
 
 from typing import NamedTuple
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.smax.battle import ATTACK, NOBODY, Battle, Orders, Rules, Team
-from envs.smax.units import HEAL_SCAN
+from envs.smax.battle import ATTACK, NOBODY, Battle, Orders, Roster, Rules
+from envs.smax.units import HEAL_SCAN, LOOPS_PER_STEP
 
 UNROLL_LIMIT = 24  # units in a battle; above it pair work is a compiled loop
 FAR = 1e4  # cells: where the dead are put, out of everybody's reach
@@ -20,7 +21,7 @@ _FIRST = 1e5  # cells^2: what rules of precedence weigh against distance
 
 
 class Aim(NamedTuple):
-    """What a unit attacks or heals in this loop; each field [n, E]."""
+    """What a unit attacks or heals in this loop; each field [N, E]."""
 
     target: jax.Array  # int32 unit index, NOBODY if none
     dx: jax.Array  # f32 centre to centre, from the unit to its target; any value without a target
@@ -29,7 +30,7 @@ class Aim(NamedTuple):
 
 
 def in_range(aim: Aim, slop=TOUCH) -> jax.Array:
-    """bool[n, E]: there is a target, and it is at most `slop` cells out of reach."""
+    """bool[N, E]: there is a target, and it is at most `slop` cells out of reach."""
     return (aim.target != NOBODY) & (aim.dx * aim.dx + aim.dy * aim.dy <= (aim.reach + slop) ** 2)
 
 
@@ -47,101 +48,134 @@ def row(table: np.ndarray, index):
     return table[index] if isinstance(index, int) else jnp.asarray(table)[index]
 
 
-def ghost_y(battle: Battle, first: int) -> jax.Array:
-    """y, with the dead far away and apart from each other: distances to them need no mask."""
-    numbers = first + np.arange(battle.y.shape[0], dtype=np.float32)[:, None]
-    return jnp.where(battle.alive, battle.y, FAR * (1.0 + numbers))
+def facing(roster: Roster, values: jax.Array, k) -> jax.Array:
+    """[N, E] of [N, E]: for each unit the value of its opponent k (the last one if it has fewer)."""
+    lower = min if isinstance(k, int) else jnp.minimum
+    enemy = values[roster.num_allies + lower(k, len(roster.enemies) - 1)]
+    return jnp.where(roster.is_ally, enemy, values[lower(k, roster.num_allies - 1)])
 
 
-def _reach_table(attackers: Team, targets: Team, value) -> np.ndarray:
-    """f32[targets, attackers, 1]: `value(attacker)` measured edge to edge, as a centre distance."""
-    return np.stack([attackers.column(lambda unit, t=t: value(unit) + unit.radius + t.radius) for t in targets.units])
+def settle(loop: jax.Array, tree):
+    """The identity; on a CPU it makes XLA compute `tree` once instead of within each of its readers.
 
-
-def ordered_reach(team: Team, others: Team, orders: Orders) -> jax.Array:
-    """f32[A, E]: `Aim.reach` of the ordered target, fixed for a step; -FAR where the weapon cannot hit it."""
-    reach = _reach_table(team, others, lambda unit: unit.range)
-    hits = np.stack([team.column(lambda unit, t=t: unit.can_hit(t), bool) for t in others.units])
-    out = jnp.full(orders.target.shape, -FAR, jnp.float32)
-    for m in range(len(others)):
-        out = jnp.where((orders.target == others.first + m) & hits[m], reach[m], out)
-    return out
-
-
-def ordered_aim(team: Team, others: Team, orders: Orders, reach, alive, x, y, other_x, other_y, unrolled) -> Aim:
-    """Allies attack whom they are told to; an order on the dead is void. `y`, `other_y` by `ghost_y`."""
-
-    def find(m, carry):
-        target_x, target_y = carry
-        hit = orders.target == others.first + m
-        return jnp.where(hit, other_x[m], target_x), jnp.where(hit, other_y[m], target_y)
-
-    nowhere = jnp.full(x.shape, FAR, jnp.float32)
-    target_x, target_y = over(len(others), unrolled, find, (nowhere, nowhere))
-    valid = alive & (orders.kind == ATTACK) & (target_y < 0.5 * FAR) & (reach > 0.0)
-    return Aim(jnp.where(valid, orders.target, NOBODY), target_x - x, target_y - y, reach)
-
-
-def acquired_aim(team: Team, others: Team, rules: Rules, side: Battle, y, other_x, other_y, aimed_at, unrolled) -> Aim:
-    """Enemies choose for themselves (specification 5.3): the target they have while it is in range, else the nearest.
-
-    `aimed_at`: int32[A, E], whom each ally attacks within its range, NOBODY if none. `y`, `other_y` by `ghost_y`.
+    XLA fuses across its own optimisation barrier there, but not into a conditional. `loop` is the loop's number.
     """
-    contact = _reach_table(team, others, lambda unit: unit.range)
-    radii = contact - team.column(lambda unit: unit.range)
-    rank = np.array([[_FIRST if t.heals else 0.0] for t in others.units], np.float32)
-    hits = np.stack([team.column(lambda unit, t=t: unit.can_hit(t), bool) for t in others.units])
-    scan = team.column(lambda unit: unit.scan) + rules.scan_margin
-    slop = jnp.where(side.windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
-    keep = jnp.maximum(team.column(lambda unit: unit.range) + slop, rules.chase * scan)
-    numbers = team.first + np.arange(len(team), dtype=np.int32)[:, None]
-    medivacs = others.any(lambda unit: unit.heals)
+
+    def barrier(tree):
+        return jax.lax.cond(loop < LOOPS_PER_STEP, lambda t: t, lambda t: jax.tree.map(jnp.zeros_like, t), tree)
+
+    return jax.lax.platform_dependent(tree, cpu=barrier, default=lambda tree: tree)
+
+
+def ghost_y(roster: Roster, battle: Battle) -> jax.Array:
+    """y, with the dead far away and apart from each other: distances to them need no mask."""
+    return jnp.where(battle.alive, battle.y, FAR * (1.0 + roster.rows.astype(np.float32)))
+
+
+def ordered(roster: Roster, orders: Orders) -> jax.Array:
+    """int32[A, E]: whom an ally is told to attack, NOBODY if nobody or one it cannot hit. Fixed for a step."""
+    allowed = jnp.zeros(orders.target.shape, bool)
+    for m, enemy in enumerate(roster.enemies.units):
+        hits = roster.allies.column(lambda unit, enemy=enemy: unit.can_hit(enemy), bool)
+        allowed |= (orders.target == roster.num_allies + m) & hits
+    return jnp.where(allowed & (orders.kind == ATTACK), orders.target, NOBODY)
+
+
+def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked: jax.Array, unrolled: bool):
+    """int32[M, E]: whom each enemy picks (specification 5.3): the target it has while in range, else the nearest.
+
+    `y`: by `ghost_y`. `attacked`: int32[A, E], whom each ally attacks within its range, NOBODY if none.
+    """
+    allies, enemies, first = roster.allies, roster.enemies, roster.num_allies
+    x, own_y, target, windup = (leaf[first:] for leaf in (battle.x, battle.y, battle.target, battle.windup))
+    radii = enemies.table(allies, lambda unit, ally: unit.radius + ally.radius)
+    hits = enemies.table(allies, lambda unit, ally: unit.can_hit(ally), bool)
+    rank = np.array([[_FIRST if ally.heals else 0.0] for ally in allies.units], np.float32)
+    scan = enemies.column(lambda unit: unit.scan) + rules.scan_margin
+    slop = jnp.where(windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
+    keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
 
     def consider(a, carry):
-        best, target, best_dx, best_dy, reach = carry
-        dx, dy = other_x[a] - side.x, other_y[a] - y
+        best, pick = carry
+        dx, dy = battle.x[a] - x, y[a] - own_y
         near = dx * dx + dy * dy
-        kept = (side.target == others.first + a) & (near <= (keep + row(radii, a)) ** 2)
-        attacker = aimed_at[a] == numbers
+        attacker = attacked[a] == enemies.rows + first
         limit = scan + rules.scan_edge * row(radii, a) + jnp.where(attacker, rules.response, 0.0)
         key = near - jnp.where(attacker, _FIRST * rules.prefer_attackers, 0.0)
-        if medivacs:
+        if rank.any():
             key = key + row(rank, a) * rules.medivac_rank
+        kept = (target == a) & (near <= (keep + row(radii, a)) ** 2)
         key = jnp.where(kept, -jnp.inf, jnp.where(near <= limit * limit, key, jnp.inf))
-        better = (key < best) & row(hits, a)
-        pick = (others.first + a, dx, dy, row(contact, a))
-        return (jnp.where(better, key, best), *(jnp.where(better, n, o) for n, o in zip(pick, carry[1:], strict=True)))
+        if not hits.all():
+            key = jnp.where(row(hits, a), key, jnp.inf)
+        return jnp.minimum(key, best), jnp.where(key < best, a, pick)
 
-    zeros = jnp.zeros(side.x.shape, jnp.float32)
-    start = (jnp.full(zeros.shape, jnp.inf, jnp.float32), jnp.full(zeros.shape, NOBODY, jnp.int32), zeros, zeros, zeros)
-    _, target, dx, dy, reach = over(len(others), unrolled, consider, start)
-    return Aim(jnp.where(side.alive, target, NOBODY), dx, dy, reach)
+    start = (jnp.full(x.shape, jnp.inf, jnp.float32), jnp.full(x.shape, NOBODY, jnp.int32))
+    _, pick = over(len(allies), unrolled, consider, start)
+    return jnp.where(battle.alive[first:], pick, NOBODY)
 
 
-def healing_aim(team: Team, side: Battle, y: jax.Array, aim: Aim, orders: Orders | None) -> Aim:
-    """`aim` with the rows of medivacs filled in: whom they fly to and heal, on their own side.
+def locate(roster: Roster, battle: Battle, y: jax.Array, target: jax.Array, unrolled: bool) -> Aim:
+    """Offsets to the targets [N, E] of everybody, and the reach of their weapons. The dead are no targets.
 
-    With `orders` a medivac heals whom it is told to. Without, the damaged unit within HEAL_SCAN that has the smallest
-    fraction of its life left, staying with one patient while it lasts.
+    `target` names opponents, or NOBODY; `y` by `ghost_y`.
     """
-    for med in team.where(lambda unit: unit.heals):
-        unit = team.units[med]
-        found = (jnp.full(y.shape[1:], jnp.inf), jnp.full(y.shape[1:], NOBODY, jnp.int32)) + (jnp.zeros(y.shape[1:]),) * 3
-        for j in team.where(lambda patient: patient.biological):
-            patient = team.units[j]
-            reach = np.float32(unit.range + unit.radius + patient.radius)
-            dx, dy = side.x[j] - side.x[med], y[j] - y[med]
-            near = dx * dx + dy * dy
-            hurt = (side.health[j] > 0.0) & (side.health[j] < patient.hp) & side.alive[med]
-            if orders is not None:
-                key = jnp.where((orders.kind[med] == ATTACK) & (orders.target[med] == team.first + j), 0.0, jnp.inf)
-            else:
-                mine = (side.windup[med] >= 0.0) & (side.target[med] == team.first + j)
-                seen = near <= (HEAL_SCAN + unit.radius + patient.radius) ** 2
-                key = jnp.where(seen, side.health[j] / patient.hp, jnp.inf) - jnp.where(mine, 2.0, 0.0)
-            better = hurt & (key < found[0])
-            pick = (key, np.int32(team.first + j), dx, dy, reach)
-            found = tuple(jnp.where(better, new, old) for new, old in zip(pick, found, strict=True))
-        here = np.arange(len(team))[:, None] == med
-        aim = Aim(*(jnp.where(here, value, old) for value, old in zip(found[1:], aim, strict=True)))
+    number = target - np.where(roster.is_ally, roster.num_allies, 0).astype(np.int32)
+
+    def find(values):
+        def pick(k, found):
+            return jnp.where(number == k, facing(roster, values, k), found)
+
+        return over(roster.most_opponents, unrolled, pick, jnp.full(number.shape, 2.0 * FAR * len(roster), jnp.float32))
+
+    dx, dy = find(battle.x) - battle.x, find(y) - battle.y
+    valid = battle.alive & (jnp.abs(dy) < 0.5 * FAR)
+    return Aim(jnp.where(valid, target, NOBODY), dx, dy, reach(roster, target))
+
+
+def reach(roster: Roster, target: jax.Array) -> jax.Array:
+    """f32[N, E]: weapon range to `target`, centre to centre."""
+    radii = [unit.radius for unit in roster.units]
+    out = jnp.full(target.shape, radii[0], jnp.float32)
+    for n in range(1, len(roster)):
+        if radii[n] != radii[n - 1]:
+            out = jnp.where(target >= n, np.float32(radii[n]), out)
+    return out + roster.column(lambda unit: unit.range + unit.radius)
+
+
+def _patient(roster: Roster, battle: Battle, y: jax.Array, orders: Orders, med: int):
+    """(index int32[E], offset c64[E], reach f32[E]) of whom the medivac `med` flies to, NOBODY if nobody is hurt.
+
+    An ally heals whom it is told to. An enemy heals the damaged unit within HEAL_SCAN that has the smallest fraction of
+    its life left, staying with one patient while it lasts.
+    """
+    unit, lanes, ally = roster.units[med], battle.x.shape[1:], med < roster.num_allies
+    best, pick, reach_ = jnp.full(lanes, jnp.inf), jnp.full(lanes, NOBODY, jnp.int32), jnp.zeros(lanes, jnp.float32)
+    dx, dy = jnp.zeros(lanes, jnp.float32), jnp.zeros(lanes, jnp.float32)
+    for j in roster.where(lambda patient: patient.biological):
+        if (j < roster.num_allies) != ally:
+            continue
+        patient = roster.units[j]
+        to_x, to_y = battle.x[j] - battle.x[med], y[j] - battle.y[med]
+        if ally:
+            key = jnp.where((orders.kind[med] == ATTACK) & (orders.target[med] == j), 0.0, jnp.inf)
+        else:
+            seen = to_x * to_x + to_y * to_y <= (HEAL_SCAN + unit.radius + patient.radius) ** 2
+            mine = (battle.windup[med] >= 0.0) & (battle.target[med] == j)
+            key = jnp.where(seen, battle.health[j] / patient.hp, jnp.inf) - jnp.where(mine, 2.0, 0.0)
+        hurt = (battle.health[j] > 0.0) & (battle.health[j] < patient.hp) & battle.alive[med]
+        better = hurt & (key < best)
+        best, pick = jnp.where(better, key, best), jnp.where(better, j, pick)
+        dx, dy = jnp.where(better, to_x, dx), jnp.where(better, to_y, dy)
+        reach_ = jnp.where(better, np.float32(unit.range + unit.radius + patient.radius), reach_)
+    return pick, jax.lax.complex(dx, dy), reach_
+
+
+def tend(roster: Roster, loop, battle: Battle, y: jax.Array, aim: Aim, orders: Orders) -> Aim:
+    """`aim` with the rows of medivacs filled in."""
+    for med in roster.where(lambda unit: unit.heals):
+        pick, offset, reach_ = settle(loop, _patient(roster, battle, y, orders, med))
+        found = Aim(pick, jnp.real(offset), jnp.imag(offset), reach_)
+        here = roster.rows == med
+        aim = jax.tree.map(lambda value, old, here=here: jnp.where(here, value, old), found, aim)
     return aim
