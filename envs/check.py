@@ -1,6 +1,7 @@
 """`check_env`: does a world keep the contract of `envs.base`? Says in one line what is wrong."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,20 +24,30 @@ def check_env(env: Environment, num_envs: int = 3, steps: int | None = None) -> 
     if num_envs < 2:
         raise ConfigError(f"check_env: num_envs is {num_envs}, give at least 2")
     _check_spec(env.spec)
-    _check_structure(env, num_envs)
-    states, timesteps = _play(env, num_envs, env.spec.horizon + 2 if steps is None else steps)
-    _check_rows(env.spec, timesteps)
-    _check_endings(env.spec, timesteps)
-    _check_restart(env, states, timesteps)
-    _check_purity(env, num_envs)
+    opened = _check_structure(env, num_envs)
+    _check_tracing(env, opened)
+    step = jax.jit(env.step)
+    played = _play(env, num_envs, env.spec.horizon + 2 if steps is None else steps)
+    _check_rows(env.spec, played.timesteps)
+    _check_endings(env.spec, played.timesteps)
+    _check_purity(env, step, played)
+    _check_restart(env, step, played)
 
 
 def random_actions(key: jax.Array, spec: EnvSpec, avail: jax.Array) -> jax.Array:
     """Uniform legal actions: int32[E, A], or f32[E, A, D] within the bounds, for avail bool[E, A, U]."""
+    return _legal(spec, avail, jax.random.uniform(key, _noise_shape(spec, avail.shape[0])))
+
+
+def _noise_shape(spec: EnvSpec, num_envs: int) -> tuple[int, ...]:
+    return (num_envs, spec.num_agents, spec.action.num_actions or spec.action.dim)
+
+
+def _legal(spec: EnvSpec, avail: jax.Array, noise: jax.Array) -> jax.Array:
+    """Legal actions from `noise`, uniform in [0, 1)."""
     if spec.action.discrete:
-        return jax.random.categorical(key, jnp.where(avail, 0.0, -jnp.inf)).astype(jnp.int32)
-    shape = (*avail.shape[:-1], spec.action.dim)
-    action = jax.random.uniform(key, shape, jnp.float32, spec.action.low, spec.action.high)
+        return jnp.where(avail, noise, -1.0).argmax(-1).astype(jnp.int32)
+    action = spec.action.low + (spec.action.high - spec.action.low) * noise
     return action if spec.action.mask is None else jnp.where(jnp.array(spec.action.mask), action, 0.0)
 
 
@@ -82,8 +93,8 @@ def _trace(name: str, call: str, function, *args) -> Any:
         raise ConfigError(f"{name}: {call} cannot be traced by jax ({type(error).__name__}: {line})") from error
 
 
-def _check_structure(env: Environment, num_envs: int) -> None:
-    """Shapes, dtypes and the tree of what reset, step and restart give, without running them."""
+def _check_structure(env: Environment, num_envs: int) -> tuple[Any, TimeStep]:
+    """Shapes, dtypes and the tree of what reset, step and restart give, without running them. Returns reset's."""
     spec, key = env.spec, jax.random.key(0)
     opened = _trace(spec.name, "reset", lambda k: env.reset(k, num_envs), key)
     _check_timestep(spec, num_envs, "reset", opened)
@@ -105,6 +116,26 @@ def _check_structure(env: Environment, num_envs: int) -> None:
         for (path, a), b in zip(jax.tree.leaves_with_path(given), jax.tree.leaves(opened), strict=True):
             text = f"{call} gives {_describe(a)} at {jax.tree_util.keystr(path)}, reset gives {_describe(b)}"
             _require((a.shape, a.dtype) == (b.shape, b.dtype), spec.name, text)
+    return opened
+
+
+def _check_tracing(env: Environment, opened: tuple[Any, TimeStep]) -> None:
+    """Traced twice, a pure function is the same program with the same constants: no dice, no counters in Python."""
+    name, key = env.spec.name, jax.random.key(0)
+    state, timestep = opened
+    num_envs = timestep.reward.shape[0]
+    action = jax.eval_shape(lambda k, avail: random_actions(k, env.spec, avail), key, timestep.avail)
+    where = jax.ShapeDtypeStruct((num_envs,), bool)
+    calls = {
+        "reset": (lambda k: env.reset(k, num_envs), key),
+        "step": (env.step, key, state, action),
+        "restart": (env.restart, key, state, timestep, where),
+    }
+    for call, (function, *args) in calls.items():
+        # a function of its own each time, or the second would be jax's memory of the first
+        one, two = (jax.make_jaxpr(lambda *args, f=function: f(*args))(*args) for _ in range(2))
+        same = str(one) == str(two) and all(map(np.array_equal, one.consts, two.consts))
+        _require(same, name, f"{call} is another program each time it is traced: it must be pure")
 
 
 def _describe(leaf) -> str:
@@ -130,24 +161,39 @@ def _check_timestep(spec: EnvSpec, num_envs: int, call: str, given: Any) -> None
         _require(not leaf.weak_type, spec.name, text)
 
 
-def _play(env: Environment, num_envs: int, steps: int) -> tuple[Any, TimeStep]:
-    """States and timesteps of one episode a lane and of what follows, without restarts: leaves [steps + 1, ...]."""
+class _Played(NamedTuple):
+    """An episode a lane and what follows it, without restarts; T + 1 rows, E lanes."""
 
-    def body(carry, key):
-        state, timestep = carry
-        k_action, k_step = jax.random.split(key)
-        action = random_actions(k_action, env.spec, timestep.avail)
-        new = env.step(k_step, state, action)
-        return new, new
+    states: Any  # [T + 1, ...]
+    timesteps: TimeStep  # [T + 1, E, ...]
+    keys: jax.Array  # [T]
+    actions: jax.Array  # [T, E, ...]
 
-    @jax.jit
-    def play(key):
-        k_reset, k_play = jax.random.split(key)
+
+def _play(env: Environment, num_envs: int, steps: int) -> _Played:
+    """Scanned over time and mapped over two seeds, of which the second is handed back: as training does it."""
+
+    def body(carry, inputs):
+        key, noise = inputs
+        action = _legal(env.spec, carry[1].avail, noise)
+        new = env.step(key, carry[0], action)
+        return new, (new, action)
+
+    def one(k_reset, keys, noise):
         opened = env.reset(k_reset, num_envs)
-        rows = jax.lax.scan(body, opened, jax.random.split(k_play, steps))[1]
-        return jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), opened, rows)
+        rows, actions = jax.lax.scan(body, opened, (keys, noise))[1]
+        states, timesteps = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), opened, rows)
+        return _Played(states, timesteps, keys, actions)
 
-    return play(jax.random.key(1))
+    # All that is drawn for the actions is drawn here: in the scan it would take longer to compile than most worlds.
+    k_reset, k_play, k_noise = jax.random.split(jax.random.key(1), 3)
+    noise = jax.random.uniform(k_noise, (2, steps, *_noise_shape(env.spec, num_envs)))
+    try:
+        both = jax.jit(jax.vmap(one))(jax.random.split(k_reset), jax.random.split(k_play, (2, steps)), noise)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{env.spec.name}: fails under vmap and scan ({type(error).__name__}: {line})") from error
+    return jax.tree.map(lambda x: x[1], both)
 
 
 def _check_rows(spec: EnvSpec, timesteps: TimeStep) -> None:
@@ -201,23 +247,20 @@ def _differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
     return None
 
 
-def _check_restart(env: Environment, states: Any, timesteps: TimeStep) -> None:
+def _check_restart(env: Environment, step: Callable, played: _Played) -> None:
     """A restart opens the lanes asked for, and no trace of it is seen in the others, nor in their next step."""
-    name, key = env.spec.name, jax.random.key(2)
-    num_envs = timesteps.reward.shape[1]
-    restart, step = jax.jit(env.restart), jax.jit(env.step)
-    choose = jax.jit(lambda key, avail: random_actions(key, env.spec, avail))
-    for row in {1, len(timesteps.reward) - 1}:
-        state, timestep = jax.tree.map(lambda x, row=row: x[row], (states, timesteps))
+    name, key, restart = env.spec.name, jax.random.key(2), jax.jit(env.restart)
+    num_envs = played.timesteps.reward.shape[1]
+    for row in (1, len(played.keys)):
+        state, timestep = jax.tree.map(lambda x, row=row: x[row], (played.states, played.timesteps))
         path = _differ(restart(key, state, timestep, jnp.zeros(num_envs, bool)), (state, timestep))
         _require(path is None, name, f"a restart of no lane changes {path}")
-        where = jnp.arange(num_envs) == 0
-        again, opened = restart(key, state, timestep, where)
+        again, opened = restart(key, state, timestep, jnp.arange(num_envs) == 0)
         _require(not opened.boundary[0], name, "a restarted lane is still terminated or truncated")
         _require(opened.reward[0] == 0, name, "the reward of a restarted lane is not 0")
         path = _differ(_rest(opened), _rest(timestep))
         _require(path is None, name, f"a restart of lane 0 changes {path} of the others")
-        action = choose(key, opened.avail)
+        action = random_actions(key, env.spec, opened.avail)
         after, before = step(key, again, action)[1], step(key, state, action)[1]
         path = _differ(_rest(after), _rest(before))
         _require(path is None, name, f"after a restart of lane 0, a step gives the others another {path}")
@@ -227,26 +270,11 @@ def _rest(timestep: TimeStep) -> TimeStep:
     return jax.tree.map(lambda x: x[1:], timestep)
 
 
-def _check_purity(env: Environment, num_envs: int) -> None:
-    """The same key, state and action give the same, called again (bitwise), and by jit, vmap and scan (rounding)."""
-    name = env.spec.name
-
-    def episode(key):
-        k_reset, k_action, k_step = jax.random.split(key, 3)
-        state, timestep = env.reset(k_reset, num_envs)
-        action = random_actions(k_action, env.spec, timestep.avail)
-        return (state, timestep), env.step(k_step, state, action)
-
-    key, other = jax.random.key(3), jax.random.key(4)
-    expected = episode(key)
-    path = _differ(episode(key), expected)
-    _require(path is None, name, f"the same call gives another {path} the second time: it must be pure")
-    ways = {
-        "jit": jax.jit(episode)(key),
-        "vmap": jax.tree.map(lambda x: x[1], jax.vmap(episode)(jnp.stack([other, key]))),
-        "scan": jax.lax.scan(lambda carry, key: (carry, episode(key)), 0, jnp.stack([other, key]))[1],
-    }
-    ways["scan"] = jax.tree.map(lambda x: x[1], ways["scan"])
-    for way, given in ways.items():
-        path = _differ(given, expected, tolerance=1e-4)
-        _require(path is None, name, f"under {way}, the same call gives another {path}")
+def _check_purity(env: Environment, step: Callable, played: _Played) -> None:
+    """The same key, state and action give the same: called again (bitwise), and in vmap and scan (to rounding)."""
+    state = jax.tree.map(lambda x: x[0], played.states)
+    given = step(played.keys[0], state, played.actions[0])
+    path = _differ(step(played.keys[0], state, played.actions[0]), given)
+    _require(path is None, env.spec.name, f"the same step gives another {path} the second time: it must be pure")
+    path = _differ(jax.tree.map(lambda x: x[1], (played.states, played.timesteps)), given, tolerance=1e-4)
+    _require(path is None, env.spec.name, f"under vmap and scan, the same step gives another {path}")

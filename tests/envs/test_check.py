@@ -80,9 +80,28 @@ def nudges_the_state(state, timestep, where, fresh):
     return state._replace(hidden=state.hidden + 1), new
 
 
-def knows_jit(state, timestep, *_):
-    traced = isinstance(timestep.reward, jax.core.Tracer)
-    return state, timestep._replace(reward=timestep.reward + (0.0 if traced else 0.5))
+def calls_out(reward):
+    return reward + np.float32(dice.random())
+
+
+@jax.custom_batching.custom_vmap
+def unmapped(obs):
+    return obs
+
+
+@unmapped.def_vmap
+def _mapped(axis_size, in_batched, obs):
+    return obs + 0.5, True
+
+
+@jax.custom_batching.custom_vmap
+def unmappable(obs):
+    return obs
+
+
+@unmappable.def_vmap
+def _refuses(axis_size, in_batched, obs):
+    raise NotImplementedError("no rule")
 
 
 dice = np.random.default_rng(0)
@@ -212,13 +231,29 @@ BROKEN = {
         {"world": memory(), "on_restart": forgets_the_others},
         "toy:broken: a restart of no lane changes [0]",
     ),
-    "impure": (
+    "dice": (
         {"on_step": edit(reward=lambda s, ts: ts.reward + jnp.float32(dice.random()))},
-        "toy:broken: the same call gives another [1][1].reward the second time: it must be pure",
+        "toy:broken: step is another program each time it is traced: it must be pure",
     ),
-    "other under jit": (
-        {"on_step": knows_jit},
-        "toy:broken: under jit, the same call gives another [1][1].reward",
+    "dice as an array": (
+        {"on_reset": edit(obs=lambda s, ts: ts.obs + jnp.asarray(dice.random((3, 2, 1)), jnp.float32))},
+        "toy:broken: reset is another program each time it is traced: it must be pure",
+    ),
+    "a call out": (
+        {
+            "on_step": edit(
+                reward=lambda s, ts: jax.pure_callback(calls_out, ts.reward, ts.reward, vmap_method="expand_dims")
+            )
+        },
+        "toy:broken: the same step gives another [1].reward the second time: it must be pure",
+    ),
+    "other under vmap": (
+        {"world": memory(), "on_step": edit(obs=lambda s, ts: unmapped(ts.obs))},
+        "toy:broken: under vmap and scan, the same step gives another [1].obs",
+    ),
+    "not under vmap": (
+        {"world": memory(), "on_step": edit(obs=lambda s, ts: unmappable(ts.obs))},
+        "toy:broken: fails under vmap and scan (NotImplementedError: no rule)",
     ),
 }
 
