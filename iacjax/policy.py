@@ -49,7 +49,11 @@ def _paths(tree: Any) -> list[str]:
 def save_policy(
     directory: pathlib.Path, algo: str, config: Any, spec: EnvSpec, seeds: tuple[int, ...], params: PolicyParams
 ) -> None:
-    """Writes a policy directory; the leaves of `params` have the seeds in front."""
+    """Writes a policy directory; the leaves of `params` have the seeds in front.
+
+    Seeds that stand there already, of the same algorithm, config and environment, stay: groups of seeds of one run
+    are saved one after the other.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
     for k, seed in enumerate(seeds):
@@ -59,10 +63,20 @@ def save_policy(
             np.savez(file, **arrays)
         partial.replace(directory / f"seed_{seed}.npz")
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
-    card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "seeds": list(seeds)}
+    card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict}
+    card["seeds"] = sorted({*seeds, *_saved_seeds(directory / "policy.json", card)})
     partial = directory / "policy.json.part"
     partial.write_text(json.dumps(card, indent=1))
     partial.replace(directory / "policy.json")
+
+
+def _saved_seeds(file: pathlib.Path, card: dict) -> list[int]:
+    """The seeds that `file` names, if it is of the same policy as `card` otherwise."""
+    if not file.exists():
+        return []
+    saved = json.loads(file.read_text())
+    seeds = saved.pop("seeds")
+    return seeds if saved == json.loads(json.dumps(card)) else []
 
 
 def load_policy(run_dir: str | pathlib.Path) -> Policy:

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from iacjax.networks.dense import Dense
+
 _init = nn.initializers.orthogonal(2.0**0.5)
 
 
@@ -20,15 +22,15 @@ class AgentCritic(nn.Module):
         """state f32[..., X], obs f32[..., A, O], last_action and action int32[..., A] (-1: none) -> f32[..., A]."""
         num_agents = obs.shape[-2]
         own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
-        x = nn.Dense(self.hidden_dim, kernel_init=_init, name="state")(state)[..., None, :]
-        x = x + nn.Dense(self.hidden_dim, kernel_init=_init, use_bias=False, name="own")(own)
+        x = Dense(self.hidden_dim, kernel_init=_init, name="state")(state)[..., None, :]
+        x = x + Dense(self.hidden_dim, kernel_init=_init, use_bias=False, name="own")(own)
         x = x + self.param("id", nn.initializers.normal(0.1), (num_agents, self.hidden_dim))
         if action is not None:
             kernel = self.param("others", nn.initializers.normal(0.1), (num_agents, self.num_actions, self.hidden_dim))
             said = jnp.einsum("...au,auh->...ah", jax.nn.one_hot(action, self.num_actions), kernel)
             x = x + said.sum(-2, keepdims=True) - said
-        x = nn.relu(nn.Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
-        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
+        x = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
+        return Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
 
 
 class TeamCritic(nn.Module):
@@ -40,5 +42,5 @@ class TeamCritic(nn.Module):
     def __call__(self, state: jax.Array) -> jax.Array:
         """state f32[..., X] -> f32[...]."""
         for _ in range(2):
-            state = nn.relu(nn.Dense(self.hidden_dim, kernel_init=_init)(state))
-        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(state)[..., 0]
+            state = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(state))
+        return Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(state)[..., 0]

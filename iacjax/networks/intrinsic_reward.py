@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from iacjax.networks.dense import Dense
+
 
 def bounded(x: jax.Array, bound: float) -> jax.Array:
     """bound tanh(x / bound), LIIR's code; keeps |r_in| below `bound`."""
@@ -28,21 +30,21 @@ class AttentionReward(nn.Module):
         """
         x = jnp.concatenate([obs, jax.nn.one_hot(action, self.num_actions)], -1)
         for _ in range(2):
-            x = nn.relu(nn.Dense(self.embed_dim)(x))
+            x = nn.relu(Dense(self.embed_dim)(x))
         scores = self._similarity(x)  # eq. 9
         scores = jnp.where(alive[..., None, :], scores, -1e9)
         attention = jax.nn.softmax(scores, -1)  # eq. 10, over all j including i
         attention = attention * alive[..., None, :] * alive[..., :, None]
         # Sums over the few agents as elementwise work: a batched product of [A, A] matrices is far slower.
         z = (attention[..., None] * x[..., None, :, :]).sum(-2)  # eq. 11
-        r_in = nn.Dense(1)(jnp.concatenate([x, z], -1))[..., 0]  # eq. 12, with v_i beside z_i as the text says
+        r_in = Dense(1)(jnp.concatenate([x, z], -1))[..., 0]  # eq. 12, with v_i beside z_i as the text says
         return bounded(r_in, self.bound) * alive, attention
 
     def _similarity(self, v: jax.Array) -> jax.Array:
         if self.similarity == "mlp":
-            hidden = nn.Dense(self.embed_dim, name="query")(v)[..., :, None, :]
-            hidden = hidden + nn.Dense(self.embed_dim, use_bias=False, name="key")(v)[..., None, :, :]
-            return nn.Dense(1, name="score")(nn.relu(hidden))[..., 0]
+            hidden = Dense(self.embed_dim, name="query")(v)[..., :, None, :]
+            hidden = hidden + Dense(self.embed_dim, use_bias=False, name="key")(v)[..., None, :, :]
+            return Dense(1, name="score")(nn.relu(hidden))[..., 0]
         if self.similarity == "cosine":
             # Dividing by the norm gives NaN gradients at a zero vector, which a dead agent's observation can make.
             v = v * jax.lax.rsqrt((v**2).sum(-1, keepdims=True) + 1e-8)
@@ -63,6 +65,6 @@ class MlpReward(nn.Module):
         ids = jnp.broadcast_to(jnp.eye(num_agents), (*obs.shape[:-1], num_agents))
         x = jnp.concatenate([obs, jax.nn.one_hot(action, self.num_actions), ids], -1)
         for _ in range(2):
-            x = nn.relu(nn.Dense(self.embed_dim)(x))
-        r_in = bounded(nn.Dense(1)(x)[..., 0], self.bound) * alive
+            x = nn.relu(Dense(self.embed_dim)(x))
+        r_in = bounded(Dense(1)(x)[..., 0], self.bound) * alive
         return r_in, jnp.eye(num_agents) * alive[..., None]
