@@ -26,7 +26,7 @@ def _fake_algorithm_and_cache(tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, capsys):
-    """(*options, into=name) -> (exit code, run directory or None, stdout, stderr) of experiments.run, fake and small."""
+    """(*options, into=name) -> (exit code, run directory or None, stdout, stderr) of the run command, with FAST."""
     from experiments.run import main
 
     def call(*options, into="runs", fast=True):

@@ -50,7 +50,8 @@ def test_fields_of_run_and_algorithm_share_no_name(algo):
 def test_the_paper_preset_evaluates_as_the_paper_does():
     settings = default_settings("aiir_mix", "paper")
     assert (settings.run.eval_every, settings.run.eval_episodes) == (5000, 20)
-    assert (settings.algorithm.epochs, settings.algorithm.td_lambda, settings.algorithm.optimizer) == (1, 0.8, "rmsprop")
+    algorithm = settings.algorithm
+    assert (algorithm.epochs, algorithm.td_lambda, algorithm.optimizer) == (1, 0.8, "rmsprop")
 
 
 def test_fields_are_read_by_their_bare_names():

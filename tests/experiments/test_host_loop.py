@@ -1,0 +1,61 @@
+"""The host's loop by itself: when to evaluate, what is not finite, groups, memory, intervals."""
+
+import numpy as np
+import pytest
+
+from envs.errors import ConfigError
+from experiments.config import RunConfig
+from experiments.host_loop import evaluation_due, find_nonfinite
+from experiments.results import wilson
+from experiments.run import split
+from experiments.startup import fitting_seeds, human, tree_bytes
+
+
+def test_evaluations_stand_at_the_first_iteration_that_reaches_their_step():
+    """Every 100 steps at 30 steps an iteration: 100 -> 4 (120), 200 -> 7 (210), 300 -> 10; the last one is 11."""
+    due, at = [], 0
+    while at < 11:
+        at = evaluation_due(at, 100, 30, 11)
+        due.append(at)
+    assert due == [4, 7, 10, 11]
+
+
+def test_evaluations_more_often_than_iterations_stand_at_each():
+    assert [evaluation_due(at, 5, 30, 3) for at in (0, 1, 2)] == [1, 2, 3]
+
+
+def test_nonfinite_is_found_at_its_first_iteration():
+    values = {"a": np.zeros((4, 2)), "b": np.zeros((4, 2))}
+    assert find_nonfinite(values) is None
+    values["a"][3, 0] = np.inf
+    values["b"][2, 1] = np.nan
+    assert find_nonfinite(values) == (2, 1, "b")
+
+
+def test_groups_are_as_equal_as_can_be():
+    assert split((0, 1, 2, 3, 4), 2) == [(0,), (1, 2), (3, 4)]
+    assert split((7, 8, 9), 3) == [(7, 8, 9)]
+
+
+def test_seeds_that_fit():
+    """2 seeds need 100 bytes, so one needs 50; 90 % of 200 free bytes is 180: three fit."""
+    auto, asked = RunConfig(), RunConfig(seeds_per_batch=5)
+    assert fitting_seeds(3, 100, 2, auto, 200) == 3
+    assert fitting_seeds(5, 100, 2, auto, 200) == 3
+    assert fitting_seeds(5, 100, 2, auto, None) == 5
+    with pytest.raises(ConfigError, match="use --seeds-per-batch 3"):
+        fitting_seeds(5, 100, 2, asked, 200)
+    with pytest.raises(ConfigError, match="one seed needs 300 B and 200 B are free"):
+        fitting_seeds(1, 300, 1, auto, 200)
+
+
+def test_bytes():
+    assert tree_bytes({"a": np.zeros((3, 4), np.float32), "b": np.zeros(2, bool)}) == 3 * 4 * 4 + 2
+    assert (human(12), human(1536), human(3 * 2**30)) == ("12 B", "1.5 KiB", "3.0 GiB")
+
+
+def test_wilson_interval():
+    """9 of 10, z = 1.96: centre (0.9 + 3.8415/20) / 1.38415 = 0.78899, half 1.96 sqrt(.009 + .0096037)/1.38415."""
+    assert wilson(9, 10) == pytest.approx((0.59585, 0.98213), abs=1e-4)
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == pytest.approx(1.0)

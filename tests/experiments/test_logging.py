@@ -1,0 +1,82 @@
+"""Rows on disk: literal text, what a resumed run drops, optional sinks that are not installed."""
+
+import sys
+
+import pytest
+
+from envs.errors import ConfigError
+from experiments.config import Settings, default_settings
+from experiments.logging import open_sinks
+from experiments.logging.console import Console, duration
+from experiments.logging.csv_sink import CsvSink, read_table
+
+
+def row(iteration, seed, loss=0.5):
+    return {"iteration": iteration, "env_steps": 10 * iteration, "seed": seed, "episodes": 2.0, "loss": loss}
+
+
+def test_rows_are_written_as_they_are(tmp_path):
+    sink = CsvSink(tmp_path)
+    sink.write("metrics", [row(1, 0, 1 / 3), row(1, 1, float("nan"))])
+    sink.close()
+    text = "iteration,env_steps,seed,episodes,loss\n1,10,0,2,0.33333333\n1,10,1,2,\n"
+    assert (tmp_path / "metrics.csv").read_text() == text
+    rows = read_table(tmp_path / "metrics.csv")
+    assert rows[0]["loss"] == 0.33333333
+    assert rows[1]["loss"] != rows[1]["loss"]
+    assert read_table(tmp_path / "eval.csv") == []
+
+
+def test_trim_drops_what_was_written_after_the_checkpoint(tmp_path):
+    sink = CsvSink(tmp_path)
+    for iteration in (1, 2, 3):
+        sink.write("metrics", [row(iteration, 0), row(iteration, 1)])
+    sink.write("metrics", [row(3, 2)])  # another group's seed, which stays
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("4,40,0,2,0.")  # the process died here
+    sink.trim((0, 1), 2)
+    sink.write("metrics", [row(3, 0)])
+    sink.close()
+    kept = [line.split(",")[:3] for line in (tmp_path / "metrics.csv").read_text().splitlines()[1:]]
+    assert kept == [list(x) for x in (("1", "10", "0"), ("1", "10", "1"), ("2", "20", "0"), ("2", "20", "1"),
+                                      ("3", "30", "2"), ("3", "30", "0"))]  # fmt: skip
+
+
+def test_trim_keeps_the_header_and_a_half_header_is_written_anew(tmp_path):
+    sink = CsvSink(tmp_path)
+    sink.write("eval", [row(5, 0)])
+    sink.trim((0,), 0)
+    assert (tmp_path / "eval.csv").read_text() == "iteration,env_steps,seed,episodes,loss\n"
+    (tmp_path / "eval.csv").write_text("iteration,env_st")
+    sink.trim((0,), 0)
+    sink.write("eval", [row(1, 0)])
+    sink.close()
+    assert [r["iteration"] for r in read_table(tmp_path / "eval.csv")] == [1.0]
+
+
+def test_other_columns_are_refused(tmp_path):
+    (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match="other columns"):
+        CsvSink(tmp_path).write("metrics", [row(1, 0)])
+
+
+@pytest.mark.parametrize("name, module", [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
+def test_a_missing_optional_package_is_one_clear_line(tmp_path, monkeypatch, name, module):
+    import dataclasses
+
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    settings = default_settings("aiir_mix", "default")
+    settings = Settings(dataclasses.replace(settings.run, **{name: True}), settings.algorithm)
+    with pytest.raises(ConfigError, match=rf'pip install "iacjax\[{name}\]"'):
+        open_sinks(settings, tmp_path)
+
+
+def test_console_keeps_its_lines(tmp_path, capsys):
+    with Console(tmp_path / "log.txt") as console:
+        console.say("compile  [3] s")
+        console.progress(10, 10, "done 10")
+    assert "compile  [3] s" in capsys.readouterr().out
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    assert lines[0].endswith(" compile  [3] s")
+    assert lines[1].endswith(" 100.0 %  done 10")
+    assert (duration(75), duration(3700)) == ("1:15", "1:01:40")

@@ -1,0 +1,266 @@
+"""The run command: what it writes, that an interrupted run ends as an uninterrupted one, and how it refuses."""
+
+import errno
+import json
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from experiments import checkpoint, host_loop
+from experiments.logging.csv_sink import read_table
+from experiments.run import main
+
+# 24 iterations of 8 env steps; windows, evaluations and chunks cross each other's edges.
+SHORT = ["--total-steps", "192", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "56"]
+SHORT += ["--eval-episodes", "4", "--checkpoint-every", "0"]
+
+
+def policies(directory):
+    files = sorted((directory / "policy").glob("*.npz"))
+    return {file.name: dict(np.load(file)) for file in files}
+
+
+def last_state(directory):
+    """All leaves of the newest checkpoint of the first group, straight from disk."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    group = min((directory / "checkpoints").iterdir())
+    step = max(int(p.name) for p in group.iterdir())
+    restored = ocp.StandardCheckpointer().restore(group / str(step) / "state")
+    raw = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x, restored
+    )
+    return step, [np.asarray(x) for x in jax.tree.leaves(raw)]
+
+
+def assert_same_end(a, b):
+    for name in ("metrics.csv", "eval.csv"):
+        assert (a / name).read_text() == (b / name).read_text()
+    (step, ours), (other_step, theirs) = last_state(a), last_state(b)
+    assert step == other_step == 24
+    assert len(ours) == len(theirs) > 5
+    assert all(np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
+    ours, theirs = policies(a), policies(b)
+    assert ours.keys() == theirs.keys() == {"seed_0.npz", "seed_1.npz"}
+    for name, arrays in ours.items():
+        assert all(np.array_equal(value, theirs[name][path]) for path, value in arrays.items())
+
+
+def test_a_run_writes_its_directory(run):
+    code, directory, out, err = run(*SHORT)
+    assert (code, err) == (0, "")
+    metrics, evals = read_table(directory / "metrics.csv"), read_table(directory / "eval.csv")
+    assert [(r["iteration"], r["seed"]) for r in metrics] == [(i, s) for i in range(3, 25, 3) for s in (0, 1)]
+    assert all(r["env_steps"] == 8 * r["iteration"] for r in metrics)
+    assert list(metrics[0])[:6] == ["iteration", "env_steps", "seed", "episodes", "return_mean", "length_mean"]
+    assert {"loss", "noise"} < set(metrics[0])
+    assert metrics[0]["noise"] != metrics[1]["noise"]
+    # 56 env steps are 7 iterations of 8
+    assert [(r["iteration"], r["seed"]) for r in evals] == [(i, s) for i in (7, 14, 21, 24) for s in (0, 1)]
+    config = json.loads((directory / "config.json").read_text())
+    assert (config["algo"], config["env"], config["seeds"], config["algorithm"]["num_envs"]) == (
+        "fake", "toy:coordination", 2, 2)  # fmt: skip
+    assert {"python", "jax", "device"} <= json.loads((directory / "versions.json").read_text()).keys()
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert [seed["env_steps"] for seed in summary["seeds"]] == [192, 192]
+    assert policies(directory).keys() == {"seed_0.npz", "seed_1.npz"}
+    for text in ("device ", "memory   state ", "compile ", "of which evaluating"):
+        assert text in out
+    assert out.index("memory ") < out.index("compile ")
+
+
+@pytest.mark.parametrize("saves", [1, 2])
+def test_interrupted_and_resumed_ends_as_if_it_had_not_been(run, monkeypatch, saves):
+    _, whole, _, _ = run(*SHORT, into="whole")
+    count = [0]
+    save = checkpoint.Checkpoints.save
+
+    def save_then_signal(self, *args):
+        save(self, *args)
+        count[0] += 1
+        if count[0] == saves:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "save", save_then_signal)
+        code, cut, out, _ = run(*SHORT, into="cut")
+    assert code == 128 + signal.SIGTERM
+    assert f"--resume {cut}" in out
+    assert json.loads((cut / "summary.json").read_text())["status"] == "interrupted"
+    assert main(["--resume", str(cut)]) == 0
+    assert_same_end(whole, cut)
+
+
+def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
+    """The process dies between a checkpoint and the next: rows of the lost iterations stand on disk."""
+    _, whole, _, _ = run(*SHORT, into="whole")
+    evaluate = host_loop.Group._evaluate
+
+    def evaluate_then_die(self):
+        evaluate(self)
+        if self.progress.iteration == 14:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host_loop.Group, "_evaluate", evaluate_then_die)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(*SHORT, into="cut")
+    cut = next((whole.parents[3] / "cut").glob("*/*/*"))
+    assert read_table(cut / "eval.csv")[-1]["iteration"] == 14
+    assert last_state(cut)[0] == 12  # chunks end at 5, 7, 12, 14
+    assert main(["--resume", str(cut)]) == 0
+    assert_same_end(whole, cut)
+
+
+def test_kill_9_loses_only_what_came_after_the_last_checkpoint(run, fake_process, tmp_path):
+    _, whole, _, _ = run(*SHORT, into="whole")
+    command, environment = fake_process
+    slow = [*command, *SHORT, "--run-dir", str(tmp_path / "cut"), "--total-steps", "2000000"]
+    process = subprocess.Popen(slow, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("cut/*/*/*/checkpoints/*/[0-9]*"))) < 2 and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    cut = next((tmp_path / "cut").glob("*/*/*"))
+    reached = max(r["iteration"] for r in read_table(cut / "eval.csv")) if (cut / "eval.csv").exists() else 0
+    # Each run goes on to where the killed one would have been next, so that both have made the same iterations.
+    goal = 8 * (24 if reached < 24 else int(reached) + 7)
+    assert main(["--resume", str(cut), "--total-steps", str(goal)]) == 0
+    assert main(["--resume", str(whole), "--total-steps", str(goal)]) == 0
+    ours, theirs = ((d / "metrics.csv").read_text() for d in (cut, whole))
+    assert ours == theirs
+    assert all(np.array_equal(x, y) for x, y in zip(last_state(cut)[1], last_state(whole)[1], strict=True))
+
+
+def test_groups_train_what_all_seeds_together_train(run):
+    """One after the other or side by side: the same numbers, up to what vmap does to rounding."""
+    _, together, _, _ = run(*SHORT, into="together")
+    code, apart, out, _ = run(*SHORT, "--seeds-per-batch", "1", into="apart")
+    assert code == 0
+    for name in ("metrics.csv", "eval.csv"):
+        ours, theirs = (
+            sorted(read_table(d / name), key=lambda r: (r["seed"], r["iteration"])) for d in (together, apart)
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            assert a == pytest.approx(b, abs=1e-5, nan_ok=True)
+    assert policies(apart).keys() == {"seed_0.npz", "seed_1.npz"}
+    assert sorted(p.name for p in (apart / "checkpoints").iterdir()) == ["seeds_0-0", "seeds_1-1"]
+    assert json.loads((apart / "policy" / "policy.json").read_text())["seeds"] == [0, 1]
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(run):
+    code, directory, _, err = run(*SHORT, "--nan-at", "12")
+    assert code == 1
+    assert err == "stopped: loss is nan for seed 0 at iteration 12; the checkpoint of iteration 7 is kept\n"
+    assert last_state(directory)[0] == 7
+    assert max(r["iteration"] for r in read_table(directory / "metrics.csv")) < 12
+
+
+def test_a_run_may_stop_at_its_bar(run, monkeypatch):
+    """The toy has no winner, so the loop is told that it has one, and every episode is won from the third on."""
+    monkeypatch.setattr("experiments.run._has_winner", lambda env: True)
+    evaluate = host_loop.Group._evaluate
+
+    def evaluate_winning(self):
+        compiled = self.programs.evaluate.result()
+        won = self.progress.iteration >= 14
+
+        class Winning:
+            def result(self):
+                return lambda *args: compiled(*args)._replace(won=np.full((2, 4), won))
+
+        programs, self.programs = self.programs, self.programs._replace(evaluate=Winning())
+        evaluate(self)
+        self.programs = programs
+
+    monkeypatch.setattr(host_loop.Group, "_evaluate", evaluate_winning)
+    code, directory, _, _ = run(*SHORT, "--stop-at", "0.9")
+    assert code == 0
+    assert json.loads((directory / "summary.json").read_text())["status"] == "stopped_at_bar"
+    assert [r["win_rate"] for r in read_table(directory / "eval.csv")] == [0, 0, 1, 1, 1, 1]  # at 7, 14 and 21
+
+
+def one_line(err):
+    return err.startswith("error: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--algo", "nothing"], "unknown algorithm 'nothing'"),
+        (["--env", "smax:2s3y"], "did you mean 'smax:2s3z'"),
+        (["--env", "chess"], "unknown environment 'chess'"),
+        (["--seeds", "0"], "--seeds must be more than 0"),
+        (["--total-steps", "-5"], "--total-steps must be more than 0"),
+        (["--preset", "nothing"], "unknown preset 'nothing'"),
+    ],
+)
+def test_wrong_input_ends_in_one_line_and_code_2(run, argv, message):
+    code, directory, _, err = run(*argv, fast=False)
+    assert (code, directory) == (2, None)
+    assert one_line(err) and message in err
+
+
+def test_an_unwritable_run_dir_is_code_2(run, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code, _, _, err = run(*SHORT, into="file")
+    assert code == 2
+    assert one_line(err) and "choose another directory" in err
+
+
+def test_resume_of_nothing_is_code_2(tmp_path, capsys):
+    for path in (tmp_path / "nothing", tmp_path):
+        assert main(["--resume", str(path)]) == 2
+        err = capsys.readouterr().err
+        assert one_line(err) and ("no run directory" in err or "no config.json" in err)
+    (tmp_path / "config.json").write_text("{")
+    assert main(["--resume", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_config_that_does_not_match_the_checkpoint_is_code_2(run, capsys):
+    _, directory, _, _ = run(*SHORT)
+    assert main(["--resume", str(directory), "--lr", "0.5"]) == 2
+    err = capsys.readouterr().err
+    assert one_line(err) and "--lr 0.5 does not match the checkpoint (made with 0.1)" in err
+    config = json.loads((directory / "config.json").read_text())
+    config["algorithm"]["lr"] = 0.5  # edited behind its back
+    (directory / "config.json").write_text(json.dumps(config))
+    assert main(["--resume", str(directory)]) == 2
+    err = capsys.readouterr().err
+    assert one_line(err) and "does not match" in err
+
+
+def test_a_full_disk_is_code_2(run, monkeypatch):
+    def full(self, *args):
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", full)
+    code, _, _, err = run(*SHORT)
+    assert code == 2
+    assert one_line(err) and "somewhere: the disk is full" in err
+
+
+def test_two_processes_do_not_share_a_directory(run, capsys):
+    from experiments.rundir import locked
+
+    _, directory, _, _ = run(*SHORT)
+    with locked(directory):
+        assert main(["--resume", str(directory)]) == 2
+    assert "another process is training" in capsys.readouterr().err
+
+
+def test_list_names_algorithms_presets_and_environments(capsys):
+    assert main(["--list"]) == 0
+    out = capsys.readouterr().out
+    for text in ("aiir_mix", "paper", "smax:2s3z", "toy:coordination"):
+        assert text in out
