@@ -61,7 +61,7 @@ class Rules(NamedTuple):
     chase: jax.Array  # [U] 1: an enemy keeps its target while within scan range, 0: the nearest each loop
     prefer_attackers: jax.Array  # [W] 1: enemies first acquire who is attacking them
     response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires who is attacking it
-    medivac_rank: jax.Array  # [I] cells by which a medivac looks farther than it is; 0: an ordinary target
+    medivac_rank: jax.Array  # [I] cells by which a medivac seems farther than it is; 0: an ordinary target
     enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was made
     restart_windup: jax.Array  # [U] 1: giving the same attack order again restarts the wind-up
     range_slop: jax.Array  # [I] cells a target may get out of range before the strike that has begun is dropped

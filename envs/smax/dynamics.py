@@ -20,7 +20,7 @@ from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, in_range, l
 from envs.smax.units import ALLY_SPAWN, JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
 from envs.smax.weapons import launch, recover, strike, suffer
 
-__all__ = ["Battle", "Orders", "Rules", "advance", "default_rules", "spawn"]
+__all__ = ["Battle", "Orders", "Rules", "advance", "default_rules", "run_loops", "spawn"]
 
 
 def _all(allies: jax.Array, enemies) -> jax.Array:
@@ -31,7 +31,7 @@ def _all(allies: jax.Array, enemies) -> jax.Array:
 def _choose(roster: Roster, rules: Rules, orders: Orders, told: jax.Array, loop, battle: Battle, unrolled: bool):
     """The Aim of everybody in this loop. `told`: by `ordered`."""
     y, first = ghost_y(roster, battle), roster.num_allies
-    # An ally that winds up or recharges on its target is known to attack it.
+    # Who winds up or recharges is known to attack the target it was told.
     busy = (battle.windup[:first] >= 0.0) | (battle.cooldown[:first] > 0.0)
     attacked = jnp.where(busy & battle.alive[:first], told, NOBODY)
     aim = locate(roster, battle, y, _all(told, acquire(roster, rules, battle, y, attacked, unrolled)), unrolled)
@@ -86,9 +86,21 @@ def _widen(tree, extra: int):
     """Appends `extra` lanes of zeros (all dead) to every leaf that has lanes."""
 
     def widen(leaf):
+        leaf = jnp.asarray(leaf)
         return jnp.pad(leaf, [(0, 0)] * (leaf.ndim - 1) + [(0, extra)]) if leaf.ndim else leaf
 
     return jax.tree.map(widen, tree)
+
+
+def run_loops(roster: Roster, rules: Rules, battle: Battle, orders: Orders, jitter: jax.Array, count: int) -> Battle:
+    """`count` game loops, at most LOOPS_PER_STEP. `jitter`: f32[N, E] loops, added to the period of each weapon."""
+    unrolled = len(roster) <= UNROLL_LIMIT
+    told = ordered(roster, orders)
+
+    def body(battle, loop):
+        return _loop(roster, rules, orders, told, jitter, loop, battle, unrolled), None
+
+    return jax.lax.scan(body, battle, jnp.arange(count, dtype=jnp.int32))[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -97,22 +109,16 @@ def advance(
 ) -> Battle:
     """Eight game loops, one SMAC step.
 
-    `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]. The only randomness is that of weapon
-    periods, drawn once per unit: no period is shorter than a step.
+    `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]; fields of `rules` are scalars or [E].
+    The only randomness is that of weapon periods, drawn once per unit: no period is shorter than a step.
     """
     roster = Roster(unit_types, num_allies)
-    unrolled = len(roster) <= UNROLL_LIMIT
     lanes = battle.x.shape[-1]
+    jitter = jax.random.uniform(key, battle.x.shape, jnp.float32, JITTER_LOW, JITTER_HIGH)
     if lanes >= 128 and lanes % 32 == 0:
         # Rows a power of two apart all fall into the same few sets of a CPU's cache, which made 512 lanes 2.7 times
         # as slow a lane as 528.
-        rules, battle, orders = (_widen(jax.tree.map(jnp.asarray, tree), 16) for tree in (rules, battle, orders))
-    jitter = jax.random.uniform(key, battle.x.shape, jnp.float32, JITTER_LOW, JITTER_HIGH)
-    told = ordered(roster, orders)
-
-    def body(battle, loop):
-        return _loop(roster, rules, orders, told, jitter, loop, battle, unrolled), None
-
-    start = _begin(roster, rules, orders, battle)
-    battle, _ = jax.lax.scan(body, start, jnp.arange(LOOPS_PER_STEP, dtype=jnp.int32))
+        rules, battle, orders, jitter = _widen((rules, battle, orders, jitter), 16)
+    battle = _begin(roster, rules, orders, battle)
+    battle = run_loops(roster, rules, battle, orders, jitter, LOOPS_PER_STEP)
     return jax.tree.map(lambda leaf: leaf[:, :lanes], battle)

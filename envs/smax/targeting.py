@@ -17,7 +17,7 @@ from envs.smax.units import HEAL_SCAN, LOOPS_PER_STEP
 UNROLL_LIMIT = 24  # units in a battle; above it pair work is a compiled loop
 FAR = 1e4  # cells: where the dead are put, out of everybody's reach
 TOUCH = 1e-3  # cells of tolerance in "within range": a unit walks up to exactly its range
-_FIRST = 1e5  # cells^2: what rules of precedence weigh against distance
+_FIRST = 2048.0  # cells^2, more than any distance on the map: what precedence weighs against distance
 
 
 class Aim(NamedTuple):
@@ -90,7 +90,7 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     x, own_y, target, windup = (leaf[first:] for leaf in (battle.x, battle.y, battle.target, battle.windup))
     radii = enemies.table(allies, lambda unit, ally: unit.radius + ally.radius)
     hits = enemies.table(allies, lambda unit, ally: unit.can_hit(ally), bool)
-    rank = np.array([[_FIRST if ally.heals else 0.0] for ally in allies.units], np.float32)
+    medivac = allies.column(lambda unit: unit.heals)
     scan = enemies.column(lambda unit: unit.scan) + rules.scan_margin
     slop = jnp.where(windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
     keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
@@ -102,8 +102,8 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
         attacker = attacked[a] == enemies.rows + first
         limit = scan + rules.scan_edge * row(radii, a) + jnp.where(attacker, rules.response, 0.0)
         key = near - jnp.where(attacker, _FIRST * rules.prefer_attackers, 0.0)
-        if rank.any():
-            key = key + row(rank, a) * rules.medivac_rank
+        if medivac.any():  # (d + rank)^2
+            key += row(medivac, a) * rules.medivac_rank * (2.0 * jnp.sqrt(near) + rules.medivac_rank)
         kept = (target == a) & (near <= (keep + row(radii, a)) ** 2)
         key = jnp.where(kept, -jnp.inf, jnp.where(near <= limit * limit, key, jnp.inf))
         if not hits.all():

@@ -97,9 +97,9 @@ def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands
                 health = health - jnp.where(lands_now, row(bare, k), 0.0)
                 continue
             damage = jnp.where(lands_now, row(raw, k), 0.0)
-            spill = damage - jnp.minimum(shield, damage)
+            spill = jnp.maximum(damage - shield, 0.0)
             health = health - jnp.where(spill > 0.0, jnp.maximum(spill - armor, MIN_HIT), 0.0)
-            shield = shield - (damage - spill)
+            shield = jnp.maximum(shield - damage, 0.0)
         return health, shield
 
     health, shield = over(roster.most_opponents, unrolled, body, (battle.health, battle.shield))

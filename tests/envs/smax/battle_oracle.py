@@ -1,0 +1,246 @@
+"""One game loop in plain Python, one unit at a time: the slow twin of `envs.smax.dynamics`.
+
+Written from the specification (sections 5.3, 7.1, 7.3) and from the docstrings of `Rules`, with no array in it.
+"""
+
+import math
+
+from envs.smax.units import UNITS
+
+NOBODY, RESTING = -1, -1.0
+REACH_TOLERANCE = 1e-3
+
+
+class Unit:
+    """A mutable unit; `side` 0 ally, 1 enemy."""
+
+    def __init__(self, name, side, fields):
+        self.kind, self.side = UNITS[name], side
+        self.__dict__.update(fields)
+
+    @property
+    def alive(self):
+        return self.health > 0
+
+
+def distance(a, b):
+    return math.hypot(a.x - b.x, a.y - b.y)
+
+
+def reach(unit, other):
+    return unit.kind.range + unit.kind.radius + other.kind.radius
+
+
+def told(unit, order, units):
+    """The target of an attack order that can be carried out."""
+    if unit.kind.heals or order["kind"] != 3:
+        return NOBODY
+    other = units[order["target"]]
+    return order["target"] if other.side == 1 and unit.kind.can_hit(other.kind) else NOBODY
+
+
+def enemy_target(me, number, units, orders, rules):
+    """Keep the old target while it may be kept, else (attackers of mine first) the nearest in scan range."""
+    scan = me.kind.scan + rules["scan_margin"]
+    slop = max(rules["keep_slop"], rules["range_slop"]) if me.windup >= 0 else rules["keep_slop"]
+    choices = []
+    for index, other in enumerate(units):
+        if other.side == me.side or not other.alive or not me.kind.can_hit(other.kind):
+            continue
+        radii = me.kind.radius + other.kind.radius
+        gap = distance(me, other)
+        keep = max(me.kind.range + slop, rules["chase"] * scan) + radii
+        if me.target == index and gap <= keep:
+            return index
+        busy = other.windup >= 0 or other.cooldown > 0
+        attacks_me = busy and told(other, orders[index], units) == number
+        limit = scan + rules["scan_edge"] * radii + (rules["response"] if attacks_me else 0.0)
+        if gap > limit:
+            continue
+        seems = gap + (rules["medivac_rank"] if other.kind.heals else 0.0)
+        choices.append((not (attacks_me and rules["prefer_attackers"] > 0.5), seems, index))
+    return min(choices)[2] if choices else NOBODY
+
+
+def patient(me, units, order):
+    choices = []
+    for index, other in enumerate(units):
+        hurt = other.alive and other.health < other.kind.hp
+        if other.side != me.side or not other.kind.biological or not hurt:
+            continue
+        if me.side == 0:
+            if order["kind"] == 3 and order["target"] == index:
+                choices.append((0.0, index))
+        elif distance(me, other) <= 6.0 + me.kind.radius + other.kind.radius:
+            mine = me.windup >= 0 and me.target == index
+            choices.append((other.health / other.kind.hp - (2.0 if mine else 0.0), index))
+    return min(choices)[1] if choices else NOBODY
+
+
+def choose(number, me, units, orders, rules):
+    if not me.alive:
+        return NOBODY
+    order = orders[number] if me.side == 0 else None
+    if me.kind.heals:
+        return patient(me, units, order)
+    if me.side == 1:
+        return enemy_target(me, number, units, orders, rules)
+    target = told(me, order, units)
+    return target if target != NOBODY and units[target].alive else NOBODY
+
+
+def weapon(me, old, target, gap, span, rules, jitter):
+    """Cooldown, wind-up and pending slot of `me`. Returns (fired, [victims of this loop's blows])."""
+    kind = me.kind
+    me.cooldown = max(old.cooldown - 1.0, 0.0)
+    fired = False
+    if kind.armed:
+        near = target != NOBODY and gap <= span + REACH_TOLERANCE
+        within_slop = target != NOBODY and gap <= span + rules["range_slop"]
+        if old.windup >= 0 and target == old.target and within_slop:
+            me.windup = old.windup - 1.0
+            active = True
+        elif near and me.cooldown <= kind.damage_point:
+            just_ready = me.cooldown > kind.damage_point - 1.0
+            me.windup = me.cooldown if just_ready else kind.damage_point
+            active = True
+        else:
+            active = False
+        fired = active and me.windup <= 0
+        if fired or not active:
+            me.windup = RESTING
+        if fired:
+            me.cooldown = kind.period + jitter
+    victims = [target] if fired and not kind.missile_speed else []
+    if kind.missile_speed or kind.second_hit_delay:
+        me.pending_time = max(old.pending_time - 1.0, 0.0)
+        if old.pending_target != NOBODY and old.pending_time - 1.0 <= 0:
+            if old.alive or kind.missile_speed:
+                victims = [old.pending_target]
+            me.pending_target = NOBODY
+        if fired:
+            me.pending_target = target
+            me.pending_time = gap / kind.missile_speed if kind.missile_speed else kind.second_hit_delay
+    return fired, victims
+
+
+def walk(me, old, target, gap, span, stands, order, units, rules):
+    """Moves `me`; returns whether it wanted to."""
+    speed, halt, heading = me.kind.speed, 0.0, None
+    if old.alive and target != NOBODY:
+        if not stands:
+            heading, halt = (units[target].x - old.x, units[target].y - old.y), span
+    elif old.alive and me.side == 0:
+        if order["kind"] == 2:
+            heading = (order["goal_x"] - old.x, order["goal_y"] - old.y)
+    elif old.alive and not (me.kind.heals and rules["enemy_medivac"] < 0.5):
+        heading = (9.0 - old.x, 16.0 - old.y)
+        if me.kind.heals:
+            speed = min(unit.kind.speed for unit in units if unit.side == 1)
+    length = math.hypot(*heading) if heading else 0.0
+    left = max(length - halt, 0.0)
+    wanted = (0.0, 0.0)
+    if length > 0:
+        braked = math.sqrt(2 * me.kind.acceleration * left) if me.kind.heals else left
+        pace = min(speed, braked)
+        wanted = (heading[0] / length * pace, heading[1] / length * pace)
+    if me.kind.heals and old.alive:
+        change = (wanted[0] - old.vx, wanted[1] - old.vy)
+        size = math.hypot(*change)
+        part = min(1.0, me.kind.acceleration / size) if size > 0 else 0.0
+        wanted = (old.vx + change[0] * part, old.vy + change[1] * part)
+        me.vx, me.vy = wanted
+    elif me.kind.heals:
+        me.vx = me.vy = 0.0
+    me.x, me.y = old.x + wanted[0], old.y + wanted[1]
+    return heading is not None
+
+
+def separate(units, gives):
+    shifts = []
+    for me, give in zip(units, gives, strict=True):
+        dx = dy = 0.0
+        for other in units:
+            if other is me or not other.alive or other.kind.plane != me.kind.plane:
+                continue
+            s = (distance(me, other) / (me.kind.separation + other.kind.separation)) ** 2
+            if s < 1:
+                size = (1 - s) * (0.5 + 0.375 * (1 - s))
+                dx, dy = dx + (me.x - other.x) * size, dy + (me.y - other.y) * size
+        shifts.append((dx * give, dy * give) if me.alive else (0.0, 0.0))
+    for me, (dx, dy) in zip(units, shifts, strict=True):
+        edge = 0.0 if me.kind.air else me.kind.radius
+        low, high = (0.0, 32.0) if me.kind.air else (8.0 + me.kind.inner, 24.0 - me.kind.inner)
+        me.x = min(max(me.x + dx, edge), 32.0 - edge)
+        me.y = min(max(me.y + dy, low), high)
+
+
+def burnt(shooter, target, other):
+    """The colossus' line, 2.8 by 0.3 across the shot, touches `other`."""
+    far = distance(shooter, target)
+    ux, uy = (target.x - shooter.x) / far, (target.y - shooter.y) / far
+    px, py = other.x - target.x, other.y - target.y
+    half_length, half_width = shooter.kind.beam
+    along, across = px * ux + py * uy, px * uy - py * ux
+    return abs(along) <= half_width + other.kind.radius and abs(across) <= half_length + other.kind.radius
+
+
+def blow(victim, raw):
+    absorbed = min(victim.shield, raw)
+    victim.shield -= absorbed
+    if raw > absorbed:
+        victim.health -= max(raw - absorbed - victim.kind.armor, 0.5)
+
+
+def game_loop(units, before, orders, jitter, rules):
+    """Advances `units` (list of Unit) in place; `before` is a deep copy of them."""
+    targets = [choose(n, unit, before, orders, rules) for n, unit in enumerate(before)]
+    gives, hits = [], []
+    for n, (me, old) in enumerate(zip(units, before, strict=True)):
+        target = targets[n]
+        gap = distance(old, before[target]) if target != NOBODY else 0.0
+        span = reach(old, before[target]) if target != NOBODY else 0.0
+        fired, victims = weapon(me, old, target, gap, span, rules, jitter[n])
+        hits += [(n, victim) for victim in victims]
+        me.target = target
+        winds = me.kind.armed and me.windup >= 0
+        stands = fired or winds or (target != NOBODY and gap <= span + REACH_TOLERANCE)
+        order = orders[n] if me.side == 0 else None
+        goes = walk(me, old, target, gap, span, stands, order, before, rules)
+        gives.append(rules["push_moving" if goes else "push_attacking" if stands else "push_idle"])
+    separate(units, gives)
+
+    for shooter, victim in hits:
+        kind, side = units[shooter].kind, units[shooter].side
+        for index, other in enumerate(units):
+            beam = kind.beam[0] > 0 and other.side != side and burnt(before[shooter], before[victim], before[index])
+            if index == victim or beam:
+                for _ in range(1 if kind.second_hit_delay else kind.hits):
+                    blow(other, kind.raw_damage(other.kind))
+    recover(units, before)
+
+
+def recover(units, before):
+    for me, old in zip(units, before, strict=True):
+        hurt = me.health < old.health or me.shield < old.shield
+        if me.kind.shield or any(unit.kind.shield for unit in units):
+            if old.shield_timer >= 160 and not hurt and me.alive:
+                me.shield = min(me.shield + 0.125, me.kind.shield)
+            me.shield_timer = 0.0 if hurt else min(old.shield_timer + 1, 160.0)
+        me.health = max(me.health, 0.0)
+        if me.alive:
+            me.health = min(me.health + me.kind.regen, me.kind.hp)
+    for me, old in zip(units, before, strict=True):
+        if not me.kind.heals:
+            continue
+        enough = me.energy > (0.0 if old.windup >= 0 else 5.0)
+        target = me.target
+        near = target != NOBODY and distance(old, before[target]) <= reach(me, units[target]) + REACH_TOLERANCE
+        able = me.alive and near and enough
+        if able and units[target].alive:
+            healed = min(0.5625, me.energy / 0.33, units[target].kind.hp - units[target].health)
+            units[target].health += healed
+            me.energy -= 0.33 * healed
+        if me.alive:
+            me.energy = min(me.energy + 0.5625 / 16, 200.0)
+        me.windup = 0.0 if able else RESTING
