@@ -32,7 +32,9 @@ def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
         drifts = slow & battle.alive
         drift_x = jnp.where(drifts, battle.vx + change_x * cut, 0.0)
         drift_y = jnp.where(drifts, battle.vy + change_y * cut, 0.0)
-        vx, vy = jnp.where(slow, drift_x, vx), jnp.where(slow, drift_y, vy)
+        # The mean of the old and the new velocity is exact under constant acceleration.
+        vx = jnp.where(drifts, (battle.vx + drift_x) / 2, vx)
+        vy = jnp.where(drifts, (battle.vy + drift_y) / 2, vy)
         battle = battle._replace(vx=drift_x, vy=drift_y)
     return battle._replace(x=battle.x + vx, y=battle.y + vy)
 

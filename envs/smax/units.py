@@ -20,6 +20,7 @@ ENERGY_REGEN = 0.5625 / LOOPS_PER_SECOND  # points a loop
 HEAL_RATE = 9.0 / LOOPS_PER_SECOND  # life points a loop
 HEAL_COST = 0.33  # energy a healed life point
 HEAL_START = 5.0  # energy needed to begin a heal
+HEAL_END = 0.01  # energy at which a heal breaks off
 HEAL_SCAN = 6.0  # an enemy medivac looks this far for somebody to heal
 
 MAP_SIZE = 32.0  # the map is a square [0, 32]^2 ...

@@ -9,7 +9,16 @@ import numpy as np
 
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules
 from envs.smax.targeting import Aim, facing, in_range, over, row, settle
-from envs.smax.units import ENERGY_REGEN, HEAL_COST, HEAL_RATE, HEAL_START, MIN_HIT, SHIELD_DELAY, SHIELD_REGEN
+from envs.smax.units import (
+    ENERGY_REGEN,
+    HEAL_COST,
+    HEAL_END,
+    HEAL_RATE,
+    HEAL_START,
+    MIN_HIT,
+    SHIELD_DELAY,
+    SHIELD_REGEN,
+)
 
 
 def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, near: jax.Array, jitter: jax.Array):
@@ -139,6 +148,6 @@ def recover(roster: Roster, loop, battle: Battle, aim: Aim) -> Battle:
         battle = battle._replace(
             health=battle.health + healed,
             energy=jnp.where(here & alive, gained, battle.energy),
-            windup=jnp.where(here, jnp.where(able, 0.0, RESTING), battle.windup),
+            windup=jnp.where(here, jnp.where(able & (spent > HEAL_END), 0.0, RESTING), battle.windup),
         )
     return battle

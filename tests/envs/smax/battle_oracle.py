@@ -150,6 +150,7 @@ def walk(me, old, target, gap, span, stands, order, units, rules):
         part = min(1.0, me.kind.acceleration / size) if size > 0 else 0.0
         wanted = (old.vx + change[0] * part, old.vy + change[1] * part)
         me.vx, me.vy = wanted
+        wanted = ((old.vx + me.vx) / 2, (old.vy + me.vy) / 2)
     elif me.kind.heals:
         me.vx = me.vy = 0.0
     me.x, me.y = old.x + wanted[0], old.y + wanted[1]
@@ -241,6 +242,7 @@ def recover(units, before):
             healed = min(0.5625, me.energy / 0.33, units[target].kind.hp - units[target].health)
             units[target].health += healed
             me.energy -= 0.33 * healed
+        able = able and me.energy > 0.01
         if me.alive:
             me.energy = min(me.energy + 0.5625 / 16, 200.0)
         me.windup = 0.0 if able else RESTING

@@ -50,7 +50,7 @@ def random_battle(rng, roster):
     point = np.where(armed, np.maximum(roster.column(lambda unit: unit.damage_point), 0.01), 0.0)
     health = roster.column(lambda unit: unit.hp) * np.where(rng.random(shape) < 0.3, 1.0, rng.random(shape))
     shield = roster.column(lambda unit: unit.shield) * np.where(rng.random(shape) < 0.3, 0.0, rng.random(shape))
-    speed = np.where(heals & alive, 0.1, 0.0)
+    speed = np.where(heals, 0.1, 0.0)
     fields = {
         "x": rng.uniform(12, 18, shape) + np.where(rng.random(shape) < 0.1, 13, 0),
         "y": rng.uniform(13, 17, shape) + rng.choice([-4.5, 0, 6.8], shape, p=[0.1, 0.8, 0.1]),
