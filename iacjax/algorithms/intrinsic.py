@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import EnvSpec, TimeStep
+from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.buffers import latest
 from iacjax.distributions import behaviour_log_probs, entropy, mask_logits, take_action
@@ -109,6 +109,8 @@ def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
 
 def _build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
     c, num_actions = config, spec.action.num_actions
+    if c.num_envs % c.minibatches:
+        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
     reward = {
         "attention": AttentionReward(c.embed_dim, num_actions, c.similarity, c.reward_bound),
         "mlp": MlpReward(c.embed_dim, num_actions, c.reward_bound),
@@ -172,7 +174,14 @@ def _epsilon(config: IntrinsicConfig, clock: Clock) -> jax.Array:
 
 
 def _act(
-    f: Family, policy: Any, carry: Carry, timestep: TimeStep, first: jax.Array, key: jax.Array, clock: Clock, explore: bool
+    f: Family,
+    policy: Any,
+    carry: Carry,
+    timestep: TimeStep,
+    first: jax.Array,
+    key: jax.Array,
+    clock: Clock,
+    explore: bool,
 ) -> tuple[Carry, jax.Array, Aux]:
     last_action = jnp.where(first[:, None], -1, carry.last_action)
     hidden, logits = f.actor.apply(policy, carry.hidden, timestep.obs[None], last_action[None], first[None])
@@ -359,12 +368,14 @@ def _reward_gradient(
         log_prob, advantage, learner.params["actor"], learner.params["reward"],
         advantage_ex, seq.weight, seq.mask, f.config.lookahead_lr,
     )  # fmt: skip
-    size = sum(x.size for x in jax.tree.leaves(ascent))
-    rms = optax.global_norm(ascent) / size**0.5
+    leaves = jax.tree.leaves(ascent)
+    rms = jnp.sqrt(sum((x**2).sum() for x in leaves) / sum(x.size for x in leaves))
     return jax.tree.map(jnp.negative, ascent), {"meta_gradient_rms": rms, "meta_objective": objective}
 
 
-def _sequences(f: Family, learner: Learner, batch: Batch, values: Values, r_total: jax.Array) -> tuple[Sequences, Learner]:
+def _sequences(
+    f: Family, learner: Learner, batch: Batch, values: Values, r_total: jax.Array
+) -> tuple[Sequences, Learner]:
     """The data of the gradient steps, and the learner with the value targets taken into its normalisers."""
     ts, weight = batch.ts, batch.mask[..., None] * batch.ts.alive
     returns_total = _returns(f, batch, r_total, values.total_t)
@@ -408,7 +419,7 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
 
 
 def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.Array, r_in: jax.Array) -> Metrics:
-    """Where the learned rewards stand; `reward_correlation` of r_total and r_ex shows whether mixing turned them round."""
+    """Where the learned rewards stand; a falling `reward_correlation` (r_total, r_ex) shows a mixing turned round."""
     r_ex = jnp.broadcast_to(batch.next.reward[..., None], r_total.shape)
     mean_in = masked_mean(r_in, seq.weight)
     return {

@@ -11,6 +11,7 @@ from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
 from iacjax.networks.recurrent import ResetGRU
 
 T, B, A, F, U, H = 5, 2, 3, 4, 3, 6
+QUICK = {"xla_backend_optimization_level": 0}  # compile seconds matter here, run time does not
 RNG = np.random.default_rng(0)
 OBS = RNG.normal(size=(T, B, A, F)).astype(np.float32)
 ACTION = RNG.integers(-1, U, (T, B, A))
@@ -28,8 +29,15 @@ def randomised(net, *inputs):
     return jax.tree.unflatten(tree, [(0.4 * rng.normal(size=x.shape)).astype(np.float32) for x in leaves])
 
 
+def layers(params):
+    """Parameters by layer, without the level that our Dense puts around flax's."""
+    if list(params) == ["Dense_0"] and "kernel" in params["Dense_0"]:
+        return params["Dense_0"]
+    return {name: layers(tree) if isinstance(tree, dict) else tree for name, tree in params.items()}
+
+
 def apply(net, *inputs):
-    return jax.tree.map(np.asarray, jax.jit(net.apply)(*inputs))
+    return jax.tree.map(np.asarray, jax.jit(net.apply, compiler_options=QUICK)(*inputs))
 
 
 def sigmoid(x):
@@ -44,10 +52,10 @@ def gru_loop(p, h, x, first):
         for lane in np.ndindex(x.shape[1:-1]):
             if first[t][lane]:
                 h[lane] = 0.0
-            gx = x[t][lane] @ p["input"]["kernel"] + p["input"]["bias"]
-            gh = h[lane] @ p["recurrent"]
-            r, z = sigmoid(gx[:H] + gh[:H]), sigmoid(gx[H : 2 * H] + gh[H : 2 * H])
-            n = np.tanh(gx[2 * H :] + r * (gh[2 * H :] + p["candidate_bias"]))
+            gx = [x[t][lane] @ p[gate]["kernel"] + p[gate]["bias"] for gate in ("reset", "update", "candidate")]
+            gh = np.split(h[lane] @ p["recurrent"], 3)
+            r, z = sigmoid(gx[0] + gh[0]), sigmoid(gx[1] + gh[1])
+            n = np.tanh(gx[2] + r * (gh[2] + p["candidate_bias"]))
             h[lane] = (1 - z) * n + z * h[lane]
             out[t][lane] = h[lane]
     return h, out
@@ -58,7 +66,7 @@ def test_gru_against_a_loop():
     x, first = RNG.normal(size=(T, B, F)).astype(np.float32), FIRST
     variables = randomised(net, HIDDEN[:, 0], x, first)
     carry, out = apply(net, variables, HIDDEN[:, 0], x, first)
-    carry_loop, out_loop = gru_loop(variables["params"], HIDDEN[:, 0], x, first)
+    carry_loop, out_loop = gru_loop(layers(variables["params"]), HIDDEN[:, 0], x, first)
     np.testing.assert_allclose(out, out_loop, atol=1e-5)
     np.testing.assert_allclose(carry, carry_loop, atol=1e-5)
 
@@ -84,7 +92,7 @@ def actor_apply(shared, obs=OBS, hidden=HIDDEN, change=lambda p: p):
 
 def test_shared_actor_against_a_loop():
     variables, (carry, logits) = actor_apply(shared=True)
-    (p,) = variables["params"].values()
+    (p,) = layers(variables["params"]).values()
     one_hot, ids = np.where(ACTION[..., None] == np.arange(U), 1.0, 0.0), np.tile(np.eye(A), (T, B, 1, 1))
     x = np.concatenate([OBS, one_hot, ids], -1)
     x = np.maximum(x @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"], 0.0)
@@ -96,8 +104,9 @@ def test_shared_actor_against_a_loop():
 def test_independent_actors_have_their_own_parameters():
     variables, (_, logits) = actor_apply(shared=False)
     assert all(x.shape[0] == A for x in jax.tree.leaves(variables))
-    start = jax.jit(RecurrentActor(2, U, shared=False).init)(jax.random.key(0), HIDDEN[..., :2], OBS, ACTION, FIRST)
-    encoders = [x for x in jax.tree.leaves(start) if x.shape == (A, F + U, 2)]
+    start = RecurrentActor(1, U, shared=False).init
+    start = jax.jit(start, compiler_options=QUICK)(jax.random.key(0), HIDDEN[..., :1], OBS, ACTION, FIRST)
+    encoders = [x for x in jax.tree.leaves(start) if x.shape == (A, F + U, 1)]
     assert len(encoders) == 1 and len(np.unique(encoders[0][:, 0, 0])) == A  # and their own start
 
     def only_agent_1(variables):
@@ -167,7 +176,7 @@ def test_attention_reward_against_a_loop(kind):
     net = AttentionReward(H, U, kind, bound=2.0)
     variables = randomised(net, OBS, ACTION, ALIVE)
     r_in, weights = apply(net, variables, OBS, ACTION, ALIVE)
-    p = jax.tree.map(lambda x: np.asarray(x, np.float64), variables["params"])
+    p = layers(variables["params"])
     for lane in np.ndindex(T, B):
         expected = attention_loop(p, kind, OBS[lane], ACTION[lane], ALIVE[lane], 2.0)
         np.testing.assert_allclose(r_in[lane], expected[0], atol=2e-5)
@@ -198,7 +207,7 @@ def test_attention_gradients_at_zero_vectors_and_of_the_dead(kind):
         r_in, weights = net.apply(variables, obs, action, ALIVE)
         return (r_in * jnp.arange(1.0, A + 1)).sum() + (weights * jnp.arange(A)).sum()
 
-    grad = jax.jit(jax.grad(total, argnums=(0, 1)))
+    grad = jax.jit(jax.grad(total, argnums=(0, 1)), compiler_options=QUICK)
     at_zero = grad(unbiased, np.zeros_like(OBS), np.full_like(ACTION, -1))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(at_zero))
     grad_obs = np.asarray(grad(variables, OBS, ACTION)[1])
@@ -210,9 +219,10 @@ def test_cosine_of_parallel_and_opposite_vectors():
     net = AttentionReward(2, U, "cosine")
     eye = np.eye(2, dtype=np.float32)
     obs, none, alive = np.array([[3.0, 0.0], [0.0, 0.5]], np.float32), np.array([-1, -1]), np.ones(2, bool)
-    p = jax.tree.map(np.zeros_like, randomised(net, obs, none, alive)["params"])
+    variables = jax.tree.map(np.zeros_like, randomised(net, obs, none, alive))
+    p = layers(variables["params"])
     p["Dense_0"]["kernel"][:2] = p["Dense_1"]["kernel"][:] = eye
-    _, weights = apply(net, {"params": p}, obs, none, alive)  # the length does not matter
+    _, weights = apply(net, variables, obs, none, alive)  # the length does not matter
     np.testing.assert_allclose(weights, [[0.731059, 0.268941], [0.268941, 0.731059]], atol=1e-5)
 
 
@@ -220,7 +230,7 @@ def test_mlp_reward_against_a_loop():
     net = MlpReward(H, U, bound=2.0)
     variables = randomised(net, OBS, ACTION, ALIVE)
     r_in, weights = apply(net, variables, OBS, ACTION, ALIVE)
-    p = variables["params"]
+    p = layers(variables["params"])
     for lane in np.ndindex(T, B, A):
         x = np.concatenate([OBS[lane], np.eye(U + 1)[ACTION[lane]][:U], np.eye(A)[lane[-1]]])
         x = np.maximum(dense(p["Dense_1"], np.maximum(dense(p["Dense_0"], x), 0.0)), 0.0)
@@ -239,7 +249,7 @@ def test_agent_critic_against_a_loop(with_others):
     state, others = RNG.normal(size=(T, B, 5)).astype(np.float32), ACTION[::-1] if with_others else None
     variables = randomised(net, state, OBS, ACTION, others)
     value = apply(net, variables, state, OBS, ACTION, others)
-    p = variables["params"]
+    p = layers(variables["params"])
     one_hot = np.eye(U + 1)[:, :U]  # the last row is that of -1: nothing
     for t, b, i in np.ndindex(T, B, A):
         x = dense(p["state"], state[t, b]) + p["id"][i]
@@ -264,6 +274,6 @@ def test_agent_critic_does_not_see_its_own_action():
 def test_team_critic():
     net, state = TeamCritic(H), RNG.normal(size=(T, B, 5)).astype(np.float32)
     variables = randomised(net, state)
-    p = variables["params"]
+    p = layers(variables["params"])
     x = np.maximum(dense(p["Dense_1"], np.maximum(dense(p["Dense_0"], state), 0.0)), 0.0)
     np.testing.assert_allclose(apply(net, variables, state), dense(p["Dense_2"], x)[..., 0], atol=1e-5)

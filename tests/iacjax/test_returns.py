@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_family import make_family
 
 from envs.base import TimeStep
 from iacjax.algorithms import intrinsic
@@ -82,7 +83,7 @@ def test_linear_in_the_rewards():
 
 
 @pytest.mark.parametrize("limit", ["truncate", "terminate"])
-def test_time_limit(limit, make_family):
+def test_time_limit(limit):
     """Lane 0 is truncated after the first of two steps, lane 1 terminated."""
     f = make_family(time_limit=limit, gamma=0.9, td_lambda=0.5)
     ending = jnp.array([[True, False], [False, False]])

@@ -1,0 +1,212 @@
+"""The learner of the AIIR-MIX family: what may and what may not reach its gradients, its schedules and its order."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_family import PAPER, QUICK, make_batch, make_family, make_learner, prepared, quick
+
+from iacjax.algorithms import intrinsic
+from iacjax.types import Clock
+
+DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5}
+CLOCK = Clock(jnp.int32(0), jnp.int32(0))
+KEY = jax.random.key(7)
+
+
+def equal(tree, other):
+    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), tree, other)))
+
+
+@pytest.fixture(scope="module", params=["default", "paper"])
+def member(request):
+    """(family, learner, batch, jitted update)."""
+    f = make_family(**{"default": DEFAULT, "paper": PAPER}[request.param])
+    update = jax.jit(partial(intrinsic._update, f), compiler_options=QUICK)
+    return f, make_learner(f), make_batch(f), update
+
+
+# ---- what may not reach the gradients
+
+
+def test_padding_changes_nothing(member):
+    """Garbage wherever the contract says that nothing is read: bitwise the same learner and metrics."""
+    f, learner, batch, update = member
+    padding = batch.mask == 0
+    boundary = batch.rows.boundary
+    ended = boundary if f.config.time_limit == "terminate" else batch.rows.terminated
+    after_padding = jnp.concatenate([jnp.zeros((1, 4), bool), padding])  # the row that opens an episode
+    rows = batch.rows._replace(
+        obs=jnp.where(ended[..., None, None], 9.0, batch.rows.obs),
+        state=jnp.where(ended[..., None], -9.0, batch.rows.state),
+        reward=jnp.where(after_padding, 99.0, batch.rows.reward),
+        alive=jnp.where(boundary[..., None], ~batch.rows.alive, batch.rows.alive),
+        avail=jnp.where(boundary[..., None, None], jnp.array([True, False, True, False]), batch.rows.avail),
+    )
+    action = jnp.where(padding[..., None], (batch.action + 1) % 2 * 2, batch.action)
+    aux = intrinsic.Aux(
+        jnp.where(padding[..., None], -3.0, batch.aux.log_prob), jnp.where(padding, 0.7, batch.aux.epsilon)
+    )
+    reset = batch.first[0] | boundary[0]
+    carry0 = intrinsic.Carry(
+        jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden),
+        jnp.where(reset[:, None], 2, batch.carry0.last_action),
+    )
+    garbage = batch._replace(rows=rows, action=action, aux=aux, carry0=carry0)
+    assert not equal(garbage, batch)
+    clean, dirty = update(learner, batch, KEY, CLOCK), update(learner, garbage, KEY, CLOCK)
+    assert equal(clean, dirty)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(clean))
+    assert not equal(clean[0].params["actor"], learner.params["actor"])
+    assert not equal(clean[0].params["reward"], learner.params["reward"])
+
+
+def test_an_agent_that_is_dead_all_episode_trains_the_critics_alone(member):
+    f, learner, batch, update = member
+    dead = jnp.zeros((8, 4, 3), bool).at[:4, 0, 1].set(True)
+    rows = batch.rows._replace(obs=jnp.where(dead[..., None], 3.0, batch.rows.obs))
+    (one, _), (other, _) = (update(learner, batch._replace(rows=r), KEY, CLOCK) for r in (batch.rows, rows))
+    assert equal(one.params["actor"], other.params["actor"])
+    assert equal(one.params["reward"], other.params["reward"])
+    assert equal(one.params["ex"], other.params["ex"])
+    assert not equal(one.params["total"], other.params["total"])
+
+
+def test_dead_observations_and_the_gradients():
+    """With the values held, the observation of any dead agent moves no gradient of actor, reward net or mixing."""
+    f = make_family(**DEFAULT)
+    learner, batch = make_learner(f), make_batch(f)
+
+    def gradients(batch, values):
+        seq, _ = prepared(f, learner, batch)
+        r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+        seq = intrinsic._sequences(f, learner, batch, values, r_total)[0]
+        actor = jax.grad(lambda p: intrinsic._actor_loss(f, p, batch.carry0.hidden, seq)[0])(learner.params["actor"])
+        reward, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
+        return actor, reward["net"], reward["combine"]
+
+    gradients = jax.jit(gradients, compiler_options=QUICK)
+    values = quick(lambda: intrinsic._values(f, learner, batch))
+    rows, before = batch.rows, gradients(batch, values)
+    for alive, same in ((False, True), (True, False)):
+        obs = jnp.where((rows.alive == alive)[..., None], rows.obs + 1.0, rows.obs)
+        after = gradients(batch._replace(rows=rows._replace(obs=obs)), values)
+        assert [equal(a, b) for a, b in zip(before, after, strict=True)] == [same] * 3
+
+
+# ---- losses
+
+
+def test_actor_loss_against_a_loop():
+    f = make_family(entropy=0.3, clip=0.1)
+    learner, batch = make_learner(f), make_batch(f)
+
+    def compute():
+        seq, _ = prepared(f, learner, batch)
+        log_probs = intrinsic._log_probs(f, learner.params["actor"], batch.carry0.hidden, seq)
+        return seq, log_probs, intrinsic._actor_loss(f, learner.params["actor"], batch.carry0.hidden, seq)
+
+    seq, log_probs, (loss, metrics) = jax.tree.map(np.asarray, quick(compute))
+    policy, entropy, kl, clipped, count = np.zeros(5)
+    for t, b, i in np.argwhere(np.asarray(batch.ts.alive) & (np.asarray(batch.mask)[..., None] > 0)):
+        p, advantage = np.exp(log_probs[t, b, i].astype(float)), seq.advantage[t, b, i]
+        ratio = p[seq.action[t, b, i]] / np.exp(seq.log_prob[t, b, i])
+        policy -= min(ratio * advantage, min(max(ratio, 0.9), 1.1) * advantage)
+        entropy -= sum(x * np.log(x) for x in p if x > 0)
+        kl, clipped, count = kl + ratio - 1 - np.log(ratio), clipped + (abs(ratio - 1) > 0.1), count + 1
+    assert 0 < clipped < count == seq.weight.sum()
+    np.testing.assert_allclose(loss, policy / count - 0.3 * entropy / count, rtol=1e-4)
+    found = [metrics[name] for name in ("actor_loss", "entropy", "kl", "clip_fraction")]
+    np.testing.assert_allclose(found, np.array([policy, entropy, kl, clipped]) / count, rtol=1e-4)
+
+
+def test_critics_train_on_the_dead_and_not_on_padding():
+    f = make_family(value_norm=False)
+    learner, batch = make_learner(f), make_batch(f)
+    seq, values = quick(lambda: prepared(f, learner, batch))
+    losses = jax.jit(lambda seq: intrinsic._critic_losses(f, learner.params, seq)[1], compiler_options=QUICK)
+    steps = float(batch.mask.sum())
+    assert steps == 25  # 28 rows less lane 0's row 3, lane 1's row 2 and lane 3's row 0
+    expected = (((seq.returns_total - values.total_tm1) ** 2).sum(-1) * batch.mask).sum() / (3 * steps)
+    np.testing.assert_allclose(losses(seq)["critic_loss"], expected, rtol=1e-5)
+    expected = ((seq.returns_ex - values.ex_tm1) ** 2 * batch.mask).sum() / steps
+    np.testing.assert_allclose(losses(seq)["critic_ex_loss"], expected, rtol=1e-5)
+    dead = seq._replace(returns_total=values.total_tm1.at[1, 0, 1].add(6.0))  # one dead entry is off by 6
+    np.testing.assert_allclose(losses(dead)["critic_loss"], 36.0 / (3 * steps), rtol=1e-4)
+    padding = seq._replace(returns_total=values.total_tm1.at[3, 0, 1].add(6.0))
+    np.testing.assert_allclose(losses(padding)["critic_loss"], 0.0, atol=1e-10)
+
+
+def test_successors_are_valued_by_the_targets():
+    f = make_family(critic_target_every=5, value_norm=True)
+    learner, batch = make_learner(f), make_batch(f)
+    moments = jnp.array(4.0), jnp.array(25.0), jnp.array(1.0)  # mean 4, std 3
+    learner = learner._replace(norm={**learner.norm, "ex": type(learner.norm["ex"])(*moments)})
+
+    def plain(params):
+        return f.ex.apply(params["ex"], batch.rows.state)
+
+    values, online, target = quick(
+        lambda: (intrinsic._values(f, learner, batch), plain(learner.params), plain(learner.target))
+    )
+    np.testing.assert_allclose(values.ex_tm1, 4 + 3 * online[:-1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(values.ex_t, 4 + 3 * target[1:], rtol=1e-4, atol=1e-5)
+
+
+# ---- rewards
+
+
+def test_without_intrinsic_rewards_r_total_is_r_ex():
+    f = make_family(reward_net="none", value_norm=False)
+    learner, batch = make_learner(f), make_batch(f)
+    assert learner.params["reward"] == {}
+    r_total, r_in, attention = intrinsic._rewards(f, {}, batch)
+    np.testing.assert_array_equal(r_total, np.repeat(np.asarray(batch.next.reward)[..., None], 3, -1))
+    assert r_in.shape == (7, 4, 3) and attention.shape == (7, 4, 3, 3) and not r_in.any() and not attention.any()
+    seq, values = quick(lambda: prepared(f, learner, batch))
+    expected = intrinsic._returns(f, batch, r_total, values.total_t)
+    np.testing.assert_allclose(seq.returns_total, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reward_action", ["taken", "last"])
+def test_which_action_the_reward_reads(reward_action):
+    f = make_family(reward_action=reward_action)
+    learner, batch = make_learner(f), make_batch(f)
+    rewards = jax.jit(lambda batch: intrinsic._rewards(f, learner.params["reward"], batch)[1], compiler_options=QUICK)
+    changed = batch._replace(action=batch.action.at[4].set((batch.action[4] + 1) % 4))
+    moved = np.abs(np.asarray(rewards(changed) - rewards(batch))).max((1, 2)) > 1e-6
+    assert np.flatnonzero(moved).tolist() == [4 if reward_action == "taken" else 5]
+
+
+def test_inspect():
+    f = make_family()
+    learner, batch = make_learner(f), make_batch(f)
+    seen = quick(lambda: intrinsic._inspect(f, learner, batch))
+    assert seen["attention"].shape == (7, 4, 3, 3) and seen["intrinsic_reward"].shape == (7, 4, 3)
+    np.testing.assert_allclose(seen["attention"].sum(-1), batch.ts.alive, atol=1e-6)
+    assert not np.asarray(seen["intrinsic_reward"])[~np.asarray(batch.ts.alive)].any()
+
+
+# ---- the order of an update, its counts
+
+
+def test_reward_nets_step_along_the_gradient_at_the_actor_that_acted(member):
+    f, learner, batch, update = member
+
+    def alone():
+        seq, values = prepared(f, learner, batch)
+        grads, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
+        return intrinsic._apply(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
+
+    after, _ = update(learner, batch, KEY, CLOCK)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), quick(alone), after.params["reward"])
+
+
+def test_critic_steps_are_counted(member):
+    f, learner, batch, update = member
+    steps = {"epochs": 2 * 2, "per_time_index": 7}[f.config.critic_update]
+    first, _ = update(learner, batch, KEY, CLOCK)
+    second, _ = update(first, batch, KEY, CLOCK)
+    assert (int(first.critic_steps), int(second.critic_steps)) == (steps, 2 * steps)
