@@ -20,6 +20,7 @@ from experiments.startup import CHUNK_CAPACITY, Programs, seed_keys
 
 CHUNK_SECONDS = 5.0
 STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
+COLUMNS = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", *STATS}  # of metrics.csv
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
 
 
@@ -130,6 +131,8 @@ class Group:
         metrics, stats = jax.device_get((metrics, stats))
         values = {name: np.asarray(getattr(stats, name))[:n] for name in STATS}
         values |= {name: np.asarray(value)[:n] for name, value in metrics.items()}
+        if metrics.keys() & COLUMNS:
+            raise ConfigError(f"the metric {min(metrics.keys() & COLUMNS)} is a column of metrics.csv: rename it")
         self._check_finite(values, at)
         for i in range(n):
             self._log_iteration({name: value[i] for name, value in values.items()}, at + i + 1)
@@ -191,11 +194,12 @@ class Group:
     def _evaluate(self) -> None:
         import jax
 
+        play = self.programs.evaluate.result()  # waits here, once, where it still compiles
         began = time.monotonic()
         run, progress = self.job.settings.run, self.progress
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
-        episodes = jax.device_get(self.programs.evaluate.result()(self.states, keys))
+        episodes = jax.device_get(play(self.states, keys))
         rows = []
         for k in range(len(self.seeds)):
             returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
@@ -232,10 +236,3 @@ class Group:
         spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
         parts.append(f"ETA {duration(spent / done * (total - done))}")
         self.job.console.progress(done * steps, total * steps, "  ".join(parts))
-
-
-def check_metric_names(names: list[str]) -> None:
-    """Raises ConfigError where an algorithm's metric would hide a column of its own."""
-    taken = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", *STATS} & set(names)
-    if taken:
-        raise ConfigError(f"the algorithm's metric {sorted(taken)[0]} is a column of metrics.csv: rename it")

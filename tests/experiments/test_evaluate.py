@@ -1,0 +1,44 @@
+"""experiments.evaluate: greedy episodes of a trained run, the table's files, and what is refused."""
+
+import json
+
+import pytest
+
+from experiments.evaluate import main
+from experiments.logging.csv_sink import read_table
+
+SHORT = ["--total-steps", "1600", "--seeds", "2", "--eval-episodes", "2", "--eval-every", "1600", "--lr", "0.5"]
+
+
+def test_a_trained_run_is_evaluated_per_seed(run, capsys):
+    """The coordination game pays 1 for agreeing, which a greedy policy that has learned always does."""
+    _, directory, _, _ = run(*SHORT)
+    assert main([str(directory), "--episodes", "7"]) == 0
+    assert "7 greedy episodes per seed on toy:coordination" in capsys.readouterr().out
+    rows = read_table(directory / "evaluation.csv")
+    assert [(row["seed"], row["episodes"]) for row in rows] == [(0, 7), (1, 7)]
+    saved = json.loads((directory / "evaluation.json").read_text())
+    assert saved["env"] == "toy:coordination"
+    for row, seed in zip(rows, saved["seeds"], strict=True):
+        assert row["return_mean"] == pytest.approx(seed["return_mean"])
+        assert row["return_std"] == 0.0  # a greedy policy in a game without chance
+        assert row["length_mean"] >= 1
+        assert seed["win_rate"] is None  # nobody wins here
+    assert main([str(directory), "--env", "toy:memory"]) == 2
+    assert "does not fit toy:memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["nothing"], "no run directory nothing"),
+        (["."], "no policy in"),
+        ([".", "--episodes", "0"], "--episodes must be at least 1"),
+        ([".", "--seed", "-1"], "--seed must be at least 0"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.startswith("error: ") and err.count("\n") == 1

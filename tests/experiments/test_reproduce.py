@@ -1,0 +1,97 @@
+"""experiments.reproduce: rows are chosen, trained, kept when finished, continued when begun."""
+
+import csv
+import json
+
+import pytest
+
+from experiments import reproduce
+from experiments.presets import PRESETS
+from experiments.reproduce import TABLES, Map, Row, Table, main
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """A table of the fake learner on two toys; () -> its rows as written."""
+    table = Table("fake", {"a": Map("toy:coordination", 2, 64, 0.9), "b": Map("toy:matrix", 2, 64, 0.9)},
+                  {"default": "default"})  # fmt: skip
+    monkeypatch.setitem(TABLES, "tiny", table)
+    monkeypatch.setattr(reproduce, "EPISODES", 3)
+    monkeypatch.setitem(PRESETS, "fake", {"default": PRESETS["aiir_mix"]["default"]._replace(run={"pictures": False})})
+    out = tmp_path / "table.csv"
+    argv = ["tiny", "--seeds", "2", "--run-dir", str(tmp_path / "runs"), "--out", str(out)]
+
+    def rows():
+        with out.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return argv, rows, tmp_path / "runs"
+
+
+def test_bars_are_those_of_the_paper_maps():
+    table = TABLES["aiir/bars"]
+    assert {name: (m.total_steps, m.bar) for name, m in table.maps.items()} == {
+        "3m": (3_000_000, 0.9), "8m": (3_000_000, 0.9), "2s3z": (3_000_000, 0.9),
+        "3s5z": (5_000_000, 0.8), "MMM": (5_000_000, 0.8)}  # fmt: skip
+    assert set(table.variants.values()) <= PRESETS[table.algo].keys()
+
+
+def test_rows_are_trained_once_and_begun_ones_go_on(tiny, capsys):
+    argv, rows, runs = tiny
+    assert main([*argv, "--maps", "a"]) == 0
+    assert "1 rows, 1 to train" in capsys.readouterr().out
+    (first,) = rows()
+    assert (first["map"], first["status"], first["env_steps"], first["seeds"]) == ("a", "finished", "64", "2")
+    assert "jax=" in first["versions"] and first["device"]
+    assert first["command"] == "python -m experiments.reproduce " + " ".join([*argv, "--maps", "a"])
+    (directory,) = (path.parent for path in runs.glob("*/*/*/*/config.json"))
+    summary = json.loads((directory / "summary.json").read_text())
+    (directory / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    assert main(argv) == 0
+    assert "2 rows, 2 to train" in capsys.readouterr().out
+    assert [(r["map"], r["status"]) for r in rows()] == [("a", "finished"), ("b", "finished")]
+    assert len(list(runs.glob("*/*/*/*/config.json"))) == 2  # the begun one went on in its own directory
+    assert main(argv) == 0
+    assert "2 rows, 0 to train" in capsys.readouterr().out
+
+
+def test_rows_over_the_budget_are_left(tiny, capsys):
+    argv, rows, runs = tiny
+    assert main([*argv, "--budget", "1e-9"]) == 0
+    assert "is left for later" in capsys.readouterr().out
+    assert [r["status"] for r in rows()] == ["new", "new"]
+    assert not runs.exists()
+
+
+def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
+    """Done: 2 seeds x 500 steps x 3 agents in 10 s, 300 agent steps/s. Asked: 2 x 10800 x 5 = 108000 -> 360 s."""
+    import dataclasses
+
+    from experiments.config import Settings, default_settings
+
+    def row(name, env, steps):
+        settings = default_settings("aiir_mix", "default", env)
+        run = dataclasses.replace(settings.run, seeds=2, total_steps=steps)
+        return Row(name, "default", Settings(run, settings.algorithm), tmp_path / name)
+
+    finished, asked = row("3m", "smax:3m", 500), row("2s3z", "smax:2s3z", 10800)
+    summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
+    assert reproduce.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
+    assert reproduce.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["aiir/bar"], "no table 'aiir/bar': known are aiir/bars"),
+        (["aiir/bars", "--maps", "4m"], "--maps: no '4m' in this table; it has 3m, 8m"),
+        (["aiir/bars", "--variants", "x"], "--variants: no 'x'"),
+        (["aiir/bars", "--seeds", "0"], "--seeds must be at least 1"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(argv, message, capsys):
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
