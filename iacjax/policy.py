@@ -7,6 +7,7 @@ A policy directory holds `policy.json` (algorithm, config, environment spec, see
 import dataclasses
 import json
 import pathlib
+import zipfile
 from typing import Any, NamedTuple
 
 import jax
@@ -99,9 +100,9 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)
         spec = EnvSpec(**card["spec"], action=ActionSpec(**action))
         seeds = tuple(card["seeds"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no policy in {run_dir}: give the directory of a run that has trained") from None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{directory / 'policy.json'} cannot be read ({error})") from None
     algorithm = entry.make(spec, config)
     shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
@@ -113,7 +114,7 @@ def _load_params(file: pathlib.Path, shapes: Any) -> PolicyParams:
     try:
         with np.load(file) as arrays:
             leaves = [jnp.asarray(arrays[path]) for path in _paths(shapes)]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{file} is not a policy of this algorithm ({error})") from None
     if [x.shape for x in leaves] != [x.shape for x in jax.tree.leaves(shapes)]:
         raise ConfigError(f"{file} has parameters of other sizes than its config says")

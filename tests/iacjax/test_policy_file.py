@@ -1,0 +1,116 @@
+"""Policies on disk: what is saved plays the same after loading, and what cannot be read ends in one line."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_family import SMALL, SPEC, make_batch, make_family, quick
+
+from envs.base import ActionSpec, ConfigError
+from iacjax.algorithms import get_entry
+from iacjax.policy import _paths, load_policy, save_policy
+
+ENTRY = get_entry("aiir_mix")
+CONFIG = ENTRY.config(**SMALL)
+
+
+def two_seeds():
+    """Policy parameters of seeds 3 and 8, [2, ...]."""
+    algorithm = ENTRY.make(SPEC, CONFIG)
+    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: rng.normal(size=(2, *x.shape)).astype(np.float32), shapes)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_policy(tmp_path / "policy", "aiir_mix", CONFIG, SPEC, (3, 8), two_seeds())
+    return tmp_path
+
+
+def test_round_trip(saved):
+    policy, params = load_policy(saved), two_seeds()
+    assert (policy.algo, policy.config, policy.spec, policy.seeds) == ("aiir_mix", CONFIG, SPEC, (3, 8))
+    for k in range(2):
+        jax.tree.map(np.testing.assert_array_equal, policy.params[k], jax.tree.map(lambda x, k=k: x[k], params))
+    assert load_policy(str(saved / "policy")).seeds == (3, 8)
+
+
+def test_the_policy_alone_is_saved(saved):
+    """Nothing of critics, rewards or optimisers: the actor's parameters by path."""
+    with np.load(saved / "policy" / "seed_3.npz") as arrays:
+        assert sorted(arrays) == sorted(_paths(two_seeds()))
+        assert not any(word in name for name in arrays for word in ("total", "reward", "opt"))
+    assert sorted(x.name for x in (saved / "policy").iterdir()) == ["policy.json", "seed_3.npz", "seed_8.npz"]
+
+
+def test_a_loaded_policy_plays_as_the_algorithm(saved):
+    policy = load_policy(saved)
+    rows = make_batch(make_family()).rows
+    ts, first = jax.tree.map(lambda x: x[1], rows), jnp.ones(4, bool)
+    carry, action = quick(lambda ts: policy.act(policy.carry(4), ts, first, seed_index=1), ts)
+    start, none = jnp.zeros((4, 3, 8)), jnp.full((1, 4, 3), -1)
+    hidden, logits = quick(make_family().actor.apply, policy.params[1], start, ts.obs[None], none, first[None])
+    legal = ts.avail | ~ts.avail.any(-1, keepdims=True)
+    np.testing.assert_array_equal(action, jnp.where(legal, logits[0], -jnp.inf).argmax(-1))
+    np.testing.assert_allclose(carry.hidden, hidden, rtol=1e-6)
+
+
+def test_another_group_of_seeds_joins_and_another_config_replaces(saved):
+    save_policy(saved / "policy", "aiir_mix", CONFIG, SPEC, (5, 6), two_seeds())
+    assert load_policy(saved).seeds == (3, 5, 6, 8)
+    other = ENTRY.config(**{**SMALL, "clip": 0.3})
+    save_policy(saved / "policy", "aiir_mix", other, SPEC, (1, 2), two_seeds())
+    assert load_policy(saved).seeds == (1, 2)
+
+
+def test_continuous_action_masks_are_saved(tmp_path):
+    action = ActionSpec(dim=2, low=-2.0, high=2.0, mask=((True, True), (True, False), (True, True)))
+    spec = SPEC._replace(action=action)
+    save_policy(tmp_path, "aiir_mix", CONFIG, spec, (), {})
+    card = json.loads((tmp_path / "policy.json").read_text())
+    assert card["spec"]["action"]["mask"] == [[True, True], [True, False], [True, True]]
+
+
+def edit(saved, **changes):
+    file = saved / "policy" / "policy.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def tear(file, keep=0.5):
+    file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
+
+
+DAMAGE = {
+    "nothing there": (lambda d: (d / "policy" / "policy.json").unlink(), "no policy in"),
+    "torn json": (lambda d: tear(d / "policy" / "policy.json"), "policy.json cannot be read"),
+    "binary json": (lambda d: (d / "policy" / "policy.json").write_bytes(b"\xff\xfe\x80"), "cannot be read"),
+    "a list": (lambda d: (d / "policy" / "policy.json").write_text("[]"), "policy.json cannot be read"),
+    "no seeds": (lambda d: (d / "policy" / "policy.json").write_text('{"algo": "aiir_mix"}'), "cannot be read"),
+    "spec is text": (lambda d: edit(d, spec="x"), "cannot be read"),
+    "foreign field": (lambda d: edit(d, config={"no_such_field": 1}), "no_such_field"),
+    "unknown algorithm": (lambda d: edit(d, algo="aiir_mux"), "did you mean aiir_mix"),
+    "other sizes": (lambda d: edit(d, config={**SMALL, "hidden_dim": 16}), "other sizes"),
+    "other networks": (lambda d: edit(d, config={**SMALL, "shared_actor": False}), "other sizes|is not a policy"),
+    "a seed is missing": (lambda d: (d / "policy" / "seed_8.npz").unlink(), "seed_8.npz is not a policy"),
+    "torn npz": (lambda d: tear(d / "policy" / "seed_8.npz"), "seed_8.npz is not a policy"),
+    "empty npz": (lambda d: tear(d / "policy" / "seed_8.npz", 0.0), "seed_8.npz is not a policy"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(DAMAGE))
+def test_damage_ends_in_one_line(case, saved):
+    damage, message = DAMAGE[case]
+    damage(saved)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_policy(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_directory_and_a_file_in_its_place(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(ConfigError, match="no policy in .* give the directory of a run"):
+            load_policy(place)
