@@ -24,7 +24,10 @@ _LIIR = {
     "td_lambda": 0.8,
     "time_limit": "terminate",
     "num_envs": 32,
+    "rollout_length": 64,  # LIIR: 32 whole episodes a batch, about as many rows
     "epochs": 1,
+    "minibatches": 1,
+    "entropy": 0.0,
     "optimizer": "rmsprop",
     "lr": 5e-4,
     "critic_lr": 5e-4,

@@ -13,13 +13,13 @@ class IntrinsicConfig:
     """LIIR, RMIX, AIIR, AIIR-MIX: one learner, two choices (`reward_net` and `combine`)."""
 
     reward_net: Literal["attention", "mlp", "none"] = "attention"
-    """What makes r_in: `attention` over the agents (AIIR, eq. 9 to 12), `mlp` per agent (LIIR), `none`: r_total = r_ex."""
+    """What makes r_in: `attention` over agents (AIIR, eq. 9 to 12), `mlp` per agent (LIIR), `none`: r_total = r_ex."""
     combine: Literal["mixing", "linear", "sum"] = "mixing"
-    """r_total from r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
+    """r_total of r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
     similarity: Literal["cosine", "dot", "mlp"] = "cosine"
     """The attention's similarity (eq. 9)."""
     reward_action: Literal["taken", "last"] = "taken"
-    """The action in the reward net's input: the one just taken (default) or the one before it, which could not credit it."""
+    """The reward net's input: the action just taken, or the one before it, which could not credit the action."""
     embed_dim: int = 64
     """Size of the attention embedding v_i."""
     reward_bound: float = 10.0
@@ -29,7 +29,7 @@ class IntrinsicConfig:
     mix_activation: Literal["none", "elu", "relu"] = "none"
     """Between its two layers. Eq. 14 as printed has none."""
     mix_init: Literal["identity", "random"] = "identity"
-    """`identity`: r_total starts as r_ex + small; `random`: lecun-normal hypernetworks, whose r_total may fall as r_ex rises."""
+    """`identity`: r_total starts as r_ex + small; `random`: lecun-normal, whose r_total may fall as r_ex rises."""
     intrinsic_weight: float = 0.01
     """lambda of eq. 13 (LIIR: 0.01), and the weight of r_in at the start of `mixing` and `linear`."""
     reward_lr: float = 5e-4
@@ -52,17 +52,17 @@ class IntrinsicConfig:
 
     gamma: float = 0.99
     """Discount (LIIR: 0.99)."""
-    td_lambda: float = 0.9
+    td_lambda: float = 0.95
     """lambda of the returns and advantages (LIIR: 0.8)."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
     """A time limit bootstraps (truncate), or counts as an end of the task, as PyMARL stores it (LIIR: terminate)."""
     num_envs: int = 64
     """Parallel environments (LIIR: 32)."""
-    rollout_length: int = 64
-    """Rows per environment and iteration."""
-    epochs: int = 8
+    rollout_length: int = 32
+    """Rows per environment and iteration; episodes go on across iterations."""
+    epochs: int = 4
     """Passes over a batch (LIIR: 1, which makes the clipped loss the plain policy gradient)."""
-    minibatches: int = 1
+    minibatches: int = 4
     """Parts of a batch, split over environments, each a gradient step."""
     clip: float = 0.2
     """Clipping of the probability ratio."""
@@ -70,12 +70,12 @@ class IntrinsicConfig:
     """Weight of the entropy bonus."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """`rmsprop` is PyMARL's: decay 0.99, eps 1e-5 outside the root."""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Learning rate of the actor (LIIR: 5e-4)."""
     critic_lr: float = 1e-3
     """Learning rate of both critics (LIIR: 5e-4)."""
     anneal_steps: int = 0
-    """Env steps over which the learning rates of actor and critics fall linearly to `anneal_to` of themselves; 0: never."""
+    """Env steps over which actor's and critics' learning rates fall linearly to `anneal_to` of themselves; 0: never."""
     anneal_to: float = 0.1
     """Where annealing ends, as a fraction of the learning rate."""
     max_grad_norm: float = 10.0
