@@ -138,3 +138,32 @@ def test_greedy_acting_reads_observations_masks_and_life_alone():
     seq = seq._replace(epsilon=jnp.zeros_like(seq.epsilon))
     log_probs = quick(lambda: intrinsic._log_probs(f, learner.params["actor"], batch.carry0.hidden, seq))
     np.testing.assert_array_equal(action, log_probs.argmax(-1))
+
+
+MEMBERS = [
+    {},
+    {**PAPER},
+    {"reward_net": "mlp", "combine": "linear", "optimizer": "rmsprop", "anneal_steps": 9},
+    {"reward_net": "none", "shared_actor": False},
+    {"combine": "sum", "similarity": "mlp", "epochs": 2, "minibatches": 4},
+]
+
+
+@pytest.mark.parametrize("fields", MEMBERS, ids=str)
+def test_an_update_keeps_every_shape_and_strong_type(fields):
+    """A weakly typed or changed leaf would cost a second compilation at the second chunk."""
+    f = make_family(**fields)
+    before = jax.eval_shape(partial(intrinsic._init, f), KEY)
+    assert not any(x.weak_type for x in jax.tree.leaves(before))
+    clock = Clock(jnp.int32(0), jnp.int32(0))
+    after, metrics = jax.eval_shape(partial(intrinsic._update, f), before, make_batch(f), KEY, clock)
+    assert after == before
+    assert all(x.shape == () and x.dtype == jnp.float32 for x in metrics.values())
+
+
+def test_the_targets_start_as_copies_with_their_own_buffers():
+    f = make_family(critic_target_every=5, reward_net="none", hidden_dim=1, critic_dim=1)
+    learner = quick(partial(intrinsic._init, f), KEY)
+    jax.tree.map(np.testing.assert_array_equal, learner.target, {k: learner.params[k] for k in ("total", "ex")})
+    buffers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(learner) if x.size]
+    assert len(set(buffers)) == len(buffers)
