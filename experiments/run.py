@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from envs.errors import ConfigError
 from experiments import rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import run_command
@@ -142,6 +143,11 @@ def _train_groups(job: Job, env: Any, stop: Signals) -> int:
         say(f"stopped at iteration {group.progress.iteration}, saved; continue with: {again}")
         _finish(job, [*finished, group.progress], "interrupted")
         return 128 + stop.received
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        text = "the device has run out of memory: use a smaller --seeds-per-batch, --num-envs or --rollout-length"
+        raise ConfigError(text) from error
     except Diverged as error:
         job.console.end_progress()
         job.console.record(f"stopped: {error}")

@@ -87,7 +87,7 @@ class IntrinsicConfig:
     epsilon_end: float = 0.0
     """The same at the end of `epsilon_steps` (LIIR: 0.01)."""
     epsilon_steps: int = 50_000
-    """Env steps over which epsilon falls linearly (LIIR: 50 k)."""
+    """Env steps over which epsilon falls linearly (LIIR: 50000)."""
 
 
 @dataclasses.dataclass(frozen=True)

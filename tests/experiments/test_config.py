@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -21,7 +23,7 @@ from experiments.config import (
     to_dict,
 )
 from experiments.presets import PRESETS
-from iacjax.algorithms import ALGORITHMS
+from iacjax.algorithms import ALGORITHMS, configs
 
 KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
 
@@ -52,6 +54,16 @@ def test_the_paper_preset_evaluates_as_the_paper_does():
     assert (settings.run.eval_every, settings.run.eval_episodes) == (5000, 20)
     algorithm = settings.algorithm
     assert (algorithm.epochs, algorithm.td_lambda, algorithm.optimizer) == (1, 0.8, "rmsprop")
+
+
+def test_the_paper_preset_holds_every_setting_that_the_docstrings_call_liirs():
+    """A docstring that says (LIIR: 0.8) is about the field above it, whatever the default becomes."""
+    algorithm = default_settings("aiir_mix", "paper").algorithm
+    source = (pathlib.Path(configs.__file__)).read_text()
+    claims = re.findall(r"^    (\w+): [^\n]*\n    \"\"\"[^\n]*\(LIIR: ([\w.-]+)", source, re.MULTILINE)
+    assert len(claims) > 12
+    for name, value in claims:
+        assert str(getattr(algorithm, name)) == value or float(getattr(algorithm, name)) == float(value), name
 
 
 def test_fields_are_read_by_their_bare_names():
