@@ -37,13 +37,18 @@ _LIIR = {
     "epsilon_end": 0.01,
 }
 
-_BATTLE = {"env": "smax:2s3z", "total_steps": 1_000_000}
+_BATTLE = {"env": "smax:2s3z", "total_steps": 800_000}
+# SMAC counts its time limit as an end. Bootstrapping past it learns 2s3z more slowly: who survives by hiding would be
+# worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
+_TUNED = {"time_limit": "terminate"}
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
-        "default": Preset(_BATTLE, {}, "tuned here for sample efficiency and wall-clock"),
+        "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
         "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
-        "no_intrinsic": Preset(_BATTLE, {"reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"),
+        "no_intrinsic": Preset(
+            _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
+        ),
     },
 }
 
