@@ -11,7 +11,7 @@ from small_family import PAPER, QUICK, make_batch, make_family, make_learner, pr
 from iacjax.algorithms import intrinsic
 from iacjax.types import Clock
 
-DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5}
+DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
 CLOCK = Clock(jnp.int32(0), jnp.int32(0))
 KEY = jax.random.key(7)
 
