@@ -56,7 +56,10 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
         slowest = min(unit.speed for unit in roster.enemies.units)
         cruise = np.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
         speed = jnp.where(chases, speed, cruise.astype(np.float32))
-    return walk(roster, battle, dx, dy, jnp.where(chases, aim.reach, 0.0), speed), goes
+    # An army that has arrived stands about its goal, it does not fight for the one spot.
+    crowd = max(unit.separation for unit in roster.enemies.units) * len(roster.enemies) ** 0.5
+    halt = jnp.where(chases, aim.reach, np.where(roster.is_ally, np.float32(0.0), np.float32(crowd)))
+    return walk(roster, battle, dx, dy, halt, speed), goes
 
 
 def _loop(roster: Roster, rules: Rules, orders: Orders, told, jitter, loop, before: Battle, unrolled: bool) -> Battle:

@@ -48,7 +48,8 @@ def _arrange(team: Team, x: jax.Array, y: jax.Array, first: jax.Array, second: j
 def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, float], mirror: float):
     """x and y, [n, E], in creation order; `noise` is f32[2, n, E] in [-1, 1)."""
     width = 2.0 * max(unit.separation for unit in team.units if not unit.air or team.units[0].air)
-    places = hexagonal_places(len(team)) * np.float32(mirror)
+    places = hexagonal_places(len(team))
+    places = (places - places.mean(axis=0)) * np.float32(mirror)
     x = centre[0] + places[:, :1] * (width + rules.spawn_gap) + rules.spawn_noise * noise[0]
     y = centre[1] + places[:, 1:] * (width + rules.spawn_gap) + rules.spawn_noise * noise[1]
     return x, y

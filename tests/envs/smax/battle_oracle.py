@@ -9,6 +9,7 @@ from envs.smax.units import UNITS
 
 NOBODY, RESTING = -1, -1.0
 REACH_TOLERANCE = 1e-3
+SPLIT = 1e-5
 
 
 class Unit:
@@ -135,6 +136,8 @@ def walk(me, old, target, gap, span, stands, order, units, rules):
             heading = (order["goal_x"] - old.x, order["goal_y"] - old.y)
     elif old.alive and not (me.kind.heals and rules["enemy_medivac"] < 0.5):
         heading = (9.0 - old.x, 16.0 - old.y)
+        army = [unit.kind.separation for unit in units if unit.side == 1]
+        halt = max(army) * math.sqrt(len(army))
         if me.kind.heals:
             speed = min(unit.kind.speed for unit in units if unit.side == 1)
     length = math.hypot(*heading) if heading else 0.0
@@ -159,15 +162,16 @@ def walk(me, old, target, gap, span, stands, order, units, rules):
 
 def separate(units, gives):
     shifts = []
-    for me, give in zip(units, gives, strict=True):
+    for n, (me, give) in enumerate(zip(units, gives, strict=True)):
         dx = dy = 0.0
-        for other in units:
+        for k, other in enumerate(units):
             if other is me or not other.alive or other.kind.plane != me.kind.plane:
                 continue
-            s = (distance(me, other) / (me.kind.separation + other.kind.separation)) ** 2
+            off_x, off_y = me.x - other.x, me.y - other.y + SPLIT * (n - k)
+            s = (off_x**2 + off_y**2) / (me.kind.separation + other.kind.separation) ** 2
             if s < 1:
-                size = (1 - s) * (0.5 + 0.375 * (1 - s))
-                dx, dy = dx + (me.x - other.x) * size, dy + (me.y - other.y) * size
+                size = (1 - s) * (0.5 + 0.5 * (1 - s) ** 2 + 1.5 * (1 - s) ** 4)
+                dx, dy = dx + off_x * size, dy + off_y * size
         shifts.append((dx * give, dy * give) if me.alive else (0.0, 0.0))
     for me, (dx, dy) in zip(units, shifts, strict=True):
         edge = 0.0 if me.kind.air else me.kind.radius
