@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from experiments.config import Settings, check_ranges, default_settings, read_co
 from experiments.results import interval_text
 
 EPISODES = 100
+DONE = ("finished", "stopped_at_bar")  # of a row's status
 # Rough env steps per second, over all seeds and agents of a run, where no finished row tells: for the prediction only.
 AGENT_STEPS_PER_SECOND = {"cpu": 20_000, "gpu": 400_000}
 
@@ -78,7 +80,7 @@ class Row:
         if directory is None:
             return "new"
         summary = _read(directory / "summary.json")
-        return summary["status"] if summary.get("status") in ("finished", "stopped_at_bar") else "begun"
+        return summary["status"] if summary.get("status") in DONE else "begun"
 
 
 def _read(path: pathlib.Path) -> dict:
@@ -119,7 +121,7 @@ def predicted_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -
         directory = other.directory()
         summary = _read(directory / "summary.json") if directory else {}
         done = sum(seed["env_steps"] for seed in summary.get("seeds", ()))
-        if other.status() in ("finished", "stopped_at_bar") and done:
+        if other.status() in DONE and done:
             there = next(m.agents for t in TABLES.values() for m in t.maps.values() if m.env == other.settings.run.env)
             return work / (done * there / (summary["train_seconds"] + summary["eval_seconds"])) / 3600
     return work / AGENT_STEPS_PER_SECOND[platform] / 3600
@@ -151,12 +153,35 @@ def result(row: Row, command: str) -> dict[str, str]:
     return {name: str(value) for name, value in cells.items()}
 
 
+def merged(old: Sequence[dict[str, str]], new: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """`new` rows in place of the old ones of the same run; the other old rows stay, unfinished new ones wait behind."""
+    fields = ("map", "variant", "seeds", "total_steps")
+    table = {tuple(row[name] for name in fields): row for row in old}
+    for row in new:
+        key = tuple(row[name] for name in fields)
+        if row["status"] in DONE or table.get(key, row)["status"] not in DONE:
+            table[key] = row
+    return list(table.values())
+
+
+def keep_curve(row: Row, folder: pathlib.Path) -> None:
+    """Copies the row's evaluations beside the table, so that its curves can be drawn again without training."""
+    directory = row.directory()
+    if directory is not None and (directory / "eval.csv").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(directory / "eval.csv", folder / f"{row.map}_{row.variant}.csv")
+
+
 def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
-    """Writes the table and prints it."""
+    """Writes the table and prints it; rows that another call made stay in it."""
     from rich.console import Console
     from rich.table import Table as Print
 
-    results = [result(row, command) for row in rows]
+    old = []
+    if out.exists():
+        with out.open(newline="") as file:
+            old = list(csv.DictReader(file))
+    results = merged(old, [result(row, command) for row in rows])
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     with part.open("w", newline="") as file:
@@ -231,6 +256,7 @@ def _command(argv: Sequence[str]) -> int:
             continue
         spent += cost
         code = make_row(row)
+        keep_curve(row, pathlib.Path(args.out).with_suffix(""))
         write_table(rows, pathlib.Path(args.out), command)
         if code >= 128:
             print(f"stopped; go on with: {command}")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from experiments import reproduce
-from experiments.presets import PRESETS
+from experiments.presets import PRESETS, Preset
 from experiments.reproduce import TABLES, Map, Row, Table, main
 
 
@@ -17,7 +17,7 @@ def tiny(monkeypatch, tmp_path):
                   {"default": "default"})  # fmt: skip
     monkeypatch.setitem(TABLES, "tiny", table)
     monkeypatch.setattr(reproduce, "EPISODES", 3)
-    monkeypatch.setitem(PRESETS, "fake", {"default": PRESETS["aiir_mix"]["default"]._replace(run={"pictures": False})})
+    monkeypatch.setitem(PRESETS, "fake", {"default": Preset({"pictures": False}, {})})
     out = tmp_path / "table.csv"
     argv = ["tiny", "--seeds", "2", "--run-dir", str(tmp_path / "runs"), "--out", str(out)]
 
@@ -53,6 +53,27 @@ def test_rows_are_trained_once_and_begun_ones_go_on(tiny, capsys):
     assert len(list(runs.glob("*/*/*/*/config.json"))) == 2  # the begun one went on in its own directory
     assert main(argv) == 0
     assert "2 rows, 0 to train" in capsys.readouterr().out
+
+
+def test_rows_of_other_calls_stay_and_curves_are_kept(tiny):
+    argv, rows, runs = tiny
+    assert main([*argv, "--maps", "b"]) == 0
+    assert main([*argv, "--maps", "a"]) == 0
+    assert [(r["map"], r["status"]) for r in rows()] == [("b", "finished"), ("a", "finished")]
+    assert rows()[0]["command"].endswith("--maps b")
+    (written,) = runs.glob("default/toy_matrix/fake/*/eval.csv")
+    assert (runs.parent / "table" / "b_default.csv").read_text() == written.read_text()
+
+
+def test_a_finished_row_is_not_replaced_by_an_unfinished_one():
+    def row(status, win_rate=""):
+        fields = {"map": "3m", "variant": "paper", "seeds": "3", "total_steps": "64"}
+        return {**fields, "status": status, "win_rate": win_rate}
+
+    old, other = row("finished", "0.50"), {**row("finished", "0.20"), "seeds": "5"}
+    assert reproduce.merged([old, other], [row("begun")]) == [old, other]
+    new = row("stopped_at_bar", "0.75")
+    assert reproduce.merged([old, other], [new]) == [new, other]
 
 
 def test_rows_over_the_budget_are_left(tiny, capsys):
