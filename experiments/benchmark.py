@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments import benchmark_train
 from experiments.cli import run_command
+from experiments.scripted import run_scripted
 
 PEER = "jaxmarl HeuristicEnemySMAX"
 PEER_MAPS = ("3m", "8m", "25m", "2s3z", "3s5z", "3s5z_vs_3s6z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "6h_vs_8z")
@@ -191,6 +193,7 @@ def run_env(args: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line: a subcommand for each thing measured."""
     main_parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
     env = commands.add_parser("env", help="environment steps a second, beside JaxMARL's")
@@ -199,6 +202,11 @@ def parser() -> argparse.ArgumentParser:
     env.add_argument("--length", type=int, default=100, help="steps of each timed call (default 100)")
     env.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
     env.set_defaults(run=run_env)
+    scripted = commands.add_parser("scripted", help="what policies without learning win on the StarCraft maps")
+    scripted.add_argument("--env", nargs="+", metavar="NAME", help="default: all maps")
+    scripted.add_argument("--episodes", type=int, default=256, help="a map and policy (default 256)")
+    scripted.set_defaults(run=run_scripted)
+    benchmark_train.add_parser(commands)
     return main_parser
 
 

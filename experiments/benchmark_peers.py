@@ -1,0 +1,140 @@
+"""JaxMARL's own training scripts, run unchanged from a clone, so that their speed can be measured beside ours.
+
+`ippo_rnn_smax.py` and `qmix_rnn.py` report every update to Weights & Biases. A module of that name made here takes
+these reports and keeps when they came, which gives the time of each update apart from compiling, and shows whether the
+peer was learning at all. Their configurations are the files beside the scripts; what is changed is listed in `PEERS`.
+"""
+
+import importlib.util
+import pathlib
+import statistics
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+
+
+class Peer(NamedTuple):
+    """One training script: where it lies in a clone, its configuration, and what differs from that."""
+
+    script: str
+    config: str
+    changes: dict[str, Any]
+    idle_updates: int  # updates of data collection, before the first gradient step
+
+
+# QMIX learns from its 33rd update on, when its buffer holds BUFFER_BATCH_SIZE rollouts, whatever LEARNING_STARTS says.
+# The buffer is as large as so short a run fills, which costs memory, not time; its evaluations are left out.
+PEERS = {
+    "jaxmarl ippo_rnn": Peer("baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1),
+    "jaxmarl qmix_rnn (GRU 64)": Peer(
+        "baselines/QLearning/qmix_rnn.py",
+        "baselines/QLearning/config/alg/ql_rnn_smax.yaml",
+        {"HIDDEN_SIZE": 64, "BUFFER_SIZE": 1024, "TEST_DURING_TRAINING": False, "WANDB_MODE": "online"},
+        33,
+    ),
+}
+FACTS = ("NUM_ENVS", "NUM_STEPS", "UPDATE_EPOCHS", "NUM_EPOCHS", "NUM_MINIBATCHES", "BUFFER_BATCH_SIZE")
+FACTS += ("GRU_HIDDEN_DIM", "HIDDEN_SIZE")
+
+
+class _Reports:
+    """Stands where wandb is imported: `log` keeps the report and the moment it came."""
+
+    def __init__(self):
+        self.reports: list[tuple[float, float, dict[str, float]]] = []
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        import numpy as np
+
+        numbers = {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0}
+        self.reports.append((time.perf_counter(), time.process_time(), numbers))
+
+
+def check_peers(directory: pathlib.Path) -> None:
+    """Raises ConfigError where `directory` is no clone of JaxMARL, or what its scripts import is missing."""
+    for peer in PEERS.values():
+        for path in (peer.script, peer.config):
+            if not (directory / path).is_file():
+                raise ConfigError(f"no {path} in {directory}: give a clone of github.com/FLAIROx/JaxMARL")
+    for name in ("jaxmarl", "flashbax", "yaml"):
+        if importlib.util.find_spec(name) is None:
+            package = "pyyaml" if name == "yaml" else name
+            raise ConfigError(f"JaxMARL's scripts need {package}: pip install {package}")
+
+
+def _import_script(path: pathlib.Path, reports: _Reports) -> types.ModuleType:
+    """The script as a module; what only its command line needs (hydra, omegaconf) and wandb are stand-ins."""
+    stand_ins = {name: types.ModuleType(name) for name in ("wandb", "hydra", "omegaconf")}
+    stand_ins["wandb"].log = reports.log
+    stand_ins["hydra"].main = lambda **settings: lambda function: function
+    stand_ins["omegaconf"].OmegaConf = object
+    before = {name: sys.modules.get(name) for name in stand_ins}
+    sys.modules.update(stand_ins)
+    try:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        for name, kept in before.items():
+            sys.modules.pop(name) if kept is None else sys.modules.update({name: kept})
+
+
+def _program(module: types.ModuleType, config: dict[str, Any]) -> Callable:
+    """`train(key)` of the script for this configuration, which the script goes on to change."""
+    if hasattr(module, "env_from_config"):
+        env, _ = module.env_from_config(config)
+        return module.make_train(config, env)
+    return module.make_train(config)
+
+
+def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int) -> dict[str, Any]:
+    """One row: the peer's training speed, median over `updates` updates in which it learned.
+
+    Args:
+      name: a key of `PEERS`.
+      directory: a clone of JaxMARL.
+      map_name: of its SMAX, e.g. "2s3z".
+      seeds: how many are trained in one vmapped program.
+      updates: how many are timed.
+    """
+    import jax
+    import yaml
+
+    peer, reports = PEERS[name], _Reports()
+    config = yaml.safe_load((directory / peer.config).read_text()) | {"MAP_NAME": map_name} | peer.changes
+    rows = config["NUM_ENVS"] * config["NUM_STEPS"]
+    config["TOTAL_TIMESTEPS"] = rows * (peer.idle_updates + updates)
+    facts = {fact.lower(): config[fact] for fact in FACTS if fact in config}
+    module = _import_script(directory / peer.script, reports)
+    keys = jax.random.split(jax.random.PRNGKey(0), seeds)
+    start = time.perf_counter()
+    program = jax.jit(jax.vmap(_program(module, config))).lower(keys).compile()
+    seconds = time.perf_counter() - start
+    jax.block_until_ready(program(keys))
+    jax.effects_barrier()
+    wall, cpu = _per_update(reports, seeds, updates)
+    return {
+        "system": name,
+        "steps_per_s": seeds * rows / statistics.median(wall),
+        "cpu_us_per_step": statistics.median(cpu) / (seeds * rows) * 1e6,
+        "compile_s": seconds,
+        "config": facts,
+    }
+
+
+def _per_update(reports: _Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:
+    """Seconds by the clock and of the processor, of each of the last `updates` updates."""
+    ends = reports.reports[seeds - 1 :: seeds][-updates - 1 :]  # the seeds report one after the other
+    if len(ends) != updates + 1:
+        raise RuntimeError(f"{len(reports.reports)} reports are too few for {updates} updates of {seeds} seeds")
+    first, last = ends[0][2], ends[-1][2]
+    learned = last["grad_steps"] - first["grad_steps"] if "grad_steps" in last else last["approx_kl"]
+    if not learned > 0:
+        raise RuntimeError(f"the peer was not learning while it was timed: {last}")
+    pairs = list(zip(ends, ends[1:], strict=False))
+    return [b[0] - a[0] for a, b in pairs], [b[1] - a[1] for a, b in pairs]

@@ -1,0 +1,230 @@
+"""`python -m experiments.benchmark train`: how fast training is, and where its time goes.
+
+Each of our presets trains, one seed and several in one vmapped program, and a clone of JaxMARL (`--peer-dir`) trains
+its IPPO-RNN and QMIX-RNN by its own scripts on its own map of the same name. Compiling is timed apart; speeds are
+medians over updates. `cpu us` is processor time a step: the figure to compare where the machine has other work too.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from envs.errors import ConfigError
+
+REPEATS = 3
+ALGO = "aiir_mix"
+
+
+def _train_program(env: Any, algorithm: Any, seeds: int) -> tuple[Callable, Any, float]:
+    """(run(states, first iteration, n) -> states, the states, seconds of compiling)."""
+    import jax
+    import numpy as np
+
+    from experiments.startup import CHUNK_CAPACITY, abstract_states, seed_keys
+    from iacjax.train import make_trainer
+
+    trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes=1)
+    keys, abstract = abstract_states(env, algorithm, seeds)
+    number = jax.ShapeDtypeStruct((), np.int32)
+    start = time.perf_counter()
+    init, chunk = trainer.init.lower(keys).compile(), trainer.chunk.lower(abstract, number, number).compile()
+    seconds = time.perf_counter() - start
+
+    def run(states, first, count):
+        return jax.block_until_ready(chunk(states, np.int32(first), np.int32(count))[0])
+
+    return run, init(seed_keys(tuple(range(seeds)))), seconds
+
+
+def benchmark_ours(env: Any, algorithm: Any, seeds: int, seconds: float) -> dict[str, Any]:
+    """Training speed in environment steps a second, all seeds together: the median of REPEATS calls.
+
+    Args:
+      env, algorithm: as the run would have them.
+      seeds: trained in one program.
+      seconds: about how long each timed call takes.
+    """
+    run, states, compile_seconds = _train_program(env, algorithm, seeds)
+    states = run(states, 0, 1)  # the first call pays for more than its work
+    start = time.perf_counter()
+    states = run(states, 1, 1)
+    count = max(1, round(seconds / (time.perf_counter() - start)))
+    wall, cpu = [], []
+    for repeat in range(REPEATS):
+        began, worked = time.perf_counter(), time.process_time()
+        states = run(states, 2 + repeat * count, count)
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - worked)
+    steps = seeds * count * algorithm.plan.steps_per_iteration
+    return {
+        "steps_per_s": steps / statistics.median(wall),
+        "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
+        "compile_s": compile_seconds,
+    }
+
+
+def _timed(function: Callable, *args: Any) -> tuple[Any, float]:
+    """The compiled function's result, and the least processor seconds of five calls."""
+    import jax
+
+    compiled = jax.jit(function).lower(*args).compile()
+    result, seconds = jax.block_until_ready(compiled(*args)), []
+    for _ in range(5):
+        start = time.process_time()
+        jax.block_until_ready(compiled(*args))
+        seconds.append(time.process_time() - start)
+    return result, min(seconds)
+
+
+def time_by_part(env: Any, config: Any) -> dict[str, float]:
+    """Microseconds of processor time a step and part, each part compiled by itself.
+
+    `env_step` and `act` make the rollout; `values_and_rewards`, `meta_gradient`, `epochs` (the actor's, and the
+    critics' where they train with it) and `critics_per_time_index` make the update.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from iacjax.algorithms import intrinsic
+    from iacjax.rollout import rollout
+    from iacjax.train import init_state
+    from iacjax.types import Clock
+
+    f, algorithm = intrinsic._build(env.spec, config), intrinsic.make(env.spec, config)
+    state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
+    learner, runner, clock = state.learner, state.runner, Clock(jnp.int32(0), jnp.int32(0))
+    one, key = jnp.float32(1.0), jax.random.key(1)
+
+    def play(params, runner, key):
+        return rollout(env, algorithm, params, runner, key, clock)
+
+    def prepare(learner, batch):
+        values = intrinsic._values(f, learner, batch)
+        r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+        return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
+
+    seconds = {}
+    (_, batch, _), whole = _timed(play, algorithm.policy(learner), runner, key)
+    acting = _acting_seconds(algorithm, learner, runner, key, clock)
+    seconds["env_step"], seconds["act"] = max(whole - acting, 0.0), acting
+    (seq, values), seconds["values_and_rewards"] = _timed(prepare, learner, batch)
+    if f.reward is not None:
+        gradient = lambda *args: intrinsic._reward_gradient(f, *args)  # noqa: E731
+        _, seconds["meta_gradient"] = _timed(gradient, learner, batch, seq, values)
+    epochs = lambda learner, hidden, seq: intrinsic._train_epochs(f, learner, hidden, seq, key, one)  # noqa: E731
+    _, seconds["epochs"] = _timed(epochs, learner, batch.carry0.hidden, seq)
+    if config.critic_update == "per_time_index":
+        critics = lambda learner, seq: intrinsic._train_critics_per_time_index(f, learner, seq, one)  # noqa: E731
+        _, seconds["critics_per_time_index"] = _timed(critics, learner, seq)
+    return {part: value / algorithm.plan.steps_per_iteration * 1e6 for part, value in seconds.items()}
+
+
+def _acting_seconds(algorithm: Any, learner: Any, runner: Any, key: Any, clock: Any) -> float:
+    """Processor seconds of choosing the actions of a whole rollout."""
+    import jax
+
+    def act(params, carry, timestep, first, key):
+        def body(carry, key):
+            carry, action, _ = algorithm.act(params, carry, timestep, first, key, clock, explore=True)
+            return carry, action
+
+        return jax.lax.scan(body, carry, jax.random.split(key, algorithm.plan.rollout_length))
+
+    args = (algorithm.policy(learner), runner.carry, runner.timestep, runner.first, key)
+    return _timed(act, *args)[1]
+
+
+def _facts(config: Any) -> dict[str, Any]:
+    names = ("num_envs", "rollout_length", "epochs", "minibatches", "critic_update", "reward_net", "hidden_dim")
+    return {name: getattr(config, name) for name in names}
+
+
+def _rows(args: argparse.Namespace):
+    """Yields the rows of the table as they are measured."""
+    from envs.registry import make_env
+    from experiments.benchmark_peers import PEERS, benchmark_peer
+    from experiments.config import default_settings
+    from iacjax.algorithms import get_entry
+
+    env = make_env(args.env)
+    for preset in args.presets:
+        config = default_settings(ALGO, preset, args.env).algorithm
+        algorithm = get_entry(ALGO).make(env.spec, config)
+        for i, seeds in enumerate(args.seeds):
+            row = {"system": f"{ALGO} {preset}", "env": args.env, "seeds": seeds}
+            row |= benchmark_ours(env, algorithm, seeds, args.seconds)
+            parts = {"cpu_us_by_part": time_by_part(env, config)} if i == 0 else {}
+            yield row | {"config": _facts(config)} | parts
+    if args.peer_dir is None:
+        return
+    for name in PEERS:
+        for seeds in args.seeds:
+            map_name = args.env.partition(":")[2]
+            row = benchmark_peer(name, args.peer_dir, map_name, seeds, args.peer_updates)
+            yield {"system": name, "env": map_name, "seeds": seeds} | row
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(f"{row['system']:<28} {row['seeds']:>5} {row['steps_per_s']:>12,.0f} {row['cpu_us_per_step']:>10.0f} "
+          f"{row['compile_s']:>10.1f}", flush=True)  # fmt: skip
+    parts = row.get("cpu_us_by_part")
+    if parts:
+        total = sum(parts.values())
+        shares = ", ".join(f"{name.replace('_', ' ')} {value / total:.0%}" for name, value in parts.items())
+        print(f"  of its processor time: {shares}", flush=True)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what cannot be measured, before anything is compiled."""
+    from envs.registry import check_name
+    from experiments.benchmark_peers import check_peers
+    from experiments.config import default_settings
+
+    check_name(args.env)
+    for preset in args.presets:
+        default_settings(ALGO, preset, args.env)
+    if min(args.seeds) < 1 or args.peer_updates < 1 or args.seconds <= 0:
+        raise ConfigError("--seeds, --peer-updates and --seconds must be more than 0")
+    if args.peer_dir is not None:
+        check_peers(args.peer_dir)
+        if not args.env.startswith("smax:"):
+            raise ConfigError(f"JaxMARL's scripts train battles: give a map of smax beside --peer-dir, not {args.env}")
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Measures and prints row after row; `--json` holds those measured so far."""
+    check(args)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.touch()
+    from experiments.rundir import versions
+    from experiments.startup import describe_device
+
+    facts = {"device": describe_device(), "versions": versions(describe_device())}
+    if args.peer_dir is None:
+        print("ours alone: --peer-dir with a clone of github.com/FLAIROx/JaxMARL measures its IPPO and QMIX beside it")
+    print(f"{'training':<28} {'seeds':>5} {'steps/s':>12} {'cpu us':>10} {'compile s':>10}")
+    rows = []
+    for row in _rows(args):
+        rows.append(row | facts)
+        _print(row)
+        if args.json:
+            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `train` to the parser of `experiments.benchmark`."""
+    train = commands.add_parser("train", help="training steps a second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
+    train.add_argument("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
+    train.add_argument("--presets", nargs="+", default=["default", "paper"], metavar="P", help="presets of aiir_mix")
+    train.add_argument("--seeds", nargs="+", type=int, default=[1, 5], metavar="S", help="seeds in one program")
+    train.add_argument("--seconds", type=float, default=10.0, help="about so long is each of our timed calls")
+    train.add_argument("--peer-dir", type=pathlib.Path, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")
+    train.add_argument("--peer-updates", type=int, default=3, help="updates of the peers that are timed")
+    train.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    train.set_defaults(run=run_train)
