@@ -38,8 +38,7 @@ class Job(NamedTuple):
     settings: Settings
     directory: pathlib.Path
     algorithm: Any
-    spec: Any
-    battle: bool  # the world has winners
+    env: Any
     sinks: list[Sink]
     console: Console
     stop: Callable[[], bool]  # has the user asked to stop?
@@ -79,6 +78,7 @@ class Group:
             job.console.say,
         )
         self.keys = seed_keys(seeds)
+        self.battle = "won" in programs.states.runner.timestep.info  # the world has winners
         self.rate = 0.0  # iterations per second of the last chunk
         self.saved = -1  # iteration of the last checkpoint
         self.shown: dict[str, float] = {}  # what the progress line tells
@@ -106,7 +106,7 @@ class Group:
         return self.progress
 
     def _start(self) -> tuple[Any, Progress]:
-        found = self.checkpoints.restore(self.programs.abstract)
+        found = self.checkpoints.restore(self.programs.states)
         states, progress = found or (None, Progress(seeds=len(self.seeds)))
         self.job.sinks[0].trim(self.seeds, progress.iteration)
         if found is None:
@@ -167,7 +167,7 @@ class Group:
         per_episode = {name: sums.pop(name) / episodes if episodes else float("nan") for name in STATS[1:]}
         row = {**self._where(index, iteration), "episodes": episodes}
         row |= {"return_mean": per_episode["return_sum"], "length_mean": per_episode["length_sum"]}
-        if self.job.battle:
+        if self.battle:
             row["win_rate"] = per_episode["won_sum"]
         return row | {name: total / count for name, total in sums.items()}
 
@@ -204,10 +204,10 @@ class Group:
         for k in range(len(self.seeds)):
             returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
             row = {"return_mean": returns.mean(), "return_std": returns.std(), "length_mean": length.mean()}
-            row |= {"win_rate": won.mean()} if self.job.battle else {}
+            row |= {"win_rate": won.mean()} if self.battle else {}
             rows.append({**self._where(k, progress.iteration), **row})
         self._write("eval", rows)
-        if self.job.battle and run.stop_at:
+        if self.battle and run.stop_at:
             reached = np.mean([row["win_rate"] for row in rows]) >= run.stop_at
             progress.bar_hits = progress.bar_hits + 1 if reached else 0
             progress.stopped = progress.bar_hits >= 2
@@ -222,7 +222,7 @@ class Group:
         self.saved = self.progress.iteration
         settings, policy = self.job.settings, self.job.algorithm.policy(self.states.learner)
         save_policy(
-            self.job.directory / "policy", settings.run.algo, settings.algorithm, self.job.spec, self.seeds, policy
+            self.job.directory / "policy", settings.run.algo, settings.algorithm, self.job.env.spec, self.seeds, policy
         )
 
     def _show(self, total: int) -> None:

@@ -79,10 +79,9 @@ def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
 
 
 def split(seeds: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
-    """Groups of at most `size` seeds, in order and as equal as can be."""
-    count = -(-len(seeds) // size)
-    cuts = [len(seeds) * i // count for i in range(count + 1)]
-    return [seeds[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    """As few groups of at most `size` seeds as can be, in order; all of one size, but the last may be smaller."""
+    size = -(-len(seeds) // -(-len(seeds) // size))
+    return [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
 
 def build(settings: Settings) -> tuple[Any, Any]:
@@ -103,29 +102,20 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     settings = resolve(settings, algorithm.plan.steps_per_iteration)
-    if directory is None:
-        directory = rundir.create(settings)
-    else:
-        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
+    directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
+        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
         console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())
         sinks = open_sinks(settings, directory)
         for sink in sinks:
             stack.callback(sink.close)
-        battle = _has_winner(env)
-        job = Job(settings, directory, algorithm, env.spec, battle, sinks, console, stop)
-        return _train_groups(job, env, stop)
+        job = Job(settings, directory, algorithm, env, sinks, console, stop)
+        return _train_groups(job, stop)
 
 
-def _has_winner(env: Any) -> bool:
-    import jax
-
-    return "won" in jax.eval_shape(lambda: env.reset(jax.random.key(0), 1))[1].info
-
-
-def _train_groups(job: Job, env: Any, stop: Signals) -> int:
+def _train_groups(job: Job, stop: Signals) -> int:
     say, run = job.console.say, job.settings.run
     seeds = tuple(range(run.seed, run.seed + run.seeds))
     device = startup.describe_device()
@@ -135,7 +125,7 @@ def _train_groups(job: Job, env: Any, stop: Signals) -> int:
     again = f"python -m experiments.run --resume {job.directory}"
     finished: list[Progress] = []
     try:
-        for group in _groups(job, env, seeds, device):
+        for group in _groups(job, seeds, device):
             finished.append(group.train())
             job.console.end_progress()
     except Interrupted:
@@ -157,33 +147,41 @@ def _train_groups(job: Job, env: Any, stop: Signals) -> int:
     return 0
 
 
-def _groups(job: Job, env: Any, seeds: tuple[int, ...], device: str) -> Iterator[Group]:
+def _groups(job: Job, seeds: tuple[int, ...], device: str) -> Iterator[Group]:
     """The groups of seeds, each compiled when its turn comes; says device, memory and compile seconds."""
     run, say = job.settings.run, job.console.say
     free = startup.available_bytes()
-    per_seed = startup.tree_bytes(startup.abstract_states(env, job.algorithm, 1)[1])
     say(f"device   {device}, {'unknown' if free is None else startup.human(free)} free")
-    size = startup.fitting_seeds(min(run.seeds_per_batch or len(seeds), len(seeds)), per_seed, 1, run, free)
-    say(f"memory   state {startup.human(per_seed)} per seed, {startup.human(per_seed * size)} for {size} at a time")
-    programs = _compile(job, env, size, free)
-    if programs.num_seeds < size:
-        size = programs.num_seeds
-        say(f"groups   {size} seed(s) at a time, as many as fit")
-    job = job._replace(settings=_keep_group_size(job, size))
-    for group in split(seeds, size):
-        if len(group) != programs.num_seeds:
-            programs = _compile(job, env, len(group), None)
+    size = len(split(seeds, min(run.seeds_per_batch or len(seeds), len(seeds)))[0])
+    traced = startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes)
+    per_seed = startup.tree_bytes(traced.states) // size
+    fit = startup.fitting_seeds(size, per_seed, 1, run, free)
+    say(f"memory   state {startup.human(per_seed)} per seed, {startup.human(per_seed * fit)} for {fit} at a time")
+    programs = _compile(job, traced, fit, free)
+    if programs.num_seeds < len(seeds):
+        say(f"groups   {programs.num_seeds} seed(s) at a time")
+    job = job._replace(settings=_keep_group_size(job, programs.num_seeds))
+    for group in split(seeds, programs.num_seeds):
+        programs = _compile(job, programs, len(group), None)
         yield Group(job, group, programs)
 
 
-def _compile(job: Job, env: Any, size: int, free: int | None) -> startup.Programs:
-    """Compiles for `size` seeds, or for as many as fit where nobody said how many."""
+def _compile(job: Job, have: Any, size: int, free: int | None) -> startup.Programs:
+    """Compiles for `size` seeds, or for as many as fit where nobody said how many.
+
+    Args:
+      have: `Traced` or `Programs` of some number of seeds, used where that is `size`.
+    """
     run = job.settings.run
-    programs = startup.compile_programs(env, job.algorithm, size, run.eval_episodes)
+    if have.num_seeds != size:
+        have = startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes)
+    if isinstance(have, startup.Programs):
+        return have
+    programs = startup.compile_programs(have)
     need = startup.human(programs.bytes_needed)
     job.console.say(f"compile  {programs.seconds:.1f} s; {size} seed(s) need {need} with what a chunk works on")
     fit = startup.fitting_seeds(size, programs.bytes_needed, size, run, free)
-    return programs if fit == size else _compile(job, env, fit, free)
+    return programs if fit == size else _compile(job, programs, fit, free)
 
 
 def _keep_group_size(job: Job, size: int) -> Settings:

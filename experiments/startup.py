@@ -87,6 +87,16 @@ def human(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
+class Traced(NamedTuple):
+    """The functions of a group of seeds before they are compiled: enough to know what the state will need."""
+
+    trainer: Any
+    init: Any  # lowered
+    num_seeds: int
+    keys: Any  # shapes of the seeds' keys
+    states: Any  # shapes of the TrainState, seeds in front
+
+
 class Programs(NamedTuple):
     """The compiled functions of a group of seeds (see `iacjax.train.Trainer`) and what they need."""
 
@@ -94,7 +104,7 @@ class Programs(NamedTuple):
     chunk: Callable
     evaluate: Future  # its result is the function; it compiles while the first chunk runs
     num_seeds: int
-    abstract: Any  # shapes of the TrainState, seeds in front
+    states: Any  # shapes of the TrainState, seeds in front
     bytes_needed: int  # the state, and what a chunk needs beside it
     seconds: float  # until init and chunk were ready
 
@@ -106,33 +116,34 @@ def seed_keys(seeds: tuple[int, ...]) -> Any:
     return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
 
 
-def abstract_states(env: Any, algorithm: Any, num_seeds: int) -> tuple[Any, Any]:
-    """Shapes of the seeds' keys and of their TrainStates."""
-    import jax
-
-    from iacjax.train import init_state
-
-    keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
-    return keys, jax.eval_shape(jax.vmap(lambda key: init_state(env, algorithm, key)), keys)
-
-
-def compile_programs(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int) -> Programs:
-    """Compiles ahead of time, so that seconds and bytes are known before anything is allocated."""
+def trace_programs(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int) -> Traced:
+    """Traces the initial state; nothing is compiled or allocated."""
     import jax
 
     from iacjax.train import make_trainer
 
-    began = time.monotonic()
     trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes)
-    keys, states = abstract_states(env, algorithm, num_seeds)
+    keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
+    init = trainer.init.lower(keys)
+    states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), init.out_info)
+    return Traced(trainer, init, num_seeds, keys, states)
+
+
+def compile_programs(traced: Traced) -> Programs:
+    """Compiles ahead of time, so that seconds and bytes are known before anything is allocated."""
+    import jax
+
+    began = time.monotonic()
+    trainer, states = traced.trainer, traced.states
     number = jax.ShapeDtypeStruct((), np.int32)
     pool = ThreadPoolExecutor(3)
+    init = pool.submit(traced.init.compile)
     chunk = pool.submit(lambda: trainer.chunk.lower(states, number, number).compile())
-    init = pool.submit(lambda: trainer.init.lower(keys).compile())
     init, chunk = init.result(), chunk.result()
-    evaluate = pool.submit(lambda: trainer.evaluate.lower(states, keys).compile())
+    evaluate = pool.submit(lambda: trainer.evaluate.lower(states, traced.keys).compile())
     pool.shutdown(wait=False)
-    return Programs(init, chunk, evaluate, num_seeds, states, _needed(chunk, states), time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Programs(init, chunk, evaluate, traced.num_seeds, states, _needed(chunk, states), seconds)
 
 
 def _needed(compiled: Any, states: Any) -> int:

@@ -71,7 +71,8 @@ def train_step(
 def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
     step = partial(train_step, env, algorithm)
-    step_seeds = jax.vmap(step, in_axes=(0, None))
+    # Jitted only so that it is traced once, though both its shapes and its calls are asked for: a second of start-up.
+    step_seeds = jax.jit(jax.vmap(step, in_axes=(0, None)))
 
     @partial(jax.jit, donate_argnums=0)
     def chunk(states, t0, n):

@@ -33,7 +33,8 @@ def test_nonfinite_is_found_at_its_first_iteration():
 
 
 def test_groups_are_as_equal_as_can_be():
-    assert split((0, 1, 2, 3, 4), 2) == [(0,), (1, 2), (3, 4)]
+    assert split((0, 1, 2, 3, 4), 2) == [(0, 1), (2, 3), (4,)]
+    assert split(tuple(range(9)), 4) == [(0, 1, 2), (3, 4, 5), (6, 7, 8)]
     assert split((7, 8, 9), 3) == [(7, 8, 9)]
 
 

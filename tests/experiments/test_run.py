@@ -167,12 +167,12 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(run):
 
 def test_a_run_may_stop_at_its_bar(run, monkeypatch):
     """The toy has no winner, so the loop is told that it has one, and every episode is won from the third on."""
-    monkeypatch.setattr("experiments.run._has_winner", lambda env: True)
     evaluate = host_loop.Group._evaluate
 
     def evaluate_winning(self):
         compiled = self.programs.evaluate.result()
         won = self.progress.iteration >= 14
+        self.battle = True
 
         class Winning:
             def result(self):
