@@ -99,9 +99,9 @@ def trained(name):
     return {probe: jax.tree.map(lambda x, k=k: np.asarray(x[k]), out) for k, probe in enumerate(NAMES)}
 
 
-@pytest.mark.parametrize("index", range(len(WORLDS)), ids=NAMES)
-def test_the_padded_probes_keep_the_contract(index):
-    check_env(AnyProbe(index), num_envs=2, steps=3)
+@pytest.mark.parametrize("probe", ["memory", "death"])
+def test_the_padded_probes_keep_the_contract(probe):
+    check_env(AnyProbe(NAMES.index(probe)), num_envs=2, steps=3)
 
 
 @pytest.mark.parametrize("probe", PROBES)
