@@ -164,7 +164,8 @@ class Group:
     def _metrics_row(self, index: int, iteration: int, count: int) -> dict[str, float]:
         sums = {name: values[index] for name, values in self.progress.window.items()}
         episodes = sums.pop("episodes")
-        per_episode = {name: sums.pop(name) / episodes if episodes else float("nan") for name in STATS[1:]}
+        ended = {name: sums.pop(name) for name in STATS[1:]}
+        per_episode = {name: total / episodes if episodes else float("nan") for name, total in ended.items()}
         row = {**self._where(index, iteration), "episodes": episodes}
         row |= {"return_mean": per_episode["return_sum"], "length_mean": per_episode["length_sum"]}
         if self.battle:

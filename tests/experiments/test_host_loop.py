@@ -1,11 +1,13 @@
 """The host's loop by itself: when to evaluate, what is not finite, groups, memory, intervals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from envs.errors import ConfigError
 from experiments.config import RunConfig
-from experiments.host_loop import evaluation_due, find_nonfinite
+from experiments.host_loop import Group, evaluation_due, find_nonfinite
 from experiments.results import wilson
 from experiments.run import split
 from experiments.startup import fitting_seeds, human, tree_bytes
@@ -30,6 +32,24 @@ def test_nonfinite_is_found_at_its_first_iteration():
     values["a"][3, 0] = np.inf
     values["b"][2, 1] = np.nan
     assert find_nonfinite(values) == (2, 1, "b")
+
+
+def test_a_window_in_which_no_episode_ended_has_the_columns_of_one_in_which_two_did():
+    """Two episodes of 6 and 2 steps with returns 3 and 1, one won: means 4, 2, 0.5; the loss is over 4 iterations."""
+    sums = {"episodes": 2.0, "return_sum": 4.0, "length_sum": 8.0, "won_sum": 1.0, "loss": 2.0}
+    none = {**dict.fromkeys(sums, 0.0), "loss": 2.0}
+
+    def row(window):
+        progress = SimpleNamespace(window={name: [value] for name, value in window.items()})
+        group = SimpleNamespace(progress=progress, job=SimpleNamespace(battle=True), seeds=(5,), _where=lambda *_: {})
+        return Group._metrics_row(group, 0, 10, 4)
+
+    means = {"episodes": 2.0, "return_mean": 2.0, "length_mean": 4.0, "win_rate": 0.5, "loss": 0.5}
+    assert row(sums) == means
+    empty = row(none)
+    assert empty.keys() == means.keys()
+    assert (empty["episodes"], empty["loss"]) == (0.0, 0.5)
+    assert all(np.isnan(empty[name]) for name in ("return_mean", "length_mean", "win_rate"))
 
 
 def test_groups_are_as_equal_as_can_be():
