@@ -13,6 +13,9 @@ from iacjax.types import Batch
 
 SPEC = EnvSpec("test", num_agents=3, obs_dim=5, state_dim=4, action=ActionSpec(num_actions=4), horizon=10)
 SMALL = {"embed_dim": 8, "mix_dim": 4, "hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7}
+# Whatever the defaults become:
+SMALL |= {"minibatches": 1, "epochs": 2, "lr": 0.01, "critic_lr": 0.01, "reward_lr": 0.01, "optimizer": "adam"}
+SMALL |= {"time_limit": "truncate", "value_norm": True, "critic_target_every": 0, "critic_update": "epochs"}
 T, B, A, U = 7, 4, 3, 4
 QUICK = {"xla_backend_optimization_level": 0}
 PAPER = {
