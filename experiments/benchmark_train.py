@@ -24,14 +24,12 @@ def _train_program(env: Any, algorithm: Any, seeds: int) -> tuple[Callable, Any,
     import jax
     import numpy as np
 
-    from experiments.startup import CHUNK_CAPACITY, abstract_states, seed_keys
-    from iacjax.train import make_trainer
+    from experiments.startup import seed_keys, trace_programs
 
-    trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes=1)
-    keys, abstract = abstract_states(env, algorithm, seeds)
+    traced = trace_programs(env, algorithm, seeds, eval_episodes=1)
     number = jax.ShapeDtypeStruct((), np.int32)
     start = time.perf_counter()
-    init, chunk = trainer.init.lower(keys).compile(), trainer.chunk.lower(abstract, number, number).compile()
+    init, chunk = traced.init.compile(), traced.trainer.chunk.lower(traced.states, number, number).compile()
     seconds = time.perf_counter() - start
 
     def run(states, first, count):

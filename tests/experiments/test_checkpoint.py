@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back bitwise; what is torn or foreign is refused and the one before it used."""
 
+import gc
 from typing import NamedTuple
 
 import jax
@@ -45,7 +46,8 @@ def opened(tmp_path):
     def make(fingerprint="abc", every=0.0, keep=2):
         return Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", fingerprint, every, keep, said.append)
 
-    return make, said, tmp_path
+    yield make, said, tmp_path
+    gc.collect()  # so that those reports come here, and not in a later test
 
 
 def save(checkpoints, *iterations):
