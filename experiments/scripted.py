@@ -1,0 +1,93 @@
+"""Yardsticks: what policies without learning win on each map. Run by `python -m experiments.benchmark scripted`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from experiments.results import wilson
+
+
+class Score(NamedTuple):
+    """Means over episodes; the win rate with its 95 % interval (Wilson)."""
+
+    env: str
+    policy: str
+    episodes: int
+    win_rate: float
+    win_low: float
+    win_high: float
+    return_mean: float
+    length_mean: float
+
+
+def policies(env) -> dict[str, Any]:
+    """(timestep, key) -> int32[E, A] by name."""
+    from envs.smax import scripted
+
+    return {
+        "attack nearest": lambda timestep, key: scripted.attack_nearest(env.scenario, timestep),
+        "random": scripted.random_legal,
+    }
+
+
+def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
+    """Plays `episodes` episodes, one a lane, on the StarCraft map `name` (smax:...) by the policy called `label`."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from envs.registry import make_env
+
+    env = make_env(name)
+    policy = policies(env)[label]
+
+    def body(carry):
+        state, timestep, total, length, won, key = carry
+        live = ~timestep.boundary
+        key, k_act, k_step = jax.random.split(key, 3)
+        state, after = env.step(k_step, state, policy(timestep, k_act))
+        # A lane that is over keeps its last time step, and so stays over.
+        timestep = jax.tree.map(
+            lambda new, old: jnp.where(live.reshape(live.shape + (1,) * (new.ndim - 1)), new, old), after, timestep
+        )
+        total, length = total + live * after.reward, length + live
+        return state, timestep, total, length, won | (live & after.info["won"]), key
+
+    def play(key):
+        key, k_reset = jax.random.split(key)
+        start = (*env.reset(k_reset, episodes), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
+        start = (*start, jnp.zeros(episodes, bool), key)
+        return jax.lax.while_loop(lambda carry: ~carry[1].boundary.all(), body, start)[2:5]
+
+    total, length, won = (np.asarray(x, np.float64) for x in jax.jit(play)(jax.random.key(seed)))
+    low, high = wilson(won.sum(), episodes)
+    return Score(name, label, episodes, won.mean(), low, high, total.mean(), length.mean())
+
+
+def markdown(scores: Sequence[Score]) -> str:
+    """A table with a row a score."""
+    rows = ["| map | policy | win rate (95 % interval) | return | steps |", "|---|---|---|---|---|"]
+    for s in scores:
+        win = f"{s.win_rate:.2f} ({s.win_low:.2f} to {s.win_high:.2f})"
+        rows.append(f"| {s.env} | {s.policy} | {win} | {s.return_mean:.1f} | {s.length_mean:.0f} |")
+    return "\n".join(rows)
+
+
+def run_scripted(args: argparse.Namespace) -> int:
+    """Prints the table of `args.env` (all maps by default), a line as soon as it is known."""
+    from envs.registry import check_name
+    from envs.smax.scenarios import SCENARIOS
+
+    names = args.env or [f"smax:{name}" for name in SCENARIOS]
+    for name in names:
+        check_name(name)
+        if not name.startswith("smax:"):
+            raise ConfigError(f"'{name}' is no StarCraft map: give names that start with smax:")
+    if args.episodes < 1:
+        raise ConfigError("--episodes must be at least 1")
+    print("\n".join(markdown([]).splitlines()))
+    for name in names:
+        for label in ("attack nearest", "random"):
+            print(markdown([play_scripted(name, label, args.episodes)]).splitlines()[-1], flush=True)
+    return 0
