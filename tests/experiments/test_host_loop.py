@@ -41,7 +41,7 @@ def test_a_window_in_which_no_episode_ended_has_the_columns_of_one_in_which_two_
 
     def row(window):
         progress = SimpleNamespace(window={name: [value] for name, value in window.items()})
-        group = SimpleNamespace(progress=progress, job=SimpleNamespace(battle=True), seeds=(5,), _where=lambda *_: {})
+        group = SimpleNamespace(progress=progress, battle=True, _where=lambda *_: {})
         return Group._metrics_row(group, 0, 10, 4)
 
     means = {"episodes": 2.0, "return_mean": 2.0, "length_mean": 4.0, "win_rate": 0.5, "loss": 0.5}
