@@ -35,8 +35,8 @@ class AttentionReward(nn.Module):
         scores = jnp.where(alive[..., None, :], scores, -1e9)
         attention = jax.nn.softmax(scores, -1)  # eq. 10, over all j including i
         attention = attention * alive[..., None, :] * alive[..., :, None]
-        # Sums over the few agents as elementwise work: a batched product of [A, A] matrices is far slower.
-        z = (attention[..., None] * x[..., None, :, :]).sum(-2)  # eq. 11
+        # As a product: the gradient of the same sum written elementwise is 8 to 60 times slower on a CPU.
+        z = jnp.einsum("...ij,...jd->...id", attention, x)  # eq. 11
         r_in = Dense(1)(jnp.concatenate([x, z], -1))[..., 0]  # eq. 12, with v_i beside z_i as the text says
         return bounded(r_in, self.bound) * alive, attention
 
@@ -48,7 +48,7 @@ class AttentionReward(nn.Module):
         if self.similarity == "cosine":
             # Dividing by the norm gives NaN gradients at a zero vector, which a dead agent's observation can make.
             v = v * jax.lax.rsqrt((v**2).sum(-1, keepdims=True) + 1e-8)
-        return (v[..., :, None, :] * v[..., None, :, :]).sum(-1)
+        return jnp.einsum("...id,...jd->...ij", v, v)
 
 
 class MlpReward(nn.Module):
