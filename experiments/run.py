@@ -55,9 +55,9 @@ def print_list() -> None:
 
     print("algorithms (--algo) and their presets (--preset)")
     for name, entry in ALGORITHMS.items():
-        print(f"  {name:<14}{entry.summary}")
+        print(f"  {name:<16}{entry.summary}")
         for preset, value in PRESETS.get(name, {}).items():
-            print(f"    {preset:<12}{value.summary}")
+            print(f"    {preset:<14}{value.summary}")
     print("environments (--env)")
     families: dict[str, list[str]] = {}
     for env in known_envs():

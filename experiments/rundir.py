@@ -31,15 +31,19 @@ def create(settings: Settings) -> pathlib.Path:
     """Makes <run_dir>/<env>/<algo>/<UTC time>-<hash> and writes config.json into it.
 
     Raises:
-      OSError: the place cannot be written.
+      ConfigError: the place cannot be written.
     """
     run = settings.run
     parent = pathlib.Path(run.run_dir) / run.env.replace(":", "_").replace("/", "_") / run.algo
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     unique = f"{json.dumps(to_dict(settings))} {os.getpid()} {time.time_ns()}"
     directory = parent / f"{stamp}-{hashlib.sha256(unique.encode()).hexdigest()[:6]}"
-    directory.mkdir(parents=True)
-    write_json(directory / "config.json", to_dict(settings))
+    try:
+        directory.mkdir(parents=True)
+        write_json(directory / "config.json", to_dict(settings))
+    except OSError as error:
+        where = f"cannot make a run directory in {run.run_dir}"
+        raise ConfigError(f"{where} ({error.strerror}): choose another --run-dir") from None
     return directory
 
 

@@ -212,9 +212,10 @@ def test_wrong_input_ends_in_one_line_and_code_2(run, argv, message):
 
 def test_an_unwritable_run_dir_is_code_2(run, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    code, _, _, err = run(*SHORT, into="file")
-    assert code == 2
-    assert one_line(err) and "choose another directory" in err
+    for place in ("file", "file/below", "/proc/nowhere"):
+        code, _, _, err = run(*SHORT, into=place)
+        assert code == 2
+        assert one_line(err) and "choose another --run-dir" in err
 
 
 def test_resume_of_nothing_is_code_2(tmp_path, capsys):
