@@ -73,9 +73,11 @@ class Environment(Protocol):
         """Opens an episode in each of `num_envs` lanes."""
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array) -> tuple[EnvState, TimeStep]:
-        """Advances every lane by `action` (int32[E, A], or f32[E, A, D])."""
+        """Advances every lane by `action` (int32[E, A], or f32[E, A, D]). A lane that is over stays over."""
 
-    def restart(self, key: jax.Array, state: EnvState, timestep: TimeStep, where: jax.Array) -> tuple[EnvState, TimeStep]:
+    def restart(
+        self, key: jax.Array, state: EnvState, timestep: TimeStep, where: jax.Array
+    ) -> tuple[EnvState, TimeStep]:
         """Opens fresh episodes in the lanes of `where` (bool[E]); the others keep `state` and `timestep`."""
 
 

@@ -75,7 +75,7 @@ def build(name):
 
 @cache
 def trained(name):
-    """{probe: (mean greedy returns [S], values [S, rows, E] | None, observations, masks)} after a short training."""
+    """{probe: (mean greedy returns [S], what `inspect` shows, observations, masks)} after a short training."""
     algorithm = build(name)
 
     def run(key, index):
@@ -114,7 +114,7 @@ def test_the_known_return_is_reached(name, probe):
 
 
 def team_values(name, probe):
-    """(the critic's values, observations, masks), or a skip of the comparison where a learner shows none."""
+    """(the critic's values or None where a learner shows none, observations, masks); leaves [S, T, E, ...]."""
     _, shown, obs, mask = trained(name)[probe]
     return shown.get("value_ex", shown.get("value")), obs, mask
 
