@@ -16,7 +16,7 @@ import numpy as np
 from envs.smax.battle import MOVE, NOBODY, RESTING, Battle, Orders, Roster, Rules, default_rules
 from envs.smax.motion import separate, walk
 from envs.smax.spawn import spawn
-from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, in_range, locate, ordered, settle, tend
+from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle, tend
 from envs.smax.units import ALLY_SPAWN, JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
 from envs.smax.weapons import launch, recover, strike, suffer
 
@@ -65,11 +65,11 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
 def _loop(roster: Roster, rules: Rules, orders: Orders, told, jitter, loop, before: Battle, unrolled: bool) -> Battle:
     """One game loop."""
     aim = _choose(roster, rules, orders, told, loop, before, unrolled)
-    near = in_range(aim)
-    battle, fired = strike(roster, rules, before, aim, near, jitter)
-    battle, lands = launch(roster, battle, aim, fired)
+    battle, near, fired = strike(roster, rules, before, aim, jitter)
     armed = roster.column(lambda unit: unit.armed, bool)
     stands = near | fired | (armed & (battle.windup >= 0.0))
+    battle, lands = launch(roster, battle, aim, fired)
+    stands, lands = settle(loop, (stands, lands))
     battle, goes = _march(roster, rules, orders, battle, aim, stands)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
     battle = separate(roster, loop, battle, jnp.where(battle.alive, give, 0.0), unrolled)

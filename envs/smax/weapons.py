@@ -21,8 +21,8 @@ from envs.smax.units import (
 )
 
 
-def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, near: jax.Array, jitter: jax.Array):
-    """Wind-up, launch and cooldown. `near`: the target is in range. Returns (battle, fired bool[N, E]).
+def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.Array):
+    """Wind-up, launch and cooldown. Returns (battle, whose target is in range, who fired), both bool[N, E].
 
     Weapons that are kept in use strike every ceil(period + jitter) loops: the wind-up is the end of the period.
     """
@@ -30,6 +30,7 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, near: jax.Arr
     point = roster.column(lambda unit: unit.damage_point)
     cooldown = jnp.maximum(battle.cooldown - 1.0, 0.0)
     running = (battle.windup >= 0.0) & (aim.target == battle.target) & in_range(aim, rules.range_slop) & armed
+    near = in_range(aim)
     begun = near & (cooldown <= point) & armed
     # A weapon whose period ran out during this loop began its wind-up on time; one that rested begins it now.
     fresh = jnp.where(cooldown > point - 1.0, cooldown, point)
@@ -40,7 +41,7 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, near: jax.Arr
     cooldown = jnp.where(fired, roster.column(lambda unit: unit.period) + jitter, cooldown)
     # A medivac's `windup` says whether it was healing; `recover` renews it.
     windup = jnp.where(armed, windup, battle.windup)
-    return battle._replace(cooldown=cooldown, windup=windup, target=aim.target), fired
+    return battle._replace(cooldown=cooldown, windup=windup, target=aim.target), near, fired
 
 
 def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
