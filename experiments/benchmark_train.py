@@ -92,7 +92,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     from iacjax.train import init_state
     from iacjax.types import Clock
 
-    f, algorithm = intrinsic._build(env.spec, config), intrinsic.make(env.spec, config)
+    f, algorithm = intrinsic.build(env.spec, config), intrinsic.make(env.spec, config)
     state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
     learner, runner, clock = state.learner, state.runner, Clock(jnp.int32(0), jnp.int32(0))
     one, key = jnp.float32(1.0), jax.random.key(1)
@@ -101,8 +101,8 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, params, runner, key, clock)
 
     def prepare(learner, batch):
-        values = intrinsic._values(f, learner, batch)
-        r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+        values = intrinsic.values_of(f, learner, batch)
+        r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
         return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
 
     seconds = {}

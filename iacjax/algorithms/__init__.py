@@ -35,7 +35,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.intrinsic:make",
         discrete=True,
         continuous=False,
-        summary="attention-made individual intrinsic rewards, mixed with the team reward non-linearly, by meta-gradient",
+        summary="attention-made individual intrinsic rewards, mixed non-linearly with the team's, by meta-gradient",
     ),
 }
 

@@ -4,9 +4,9 @@ One learner, two choices: the net that makes r_in (`reward_net`) and the way to 
 
 | equation                                             | where                                             |
 |------------------------------------------------------|---------------------------------------------------|
-| 5  loss of V_total,i on r_total                      | `_critic_losses`                                  |
-| 6, 7  actor on A_total,i                             | `_actor_loss`                                     |
-| 8  loss of V_ex on r_ex                              | `_critic_losses`                                  |
+| 5  loss of V_total,i on r_total                      | `intrinsic_parts.critic_losses`                   |
+| 6, 7  actor on A_total,i                             | `intrinsic_parts.actor_loss`                      |
+| 8  loss of V_ex on r_ex                              | `intrinsic_parts.critic_losses`                   |
 | 9 to 12  attention, r_in                             | `networks.intrinsic_reward.AttentionReward`       |
 | 13  r_ex + lambda r_in                               | `networks.reward_mixing.LinearCombination`        |
 | 14  mixing network                                   | `networks.reward_mixing.RewardMixing`             |
@@ -20,82 +20,41 @@ actor and critics on a constant r_total; the reward nets take their step last.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec, TimeStep
+from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.configs import IntrinsicConfig
+from iacjax.algorithms.intrinsic_parts import (
+    Aux,
+    Carry,
+    Family,
+    Learner,
+    Sequences,
+    Values,
+    actor_loss,
+    build,
+    critic_losses,
+    last_actions,
+    log_probs_of,
+    returns,
+    rewards,
+    values_of,
+)
 from iacjax.buffers import latest
-from iacjax.distributions import behaviour_log_probs, entropy, mask_logits, take_action
+from iacjax.distributions import behaviour_log_probs, mask_logits, take_action
 from iacjax.losses.meta import meta_gradient
-from iacjax.losses.normaliser import RunningNorm, denormalised, init_norm, normalised, update_norm
-from iacjax.losses.policy import clipped_policy_loss, normalise
-from iacjax.losses.returns import lambda_returns
-from iacjax.networks.actor import RecurrentActor
-from iacjax.networks.critic import AgentCritic, TeamCritic
-from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
-from iacjax.networks.reward_mixing import LinearCombination, RewardMixing
-from iacjax.optimizers import make_optimizer
+from iacjax.losses.normaliser import init_norm, normalised, update_norm
+from iacjax.losses.policy import normalise
 from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
-
-
-class Carry(NamedTuple):
-    hidden: jax.Array  # f32[E, A, H]
-    last_action: jax.Array  # int32[E, A], -1 before the first
-
-
-class Aux(NamedTuple):
-    log_prob: jax.Array  # f32[E, A] of the action, under the behaviour policy
-    epsilon: jax.Array  # f32[E] at acting time
-
-
-class Learner(NamedTuple):
-    """`params` and `opt` have the keys actor, total, ex, reward; `target` and `norm` those of the critics."""
-
-    params: dict[str, Any]
-    target: dict[str, Any]
-    opt: dict[str, Any]
-    norm: dict[str, RunningNorm]
-    critic_steps: jax.Array  # int32[]
-
-
-class Sequences(NamedTuple):
-    """What gradient steps read, of B lanes over T steps."""
-
-    obs: jax.Array  # f32[T, B, A, O]
-    state: jax.Array  # f32[T, B, X]
-    avail: jax.Array  # bool[T, B, A, U]
-    first: jax.Array  # bool[T, B]
-    last_action: jax.Array  # int32[T, B, A]
-    action: jax.Array  # int32[T, B, A]
-    log_prob: jax.Array  # f32[T, B, A] at acting time
-    epsilon: jax.Array  # f32[T, B]
-    mask: jax.Array  # f32[T, B]
-    weight: jax.Array  # f32[T, B, A]: mask, and 0 for the dead
-    advantage: jax.Array  # f32[T, B, A]
-    returns_total: jax.Array  # f32[T, B, A], normalised as the critic predicts
-    returns_ex: jax.Array  # f32[T, B], likewise
-
-
-class Family(NamedTuple):
-    """The networks and optimisers of one member of the family."""
-
-    spec: EnvSpec
-    config: IntrinsicConfig
-    actor: RecurrentActor
-    total: AgentCritic
-    ex: TeamCritic
-    reward: AttentionReward | MlpReward | None
-    combine: RewardMixing | LinearCombination | None
-    optimizers: dict[str, optax.GradientTransformation]
 
 
 def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
     """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic beneath them, as `config` chooses."""
-    f = _build(spec, config)
+    f = build(spec, config)
     return Algorithm(
         init=partial(_init, f),
         policy=lambda learner: learner.params["actor"],
@@ -104,33 +63,6 @@ def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
         update=partial(_update, f),
         plan=Plan(config.num_envs, config.rollout_length, latest()),
         inspect=partial(_inspect, f),
-    )
-
-
-def _build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
-    c, num_actions = config, spec.action.num_actions
-    if c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
-    reward = {
-        "attention": AttentionReward(c.embed_dim, num_actions, c.similarity, c.reward_bound),
-        "mlp": MlpReward(c.embed_dim, num_actions, c.reward_bound),
-        "none": None,
-    }[c.reward_net]
-    combine = {
-        "mixing": RewardMixing(c.mix_dim, c.mix_activation, c.mix_init, c.intrinsic_weight),
-        "linear": LinearCombination(c.intrinsic_weight, learned=True),
-        "sum": LinearCombination(c.intrinsic_weight, learned=False),
-    }[c.combine]
-    rates = {"actor": c.lr, "total": c.critic_lr, "ex": c.critic_lr, "reward": c.reward_lr}
-    return Family(
-        spec,
-        config,
-        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor),
-        total=AgentCritic(c.critic_dim, num_actions),
-        ex=TeamCritic(c.critic_dim),
-        reward=reward,
-        combine=combine,
-        optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
     )
 
 
@@ -194,96 +126,48 @@ def _act(
     return Carry(hidden, action), action, Aux(take_action(log_probs, action), epsilon)
 
 
-def _last_actions(batch: Batch) -> jax.Array:
-    """int32[T + 1, B, A]: what each row was acted with as its last action."""
-    last = jnp.concatenate([batch.carry0.last_action[None], batch.action])
-    return jnp.where(batch.first[..., None], -1, last)
+def _sequences(
+    f: Family, learner: Learner, batch: Batch, values: Values, r_total: jax.Array
+) -> tuple[Sequences, Learner]:
+    """The data of the gradient steps, and the learner with the value targets taken into its normalisers."""
+    ts, weight = batch.ts, batch.mask[..., None] * batch.ts.alive
+    returns_total = returns(f, batch, r_total, values.total_t)
+    returns_ex = returns(f, batch, batch.next.reward, values.ex_t)
+    advantage = normalise(returns_total - values.total_tm1, weight)
+    if f.config.value_norm:
+        norm = {
+            "total": update_norm(learner.norm["total"], returns_total, batch.mask[..., None]),
+            "ex": update_norm(learner.norm["ex"], returns_ex, batch.mask),
+        }
+        returns_total, returns_ex = normalised(norm["total"], returns_total), normalised(norm["ex"], returns_ex)
+        learner = learner._replace(norm=norm)
+    seq = Sequences(
+        ts.obs, ts.state, ts.avail, batch.first[:-1], last_actions(batch)[:-1], batch.action,
+        batch.aux.log_prob, batch.aux.epsilon, batch.mask, weight, advantage, returns_total, returns_ex,
+    )  # fmt: skip
+    return seq, learner
 
 
-def _rewards(f: Family, reward_params: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(r_total f32[T, B, A], r_in f32[T, B, A], attention f32[T, B, A, A]) of every step; eq. 9 to 14."""
-    r_ex, ts = batch.next.reward, batch.ts
-    if f.reward is None:
-        zeros = jnp.zeros(batch.action.shape)
-        return r_ex[..., None] + zeros, zeros, zeros[..., None] + zeros[..., None, :]
-    action = batch.action if f.config.reward_action == "taken" else _last_actions(batch)[:-1]
-    r_in, attention = f.reward.apply(reward_params["net"], ts.obs, action, ts.alive)
-    return f.combine.apply(reward_params["combine"], r_ex, r_in), r_in, attention
+def _reward_gradient(
+    f: Family, learner: Learner, batch: Batch, seq: Sequences, values: Values
+) -> tuple[Any, Metrics]:
+    """The meta-gradient of the reward nets, at the actor that acted; V_total, V_ex and A_ex are constants."""
 
+    def log_prob(actor_params):
+        return take_action(log_probs_of(f, actor_params, batch.carry0.hidden, seq), batch.action)
 
-class Values(NamedTuple):
-    """Both critics over the T + 1 rows, in units of reward; `*_t` are the successors', from the target copies."""
+    def advantage(reward_params):
+        r_total = rewards(f, reward_params, batch)[0]
+        return normalise(returns(f, batch, r_total, values.total_t) - values.total_tm1, seq.weight)
 
-    total_tm1: jax.Array  # f32[T, B, A]
-    total_t: jax.Array
-    ex_tm1: jax.Array  # f32[T, B]
-    ex_t: jax.Array
-
-
-def _others(f: Family, batch: Batch) -> jax.Array | None:
-    """int32[T + 1, B, A] actions the critic may read; -1 (nothing) on rows where none was taken or known yet."""
-    if not f.config.critic_others_actions:
-        return None
-    taken = jnp.where(batch.mask[..., None] > 0, batch.action, -1)
-    return jnp.concatenate([taken, jnp.full_like(taken[:1], -1)])
-
-
-def _values(f: Family, learner: Learner, batch: Batch) -> Values:
-    rows, last_action, others = batch.rows, _last_actions(batch), _others(f, batch)
-
-    def both(params):
-        total = f.total.apply(params["total"], rows.state, rows.obs, last_action, others)
-        ex = f.ex.apply(params["ex"], rows.state)
-        if f.config.value_norm:
-            return denormalised(learner.norm["total"], total), denormalised(learner.norm["ex"], ex)
-        return total, ex
-
-    total, ex = both(learner.params)
-    target_total, target_ex = both(learner.target) if f.config.critic_target_every else (total, ex)
-    return Values(total[:-1], target_total[1:], ex[:-1], target_ex[1:])
-
-
-def _returns(f: Family, batch: Batch, r_t: jax.Array, v_t: jax.Array) -> jax.Array:
-    """lambda-returns of a team ([T, B]) or individual ([T, B, A]) reward."""
-    successor = batch.next
-    ended = successor.boundary if f.config.time_limit == "terminate" else successor.terminated
-    discount, boundary = f.config.gamma * (1.0 - ended), successor.boundary
-    if r_t.ndim == 3:
-        discount, boundary = discount[..., None], boundary[..., None]
-    return lambda_returns(r_t, discount, boundary, v_t, f.config.td_lambda)
-
-
-def _log_probs(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> jax.Array:
-    """f32[T, B, A, U] log-probabilities of the behaviour policy."""
-    _, logits = f.actor.apply(actor_params, hidden0, seq.obs, seq.last_action, seq.first)
-    return behaviour_log_probs(logits, seq.avail, seq.epsilon[..., None])
-
-
-def _actor_loss(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> tuple[jax.Array, Metrics]:
-    """Eq. 6 in PPO's clipped form, with an entropy bonus; the dead weigh nothing."""
-    log_probs = _log_probs(f, actor_params, hidden0, seq)
-    log_prob = take_action(log_probs, seq.action)
-    policy = masked_mean(clipped_policy_loss(log_prob, seq.log_prob, seq.advantage, f.config.clip), seq.weight)
-    bonus = masked_mean(entropy(log_probs), seq.weight)
-    change = log_prob - seq.log_prob
-    clipped = (jnp.abs(jnp.exp(change) - 1.0) > f.config.clip).astype(jnp.float32)
-    metrics = {
-        "actor_loss": policy,
-        "entropy": bonus,
-        "kl": masked_mean(jnp.exp(change) - 1.0 - change, seq.weight),
-        "clip_fraction": masked_mean(clipped, seq.weight),
-    }
-    return policy - f.config.entropy * bonus, metrics
-
-
-def _critic_losses(f: Family, params: Any, seq: Sequences) -> tuple[jax.Array, Metrics]:
-    """Eq. 5 and 8, summed: they share no parameter. Trained to the episode's end, for dead agents too."""
-    others = jnp.where(seq.mask[..., None] > 0, seq.action, -1) if f.config.critic_others_actions else None
-    total = f.total.apply(params["total"], seq.state, seq.obs, seq.last_action, others)
-    ex = f.ex.apply(params["ex"], seq.state)
-    loss_total = masked_mean((seq.returns_total - total) ** 2, seq.mask[..., None])
-    loss_ex = masked_mean((seq.returns_ex - ex) ** 2, seq.mask)
-    return loss_total + loss_ex, {"critic_loss": loss_total, "critic_ex_loss": loss_ex}
+    advantage_ex = normalise(returns(f, batch, batch.next.reward, values.ex_t) - values.ex_tm1, seq.mask)
+    ascent, objective = meta_gradient(
+        log_prob, advantage, learner.params["actor"], learner.params["reward"],
+        advantage_ex, seq.weight, seq.mask, f.config.lookahead_lr,
+    )  # fmt: skip
+    leaves = jax.tree.leaves(ascent)
+    rms = jnp.sqrt(sum((x**2).sum() for x in leaves) / sum(x.size for x in leaves))
+    return jax.tree.map(jnp.negative, ascent), {"meta_gradient_rms": rms, "meta_objective": objective}
 
 
 def _apply(f: Family, learner: Learner, grads: dict[str, Any], scale: jax.Array) -> Learner:
@@ -315,11 +199,11 @@ def _train_epochs(
     names = ("actor", "total", "ex") if with_critics else ("actor",)
 
     def loss(params, hidden0, seq):
-        actor_loss, metrics = _actor_loss(f, params["actor"], hidden0, seq)
+        of_actor, metrics = actor_loss(f, params["actor"], hidden0, seq)
         if not with_critics:
-            return actor_loss, metrics
-        critic_loss, critic_metrics = _critic_losses(f, params, seq)
-        return actor_loss + critic_loss, metrics | critic_metrics
+            return of_actor, metrics
+        of_critics, critic_metrics = critic_losses(f, params, seq)
+        return of_actor + of_critics, metrics | critic_metrics
 
     def step(learner, lanes):
         part, start = seq, hidden0
@@ -344,55 +228,11 @@ def _train_critics_per_time_index(
 
     def step(learner, row):
         params = {name: learner.params[name] for name in ("total", "ex")}
-        grads, metrics = jax.grad(lambda params: _critic_losses(f, params, row), has_aux=True)(params)
+        grads, metrics = jax.grad(lambda params: critic_losses(f, params, row), has_aux=True)(params)
         return _count_critic_step(f, _apply(f, learner, grads, scale)), metrics
 
     learner, metrics = jax.lax.scan(step, learner, seq, reverse=True)
     return learner, jax.tree.map(lambda x: x.mean(0), metrics)
-
-
-def _reward_gradient(
-    f: Family, learner: Learner, batch: Batch, seq: Sequences, values: Values
-) -> tuple[Any, Metrics]:
-    """The meta-gradient of the reward nets, at the actor that acted; V_total, V_ex and A_ex are constants."""
-
-    def log_prob(actor_params):
-        return take_action(_log_probs(f, actor_params, batch.carry0.hidden, seq), batch.action)
-
-    def advantage(reward_params):
-        r_total = _rewards(f, reward_params, batch)[0]
-        return normalise(_returns(f, batch, r_total, values.total_t) - values.total_tm1, seq.weight)
-
-    advantage_ex = normalise(_returns(f, batch, batch.next.reward, values.ex_t) - values.ex_tm1, seq.mask)
-    ascent, objective = meta_gradient(
-        log_prob, advantage, learner.params["actor"], learner.params["reward"],
-        advantage_ex, seq.weight, seq.mask, f.config.lookahead_lr,
-    )  # fmt: skip
-    leaves = jax.tree.leaves(ascent)
-    rms = jnp.sqrt(sum((x**2).sum() for x in leaves) / sum(x.size for x in leaves))
-    return jax.tree.map(jnp.negative, ascent), {"meta_gradient_rms": rms, "meta_objective": objective}
-
-
-def _sequences(
-    f: Family, learner: Learner, batch: Batch, values: Values, r_total: jax.Array
-) -> tuple[Sequences, Learner]:
-    """The data of the gradient steps, and the learner with the value targets taken into its normalisers."""
-    ts, weight = batch.ts, batch.mask[..., None] * batch.ts.alive
-    returns_total = _returns(f, batch, r_total, values.total_t)
-    returns_ex = _returns(f, batch, batch.next.reward, values.ex_t)
-    advantage = normalise(returns_total - values.total_tm1, weight)
-    if f.config.value_norm:
-        norm = {
-            "total": update_norm(learner.norm["total"], returns_total, batch.mask[..., None]),
-            "ex": update_norm(learner.norm["ex"], returns_ex, batch.mask),
-        }
-        returns_total, returns_ex = normalised(norm["total"], returns_total), normalised(norm["ex"], returns_ex)
-        learner = learner._replace(norm=norm)
-    seq = Sequences(
-        ts.obs, ts.state, ts.avail, batch.first[:-1], _last_actions(batch)[:-1], batch.action,
-        batch.aux.log_prob, batch.aux.epsilon, batch.mask, weight, advantage, returns_total, returns_ex,
-    )  # fmt: skip
-    return seq, learner
 
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
@@ -401,8 +241,8 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
     scale = jnp.ones((), jnp.float32)
     if c.anneal_steps:
         scale = 1.0 - (1.0 - c.anneal_to) * jnp.minimum(clock.env_steps / c.anneal_steps, 1.0)
-    values = _values(f, learner, batch)
-    r_total, r_in, _ = _rewards(f, learner.params["reward"], batch)
+    values = values_of(f, learner, batch)
+    r_total, r_in, _ = rewards(f, learner.params["reward"], batch)
     seq, learner = _sequences(f, learner, batch, values, r_total)
     metrics = _reward_metrics(batch, seq, values, r_total, r_in)
     if f.reward is not None:
@@ -434,8 +274,8 @@ def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.A
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """What figure 5 shows: attention f32[T, B, A, A], r_in and r_total f32[T, B, A]; and the critics' values."""
-    r_total, r_in, attention = _rewards(f, learner.params["reward"], batch)
-    values = _values(f, learner, batch)
+    r_total, r_in, attention = rewards(f, learner.params["reward"], batch)
+    values = values_of(f, learner, batch)
     return {
         "attention": attention,
         "intrinsic_reward": r_in,

@@ -26,7 +26,7 @@ PAPER = {
 
 def make_family(**fields):
     """A small Family with these fields of its config."""
-    return intrinsic._build(SPEC, IntrinsicConfig(**{**SMALL, **fields}))
+    return intrinsic.build(SPEC, IntrinsicConfig(**{**SMALL, **fields}))
 
 
 def _rows(rng) -> tuple[TimeStep, np.ndarray]:
@@ -94,6 +94,6 @@ def quick(function, *args):
 
 def prepared(f, learner, batch):
     """(Sequences, Values) as an update prepares them."""
-    values = intrinsic._values(f, learner, batch)
-    r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+    values = intrinsic.values_of(f, learner, batch)
+    r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
     return intrinsic._sequences(f, learner, batch, values, r_total)[0], values

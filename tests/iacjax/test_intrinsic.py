@@ -81,14 +81,14 @@ def test_dead_observations_and_the_gradients():
 
     def gradients(batch, values):
         seq, _ = prepared(f, learner, batch)
-        r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+        r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
         seq = intrinsic._sequences(f, learner, batch, values, r_total)[0]
-        actor = jax.grad(lambda p: intrinsic._actor_loss(f, p, batch.carry0.hidden, seq)[0])(learner.params["actor"])
+        actor = jax.grad(lambda p: intrinsic.actor_loss(f, p, batch.carry0.hidden, seq)[0])(learner.params["actor"])
         reward, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
         return actor, reward["net"], reward["combine"]
 
     gradients = jax.jit(gradients, compiler_options=QUICK)
-    values = quick(lambda: intrinsic._values(f, learner, batch))
+    values = quick(lambda: intrinsic.values_of(f, learner, batch))
     rows, before = batch.rows, gradients(batch, values)
     for alive, same in ((False, True), (True, False)):
         obs = jnp.where((rows.alive == alive)[..., None], rows.obs + 1.0, rows.obs)
@@ -105,8 +105,8 @@ def test_actor_loss_against_a_loop():
 
     def compute():
         seq, _ = prepared(f, learner, batch)
-        log_probs = intrinsic._log_probs(f, learner.params["actor"], batch.carry0.hidden, seq)
-        return seq, log_probs, intrinsic._actor_loss(f, learner.params["actor"], batch.carry0.hidden, seq)
+        log_probs = intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq)
+        return seq, log_probs, intrinsic.actor_loss(f, learner.params["actor"], batch.carry0.hidden, seq)
 
     seq, log_probs, (loss, metrics) = jax.tree.map(np.asarray, quick(compute))
     policy, entropy, kl, clipped, count = np.zeros(5)
@@ -126,7 +126,7 @@ def test_critics_train_on_the_dead_and_not_on_padding():
     f = make_family(value_norm=False)
     learner, batch = make_learner(f), make_batch(f)
     seq, values = quick(lambda: prepared(f, learner, batch))
-    losses = jax.jit(lambda seq: intrinsic._critic_losses(f, learner.params, seq)[1], compiler_options=QUICK)
+    losses = jax.jit(lambda seq: intrinsic.critic_losses(f, learner.params, seq)[1], compiler_options=QUICK)
     steps = float(batch.mask.sum())
     assert steps == 25  # 28 rows less lane 0's row 3, lane 1's row 2 and lane 3's row 0
     expected = (((seq.returns_total - values.total_tm1) ** 2).sum(-1) * batch.mask).sum() / (3 * steps)
@@ -149,7 +149,7 @@ def test_successors_are_valued_by_the_targets():
         return f.ex.apply(params["ex"], batch.rows.state)
 
     values, online, target = quick(
-        lambda: (intrinsic._values(f, learner, batch), plain(learner.params), plain(learner.target))
+        lambda: (intrinsic.values_of(f, learner, batch), plain(learner.params), plain(learner.target))
     )
     np.testing.assert_allclose(values.ex_tm1, 4 + 3 * online[:-1], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(values.ex_t, 4 + 3 * target[1:], rtol=1e-4, atol=1e-5)
@@ -162,11 +162,11 @@ def test_without_intrinsic_rewards_r_total_is_r_ex():
     f = make_family(reward_net="none", value_norm=False)
     learner, batch = make_learner(f), make_batch(f)
     assert learner.params["reward"] == {}
-    r_total, r_in, attention = intrinsic._rewards(f, {}, batch)
+    r_total, r_in, attention = intrinsic.rewards(f, {}, batch)
     np.testing.assert_array_equal(r_total, np.repeat(np.asarray(batch.next.reward)[..., None], 3, -1))
     assert r_in.shape == (7, 4, 3) and attention.shape == (7, 4, 3, 3) and not r_in.any() and not attention.any()
     seq, values = quick(lambda: prepared(f, learner, batch))
-    expected = intrinsic._returns(f, batch, r_total, values.total_t)
+    expected = intrinsic.returns(f, batch, r_total, values.total_t)
     np.testing.assert_allclose(seq.returns_total, expected, rtol=1e-5)
 
 
@@ -174,7 +174,7 @@ def test_without_intrinsic_rewards_r_total_is_r_ex():
 def test_which_action_the_reward_reads(reward_action):
     f = make_family(reward_action=reward_action)
     learner, batch = make_learner(f), make_batch(f)
-    rewards = jax.jit(lambda batch: intrinsic._rewards(f, learner.params["reward"], batch)[1], compiler_options=QUICK)
+    rewards = jax.jit(lambda batch: intrinsic.rewards(f, learner.params["reward"], batch)[1], compiler_options=QUICK)
     changed = batch._replace(action=batch.action.at[4].set((batch.action[4] + 1) % 4))
     moved = np.abs(np.asarray(rewards(changed) - rewards(batch))).max((1, 2)) > 1e-6
     assert np.flatnonzero(moved).tolist() == [4 if reward_action == "taken" else 5]

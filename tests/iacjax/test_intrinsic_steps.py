@@ -24,7 +24,7 @@ def test_per_time_index_steps_from_the_last_and_copies_every_third():
 
     @partial(jax.jit, compiler_options=QUICK)
     def step(params, opt, row):
-        grads = jax.grad(lambda p: intrinsic._critic_losses(f, p, row)[0])(params)
+        grads = jax.grad(lambda p: intrinsic.critic_losses(f, p, row)[0])(params)
         out = {name: f.optimizers[name].update(grads[name], opt[name], params[name]) for name in params}
         params = {name: jax.tree.map(jnp.add, params[name], out[name][0]) for name in params}
         return params, {name: out[name][1] for name in params}
@@ -52,7 +52,7 @@ def test_minibatches_partition_the_lanes(monkeypatch):
         lanes = seq.mask[0].sum()
         return 0.0 * sum(x.sum() for x in jax.tree.leaves(params)), {"lanes": lanes, "square": lanes**2}
 
-    monkeypatch.setattr(intrinsic, "_actor_loss", fake_loss)
+    monkeypatch.setattr(intrinsic, "actor_loss", fake_loss)
     train = jax.jit(
         lambda key: intrinsic._train_epochs(f, learner, batch.carry0.hidden, seq, key, jnp.float32(1.0))[1],
         compiler_options=QUICK,
@@ -116,7 +116,7 @@ def test_replay_has_the_log_probabilities_of_acting(shared):
     assert np.take_along_axis(np.asarray(legal), np.asarray(action)[..., None], -1).all()
     np.testing.assert_allclose(aux.epsilon, 0.255, rtol=1e-5)
     seq, _ = quick(lambda batch: prepared(f, learner, batch), batch)
-    log_probs = quick(lambda: intrinsic._log_probs(f, learner.params["actor"], batch.carry0.hidden, seq))
+    log_probs = quick(lambda: intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq))
     replayed = np.take_along_axis(np.asarray(log_probs), np.asarray(action)[..., None], -1)[..., 0]
     np.testing.assert_allclose(replayed, aux.log_prob, atol=1e-5)
     assert np.asarray(aux.log_prob).std() > 0.3
@@ -136,7 +136,7 @@ def test_greedy_acting_reads_observations_masks_and_life_alone():
     # greedy: the most likely action of the softmax without exploration
     seq, _ = quick(lambda batch: prepared(f, learner, batch), batch._replace(action=action))
     seq = seq._replace(epsilon=jnp.zeros_like(seq.epsilon))
-    log_probs = quick(lambda: intrinsic._log_probs(f, learner.params["actor"], batch.carry0.hidden, seq))
+    log_probs = quick(lambda: intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq))
     np.testing.assert_array_equal(action, log_probs.argmax(-1))
 
 

@@ -130,8 +130,8 @@ def test_the_learners_meta_gradient(member):
 
         @jax.jit
         def ours():
-            values = intrinsic._values(f, learner, batch)
-            r_total, _, _ = intrinsic._rewards(f, learner.params["reward"], batch)
+            values = intrinsic.values_of(f, learner, batch)
+            r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
             seq, _ = intrinsic._sequences(f, learner, batch, values, r_total)
             descent, metrics = intrinsic._reward_gradient(f, learner, batch, seq, values)
             return descent, metrics, values, seq

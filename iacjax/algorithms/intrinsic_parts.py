@@ -1,0 +1,195 @@
+"""What the members of the AIIR-MIX family are made of: their nets, what an update computes from a batch, their losses.
+
+`intrinsic` has the map from equations to functions, and the order in which an update calls these.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from envs.base import ConfigError, EnvSpec
+from iacjax.algorithms.configs import IntrinsicConfig
+from iacjax.distributions import behaviour_log_probs, entropy, take_action
+from iacjax.losses.normaliser import RunningNorm, denormalised
+from iacjax.losses.policy import clipped_policy_loss
+from iacjax.losses.returns import lambda_returns
+from iacjax.networks.actor import RecurrentActor
+from iacjax.networks.critic import AgentCritic, TeamCritic
+from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
+from iacjax.networks.reward_mixing import LinearCombination, RewardMixing
+from iacjax.optimizers import make_optimizer
+from iacjax.types import Batch, Metrics, masked_mean
+
+
+class Carry(NamedTuple):
+    hidden: jax.Array  # f32[E, A, H]
+    last_action: jax.Array  # int32[E, A], -1 before the first
+
+
+class Aux(NamedTuple):
+    log_prob: jax.Array  # f32[E, A] of the action, under the behaviour policy
+    epsilon: jax.Array  # f32[E] at acting time
+
+
+class Learner(NamedTuple):
+    """`params` and `opt` have the keys actor, total, ex, reward; `target` and `norm` those of the critics."""
+
+    params: dict[str, Any]
+    target: dict[str, Any]
+    opt: dict[str, Any]
+    norm: dict[str, RunningNorm]
+    critic_steps: jax.Array  # int32[]
+
+
+class Sequences(NamedTuple):
+    """What gradient steps read, of B lanes over T steps."""
+
+    obs: jax.Array  # f32[T, B, A, O]
+    state: jax.Array  # f32[T, B, X]
+    avail: jax.Array  # bool[T, B, A, U]
+    first: jax.Array  # bool[T, B]
+    last_action: jax.Array  # int32[T, B, A]
+    action: jax.Array  # int32[T, B, A]
+    log_prob: jax.Array  # f32[T, B, A] at acting time
+    epsilon: jax.Array  # f32[T, B]
+    mask: jax.Array  # f32[T, B]
+    weight: jax.Array  # f32[T, B, A]: mask, and 0 for the dead
+    advantage: jax.Array  # f32[T, B, A]
+    returns_total: jax.Array  # f32[T, B, A], normalised as the critic predicts
+    returns_ex: jax.Array  # f32[T, B], likewise
+
+
+class Family(NamedTuple):
+    """The networks and optimisers of one member of the family."""
+
+    spec: EnvSpec
+    config: IntrinsicConfig
+    actor: RecurrentActor
+    total: AgentCritic
+    ex: TeamCritic
+    reward: AttentionReward | MlpReward | None
+    combine: RewardMixing | LinearCombination | None
+    optimizers: dict[str, optax.GradientTransformation]
+
+
+def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
+    """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
+    c, num_actions = config, spec.action.num_actions
+    if c.num_envs % c.minibatches:
+        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    reward = {
+        "attention": AttentionReward(c.embed_dim, num_actions, c.similarity, c.reward_bound),
+        "mlp": MlpReward(c.embed_dim, num_actions, c.reward_bound),
+        "none": None,
+    }[c.reward_net]
+    combine = {
+        "mixing": RewardMixing(c.mix_dim, c.mix_activation, c.mix_init, c.intrinsic_weight),
+        "linear": LinearCombination(c.intrinsic_weight, learned=True),
+        "sum": LinearCombination(c.intrinsic_weight, learned=False),
+    }[c.combine]
+    rates = {"actor": c.lr, "total": c.critic_lr, "ex": c.critic_lr, "reward": c.reward_lr}
+    return Family(
+        spec,
+        config,
+        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor),
+        total=AgentCritic(c.critic_dim, num_actions),
+        ex=TeamCritic(c.critic_dim),
+        reward=reward,
+        combine=combine,
+        optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
+    )
+
+
+def last_actions(batch: Batch) -> jax.Array:
+    """int32[T + 1, B, A]: what each row was acted with as its last action."""
+    last = jnp.concatenate([batch.carry0.last_action[None], batch.action])
+    return jnp.where(batch.first[..., None], -1, last)
+
+
+def rewards(f: Family, reward_params: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(r_total f32[T, B, A], r_in f32[T, B, A], attention f32[T, B, A, A]) of every step; eq. 9 to 14."""
+    r_ex, ts = batch.next.reward, batch.ts
+    if f.reward is None:
+        zeros = jnp.zeros(batch.action.shape)
+        return r_ex[..., None] + zeros, zeros, zeros[..., None] + zeros[..., None, :]
+    action = batch.action if f.config.reward_action == "taken" else last_actions(batch)[:-1]
+    r_in, attention = f.reward.apply(reward_params["net"], ts.obs, action, ts.alive)
+    return f.combine.apply(reward_params["combine"], r_ex, r_in), r_in, attention
+
+
+class Values(NamedTuple):
+    """Both critics over the T + 1 rows, in units of reward; `*_t` are the successors', from the target copies."""
+
+    total_tm1: jax.Array  # f32[T, B, A]
+    total_t: jax.Array
+    ex_tm1: jax.Array  # f32[T, B]
+    ex_t: jax.Array
+
+
+def _others(f: Family, batch: Batch) -> jax.Array | None:
+    """int32[T + 1, B, A] actions the critic may read; -1 (nothing) on rows where none was taken or known yet."""
+    if not f.config.critic_others_actions:
+        return None
+    taken = jnp.where(batch.mask[..., None] > 0, batch.action, -1)
+    return jnp.concatenate([taken, jnp.full_like(taken[:1], -1)])
+
+
+def values_of(f: Family, learner: Learner, batch: Batch) -> Values:
+    """Both critics on every row, from one pass over the rows."""
+    rows, last_action, others = batch.rows, last_actions(batch), _others(f, batch)
+
+    def both(params):
+        total = f.total.apply(params["total"], rows.state, rows.obs, last_action, others)
+        ex = f.ex.apply(params["ex"], rows.state)
+        if f.config.value_norm:
+            return denormalised(learner.norm["total"], total), denormalised(learner.norm["ex"], ex)
+        return total, ex
+
+    total, ex = both(learner.params)
+    target_total, target_ex = both(learner.target) if f.config.critic_target_every else (total, ex)
+    return Values(total[:-1], target_total[1:], ex[:-1], target_ex[1:])
+
+
+def returns(f: Family, batch: Batch, r_t: jax.Array, v_t: jax.Array) -> jax.Array:
+    """lambda-returns of a team ([T, B]) or individual ([T, B, A]) reward."""
+    successor = batch.next
+    ended = successor.boundary if f.config.time_limit == "terminate" else successor.terminated
+    discount, boundary = f.config.gamma * (1.0 - ended), successor.boundary
+    if r_t.ndim == 3:
+        discount, boundary = discount[..., None], boundary[..., None]
+    return lambda_returns(r_t, discount, boundary, v_t, f.config.td_lambda)
+
+
+def log_probs_of(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> jax.Array:
+    """f32[T, B, A, U] log-probabilities of the behaviour policy."""
+    _, logits = f.actor.apply(actor_params, hidden0, seq.obs, seq.last_action, seq.first)
+    return behaviour_log_probs(logits, seq.avail, seq.epsilon[..., None])
+
+
+def actor_loss(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> tuple[jax.Array, Metrics]:
+    """Eq. 6 in PPO's clipped form, with an entropy bonus; the dead weigh nothing."""
+    log_probs = log_probs_of(f, actor_params, hidden0, seq)
+    log_prob = take_action(log_probs, seq.action)
+    policy = masked_mean(clipped_policy_loss(log_prob, seq.log_prob, seq.advantage, f.config.clip), seq.weight)
+    bonus = masked_mean(entropy(log_probs), seq.weight)
+    change = log_prob - seq.log_prob
+    clipped = (jnp.abs(jnp.exp(change) - 1.0) > f.config.clip).astype(jnp.float32)
+    metrics = {
+        "actor_loss": policy,
+        "entropy": bonus,
+        "kl": masked_mean(jnp.exp(change) - 1.0 - change, seq.weight),
+        "clip_fraction": masked_mean(clipped, seq.weight),
+    }
+    return policy - f.config.entropy * bonus, metrics
+
+
+def critic_losses(f: Family, params: Any, seq: Sequences) -> tuple[jax.Array, Metrics]:
+    """Eq. 5 and 8, summed: they share no parameter. Trained to the episode's end, for dead agents too."""
+    others = jnp.where(seq.mask[..., None] > 0, seq.action, -1) if f.config.critic_others_actions else None
+    total = f.total.apply(params["total"], seq.state, seq.obs, seq.last_action, others)
+    ex = f.ex.apply(params["ex"], seq.state)
+    loss_total = masked_mean((seq.returns_total - total) ** 2, seq.mask[..., None])
+    loss_ex = masked_mean((seq.returns_ex - ex) ** 2, seq.mask)
+    return loss_total + loss_ex, {"critic_loss": loss_total, "critic_ex_loss": loss_ex}
