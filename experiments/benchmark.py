@@ -45,14 +45,6 @@ def random_legal(avail, key):
     return (legal.cumsum(-1) <= place).sum(-1).astype(jnp.int32)
 
 
-def _row_major(tree):
-    """Asks for the leaves as their shape says, the last axis minor: the compiler may not put transposing off."""
-    import jax
-    from jax.experimental.layout import Layout, with_layout_constraint
-
-    return jax.tree.map(lambda leaf: with_layout_constraint(leaf, Layout(tuple(range(leaf.ndim)))), tree)
-
-
 def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
     """(open, step) with carry (state, timestep); a lane at a boundary spends one step restarting, as in training."""
     import jax
@@ -64,7 +56,7 @@ def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
         ended = timestep.boundary
         state, timestep = env.step(k_step, state, action)
         state, timestep = env.restart(k_restart, state, timestep, ended)
-        return (state, _row_major(timestep)), num_envs - ended.sum()
+        return (state, timestep), num_envs - ended.sum()
 
     return lambda key: env.reset(key, num_envs), step
 
