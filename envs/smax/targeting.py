@@ -40,7 +40,7 @@ def over(count: int, unrolled: bool, body, carry):
         for index in range(count):
             carry = body(index, carry)
         return carry
-    return jax.lax.fori_loop(0, count, body, carry)
+    return jax.lax.fori_loop(0, count, body, carry, unroll=4)
 
 
 def row(table: np.ndarray, index):
