@@ -198,3 +198,13 @@ def test_registry():
         make_env("8m")
     with pytest.raises(ConfigError, match="does not take these options: colour"):
         make_env("smax:3m", colour="red")
+
+
+def test_a_step_reads_the_same_in_a_second_program(marines):
+    """Results must lie in memory as their shapes say: a second program takes that for granted, the host does not."""
+    state, timestep = marines.reset(KEY, 4)
+    state = with_units(state, health={2: 0.0})
+    results = marines.step(KEY, state, jnp.ones((4, 3), jnp.int32))
+    again = jax.jit(lambda tree: jax.tree.map(lambda x: x ^ False if x.dtype == bool else x * 1, tree))(results)
+    jax.tree.map(np.testing.assert_array_equal, again, results)
+    np.testing.assert_array_equal(again[1].alive, np.broadcast_to([True, True, False], (4, 3)))

@@ -1,0 +1,74 @@
+"""The benchmark command: its rows, its table, its refusals."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import benchmark
+from experiments.cli import run_command
+from experiments.scripted import Score, markdown, play_scripted
+
+FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
+
+
+def test_rows_without_a_peer(tmp_path, capsys):
+    file = tmp_path / "rows.json"
+    argv = ["env", "--env", "toy:matrix", "toy:memory", "--num-envs", "2", "3", "--length", "4", "--json", str(file)]
+    assert run_command(benchmark.command, argv) == 0
+    rows = json.loads(file.read_text())
+    assert [(row["env"], row["num_envs"]) for row in rows] == [
+        ("toy:matrix", 2), ("toy:matrix", 3), ("toy:memory", 2), ("toy:memory", 3)
+    ]  # fmt: skip
+    assert all(row.keys() >= FIELDS and row["ours_steps_per_s"] > 0 and row["ours_compile_s"] > 0 for row in rows)
+    assert all(row["peer"] is None and row["ratio"] is None for row in rows)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.slow
+def test_row_beside_jaxmarl():
+    row = benchmark.benchmark_env("smax:3m", 4, length=8)
+    assert row["peer"] == benchmark.PEER and row["peer_compile_s"] > 0
+    np.testing.assert_allclose(row["ratio"], row["ours_steps_per_s"] / row["peer_steps_per_s"])
+
+
+@pytest.mark.parametrize(
+    "argv,text",
+    [
+        (["env", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
+        (["env", "--num-envs", "0"], "--num-envs and --length must be at least 1"),
+        (["scripted", "--env", "toy:matrix"], "'toy:matrix' is no StarCraft map"),
+        (["scripted", "--episodes", "0"], "--episodes must be at least 1"),
+    ],
+)
+def test_refusals(argv, text, capsys):
+    assert run_command(benchmark.command, argv) == 2
+    error = capsys.readouterr().err
+    assert text in error and error.count("\n") == 1
+
+
+def test_help_imports_no_jax():
+    code = "import sys; from experiments.benchmark import parser; parser(); sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_random_legal_draws_legal_actions():
+    avail = jax.random.bernoulli(jax.random.key(0), 0.4, (200, 3, 7)).at[..., 2].set(True)
+    action = benchmark.random_legal(avail, jax.random.key(1))
+    assert np.take_along_axis(np.asarray(avail), np.asarray(action)[..., None], -1).all()
+    assert action.dtype == jnp.int32
+
+
+def test_scripted_score():
+    score = play_scripted("smax:3m", "attack nearest", 8)
+    assert score.episodes == 8 and 0.0 <= score.win_low <= score.win_rate <= score.win_high <= 1.0
+    assert 1.0 <= score.length_mean <= 60.0 and 2.0 < score.return_mean <= 20.001
+
+
+def test_scripted_table():
+    table = markdown([Score("smax:3m", "random", 4, 0.25, 0.046, 0.699, 3.14159, 21.4)])
+    assert table.splitlines()[-1] == "| smax:3m | random | 0.25 (0.05 to 0.70) | 3.1 | 21 |"
