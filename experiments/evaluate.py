@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.cli import run_command
-from experiments.results import interval_text, wilson
+from experiments.results import RATE, interval_text, wilson
 from experiments.rundir import write_json
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
@@ -82,7 +82,7 @@ def table(env_name: str, rows: Sequence[Evaluation]):
     for r in rows:
         wins = [f"{r.win_rate:.3f}", f"{r.win_rate_low:.3f} to {r.win_rate_high:.3f}"] if battle else []
         result.add_row(str(r.seed), f"{r.return_mean:.3f}", f"{r.return_std:.3f}", f"{r.length_mean:.1f}", *wins)
-    wins = [interval_text([r.win_rate for r in rows]), ""] if battle else []
+    wins = [interval_text([r.win_rate for r in rows], RATE), ""] if battle else []
     length = f"{np.mean([r.length_mean for r in rows]):.1f}"
     result.add_row("mean", interval_text([r.return_mean for r in rows]), "", length, *wins)
     return result

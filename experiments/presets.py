@@ -32,6 +32,7 @@ _LIIR = {
     "optimizer": "rmsprop",
     "lr": 5e-4,
     "critic_lr": 5e-4,
+    "anneal_steps": 0,
     "value_norm": False,
     "epsilon_start": 0.5,
     "epsilon_end": 0.01,

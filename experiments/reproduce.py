@@ -18,7 +18,7 @@ from typing import NamedTuple
 from envs.errors import ConfigError
 from experiments.cli import run_command
 from experiments.config import Settings, check_ranges, default_settings, read_config
-from experiments.results import interval_text
+from experiments.results import RATE, interval_text
 
 EPISODES = 100
 DONE = ("finished", "stopped_at_bar")  # of a row's status
@@ -143,7 +143,7 @@ def result(row: Row, command: str) -> dict[str, str]:
         wins = [seed["win_rate"] for seed in seeds if seed["win_rate"] is not None]
         summary, versions = _read(directory / "summary.json"), _read(directory / "versions.json")
     hours = sum(summary.get(name, 0.0) for name in ("train_seconds", "eval_seconds", "save_seconds")) / 3600
-    cells["win_rate"] = interval_text(wins) if wins else ""
+    cells["win_rate"] = interval_text(wins, RATE) if wins else ""
     cells["win_rates"] = " ".join(f"{win:.2f}" for win in wins)
     cells["env_steps"] = max((seed["env_steps"] for seed in summary.get("seeds", ())), default="")
     cells["hours"] = f"{hours:.3f}" if hours else ""

@@ -11,6 +11,8 @@ from experiments.stats import mean_interval
 
 Row = dict[str, float]
 
+RATE = (0.0, 1.0)  # bounds of a win rate
+
 
 class SeedResult(NamedTuple):
     """The last greedy evaluation of one seed; `win_rate` is nan in worlds without a winner."""
@@ -44,11 +46,12 @@ def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
     return results
 
 
-def interval_text(values: Sequence[float]) -> str:
-    """`mean [low, high]` over seeds (Student's t), or the mean alone where there is one seed."""
+def interval_text(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> str:
+    """`mean [low, high]` over seeds (Student's t, cut to `bounds`), or the mean alone where there is one seed."""
     band = mean_interval(values)
+    low, high = max(float(band.low), bounds[0]), min(float(band.high), bounds[1])
     mean = f"{float(band.mean):.3f}"
-    return mean if math.isnan(band.low) else f"{mean} [{float(band.low):.3f}, {float(band.high):.3f}]"
+    return mean if math.isnan(band.low) else f"{mean} [{low:.3f}, {high:.3f}]"
 
 
 def summary_table(results: Sequence[SeedResult]) -> Any:
@@ -61,7 +64,7 @@ def summary_table(results: Sequence[SeedResult]) -> Any:
     for r in results:
         wins = [f"{r.win_rate:.3f}", f"{r.best_win_rate:.3f}"] if battle else []
         table.add_row(str(r.seed), f"{r.env_steps:,}", f"{r.return_mean:.3f}", *wins)
-    wins = [interval_text([r.win_rate for r in results]), interval_text([r.best_win_rate for r in results])]
+    wins = [interval_text([getattr(r, name) for r in results], RATE) for name in ("win_rate", "best_win_rate")]
     table.add_row("mean, 95 %", "", interval_text([r.return_mean for r in results]), *(wins if battle else []))
     return table
 

@@ -74,9 +74,9 @@ class IntrinsicConfig:
     """Learning rate of the actor (LIIR: 5e-4)."""
     critic_lr: float = 1e-3
     """Learning rate of both critics (LIIR: 5e-4)."""
-    anneal_steps: int = 0
+    anneal_steps: int = 1_000_000
     """Env steps over which actor's and critics' learning rates fall linearly to `anneal_to` of themselves; 0: never."""
-    anneal_to: float = 0.1
+    anneal_to: float = 0.25
     """Where annealing ends, as a fraction of the learning rate."""
     max_grad_norm: float = 10.0
     """Gradient clip by global norm (LIIR: 10)."""
