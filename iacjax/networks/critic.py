@@ -27,8 +27,10 @@ class AgentCritic(nn.Module):
         x = x + self.param("id", nn.initializers.normal(0.1), (num_agents, self.hidden_dim))
         if action is not None:
             kernel = self.param("others", nn.initializers.normal(0.1), (num_agents, self.num_actions, self.hidden_dim))
-            said = jnp.einsum("...au,auh->...ah", jax.nn.one_hot(action, self.num_actions), kernel)
-            x = x + said.sum(-2, keepdims=True) - said
+            # One product over the others' actions side by side: agent by agent, the result must be transposed.
+            others = (1.0 - jnp.eye(num_agents))[..., None] * jax.nn.one_hot(action, self.num_actions)[..., None, :, :]
+            others = others.reshape(-1, num_agents * self.num_actions)
+            x = x + (others @ kernel.reshape(-1, self.hidden_dim)).reshape(x.shape)
         x = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
         return Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
 
