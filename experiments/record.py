@@ -1,6 +1,7 @@
 """Films a trained policy: `python -m experiments.record RUN --out battle.gif [--episodes 1] [--seed-index best|K]`.
 
-Plays greedy episodes in the run's own environment and writes them as one GIF.
+Plays greedy episodes in the run's own environment and writes them as one GIF. With `--show intrinsic_reward` each agent
+wears what its learner made of its last action.
 """
 
 import argparse
@@ -101,6 +102,29 @@ def record(
     return f"wrote {out}: {episodes} episode(s) of seed {policy.seeds[seed_index]}, {count} pictures{_wins(episode)}"
 
 
+def record_insight(run_dir: str | pathlib.Path, out: str | pathlib.Path, show: str, seed_index: int | None) -> str:
+    """As `record`, one episode, with a number at each agent: `show` is one of what the algorithm's `inspect` names.
+
+    Raises:
+      ConfigError: as `record`, or no such number per agent.
+    """
+    from envs.registry import make_env
+    from envs.render import check_artist
+    from experiments.config import read_config
+    from experiments.insight import insight
+
+    name = read_config(pathlib.Path(run_dir)).run.env
+    check_artist(name)
+    env = make_env(name)
+    episode, seen = insight(run_dir, seed_index)
+    shape = len(episode.actions), env.spec.num_agents
+    per_agent = {key: value for key, value in seen.items() if value.shape == shape}
+    if show not in per_agent:
+        raise ConfigError(f"--show {show}: this algorithm knows {', '.join(per_agent) or 'nothing'} of each agent")
+    episode = episode._replace(values=list(per_agent[show][:, None]))
+    return f"wrote {out}: {write_gif(env, episode, out)} pictures with {show}{_wins(episode)}"
+
+
 def _wins(episode: "Episode") -> str:
     if "won" not in episode.timesteps[0].info:
         return ""
@@ -116,6 +140,7 @@ def _command(argv: Sequence[str]) -> int:
     parser.add_argument("--out", default="battle.gif", help="GIF to write (default: %(default)s)")
     parser.add_argument("--episodes", type=int, default=1, help="how many to film (default: %(default)s)")
     parser.add_argument("--seed-index", default="best", help="which of the run's seeds, from 0 (default: %(default)s)")
+    parser.add_argument("--show", default="", help="a number at each agent, e.g. intrinsic_reward (one episode)")
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise ConfigError(f"--episodes {args.episodes}: give at least 1")
@@ -123,7 +148,11 @@ def _command(argv: Sequence[str]) -> int:
         raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
     if args.seed_index != "best" and not args.seed_index.isdigit():
         raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")
-    print(record(args.run, args.out, args.episodes, None if args.seed_index == "best" else int(args.seed_index)))
+    seed_index = None if args.seed_index == "best" else int(args.seed_index)
+    if args.show:
+        print(record_insight(args.run, args.out, args.show, seed_index))
+    else:
+        print(record(args.run, args.out, args.episodes, seed_index))
     return 0
 
 

@@ -8,7 +8,7 @@ import pytest
 FAST = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _fake_algorithm_and_cache(tmp_path_factory):
     import jax
 

@@ -1,0 +1,109 @@
+"""What a trained learner thinks of an episode: intrinsic rewards, attention weights, values (AIIR-MIX's figure 5).
+
+    episode, seen = insight("runs/smax_2s3z/aiir_mix/DIR")
+    seen["intrinsic_reward"]  # [T, A]
+    seen["attention"]         # [T, A, A], row i the weights of agent i
+
+The policy alone cannot tell: the nets that make rewards are not part of it, so the run's newest checkpoint is read.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.checkpoint import Checkpoints
+from experiments.config import fingerprint, read_config
+from experiments.record import best_index, play
+
+if TYPE_CHECKING:
+    from envs.render import Episode
+
+
+def load_learners(run_dir: str | pathlib.Path) -> dict[int, Any]:
+    """The learner of every seed of a run, from its newest checkpoints: {seed: learner}.
+
+    Raises:
+      ConfigError: no run there, or no checkpoint of it that can be used.
+    """
+    import jax
+
+    from experiments.run import build
+    from experiments.startup import trace_programs
+
+    directory = pathlib.Path(run_dir)
+    settings = read_config(directory)
+    env, algorithm = build(settings)
+    learners = {}
+    for group in sorted((directory / "checkpoints").glob("seeds_*")):
+        first, last = (int(number) for number in group.name.removeprefix("seeds_").split("-"))
+        seeds = range(first, last + 1)
+        abstract = trace_programs(env, algorithm, len(seeds), 1).states
+        checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
+        found = checkpoints.restore(abstract)
+        checkpoints.close()
+        for k, seed in enumerate(seeds if found else ()):
+            learners[seed] = jax.tree.map(lambda x, k=k: x[k], found[0].learner)
+    if not learners:
+        raise ConfigError(f"no checkpoint in {directory}: give the directory of a run that has trained")
+    return learners
+
+
+def as_batch(episode: "Episode", carry0: Any) -> Any:
+    """An episode of one lane as a `Batch` of one lane; what acting noted (`aux`) is left out."""
+    import jax
+    import jax.numpy as jnp
+
+    from iacjax.types import Batch
+
+    rows = jax.tree.map(lambda *moments: jnp.stack(moments), *episode.timesteps)
+    first = jnp.zeros(rows.boundary.shape, bool).at[0].set(True)
+    mask = (~rows.boundary[:-1]).astype(jnp.float32)
+    return Batch(rows, first, jnp.stack(episode.actions), (), mask, carry0)
+
+
+def insight(run_dir: str | pathlib.Path, seed_index: int | None = None) -> tuple["Episode", dict[str, np.ndarray]]:
+    """Plays one greedy episode of one seed of a run (None: the best) and asks its learner about it.
+
+    Returns:
+      (the episode, what the algorithm's `inspect` says of its T steps: each [T, ...], without a lane axis).
+
+    Raises:
+      ConfigError: no such run or seed, no checkpoint, or an algorithm that has nothing to show.
+    """
+    import jax
+
+    from experiments.run import build
+
+    settings = read_config(pathlib.Path(run_dir))
+    env, algorithm = build(settings)
+    learners = load_learners(run_dir)
+    seeds = sorted(learners)
+    index = best_index(run_dir, seeds) if seed_index is None else seed_index
+    if not 0 <= index < len(seeds):
+        raise ConfigError(f"no seed index {index}: the run has {len(seeds)} seed(s), counted from 0")
+    learner = learners[seeds[index]]
+    episode = play(env, _Acting(algorithm, algorithm.policy(learner)), 0, jax.random.key(seeds[index]), 1)
+    seen = jax.jit(algorithm.inspect)(learner, as_batch(episode, algorithm.carry(1)))
+    if not seen:
+        raise ConfigError(f"{settings.run.algo} has nothing to show of an episode beside its actions")
+    return episode, {name: np.asarray(value[:, 0]) for name, value in seen.items()}
+
+
+class _Acting:
+    """The part of `iacjax.Policy` that `play` uses."""
+
+    def __init__(self, algorithm: Any, params: Any):
+        self._algorithm, self._params = algorithm, params
+        self.carry = algorithm.carry
+
+    def act(self, carry: Any, timestep: Any, first: Any, seed_index: int) -> tuple[Any, Any]:
+        import jax
+        import jax.numpy as jnp
+
+        from iacjax.types import Clock
+
+        clock, key = Clock(jnp.int32(0), jnp.int32(0)), jax.random.key(0)
+        carry, action, _ = self._algorithm.act(self._params, carry, timestep, first, key, clock, explore=False)
+        return carry, action
