@@ -8,18 +8,23 @@ import pytest
 FAST = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _fake_algorithm_and_cache(tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def _fake_algorithm():
+    fake_algorithm.register()
+    yield
+    del fake_algorithm.ALGORITHMS["fake"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
     import jax
 
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
-    fake_algorithm.register()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         yield
-    del fake_algorithm.ALGORITHMS["fake"]
     for name, value in before.items():
         jax.config.update(name, value)
 
