@@ -196,6 +196,14 @@ def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
     Console().print(table)
 
 
+def _is_evaluated(directory: pathlib.Path) -> bool:
+    """Whether evaluation.json is of EPISODES episodes of the policy as it is now: a run may have gone on since."""
+    evaluation, policy = directory / "evaluation.json", directory / "policy" / "policy.json"
+    seeds = _read(evaluation).get("seeds", [])
+    fresh = evaluation.exists() and evaluation.stat().st_mtime >= policy.stat().st_mtime
+    return fresh and bool(seeds) and seeds[0]["episodes"] == EPISODES
+
+
 def make_row(row: Row) -> int:
     """Trains (or goes on with) a row and evaluates it. Returns the exit code of the training."""
     from experiments.evaluate import evaluate_policy, write_evaluation
@@ -208,8 +216,7 @@ def make_row(row: Row) -> int:
         if code:
             return code
     directory = row.directory()
-    done = _read(directory / "evaluation.json").get("seeds", [])
-    if not done or done[0]["episodes"] != EPISODES:
+    if not _is_evaluated(directory):
         rows = evaluate_policy(load_policy(directory), row.settings.run.env, EPISODES)
         write_evaluation(directory, row.settings.run.env, rows)
     return 0

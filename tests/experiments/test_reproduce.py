@@ -8,6 +8,7 @@ import pytest
 from experiments import reproduce
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import TABLES, Map, Row, Table, main
+from experiments.run import main as run_main
 
 
 @pytest.fixture
@@ -53,6 +54,21 @@ def test_rows_are_trained_once_and_begun_ones_go_on(tiny, capsys):
     assert len(list(runs.glob("*/*/*/*/config.json"))) == 2  # the begun one went on in its own directory
     assert main(argv) == 0
     assert "2 rows, 0 to train" in capsys.readouterr().out
+
+
+def test_an_extended_run_is_evaluated_again(tiny):
+    """Run to 64 steps, then on to 128 by --resume: the row of 128 steps is not given the older policy's episodes."""
+    argv, rows, runs = tiny
+    assert main([*argv, "--maps", "a"]) == 0
+    (directory,) = runs.glob("default/toy_coordination/fake/*")
+    evaluation = directory / "evaluation.json"
+    before = evaluation.stat().st_mtime_ns
+    assert main([*argv, "--maps", "a"]) == 0
+    assert evaluation.stat().st_mtime_ns == before
+    assert run_main(["--resume", str(directory), "--total-steps", "128"]) == 0
+    assert main([*argv, "--maps", "a", "--total-steps", "128"]) == 0
+    assert evaluation.stat().st_mtime_ns > before
+    assert [r["env_steps"] for r in rows()] == ["64", "128"]
 
 
 def test_rows_of_other_calls_stay_and_curves_are_kept(tiny):
