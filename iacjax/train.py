@@ -94,5 +94,7 @@ def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_e
 
         return jax.vmap(one)(states, keys)
 
-    init = jax.jit(jax.vmap(partial(init_state, env, algorithm)))
+    # Seed after seed: jaxlib's batched QR (orthogonal initialisers) waits for the pool of threads that it runs on, and
+    # two of them at once, on two cores, wait for ever.
+    init = jax.jit(lambda keys: jax.lax.map(partial(init_state, env, algorithm), keys))
     return Trainer(init=init, chunk=chunk, evaluate=evaluate_seeds, step=step)
