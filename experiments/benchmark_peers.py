@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 import types
+import unittest.mock
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -92,6 +93,14 @@ def _program(module: types.ModuleType, config: dict[str, Any]) -> Callable:
     return module.make_train(config)
 
 
+def _one_qr_at_a_time() -> Any:
+    """While a program of several seeds is traced: jaxlib's batched QR (orthogonal initialisers) waits for the pool of
+    threads that it runs on, and two of them at once, on two cores, wait for ever."""
+    import jax
+
+    return unittest.mock.patch("jax.numpy.linalg.qr", jax.custom_batching.sequential_vmap(jax.numpy.linalg.qr))
+
+
 def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int) -> dict[str, Any]:
     """One row: the peer's training speed, median over `updates` updates in which it learned.
 
@@ -113,7 +122,8 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
     module = _import_script(directory / peer.script, reports)
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     start = time.perf_counter()
-    program = jax.jit(jax.vmap(_program(module, config))).lower(keys).compile()
+    with _one_qr_at_a_time():
+        program = jax.jit(jax.vmap(_program(module, config))).lower(keys).compile()
     seconds = time.perf_counter() - start
     jax.block_until_ready(program(keys))
     jax.effects_barrier()
