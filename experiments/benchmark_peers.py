@@ -5,6 +5,7 @@ these reports and keeps when they came, which gives the time of each update apar
 peer was learning at all. Their configurations are the files beside the scripts; what is changed is listed in `PEERS`.
 """
 
+import contextlib
 import importlib.util
 import pathlib
 import statistics
@@ -93,12 +94,22 @@ def _program(module: types.ModuleType, config: dict[str, Any]) -> Callable:
     return module.make_train(config)
 
 
-def _one_qr_at_a_time() -> Any:
-    """While a program of several seeds is traced: jaxlib's batched QR (orthogonal initialisers) waits for the pool of
-    threads that it runs on, and two of them at once, on two cores, wait for ever."""
-    import jax
+@contextlib.contextmanager
+def _orthogonal_one_by_one():
+    """While a program of several seeds is traced, their orthogonal matrices are drawn one after the other.
 
-    return unittest.mock.patch("jax.numpy.linalg.qr", jax.custom_batching.sequential_vmap(jax.numpy.linalg.qr))
+    jaxlib's batched QR waits for the pool of threads that it runs on: two of them at once, on two cores, wait for ever.
+    """
+    import jax
+    from jax._src import random  # what jax.nn.initializers calls has no public name to put another in place of
+
+    draw = random.orthogonal
+
+    def sequential(key, *rest, **options):
+        return jax.custom_batching.sequential_vmap(lambda key: draw(key, *rest, **options))(key)
+
+    with unittest.mock.patch.object(random, "orthogonal", sequential):
+        yield
 
 
 def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
     module = _import_script(directory / peer.script, reports)
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     start = time.perf_counter()
-    with _one_qr_at_a_time():
+    with _orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
         program = jax.jit(jax.vmap(_program(module, config))).lower(keys).compile()
     seconds = time.perf_counter() - start
     jax.block_until_ready(program(keys))
