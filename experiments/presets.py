@@ -38,7 +38,7 @@ _LIIR = {
     "epsilon_end": 0.01,
 }
 
-_BATTLE = {"env": "smax:2s3z", "total_steps": 800_000}
+_BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
 # SMAC counts its time limit as an end. Bootstrapping past it learns 2s3z more slowly: who survives by hiding would be
 # worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
 _TUNED = {"time_limit": "terminate"}
