@@ -27,7 +27,7 @@ def run_dir(tmp_path_factory):
     entry = get_entry("aiir_mix")
     algorithm = entry.make(spec, entry.config())
     keys = jax.random.split(jax.random.key(0), len(SEEDS))
-    params = jax.jit(jax.vmap(lambda key: algorithm.policy(algorithm.init(key))))(keys)
+    params = jax.jit(lambda keys: jax.lax.map(lambda key: algorithm.policy(algorithm.init(key)), keys))(keys)
     save_policy(directory / "policy", "aiir_mix", entry.config(), spec, SEEDS, params)
     (directory / "eval.csv").write_text(HEADER + "1,100,3,9.0,1,30,0.25\n1,100,4,5.0,1,30,0.75\n")
     return directory
