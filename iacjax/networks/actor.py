@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense
+from iacjax.networks.initializers import orthogonal
 from iacjax.networks.recurrent import ResetGRU
 
 
@@ -16,9 +17,9 @@ class _AgentNet(nn.Module):
 
     @nn.compact
     def __call__(self, carry, x, first):
-        x = nn.relu(Dense(self.hidden_dim, kernel_init=nn.initializers.orthogonal(2.0**0.5))(x))
+        x = nn.relu(Dense(self.hidden_dim, kernel_init=orthogonal(2.0**0.5))(x))
         carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
-        return carry, Dense(self.num_actions, kernel_init=nn.initializers.orthogonal(0.01))(x)
+        return carry, Dense(self.num_actions, kernel_init=orthogonal(0.01))(x)
 
 
 class RecurrentActor(nn.Module):

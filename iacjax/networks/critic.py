@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense
+from iacjax.networks.initializers import orthogonal
 
-_init = nn.initializers.orthogonal(2.0**0.5)
+_init = orthogonal(2.0**0.5)
 
 
 class AgentCritic(nn.Module):
@@ -32,7 +33,7 @@ class AgentCritic(nn.Module):
             others = others.reshape(-1, num_agents * self.num_actions)
             x = x + (others @ kernel.reshape(-1, self.hidden_dim)).reshape(x.shape)
         x = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
-        return Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
+        return Dense(1, kernel_init=orthogonal(1.0))(x)[..., 0]
 
 
 class TeamCritic(nn.Module):
@@ -45,4 +46,4 @@ class TeamCritic(nn.Module):
         """state f32[..., X] -> f32[...]."""
         for _ in range(2):
             state = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(state))
-        return Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(state)[..., 0]
+        return Dense(1, kernel_init=orthogonal(1.0))(state)[..., 0]

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense
+from iacjax.networks.initializers import orthogonal
 
 
 class ResetGRU(nn.Module):
@@ -25,7 +26,7 @@ class ResetGRU(nn.Module):
         """
         dim, length, lanes = self.hidden_dim, x.shape[0], carry.shape[:-1]
         gates = tuple(Dense(dim, name=name)(x).reshape(length, -1, dim) for name in ("reset", "update", "candidate"))
-        kernel = self.param("recurrent", nn.initializers.orthogonal(), (dim, 3 * dim))
+        kernel = self.param("recurrent", orthogonal(), (dim, 3 * dim))
         bias = self.param("candidate_bias", nn.initializers.zeros, (dim,))
         w_reset, w_update, w_candidate = jnp.split(kernel, 3, axis=-1)
 
