@@ -75,18 +75,18 @@ def _timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
     import jax
     import jax.numpy as jnp
 
-    def nudged(result):
+    def nudged(result, first):
         scalar = 1e-12 * jax.tree.leaves(result)[0].ravel()[0].astype(jnp.float32)
         return jax.tree.map(lambda x: x + scalar if jnp.issubdtype(x.dtype, jnp.floating) else x, first)
 
-    def turns(count, result):
-        return jax.lax.fori_loop(0, count, lambda _, result: function(nudged(result), *rest), result)
+    def turns(count, result, first, rest):
+        return jax.lax.fori_loop(0, count, lambda _, result: function(nudged(result, first), *rest), result)
 
     result = jax.jit(function)(first, *rest)
-    compiled, seconds = jax.jit(turns).lower(TURNS, result).compile(), []
+    compiled, seconds = jax.jit(turns).lower(TURNS, result, first, rest).compile(), []
     for _ in range(REPEATS):
         start = time.process_time()
-        jax.block_until_ready(compiled(TURNS, result))
+        jax.block_until_ready(compiled(TURNS, result, first, rest))
         seconds.append((time.process_time() - start) / TURNS)
     return result, min(seconds)
 
