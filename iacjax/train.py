@@ -48,11 +48,12 @@ def train_step(
     k_rollout, k_update = jax.random.split(jax.random.fold_in(state.key, iteration))
     policy = algorithm.policy(state.learner)
     runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
-    store = plan.store.add(state.store, batch)
+    store = plan.store.add(state.store, batch, clock)
 
     def update(learner, key):
         k_sample, k_learn = jax.random.split(key)
-        return algorithm.update(learner, plan.store.sample(store, batch, k_sample), k_learn, clock)
+        sampled = plan.store.sample(store, batch, k_sample, clock)
+        return algorithm.update(learner, sampled, k_learn, clock)
 
     def update_all(learner):
         learner, metrics = jax.lax.scan(update, learner, jax.random.split(k_update, plan.updates))

@@ -55,11 +55,15 @@ class Batch(NamedTuple):
 
 
 class Store(NamedTuple):
-    """What an update learns from. `latest` hands back the newest rollout; replay keeps older ones."""
+    """What an update learns from. `latest` hands back the newest rollout; `ring` keeps older ones and replays them.
+
+    The clock is that of the iteration that made the newest rollout. All seeds share it, so a position that is derived
+    from it stays unbatched under vmap: writing there is a plain slice update, not a scatter.
+    """
 
     init: Callable[[Batch], Any]  # abstract rollout -> store state
-    add: Callable[[Any, Batch], Any]  # (state, rollout) -> state
-    sample: Callable[[Any, Batch, jax.Array], Batch]  # (state, newest rollout, key) -> batch
+    add: Callable[[Any, Batch, Clock], Any]  # (state, rollout, clock) -> state
+    sample: Callable[[Any, Batch, jax.Array, Clock], Batch]  # (state, newest rollout, key, clock) -> batch
 
 
 class Plan(NamedTuple):

@@ -7,6 +7,6 @@ def latest() -> Store:
     """A store without a state; `sample` hands back the newest rollout."""
     return Store(
         init=lambda batch: (),
-        add=lambda state, batch: state,
-        sample=lambda state, batch, key: batch,
+        add=lambda state, batch, clock: state,
+        sample=lambda state, batch, key, clock: batch,
     )

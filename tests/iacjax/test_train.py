@@ -83,10 +83,10 @@ def test_the_evaluation_leaves_the_state_alone(trainer):
 def counting_store() -> Store:
     """Counts what is added, and hands back the newest rollout with the count for a reward."""
 
-    def sample(state, batch, key):
+    def sample(state, batch, key, clock):
         return batch._replace(rows=batch.rows._replace(reward=jnp.full_like(batch.rows.reward, state)))
 
-    return Store(init=lambda batch: jnp.float32(0), add=lambda state, batch: state + 1, sample=sample)
+    return Store(init=lambda batch: jnp.float32(0), add=lambda state, batch, clock: state + 1, sample=sample)
 
 
 def test_warmup_fills_the_store_and_then_updates_several_times():
