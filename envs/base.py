@@ -36,7 +36,11 @@ class ActionSpec(NamedTuple):
 
 
 class EnvSpec(NamedTuple):
-    """Static sizes of an environment. `horizon` is the time limit in steps."""
+    """Static sizes of an environment. `horizon` is the time limit in steps.
+
+    `state_is_obs`: the global state is no more than the agents' observations one after the other, always, so that a
+    replay need not store it beside them.
+    """
 
     name: str
     num_agents: int
@@ -44,6 +48,7 @@ class EnvSpec(NamedTuple):
     state_dim: int
     action: ActionSpec
     horizon: int
+    state_is_obs: bool = False
 
 
 class TimeStep(NamedTuple):

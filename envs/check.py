@@ -65,6 +65,9 @@ def _check_spec(spec: EnvSpec) -> None:
     _require(not action.discrete or action.num_actions >= 2, spec.name, "num_actions is 1, give at least 2")
     text = f"low {action.low} is not below high {action.high}"
     _require(action.discrete or action.low < action.high, spec.name, text)
+    size = spec.num_agents * spec.obs_dim
+    text = f"the spec says state_is_obs, but state_dim is {spec.state_dim} and the observations have {size} numbers"
+    _require(not spec.state_is_obs or spec.state_dim == size, spec.name, text)
     if action.mask is not None:
         shape = np.shape(action.mask)
         due = (spec.num_agents, action.dim)
@@ -209,6 +212,10 @@ def _check_rows(spec: EnvSpec, timesteps: TimeStep) -> None:
         dead = "" if timesteps.alive[step, lane, agent] else ", which is dead,"
         text = f"agent {agent}{dead} has no legal action at step {step}: give it at least one (a no-op, if dead)"
         _require(legal.all(), spec.name, text)
+    if spec.state_is_obs:
+        same = (timesteps.obs.reshape(timesteps.state.shape) == timesteps.state).all((1, 2))
+        text = f"the spec says state_is_obs, but state is not the observations in a row at step {np.argmin(same)}"
+        _require(same.all(), spec.name, text)
 
 
 def _check_endings(spec: EnvSpec, timesteps: TimeStep) -> None:

@@ -77,7 +77,7 @@ class Toy:
 
 
 def _spec(name: str, agents: int, obs: int, actions: int, horizon: int) -> EnvSpec:
-    return EnvSpec(f"toy:{name}", agents, obs, agents * obs, ActionSpec(num_actions=actions), horizon)
+    return EnvSpec(f"toy:{name}", agents, obs, agents * obs, ActionSpec(num_actions=actions), horizon, True)
 
 
 def _same(agents: int, *features) -> jax.Array:

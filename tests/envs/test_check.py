@@ -15,7 +15,7 @@ class Broken:
 
     def __init__(self, world=None, spec=None, on_reset=None, on_step=None, on_restart=None):
         self.world = world or time_limit()
-        self.spec = self.world.spec._replace(name="toy:broken", **(spec or {}))
+        self.spec = self.world.spec._replace(**{"name": "toy:broken", "state_is_obs": False, **(spec or {})})
         self.hooks = {"reset": on_reset, "step": on_step, "restart": on_restart}
 
     def _spoil(self, call, given, *args):
@@ -107,6 +107,14 @@ def _refuses(axis_size, in_batched, obs):
 dice = np.random.default_rng(0)
 
 BROKEN = {
+    "state is not the observations": (
+        both(edit(state=lambda s, ts: ts.state + jnp.float32(1))) | {"spec": {"state_is_obs": True}},
+        "toy:broken: the spec says state_is_obs, but state is not the observations in a row at step 0",
+    ),
+    "state has other sizes than the observations": (
+        {"spec": {"state_dim": 3, "state_is_obs": True}},
+        "toy:broken: the spec says state_is_obs, but state_dim is 3 and the observations have 2 numbers",
+    ),
     "spec": (
         {"spec": {"horizon": 0}},
         "toy:broken: horizon is 0, it must be a positive integer",

@@ -38,6 +38,14 @@ def test_round_trip(saved):
     assert load_policy(str(saved / "policy")).seeds == (3, 8)
 
 
+def test_a_policy_saved_before_the_spec_had_state_is_obs(saved):
+    file = saved / "policy" / "policy.json"
+    card = json.loads(file.read_text())
+    assert card["spec"].pop("state_is_obs") is False
+    file.write_text(json.dumps(card))
+    assert load_policy(saved).spec == SPEC
+
+
 def test_the_policy_alone_is_saved(saved):
     """Nothing of critics, rewards or optimisers: the actor's parameters by path."""
     with np.load(saved / "policy" / "seed_3.npz") as arrays:
