@@ -1,13 +1,14 @@
-"""experiments.reproduce: rows are chosen, trained, kept when finished, continued when begun."""
+"""reproduce aiir/bars: rows are chosen, trained, kept when finished, continued when begun."""
 
 import csv
 import json
 
 import pytest
 
-from experiments import reproduce
+from experiments import reproduce_bars
 from experiments.presets import PRESETS, Preset
-from experiments.reproduce import TABLES, Map, Row, Table, main
+from experiments.reproduce import TARGETS, main
+from experiments.reproduce_bars import TABLES, Map, Row, Table
 from experiments.run import main as run_main
 
 
@@ -17,7 +18,8 @@ def tiny(monkeypatch, tmp_path):
     table = Table("fake", {"a": Map("toy:coordination", 2, 64, 0.9), "b": Map("toy:matrix", 2, 64, 0.9)},
                   {"default": "default"})  # fmt: skip
     monkeypatch.setitem(TABLES, "tiny", table)
-    monkeypatch.setattr(reproduce, "EPISODES", 3)
+    monkeypatch.setitem(TARGETS, "tiny", TARGETS["aiir/bars"])
+    monkeypatch.setattr(reproduce_bars, "EPISODES", 3)
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({"pictures": False}, {})})
     out = tmp_path / "table.csv"
     argv = ["tiny", "--seeds", "2", "--run-dir", str(tmp_path / "runs"), "--out", str(out)]
@@ -87,9 +89,9 @@ def test_a_finished_row_is_not_replaced_by_an_unfinished_one():
         return {**fields, "status": status, "win_rate": win_rate}
 
     old, other = row("finished", "0.50"), {**row("finished", "0.20"), "seeds": "5"}
-    assert reproduce.merged([old, other], [row("begun")]) == [old, other]
+    assert reproduce_bars.merged([old, other], [row("begun")]) == [old, other]
     new = row("stopped_at_bar", "0.75")
-    assert reproduce.merged([old, other], [new]) == [new, other]
+    assert reproduce_bars.merged([old, other], [new]) == [new, other]
 
 
 def test_rows_over_the_budget_are_left(tiny, capsys):
@@ -109,20 +111,20 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)
         run = dataclasses.replace(settings.run, seeds=2, total_steps=steps)
-        return Row(name, "default", Settings(run, settings.algorithm), tmp_path / name)
+        return Row(name, "default", Settings(run, settings.algorithm))
 
     finished, asked = row("3m", "smax:3m", 500), row("2s3z", "smax:2s3z", 10800)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
-    assert reproduce.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
-    assert reproduce.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
+    assert reproduce_bars.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
+    assert reproduce_bars.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
 
 
 @pytest.mark.parametrize(
     "argv, message",
     [
-        (["aiir/bar"], "no table 'aiir/bar': known are aiir/bars"),
+        (["aiir/bar"], "nothing called 'aiir/bar' to reproduce: did you mean aiir/bars? known are aiir/bars"),
         (["aiir/bars", "--maps", "4m"], "--maps: no '4m' in this table; it has 3m, 8m"),
         (["aiir/bars", "--variants", "x"], "--variants: no 'x'"),
         (["aiir/bars", "--seeds", "0"], "--seeds must be at least 1"),
