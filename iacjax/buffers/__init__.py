@@ -1,5 +1,6 @@
 """What updates learn from: one store a file."""
 
 from iacjax.buffers.latest import latest
+from iacjax.buffers.ring import ring
 
-__all__ = ["latest"]
+__all__ = ["latest", "ring"]

@@ -1,0 +1,135 @@
+"""Replay of single transitions: the newest rows of every lane in a ring, sampled uniformly.
+
+A row holds what was seen at time t and the action chosen there; its successor is the next row of the lane, so no
+observation is kept twice. Iteration k writes its T rows and the head row after them (row T of the rollout, the first
+of the next one) at k T mod C: a place that the shared clock gives, so that it is one slice update under vmap too. There
+is one row more than C, so that the head of the last block has a place and nothing wraps around within a rollout.
+
+Rows are packed into 32-bit words, bools into single bits: a sample is one gather of words, whatever the rows hold.
+"""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import ConfigError, TimeStep
+from iacjax.buffers import packing
+from iacjax.types import Batch, Clock, Store
+
+CANDIDATES = 8  # rows drawn for a transition of the batch; where half of the rows are boundaries, 1 in 256 has no valid
+
+
+class Row(NamedTuple):
+    """What is kept of one row of one lane. `mask` comes first: it is bit 0 of word 0."""
+
+    mask: jax.Array  # bool[]: an action was taken here, and the next row is its consequence
+    obs: jax.Array  # f32[A, O]
+    state: jax.Array  # f32[X], f32[0] where it is the concatenated obs
+    avail: jax.Array  # bool[A, U]
+    alive: jax.Array  # bool[A]
+    reward: jax.Array  # f32[]
+    terminated: jax.Array  # bool[]
+    truncated: jax.Array  # bool[]
+    first: jax.Array  # bool[]
+    action: jax.Array  # int32[A] or f32[A, D]; zeros where none was taken
+    aux: Any
+
+
+def ring(capacity: int, batch_size: int, num_envs: int, rollout_length: int, state_is_obs: bool = False) -> Store:
+    """A store that keeps at least the newest `capacity` rows of E lanes together and samples transitions of them.
+
+    C rows a lane are kept, `capacity` / E rounded up to a multiple of `rollout_length`; `capacity` counts the boundary
+    rows, of which there is one an episode. The store's state is one array, uint32[C + 1, E, words].
+
+    `sample` draws `batch_size` transitions, independently and uniformly among all that are kept. Its batch has T = 1:
+    rows [2, B, ...], first [2, B], action and aux [1, B, ...], mask f32[1, B], without `info` and carry. For each,
+    `CANDIDATES` rows are drawn and the first from which an action was taken is it; where there is none among them, its
+    mask is 0. With `state_is_obs` (`EnvSpec.state_is_obs`) states are not kept, but made of the observations.
+
+    Raises:
+      ConfigError: the capacity holds less than a batch, or less than one rollout.
+    """
+    per_iteration = num_envs * rollout_length
+    if batch_size < 1 or capacity < max(batch_size, per_iteration):
+        raise ConfigError(
+            f"the replay's capacity of {capacity} is too small: give at least {max(batch_size, per_iteration)}, a batch"
+            f" ({batch_size}) and a rollout ({num_envs} environments x {rollout_length} rows)"
+        )
+    blocks = math.ceil(capacity / per_iteration)
+    return Store(
+        init=partial(_init, blocks=blocks, state_is_obs=state_is_obs),
+        add=partial(_add, blocks=blocks, state_is_obs=state_is_obs),
+        sample=partial(_sample, blocks=blocks, batch_size=batch_size, state_is_obs=state_is_obs),
+    )
+
+
+def _rows(batch: Batch, state_is_obs: bool) -> Row:
+    """The T + 1 rows of a rollout, [T + 1, E, ...]; the head has no action yet."""
+
+    def with_head(x):
+        return jnp.concatenate([x, jnp.zeros_like(x[:1])])
+
+    ts = batch.rows
+    return Row(
+        mask=with_head(batch.mask > 0),
+        obs=ts.obs,
+        state=ts.state[..., :0] if state_is_obs else ts.state,
+        avail=ts.avail,
+        alive=ts.alive,
+        reward=ts.reward,
+        terminated=ts.terminated,
+        truncated=ts.truncated,
+        first=batch.first,
+        action=with_head(batch.action),
+        aux=jax.tree.map(with_head, batch.aux),
+    )
+
+
+def _init(batch: Batch, blocks: int, state_is_obs: bool) -> jax.Array:
+    like = jax.eval_shape(partial(_rows, state_is_obs=state_is_obs), batch)
+    length, lanes = like.mask.shape
+    return jnp.zeros((blocks * (length - 1) + 1, lanes, packing.num_words(like, 2)), jnp.uint32)
+
+
+def _add(state: jax.Array, batch: Batch, clock: Clock, blocks: int, state_is_obs: bool) -> jax.Array:
+    words = packing.pack(_rows(batch, state_is_obs), 2)
+    start = (clock.iteration % blocks) * batch.mask.shape[0]
+    return jax.lax.dynamic_update_slice(state, words, (start, 0, 0))
+
+
+def _choose(flat: jax.Array, key: jax.Array, written: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """Starts of transitions, int32[B] among the first `written` of `flat` (uint32[rows, words]), and which are valid.
+
+    Taking the first valid of some uniform draws is uniform over the valid ones: each is the first equally often.
+    """
+    candidates = jax.random.randint(key, (CANDIDATES, batch_size), 0, written)
+    valid = (flat.at[candidates, 0].get(mode="promise_in_bounds") & 1) == 1
+    chosen = jax.nn.one_hot(jnp.argmax(valid, 0), CANDIDATES, axis=0, dtype=jnp.int32)
+    return (candidates * chosen).sum(0), valid.any(0)
+
+
+def _sample(
+    state: jax.Array, batch: Batch, key: jax.Array, clock: Clock, blocks: int, batch_size: int, state_is_obs: bool
+) -> Batch:
+    like = jax.eval_shape(partial(_rows, state_is_obs=state_is_obs), batch)
+    length, lanes = batch.mask.shape
+    written = jnp.minimum(clock.iteration + 1, blocks) * (length * lanes)
+    flat = state.reshape(-1, state.shape[-1])  # time-major: the lane's next row is `lanes` further on
+    start, valid = _choose(flat, key, written, batch_size)
+    words = flat.at[jnp.stack([start, start + lanes])].get(mode="promise_in_bounds")
+    row = packing.unpack(words, like, 2)
+    rows = TimeStep(
+        obs=row.obs,
+        state=row.obs.reshape(2, batch_size, -1) if state_is_obs else row.state,
+        avail=row.avail,
+        alive=row.alive,
+        reward=row.reward,
+        terminated=row.terminated,
+        truncated=row.truncated,
+        info={},
+    )
+    action, aux = jax.tree.map(lambda x: x[:1], (row.action, row.aux))
+    return Batch(rows, row.first, action, aux, valid[None].astype(jnp.float32), carry0=())
