@@ -1,26 +1,37 @@
-"""Every environment by its name: `family:member`, e.g. `smax:2s3z`."""
+"""Every environment by its name: `family:member` (`smax:2s3z`, `multi_pendulum:3`), or a family alone (`matrix_game`).
+
+No jax here, and none in what lists the names: a mistyped one need not wait for it.
+"""
 
 import difflib
+import inspect
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from envs.errors import ConfigError
 
-if TYPE_CHECKING:  # importing it brings jax, which a mistyped name need not wait for
+if TYPE_CHECKING:
     from envs.base import Environment
 
 
 class Family(NamedTuple):
-    """`make(member, **options)` builds one; `members()` lists those there are. Both import what they need."""
+    """`load(member)` imports the family and gives a function or class of options alone that builds that environment.
 
-    make: Callable[..., "Environment"]
-    members: Callable[[], Iterable[str]]
+    A family has `members`, or a member is a count, the number of `counts`, or (neither) the family is the environment
+    and its member the empty text.
+    """
+
+    load: Callable[[str], Callable[..., "Environment"]]
+    members: Callable[[], Iterable[str]] | None = None
+    counts: str = ""
 
 
-def _make_smax(member: str, **options) -> "Environment":
+def _smax(member: str) -> Callable[..., "Environment"]:
     from envs.smax.env import Smax
 
-    return Smax(member, **options)
+    return partial(Smax, member)
 
 
 def _smax_members() -> Iterable[str]:
@@ -29,49 +40,98 @@ def _smax_members() -> Iterable[str]:
     return SCENARIOS
 
 
-def _make_toy(member: str, **options) -> "Environment":
-    from envs.toy import TOYS
+_BOTH = ("constant", "observation", "discounting", "action", "time_limit", "coordination", "variable")
+_TOYS = (*_BOTH, "memory", "death", *(f"{name}_continuous" for name in _BOTH))
 
-    return TOYS[member](**options)
+
+def _toy(member: str) -> Callable[..., "Environment"]:
+    from envs.toy import TOYS
+    from envs.toy_continuous import CONTINUOUS_TOYS
+
+    return (TOYS | CONTINUOUS_TOYS)[member]
 
 
 def _toy_members() -> Iterable[str]:
-    from envs.toy import TOYS
+    return _TOYS
 
-    return TOYS
+
+def _matrix_game(member: str) -> Callable[..., "Environment"]:
+    from envs.one_step import matrix_game
+
+    return matrix_game
+
+
+def _simple_world(member: str) -> Callable[..., "Environment"]:
+    from envs.one_step import simple_world
+
+    return simple_world
+
+
+def _multi_pendulum(member: str) -> Callable[..., "Environment"]:
+    from envs.multi_pendulum import multi_pendulum
+
+    return partial(multi_pendulum, int(member))
+
+
+def _multi_pendulum_shaped(member: str) -> Callable[..., "Environment"]:
+    from envs.multi_pendulum import multi_pendulum_shaped
+
+    return partial(multi_pendulum_shaped, int(member))
 
 
 FAMILIES: dict[str, Family] = {
-    "smax": Family(_make_smax, _smax_members),
-    "toy": Family(_make_toy, _toy_members),
+    "smax": Family(_smax, _smax_members),
+    "matrix_game": Family(_matrix_game),
+    "simple_world": Family(_simple_world),
+    "multi_pendulum": Family(_multi_pendulum, counts="pendulums"),
+    "multi_pendulum_shaped": Family(_multi_pendulum_shaped, counts="pendulums"),
+    "toy": Family(_toy, _toy_members),
 }
 
 
 def known_envs() -> list[str]:
-    """All names that `make_env` takes."""
-    return [f"{family}:{member}" for family, entry in FAMILIES.items() for member in entry.members()]
+    """All names that `make_env` takes; N stands for a number."""
+    names = []
+    for family, entry in FAMILIES.items():
+        if entry.members:
+            names += [f"{family}:{member}" for member in entry.members()]
+        else:
+            names.append(f"{family}:N" if entry.counts else family)
+    return names
 
 
 def check_name(name: str) -> None:
     """Raises ConfigError, naming what exists and what comes closest, unless `name` is a known environment."""
+    family, _, member = name.partition(":")
+    entry = FAMILIES.get(family)
+    if entry is not None and entry.counts:
+        if re.fullmatch("[1-9][0-9]{0,5}", member) is None:
+            raise ConfigError(f"'{name}' must end in its number of {entry.counts}, at least 1: e.g. '{family}:3'")
+        return
     known = known_envs()
     if name in known:
         return
-    close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.split(":")[1] == name]
+    close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
     hint = f"; did you mean '{close[0]}'?" if close else ""
     raise ConfigError(f"unknown environment '{name}'{hint} (known: {', '.join(known)})")
 
 
-def make_env(name: str, **options) -> "Environment":
+def make_env(name: str, /, **options) -> "Environment":
     """Builds the environment called `name`; `options` are those of its family (e.g. `randomise_rules=True`).
 
-    Raises ConfigError for a name or an option that does not exist.
+    Raises ConfigError for a name or an option that does not exist, and for a value that cannot be.
     """
     check_name(name)
-    family, member = name.split(":", 1)
+    family, _, member = name.partition(":")
+    build = FAMILIES[family].load(member)
+    takes = list(inspect.signature(build).parameters)
+    unknown = [option for option in options if option not in takes]
+    if unknown:
+        known = f"it takes {', '.join(takes)}" if takes else "it takes none"
+        raise ConfigError(f"'{name}' does not take these options: {', '.join(unknown)} ({known})")
     try:
-        return FAMILIES[family].make(member, **options)
-    except TypeError as error:
-        if not options:
+        return build(**options)
+    except (TypeError, ValueError) as error:
+        if not options or isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"'{name}' does not take these options: {', '.join(options)} ({error})") from error
+        raise ConfigError(f"'{name}' cannot be made with {', '.join(options)} as given ({error})") from error

@@ -1,4 +1,4 @@
-"""Toy worlds: the one-step matrix game of the IAC paper, and probes whose best return and value are known.
+"""Toy worlds: probes whose best return and value are known, with discrete actions (`toy_continuous`: continuous).
 
 A probe isolates one thing that an algorithm must get right (the value of an observation, discounting, the time limit,
 memory, the masks of the dead). `PROBES` gives the numbers that an algorithm has to reach in each.
@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import ActionSpec, ConfigError, Environment, EnvSpec, TimeStep, vectorize
-
-PAYOFF = ((8.0, -12.0, -12.0), (-12.0, 0.0, 0.0), (-12.0, 0.0, 0.0))  # IAC paper, table 1 (QTRAN's matrix game)
 
 
 class ToyState(NamedTuple):
@@ -37,7 +35,7 @@ class Toy:
 
     spec: EnvSpec
     observe: Callable  # (t, hidden) -> [A, O]
-    reward: Callable  # (t, hidden, action int32[A]) -> [], for the action taken after t steps
+    reward: Callable  # (t, hidden, action int32[A] or f32[A, D]) -> [], for the action taken after t steps
     draw: Callable = _nothing  # (key) -> int32[]
     length: Callable | None = None  # (hidden) -> steps; None: the horizon
     alive: Callable | None = None  # (t, hidden) -> bool[A]; None: all
@@ -90,26 +88,6 @@ def _share(chosen: jax.Array, among: jax.Array | None = None) -> jax.Array:
     """The share of agents (of those `among`) that are in `chosen`: f32[]."""
     among = jnp.ones_like(chosen) if among is None else among
     return (chosen & among).sum().astype(jnp.float32) / jnp.maximum(among.sum(), 1).astype(jnp.float32)
-
-
-def matrix(payoff: tuple[tuple[float, ...], ...] = PAYOFF) -> Environment:
-    """Two agents, one step, reward `payoff[a_0][a_1]`. The default has its best joint action, worth 8, beside
-    penalties of 12, and a worse one, worth 0, that is safe (IAC paper, table 1). Observations are a constant 1.
-
-    Raises:
-      ConfigError: the payoff is not a square table of at least 2 x 2.
-    """
-    size = len(payoff)
-    if size < 2 or any(len(row) != size for row in payoff):
-        raise ConfigError(f"toy:matrix: payoff must be square, at least 2 x 2; its rows have {[*map(len, payoff)]}")
-    table = tuple(tuple(float(x) for x in row) for row in payoff)
-    return vectorize(
-        Toy(
-            spec=_spec("matrix", 2, 1, size, horizon=1),
-            observe=lambda t, hidden: _same(2, 1.0),
-            reward=lambda t, hidden, action: jnp.asarray(table, jnp.float32)[action[0], action[1]],
-        )
-    )
 
 
 def constant() -> Environment:
@@ -276,7 +254,6 @@ PROBES: dict[str, Probe] = {
 }
 
 TOYS: dict[str, Callable[..., Environment]] = {
-    "matrix": matrix,
     "constant": constant,
     "observation": observation,
     "discounting": discounting,

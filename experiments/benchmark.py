@@ -1,8 +1,8 @@
 """How fast it is, beside its peers: `python -m experiments.benchmark env --env smax:2s3z --num-envs 64 512`.
 
-`env` plays random legal actions in our environments and in JaxMARL's `HeuristicEnemySMAX` of the same map, in the same
-process and by turns. Both draw their actions by the same function, restart finished battles, and hand back the
-observations, the global state and the masks of every step. Compiling is timed apart; speeds are medians.
+`env` plays random legal actions in our environments and in their counterparts by others (`benchmark_env_peers`), in the
+same process and by turns. Both restart finished episodes and hand back all that an algorithm reads of every step, the
+masks of a battle too. Compiling is timed apart; speeds are medians.
 """
 
 import argparse
@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments import benchmark_train
+from experiments.benchmark_env_peers import peer_of, random_action, versions
 from experiments.cli import run_command
 from experiments.scripted import run_scripted
 
-PEER = "jaxmarl HeuristicEnemySMAX"
-PEER_MAPS = ("3m", "8m", "25m", "2s3z", "3s5z", "3s5z_vs_3s6z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "6h_vs_8z")
 REPEATS = 5
-COLUMNS = "{:<18} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
-HEADER = COLUMNS.format("environment", "envs", "ours /s", "JaxMARL /s", "ratio", "compile s", "peer s")
+COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
+HEADER = COLUMNS.format("environment", "envs", "ours /s", "peer /s", "ratio", "compile s", "peer s")
 
 
 class Program(NamedTuple):
@@ -34,17 +33,6 @@ class Program(NamedTuple):
     compile_seconds: float
 
 
-def random_legal(avail, key):
-    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number an agent."""
-    import jax
-    import jax.numpy as jnp
-
-    legal = avail.astype(bool)
-    count = legal.sum(-1, keepdims=True)
-    place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
-    return (legal.cumsum(-1) <= place).sum(-1).astype(jnp.int32)
-
-
 def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
     """(open, step) with carry (state, timestep); a lane at a boundary spends one step restarting, as in training."""
     import jax
@@ -52,40 +40,13 @@ def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
     def step(carry, key):
         state, timestep = carry
         k_act, k_step, k_restart = jax.random.split(key, 3)
-        action = random_legal(timestep.avail, k_act)
+        action = random_action(env.spec.action, timestep.avail, k_act)
         ended = timestep.boundary
         state, timestep = env.step(k_step, state, action)
         state, timestep = env.restart(k_restart, state, timestep, ended)
         return (state, timestep), num_envs - ended.sum()
 
     return lambda key: env.reset(key, num_envs), step
-
-
-def _peers(map_name: str, num_envs: int) -> tuple[Callable, Callable]:
-    """The same of JaxMARL, which restarts within its step; carry (state, observations, masks [E, A, U])."""
-    import jax
-    import jax.numpy as jnp
-    from jaxmarl.environments.smax import HeuristicEnemySMAX, map_name_to_scenario
-
-    env = HeuristicEnemySMAX(scenario=map_name_to_scenario(map_name))
-
-    def masks(state):
-        avail = jax.vmap(env.get_avail_actions)(state)
-        return jnp.stack([avail[agent] for agent in env.agents], axis=1)
-
-    def open_episodes(key):
-        obs, state = jax.vmap(env.reset)(jax.random.split(key, num_envs))
-        return state, obs, masks(state)
-
-    def step(carry, key):
-        state, _, avail = carry
-        k_act, k_step = jax.random.split(key)
-        action = random_legal(avail, k_act)
-        actions = {agent: action[:, i] for i, agent in enumerate(env.agents)}
-        obs, state, *_ = jax.vmap(env.step)(jax.random.split(k_step, num_envs), state, actions)
-        return (state, obs, masks(state)), jnp.int32(num_envs)
-
-    return open_episodes, step
 
 
 def _compile(open_episodes: Callable, step: Callable, length: int) -> Program:
@@ -119,37 +80,30 @@ def _speeds(programs: list[Program]) -> list[float]:
     return [statistics.median(values) for values in speeds]
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("jax", "jaxlib", "jaxmarl")}
-
-
 def benchmark_env(name: str, num_envs: int, length: int = 100) -> dict[str, Any]:
     """One row of the table: ours and, where there is one, the peer's speed in environment steps a second."""
     import jax
 
     from envs.registry import make_env
 
-    family, member = name.split(":", 1)
-    has_peer = family == "smax" and member in PEER_MAPS
+    peer = peer_of(name)
     programs = [_compile(*_ours(make_env(name), num_envs), length)]
-    if has_peer:
-        programs.append(_compile(*_peers(member, num_envs), length))
+    if peer is not None:
+        programs.append(_compile(*peer.build(num_envs), length))
     speeds = _speeds(programs)
     return {
         "env": name,
         "num_envs": num_envs,
         "ours_steps_per_s": speeds[0],
-        "peer": PEER if has_peer else None,
-        "peer_steps_per_s": speeds[1] if has_peer else None,
-        "ratio": speeds[0] / speeds[1] if has_peer else None,
+        "peer": peer.name if peer else None,
+        "peer_steps_per_s": speeds[1] if peer else None,
+        "ratio": speeds[0] / speeds[1] if peer else None,
         "ours_compile_s": programs[0].compile_seconds,
-        "peer_compile_s": programs[1].compile_seconds if has_peer else None,
+        "peer_compile_s": programs[1].compile_seconds if peer else None,
         "length": length,
         "repeats": REPEATS,
         "device": jax.devices()[0].device_kind,
-        "versions": _versions(),
+        "versions": versions(peer),
     }
 
 
@@ -188,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each thing measured."""
     main_parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
-    env = commands.add_parser("env", help="environment steps a second, beside JaxMARL's")
+    env = commands.add_parser("env", help="environment steps a second, beside a peer's")
     env.add_argument("--env", nargs="+", default=["smax:2s3z", "smax:8m"], metavar="NAME", help="e.g. smax:MMM")
     env.add_argument("--num-envs", nargs="+", type=int, default=[64, 512], metavar="E", help="parallel environments")
     env.add_argument("--length", type=int, default=100, help="steps of each timed call (default 100)")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
+from envs.registry import check_name, known_envs
 from experiments import rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import run_command
@@ -49,7 +50,6 @@ class Signals:
 
 def print_list() -> None:
     """What `--list` shows."""
-    from envs.registry import known_envs
     from experiments.presets import PRESETS
     from iacjax.algorithms import ALGORITHMS
 
@@ -99,6 +99,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
 
     0: finished. 1: a metric was NaN or infinite. 128 + the signal: interrupted, after saving.
     """
+    check_name(settings.run.env)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     settings = resolve(settings, algorithm.plan.steps_per_iteration)

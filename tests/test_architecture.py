@@ -156,6 +156,6 @@ def test_no_variable_is_called_done(trees):
 def test_every_registered_name_is_documented():
     text = (ROOT / "README.md").read_text()
     assert [name for name in ALGORITHMS if name not in text] == []
-    families = {name.split(":")[0] for name in known_envs()}
-    assert [family for family in families if f"{family}:" not in text] == []
+    families = {name.partition(":")[:2] for name in known_envs()}
+    assert [family for family, colon in families if f"`{family}{colon or '`'}" not in text] == []
     assert [name for name, entry in ALGORITHMS.items() if not entry.summary or not entry.config.__doc__] == []

@@ -7,7 +7,7 @@ import pytest
 
 from envs.base import ConfigError
 from envs.check import check_env
-from envs.toy import PROBES, TOYS, death, matrix, memory, variable
+from envs.toy import PROBES, TOYS, death, memory, variable
 
 KEY = jax.random.key(0)
 
@@ -38,24 +38,7 @@ def test_every_toy_keeps_the_contract(name):
 
 
 def test_every_probe_is_a_toy():
-    assert set(PROBES) == set(TOYS) - {"matrix"}
-
-
-def test_the_matrix_game_pays_table_1():
-    env = matrix()
-    paid = [[float(play(env, always(a, b)).reward[1, 0]) for b in range(3)] for a in range(3)]
-    assert paid == [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]]
-    rows = play(env, always(0, 0))
-    assert rows.terminated[:, 0].tolist() == [False, True]
-    assert not rows.truncated.any()
-
-
-def test_any_square_payoff():
-    env = matrix(((1.0, 2.0), (3.0, 4.0)))
-    assert env.spec.action.num_actions == 2
-    assert float(play(env, always(1, 0)).reward[1, 0]) == 3.0
-    with pytest.raises(ConfigError, match="payoff must be square"):
-        matrix(((1.0, 2.0), (3.0,)))
+    assert set(PROBES) == set(TOYS)
 
 
 def test_constant_and_discounting_rewards():

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.base import ActionSpec
 from experiments import benchmark
+from experiments.benchmark_env_peers import peer_of, random_action, random_legal
 from experiments.cli import run_command
 from experiments.scripted import Score, markdown, play_scripted
 
@@ -18,11 +20,11 @@ FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ra
 
 def test_rows_without_a_peer(tmp_path, capsys):
     file = tmp_path / "rows.json"
-    argv = ["env", "--env", "toy:matrix", "toy:memory", "--num-envs", "2", "3", "--length", "4", "--json", str(file)]
+    argv = ["env", "--env", "matrix_game", "toy:memory", "--num-envs", "2", "3", "--length", "4", "--json", str(file)]
     assert run_command(benchmark.command, argv) == 0
     rows = json.loads(file.read_text())
     assert [(row["env"], row["num_envs"]) for row in rows] == [
-        ("toy:matrix", 2), ("toy:matrix", 3), ("toy:memory", 2), ("toy:memory", 3)
+        ("matrix_game", 2), ("matrix_game", 3), ("toy:memory", 2), ("toy:memory", 3)
     ]  # fmt: skip
     assert all(row.keys() >= FIELDS and row["ours_steps_per_s"] > 0 and row["ours_compile_s"] > 0 for row in rows)
     assert all(row["peer"] is None and row["ratio"] is None for row in rows)
@@ -32,8 +34,28 @@ def test_rows_without_a_peer(tmp_path, capsys):
 @pytest.mark.slow
 def test_row_beside_jaxmarl():
     row = benchmark.benchmark_env("smax:3m", 4, length=8)
-    assert row["peer"] == benchmark.PEER and row["peer_compile_s"] > 0
+    assert row["peer"] == "jaxmarl HeuristicEnemySMAX" and row["peer_compile_s"] > 0
     np.testing.assert_allclose(row["ratio"], row["ours_steps_per_s"] / row["peer_steps_per_s"])
+
+
+def test_row_beside_gymnax():
+    row = benchmark.benchmark_env("multi_pendulum:2", 3, length=4)
+    assert (row["peer"], set(row["versions"])) == ("gymnax Pendulum-v1", {"jax", "jaxlib", "gymnax"})
+    np.testing.assert_allclose(row["ratio"], row["ours_steps_per_s"] / row["peer_steps_per_s"])
+
+
+def test_gymnax_plays_as_many_pendulums_and_restarts_them():
+    """3 environments of 2 pendulums: 6 of gymnax's, an environment step each for 3; at step 200 they begin anew."""
+    open_episodes, step = peer_of("multi_pendulum:2").build(3)
+    carry = open_episodes(jax.random.key(0))
+    assert carry[1].shape == (6, 3)
+    carry, steps = jax.jit(lambda c, k: jax.lax.scan(step, c, k))(carry, jax.random.split(jax.random.key(1), 200))
+    assert int(steps.sum()) == 600
+    assert carry[0].time.tolist() == [0] * 6
+
+
+def test_worlds_without_a_peer():
+    assert peer_of("simple_world") is None and peer_of("smax:MMM2") is None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +63,7 @@ def test_row_beside_jaxmarl():
     [
         (["env", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["env", "--num-envs", "0"], "--num-envs and --length must be at least 1"),
-        (["scripted", "--env", "toy:matrix"], "'toy:matrix' is no StarCraft map"),
+        (["scripted", "--env", "matrix_game"], "'matrix_game' is no StarCraft map"),
         (["scripted", "--episodes", "0"], "--episodes must be at least 1"),
     ],
 )
@@ -58,9 +80,17 @@ def test_help_imports_no_jax():
 
 def test_random_legal_draws_legal_actions():
     avail = jax.random.bernoulli(jax.random.key(0), 0.4, (200, 3, 7)).at[..., 2].set(True)
-    action = benchmark.random_legal(avail, jax.random.key(1))
+    action = random_legal(avail, jax.random.key(1))
     assert np.take_along_axis(np.asarray(avail), np.asarray(action)[..., None], -1).all()
     assert action.dtype == jnp.int32
+
+
+def test_random_actions_of_a_continuous_world_fill_its_bounds():
+    spec = ActionSpec(dim=2, low=-2.0, high=1.0)
+    action = np.asarray(random_action(spec, jnp.ones((500, 3, 0), bool), jax.random.key(0)))
+    # 3000 draws uniform in [-2, 1]: mean -0.5 within 4 standard deviations of 0.87 / sqrt(3000) = 0.016
+    assert action.shape == (500, 3, 2) and -2 <= action.min() < -1.98 and 0.98 < action.max() < 1
+    assert abs(action.mean() + 0.5) < 0.064
 
 
 def test_scripted_score():

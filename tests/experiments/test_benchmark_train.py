@@ -71,7 +71,7 @@ def test_seconds_per_update():
 
 @pytest.mark.slow
 def test_our_speed_and_its_parts():
-    env = make_env("toy:matrix")
+    env = make_env("matrix_game")
     config = AiirMixConfig(**SMALL, critic_update="per_time_index", epochs=1, minibatches=1)
     row = benchmark_train.benchmark_ours(env, make(env.spec, config), seeds=2, seconds=0.01)
     assert min(row["steps_per_s"], row["cpu_us_per_step"], row["compile_s"]) > 0
@@ -87,7 +87,7 @@ def test_rows(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark_train, "benchmark_ours", lambda env, algorithm, seeds, seconds: dict(figures))
     monkeypatch.setattr(benchmark_train, "time_by_part", lambda env, config: {"act": 1.0, "epochs": 3.0})
     file = tmp_path / "new" / "rows.json"
-    argv = ["train", "--env", "toy:matrix", "--presets", "default", "--seeds", "1", "5", "--json", str(file)]
+    argv = ["train", "--env", "matrix_game", "--presets", "default", "--seeds", "1", "5", "--json", str(file)]
     assert run_command(benchmark.command, argv) == 0
     rows = json.loads(file.read_text())
     assert [(row["system"], row["seeds"]) for row in rows] == [("aiir_mix default", 1), ("aiir_mix default", 5)]

@@ -15,7 +15,7 @@ from experiments.run import main as run_main
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
     """A table of the fake learner on two toys; () -> its rows as written."""
-    table = Table("fake", {"a": Map("toy:coordination", 2, 64, 0.9), "b": Map("toy:matrix", 2, 64, 0.9)},
+    table = Table("fake", {"a": Map("toy:coordination", 2, 64, 0.9), "b": Map("matrix_game", 2, 64, 0.9)},
                   {"default": "default"})  # fmt: skip
     monkeypatch.setitem(TABLES, "tiny", table)
     monkeypatch.setitem(TARGETS, "tiny", TARGETS["aiir/bars"])
@@ -79,7 +79,7 @@ def test_rows_of_other_calls_stay_and_curves_are_kept(tiny):
     assert main([*argv, "--maps", "a"]) == 0
     assert [(r["map"], r["status"]) for r in rows()] == [("b", "finished"), ("a", "finished")]
     assert rows()[0]["command"].endswith("--maps b")
-    (written,) = runs.glob("default/toy_matrix/fake/*/eval.csv")
+    (written,) = runs.glob("default/matrix_game/fake/*/eval.csv")
     assert (runs.parent / "table" / "b_default.csv").read_text() == written.read_text()
 
 

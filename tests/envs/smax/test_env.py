@@ -191,7 +191,7 @@ def test_random_legal_is_uniform():
 
 def test_registry():
     assert make_env("smax:2s3z").spec.name == "smax:2s3z"
-    assert {"smax:MMM", "toy:matrix"} <= set(known_envs())
+    assert {"smax:MMM", "matrix_game"} <= set(known_envs())
     with pytest.raises(ConfigError, match="did you mean 'smax:2s3z'.*known: .*smax:MMM"):
         make_env("smax:2s3zz")
     with pytest.raises(ConfigError, match="did you mean 'smax:8m'"):

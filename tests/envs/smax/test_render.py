@@ -161,9 +161,9 @@ def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
 
 
 def test_a_world_nobody_draws_is_refused():
-    env = SimpleNamespace(spec=SimpleNamespace(name="toy:matrix"))
-    assert has_artist("smax:8m") and not has_artist("toy:matrix")
-    with pytest.raises(ConfigError, match="no pictures of 'toy:matrix'"):
+    env = SimpleNamespace(spec=SimpleNamespace(name="matrix_game"))
+    assert has_artist("smax:8m") and not has_artist("matrix_game")
+    with pytest.raises(ConfigError, match="no pictures of 'matrix_game'"):
         frames(env, make_episode())
 
 

@@ -1,0 +1,126 @@
+"""N pendulums to be swung up and held together (IAC paper, section 5.1, figures 4 to 6).
+
+A pendulum is gym's Pendulum-v1, as gymnax has it: a rod of length 1 m and mass 1 kg, driven at its pivot by a torque
+too weak to lift it at once. Each agent drives one and sees no other; the reward is shared.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep, select_lanes
+
+# Pendulum-v1 of gym, gymnasium and gymnax
+GRAVITY, MASS, LENGTH = 10.0, 1.0, 1.0  # m/s^2, kg, m
+DT = 0.05  # s
+MAX_SPEED, MAX_TORQUE = 8.0, 2.0  # rad/s, N m
+START_SPEED = 1.0  # rad/s; an episode begins at a uniform angle with a uniform speed up to this
+HORIZON = 200  # steps
+UPRIGHT = 0.2  # rad: a pendulum is up while |angle| is below (section 5.1)
+
+
+class PendulumState(NamedTuple):
+    """Pendulums of E lanes; every array has E on its minor axis."""
+
+    angle: jax.Array  # f32[N, E] rad, 0 is up; not wrapped, as in gym
+    speed: jax.Array  # f32[N, E] rad/s
+    steps: jax.Array  # int32[E] since the reset
+
+
+def swing(angle: jax.Array, speed: jax.Array, torque: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Angle (rad) and speed (rad/s) of pendulums after one step under `torque` (N m, clipped); any shape."""
+    torque = jnp.clip(torque, -MAX_TORQUE, MAX_TORQUE)
+    pull = 1.5 * GRAVITY / LENGTH * jnp.sin(angle) + 3.0 / (MASS * LENGTH**2) * torque
+    speed = jnp.clip(speed + pull * DT, -MAX_SPEED, MAX_SPEED)
+    return angle + speed * DT, speed
+
+
+class MultiPendulum:
+    """`multi_pendulum:N` and `multi_pendulum_shaped:N`: an `Environment`, written batch-native.
+
+    The reward is read after the step, the angle taken between -pi and pi. Sparse: 5 while all pendulums are up
+    (|angle| < `upright`), else 0: at most 1000 an episode. Shaped (figure 6): 0.5 while all are up, else 0.2 while
+    three or more are, else 0.1 while one or more are. Episodes are cut by the time limit (truncated).
+
+    An agent's observation is (cos angle, sin angle, speed) of its own pendulum; the global state is all of these. Its
+    action is a torque f32[1] in [-2, 2].
+
+    Uniformly random torque meets a reward of the sparse kind in 30 % of the episodes of 1 pendulum, 3 % of 2 and
+    0.15 % of 3.
+
+    Raises:
+      ConfigError: no pendulum, no step, or an angle that is not between 0 and pi.
+    """
+
+    def __init__(self, num_pendulums: int, shaped: bool = False, horizon: int = HORIZON, upright: float = UPRIGHT):
+        name = f"multi_pendulum{'_shaped' if shaped else ''}:{num_pendulums}"
+        for what, number in (("the number of pendulums", num_pendulums), ("horizon", horizon)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ConfigError(f"{name}: {what} must be an integer of at least 1, not {number!r}")
+        if not isinstance(upright, int | float) or not 0 < upright < math.pi:
+            raise ConfigError(f"{name}: upright must be an angle between 0 and pi, not {upright!r}")
+        self.shaped, self.upright = shaped, float(upright)
+        action = ActionSpec(dim=1, low=-MAX_TORQUE, high=MAX_TORQUE)
+        self.spec = EnvSpec(name, num_pendulums, 3, 3 * num_pendulums, action, horizon, state_is_obs=True)
+
+    def reset(self, key: jax.Array, num_envs: int) -> tuple[PendulumState, TimeStep]:
+        shape = (2, self.spec.num_agents, num_envs)
+        angle, speed = jax.random.uniform(key, shape, jnp.float32, minval=-1.0, maxval=1.0)
+        state = PendulumState(math.pi * angle, START_SPEED * speed, jnp.zeros(num_envs, jnp.int32))
+        return state, self._show(state, jnp.zeros(num_envs, jnp.float32), jnp.cos(state.angle))
+
+    def step(self, key: jax.Array, state: PendulumState, action: jax.Array) -> tuple[PendulumState, TimeStep]:
+        """One step of `action` f32[E, A, 1]; a lane at its time limit stands still and gives reward 0."""
+        live = state.steps < self.spec.horizon
+        angle, speed = swing(state.angle, state.speed, action[..., 0].T)
+        angle, speed = jnp.where(live, angle, state.angle), jnp.where(live, speed, state.speed)
+        state = PendulumState(angle, speed, state.steps + live.astype(jnp.int32))
+        cosine = jnp.cos(angle)
+        return state, self._show(state, jnp.where(live, self._reward(cosine), 0.0), cosine)
+
+    def restart(
+        self, key: jax.Array, state: PendulumState, timestep: TimeStep, where: jax.Array
+    ) -> tuple[PendulumState, TimeStep]:
+        """Fresh episodes in the lanes of `where`. Nothing is drawn while it is empty, as it is 200 times of 201."""
+
+        def fresh():
+            opened, shown = self.reset(key, where.shape[0])
+            lanes = jax.tree.map(lambda new, old: jnp.where(where, new, old), opened, state)
+            return lanes, select_lanes(where, shown, timestep)
+
+        return jax.lax.cond(where.any(), fresh, lambda: (state, timestep))
+
+    def _reward(self, cosine):
+        """f32[E] from the cosines [N, E]: |angle| < upright, wrapped, where the cosine is above that of upright."""
+        up = cosine > math.cos(self.upright)
+        if not self.shaped:
+            return jnp.where(up.all(0), 5.0, 0.0).astype(jnp.float32)
+        count = up.sum(0)
+        some = jnp.where(count >= 3, 0.2, jnp.where(count >= 1, 0.1, 0.0))
+        return jnp.where(up.all(0), 0.5, some).astype(jnp.float32)
+
+    def _show(self, state, reward, cosine) -> TimeStep:
+        num_envs, agents = reward.shape[0], self.spec.num_agents
+        obs = jnp.stack([cosine, jnp.sin(state.angle), state.speed], axis=-1).transpose(1, 0, 2)
+        return TimeStep(
+            obs=obs,
+            state=obs.reshape(num_envs, 3 * agents),
+            avail=jnp.ones((num_envs, agents, 0), bool),
+            alive=jnp.ones((num_envs, agents), bool),
+            reward=reward,
+            terminated=jnp.zeros(num_envs, bool),
+            truncated=state.steps >= self.spec.horizon,
+            info={},
+        )
+
+
+def multi_pendulum(num_pendulums: int, horizon: int = HORIZON, upright: float = UPRIGHT) -> MultiPendulum:
+    """The sparse task; see `MultiPendulum`."""
+    return MultiPendulum(num_pendulums, False, horizon, upright)
+
+
+def multi_pendulum_shaped(num_pendulums: int, horizon: int = HORIZON, upright: float = UPRIGHT) -> MultiPendulum:
+    """The task of figure 6; see `MultiPendulum`."""
+    return MultiPendulum(num_pendulums, True, horizon, upright)

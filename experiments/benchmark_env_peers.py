@@ -1,0 +1,107 @@
+"""The worlds of others that `experiments.benchmark env` times beside ours, given the same work.
+
+A peer restarts within its own step, as its users have it, and hands back the observations (and what else an algorithm
+reads) of every step, in the carry of the scan, so that no compiler can leave them out.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+SMAX_MAPS = ("3m", "8m", "25m", "2s3z", "3s5z", "3s5z_vs_3s6z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "6h_vs_8z")
+
+
+class Peer(NamedTuple):
+    """Another's counterpart of a world of ours."""
+
+    name: str
+    package: str  # whose version is written beside the numbers
+    # (num_envs) -> (open, step): open(key) gives a carry; step(carry, key) a carry and the environment steps made.
+    build: Callable[[int], tuple[Callable, Callable]]
+
+
+def random_legal(avail, key):
+    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number an agent."""
+    import jax
+    import jax.numpy as jnp
+
+    legal = avail.astype(bool)
+    count = legal.sum(-1, keepdims=True)
+    place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
+    return (legal.cumsum(-1) <= place).sum(-1).astype(jnp.int32)
+
+
+def random_action(action: Any, avail: Any, key: Any) -> Any:
+    """Random actions of an `ActionSpec`: int32[E, A] legal in `avail` bool[E, A, U], or f32[E, A, D] in the bounds."""
+    import jax
+
+    if action.discrete:
+        return random_legal(avail, key)
+    shape = (*avail.shape[:-1], action.dim)
+    return jax.random.uniform(key, shape, minval=action.low, maxval=action.high)
+
+
+def _smax(map_name: str, num_envs: int) -> tuple[Callable, Callable]:
+    """JaxMARL's battle of the same map; carry (state, observations, masks [E, A, U])."""
+    import jax
+    import jax.numpy as jnp
+    from jaxmarl.environments.smax import HeuristicEnemySMAX, map_name_to_scenario
+
+    env = HeuristicEnemySMAX(scenario=map_name_to_scenario(map_name))
+
+    def masks(state):
+        avail = jax.vmap(env.get_avail_actions)(state)
+        return jnp.stack([avail[agent] for agent in env.agents], axis=1)
+
+    def open_episodes(key):
+        obs, state = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+        return state, obs, masks(state)
+
+    def step(carry, key):
+        state, _, avail = carry
+        k_act, k_step = jax.random.split(key)
+        action = random_legal(avail, k_act)
+        actions = {agent: action[:, i] for i, agent in enumerate(env.agents)}
+        obs, state, *_ = jax.vmap(env.step)(jax.random.split(k_step, num_envs), state, actions)
+        return (state, obs, masks(state)), jnp.int32(num_envs)
+
+    return open_episodes, step
+
+
+def _pendulum(pendulums: int, num_envs: int) -> tuple[Callable, Callable]:
+    """As many of gymnax's pendulums as ours has; `pendulums` of them count as one environment."""
+    import jax
+    import jax.numpy as jnp
+    from gymnax.environments.classic_control.pendulum import Pendulum
+
+    env, count = Pendulum(), num_envs * pendulums
+    params = env.default_params
+
+    def open_episodes(key):
+        obs, state = jax.vmap(env.reset, in_axes=(0, None))(jax.random.split(key, count), params)
+        return jax.tree.map(jnp.asarray, (state, obs, jnp.zeros(count)))
+
+    def step(carry, key):
+        k_act, k_step = jax.random.split(key)
+        action = jax.random.uniform(k_act, (count, 1), minval=-params.max_torque, maxval=params.max_torque)
+        play = jax.vmap(env.step, in_axes=(0, 0, 0, None))
+        obs, state, reward, *_ = play(jax.random.split(k_step, count), carry[0], action, params)
+        return (state, obs, reward), jnp.int32(num_envs)
+
+    return open_episodes, step
+
+
+def peer_of(name: str) -> Peer | None:
+    """The peer of our environment called `name`, if it has one."""
+    family, _, member = name.partition(":")
+    if family == "smax" and member in SMAX_MAPS:
+        return Peer("jaxmarl HeuristicEnemySMAX", "jaxmarl", partial(_smax, member))
+    if family in ("multi_pendulum", "multi_pendulum_shaped"):
+        return Peer("gymnax Pendulum-v1", "gymnax", partial(_pendulum, int(member)))
+    return None
+
+
+def versions(peer: Peer | None) -> dict[str, str]:
+    """Of jax and of the peer's package."""
+    return {name: version(name) for name in ("jax", "jaxlib", *([peer.package] if peer else []))}
