@@ -221,15 +221,33 @@ def _check_counts(name: str, num_predators: int, num_prey: int, num_landmarks: i
             raise ConfigError(f"{name}: {option} is {value!r}, give a whole number of at least {least}")
 
 
-def predator_prey(**options) -> PredatorPrey:
-    """The world in which every predator sees everything; options are those of `PredatorPrey`, `radius` apart."""
-    if options.get("radius") is not None:
-        raise ConfigError("predator_prey: everything is seen here; give a radius to po_predator_prey")
-    return PredatorPrey(**options)
+def predator_prey(
+    num_predators: int = 3,
+    num_prey: int = 1,
+    num_landmarks: int = 2,
+    reward: str = "per_pair",
+    prey: str = "uniform",
+    boundary: str = "none",
+    physics: str = "mpe2",
+    horizon: int = 100,
+) -> PredatorPrey:
+    """The world in which every predator sees everything; the options are those of `PredatorPrey`."""
+    return PredatorPrey(**locals())
 
 
-def po_predator_prey(radius: float = 0.8, **options) -> PredatorPrey:
+def po_predator_prey(
+    radius: float = 0.8,
+    visible_bit: bool = True,
+    num_predators: int = 3,
+    num_prey: int = 1,
+    num_landmarks: int = 2,
+    reward: str = "per_pair",
+    prey: str = "uniform",
+    boundary: str = "none",
+    physics: str = "mpe2",
+    horizon: int = 100,
+) -> PredatorPrey:
     """The partial version: what is beyond `radius` is hidden from the observations, not from the state."""
     if radius is None:
         raise ConfigError("po_predator_prey: give a radius, or take predator_prey, where everything is seen")
-    return PredatorPrey(radius=radius, **options)
+    return PredatorPrey(**locals())

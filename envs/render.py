@@ -11,7 +11,11 @@ import numpy as np
 
 from envs.base import ConfigError, Environment, TimeStep
 
-ARTISTS = {"smax": "envs.smax.render"}  # the name before the colon -> module
+ARTISTS = {  # the name before the colon -> module
+    "smax": "envs.smax.render",
+    "predator_prey": "envs.particle_render",
+    "po_predator_prey": "envs.particle_render",
+}
 
 
 class Episode(NamedTuple):

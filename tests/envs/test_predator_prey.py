@@ -163,7 +163,6 @@ def test_keeps_the_contract(make):
         (predator_prey, {"num_prey": 1.5}, "num_prey is 1.5"),
         (predator_prey, {"reward": "shared"}, "reward 'shared' does not exist, give one of per_pair, flat"),
         (predator_prey, {"physics": "box2d"}, "physics 'box2d' does not exist, give one of mpe2, openai"),
-        (predator_prey, {"radius": 0.8}, "give a radius to po_predator_prey"),
         (po_predator_prey, {"radius": -1.0}, "radius -1.0 must be above 0"),
         (po_predator_prey, {"radius": None}, "take predator_prey"),
     ],
