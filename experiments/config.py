@@ -29,6 +29,8 @@ class RunConfig:
     """Algorithm; `--list` shows them."""
     env: str = "smax:2s3z"
     """Environment, as family:name; `--list` shows them."""
+    env_options: tuple[str, ...] = ()
+    """Its options, as KEY=VALUE ..., e.g. num_prey=2 reward=flat payoff=[[8,-12],[-12,0]]."""
     preset: str = "default"
     """Named set of defaults for all other fields."""
     seeds: int = 1
@@ -225,11 +227,16 @@ def from_dict(data: dict[str, Any]) -> Settings:
       ConfigError: fields that this version does not know, or an unknown algorithm.
     """
     try:
-        run = {name: value for name, value in data.items() if name != "algorithm"}
-        algorithm = {k: tuple(v) if isinstance(v, list) else v for k, v in data["algorithm"].items()}
+        run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
+        algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
         return Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
+
+
+def _tuple(value: Any) -> Any:
+    """JSON knows no tuples."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read_config(directory: pathlib.Path) -> Settings:
@@ -251,6 +258,8 @@ def read_config(directory: pathlib.Path) -> Settings:
 def fingerprint(settings: Settings) -> str:
     """Short hash of all fields that the training depends on; every checkpoint carries it."""
     data = {name: value for name, value in to_dict(settings).items() if name not in FREE}
+    if not settings.run.env_options:  # the field is younger than some checkpoints
+        del data["env_options"]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.cli import run_command
+from experiments.env_options import make_run_env
 from experiments.results import RATE, interval_text, wilson
 from experiments.rundir import write_json
 
@@ -36,18 +37,23 @@ class Evaluation(NamedTuple):
     win_rate_high: float
 
 
-def evaluate_policy(policy: "Policy", env_name: str, episodes: int, seed: int = 0) -> list[Evaluation]:
+def evaluate_policy(
+    policy: "Policy", env_name: str, episodes: int, seed: int = 0, env_options: Sequence[str] | None = None
+) -> list[Evaluation]:
     """Plays `episodes` greedy episodes with each seed of `policy` in the environment `env_name`.
+
+    `env_options` are that environment's, as words KEY=VALUE; None: the policy's own, if it is the policy's own world.
 
     Raises:
       ConfigError: an unknown environment, or one of other sizes than the policy was trained in.
     """
     import jax
 
-    from envs.registry import make_env
     from iacjax.evaluate import evaluate
 
-    env = make_env(env_name)
+    if env_options is None:
+        env_options = policy.env_options if env_name == policy.spec.name else ()
+    env = make_run_env(env_name, env_options)
     sizes = [(s.num_agents, s.obs_dim, s.action) for s in (env.spec, policy.spec)]
     if sizes[0] != sizes[1]:
         raise ConfigError(f"the policy of {policy.spec.name} does not fit {env_name}: its sizes are other ones")
@@ -93,6 +99,9 @@ def _command(argv: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="run directory")
     parser.add_argument("--episodes", type=int, default=100, help="greedy episodes per seed (default: %(default)s)")
     parser.add_argument("--env", help="another environment of the same sizes (default: the run's own)")
+    parser.add_argument(
+        "--env-options", nargs="*", metavar="KEY=VALUE", help="its options (default: the run's own, if it is the run's)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another number plays other episodes")
     args = parser.parse_args(argv)
     if args.episodes < 1:
@@ -108,7 +117,7 @@ def _command(argv: Sequence[str]) -> int:
 
     policy = load_policy(directory)
     env_name = args.env or policy.spec.name
-    rows = evaluate_policy(policy, env_name, args.episodes, args.seed)
+    rows = evaluate_policy(policy, env_name, args.episodes, args.seed, args.env_options)
     Console().print(table(env_name, rows))
     write_evaluation(directory, env_name, rows)
     print(f"wrote {directory / 'evaluation.csv'}")

@@ -222,9 +222,9 @@ class Group:
         self.checkpoints.save(self.states, self.progress)
         self.saved = self.progress.iteration
         settings, policy = self.job.settings, self.job.algorithm.policy(self.states.learner)
-        save_policy(
-            self.job.directory / "policy", settings.run.algo, settings.algorithm, self.job.env.spec, self.seeds, policy
-        )
+        run, directory = settings.run, self.job.directory / "policy"
+        spec = self.job.env.spec
+        save_policy(directory, run.algo, settings.algorithm, spec, self.seeds, policy, run.env_options)
 
     def _show(self, total: int) -> None:
         steps = self.job.algorithm.plan.steps_per_iteration

@@ -1,4 +1,4 @@
-"""Films a trained policy: `python -m experiments.record RUN --out battle.gif [--episodes 1] [--seed-index best|K]`.
+"""Films a trained policy: `python -m experiments.record RUN [--out battle.gif] [--episodes 1] [--seed-index best|K]`.
 
 Plays greedy episodes in the run's own environment and writes them as one GIF. With `--show intrinsic_reward` each agent
 wears what its learner made of its last action.
@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.cli import run_command
+from experiments.env_options import make_run_env
 from experiments.results import last_evaluations
 
 if TYPE_CHECKING:  # they import jax, which --help can do without
@@ -76,17 +77,23 @@ def best_index(run_dir: str | pathlib.Path, seeds: Sequence[int]) -> int:
     return 0 if best is None else seeds.index(best.seed)
 
 
+def film_name(env: str) -> str:
+    """What a film of the environment called `env` is called unless somebody says otherwise."""
+    return "battle.gif" if env.startswith("smax:") else "episode.gif"
+
+
 def record(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None
+    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, episodes: int = 1, seed_index: int | None = None
 ) -> str:
-    """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out`. Returns a line that sums up.
+    """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out` (None: by `film_name`, here).
+
+    Returns a line that sums up.
 
     Raises:
       ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
     """
     import jax
 
-    from envs.registry import make_env
     from envs.render import check_artist
     from iacjax import load_policy
 
@@ -96,32 +103,35 @@ def record(
         seed_index = best_index(run_dir, policy.seeds)
     if not 0 <= seed_index < len(policy.seeds):
         raise ConfigError(f"no seed index {seed_index}: the run has {len(policy.seeds)} seed(s), counted from 0")
-    env = make_env(policy.spec.name)
+    env = make_run_env(policy.spec.name, policy.env_options)
     episode = play(env, policy, seed_index, jax.random.key(policy.seeds[seed_index]), episodes)
+    out = out or film_name(policy.spec.name)
     count = write_gif(env, episode, out)
     return f"wrote {out}: {episodes} episode(s) of seed {policy.seeds[seed_index]}, {count} pictures{_wins(episode)}"
 
 
-def record_insight(run_dir: str | pathlib.Path, out: str | pathlib.Path, show: str, seed_index: int | None) -> str:
+def record_insight(
+    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, show: str, seed_index: int | None
+) -> str:
     """As `record`, one episode, with a number at each agent: `show` is one of what the algorithm's `inspect` names.
 
     Raises:
       ConfigError: as `record`, or no such number per agent.
     """
-    from envs.registry import make_env
     from envs.render import check_artist
     from experiments.config import read_config
     from experiments.insight import insight
 
-    name = read_config(pathlib.Path(run_dir)).run.env
-    check_artist(name)
-    env = make_env(name)
+    run = read_config(pathlib.Path(run_dir)).run
+    check_artist(run.env)
+    env = make_run_env(run.env, run.env_options)
     episode, seen = insight(run_dir, seed_index)
     shape = len(episode.actions), env.spec.num_agents
     per_agent = {key: value for key, value in seen.items() if value.shape == shape}
     if show not in per_agent:
         raise ConfigError(f"--show {show}: this algorithm knows {', '.join(per_agent) or 'nothing'} of each agent")
     episode = episode._replace(values=list(per_agent[show][:, None]))
+    out = out or film_name(run.env)
     return f"wrote {out}: {write_gif(env, episode, out)} pictures with {show}{_wins(episode)}"
 
 
@@ -137,14 +147,14 @@ def _wins(episode: "Episode") -> str:
 def _command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.record", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", metavar="RUN", help="run directory")
-    parser.add_argument("--out", default="battle.gif", help="GIF to write (default: %(default)s)")
+    parser.add_argument("--out", help="GIF to write (default: battle.gif, or episode.gif where nobody fights)")
     parser.add_argument("--episodes", type=int, default=1, help="how many to film (default: %(default)s)")
     parser.add_argument("--seed-index", default="best", help="which of the run's seeds, from 0 (default: %(default)s)")
     parser.add_argument("--show", default="", help="a number at each agent, e.g. intrinsic_reward (one episode)")
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise ConfigError(f"--episodes {args.episodes}: give at least 1")
-    if pathlib.Path(args.out).suffix.lower() != ".gif":
+    if args.out is not None and pathlib.Path(args.out).suffix.lower() != ".gif":
         raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
     if args.seed_index != "best" and not args.seed_index.isdigit():
         raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")

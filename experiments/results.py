@@ -85,7 +85,11 @@ def best_seed(results: Sequence[SeedResult]) -> int:
 
 def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
     """curves.png and a recording of the best seed; what cannot be drawn is said in one line and spoils nothing."""
-    for name, draw in (("curves.png", _draw_curves), ("battle.gif", _film)):
+    from experiments.config import read_config
+    from experiments.record import film_name
+
+    film = film_name(read_config(directory).run.env)
+    for name, draw in (("curves.png", _draw_curves), (film, _film)):
         try:
             draw(directory, directory / name)
             say(f"wrote    {directory / name}")

@@ -17,6 +17,7 @@ from experiments import rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import run_command
 from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
+from experiments.env_options import make_run_env, read_env_options
 from experiments.host_loop import Diverged, Group, Interrupted, Job
 from experiments.logging import open_sinks
 from experiments.logging.console import Console, duration
@@ -86,10 +87,9 @@ def split(seeds: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
 
 def build(settings: Settings) -> tuple[Any, Any]:
     """The environment and the algorithm; ConfigError where they do not go together."""
-    from envs.registry import make_env
     from iacjax.algorithms import check_fits, get_entry
 
-    env = make_env(settings.run.env)
+    env = make_run_env(settings.run.env, settings.run.env_options)
     check_fits(settings.run.algo, env.spec)
     return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)
 
@@ -100,6 +100,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     0: finished. 1: a metric was NaN or infinite. 128 + the signal: interrupted, after saving.
     """
     check_name(settings.run.env)
+    read_env_options(settings.run.env_options)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     settings = resolve(settings, algorithm.plan.steps_per_iteration)
@@ -121,7 +122,8 @@ def _train_groups(job: Job, stop: Signals) -> int:
     seeds = tuple(range(run.seed, run.seed + run.seeds))
     device = startup.describe_device()
     rundir.write_json(job.directory / "versions.json", rundir.versions(device))
-    say(f"run      {run.algo} on {run.env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
+    env = " ".join((run.env, *run.env_options))
+    say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")
     again = f"python -m experiments.run --resume {job.directory}"
     finished: list[Progress] = []

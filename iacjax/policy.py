@@ -31,6 +31,7 @@ class Policy(NamedTuple):
     seeds: tuple[int, ...]
     algorithm: Algorithm
     params: tuple[PolicyParams, ...]
+    env_options: tuple[str, ...] = ()  # what the environment was made with beside its name, as KEY=VALUE
 
     def carry(self, num_envs: int) -> Carry:
         return self.algorithm.carry(num_envs)
@@ -48,7 +49,13 @@ def _paths(tree: Any) -> list[str]:
 
 
 def save_policy(
-    directory: pathlib.Path, algo: str, config: Any, spec: EnvSpec, seeds: tuple[int, ...], params: PolicyParams
+    directory: pathlib.Path,
+    algo: str,
+    config: Any,
+    spec: EnvSpec,
+    seeds: tuple[int, ...],
+    params: PolicyParams,
+    env_options: tuple[str, ...] = (),
 ) -> None:
     """Writes a policy directory; the leaves of `params` have the seeds in front.
 
@@ -64,7 +71,7 @@ def save_policy(
             np.savez(file, **arrays)
         partial.replace(directory / f"seed_{seed}.npz")
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
-    card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict}
+    card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}
     card["seeds"] = sorted({*seeds, *_saved_seeds(directory / "policy.json", card)})
     partial = directory / "policy.json.part"
     partial.write_text(json.dumps(card, indent=1))
@@ -77,6 +84,7 @@ def _saved_seeds(file: pathlib.Path, card: dict) -> list[int]:
         return []
     saved = json.loads(file.read_text())
     seeds = saved.pop("seeds")
+    saved.setdefault("env_options", [])  # younger than some policies
     return seeds if saved == json.loads(json.dumps(card)) else []
 
 
@@ -99,7 +107,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
         mask = action.pop("mask")
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)
         spec = EnvSpec(**card["spec"], action=ActionSpec(**action))
-        seeds = tuple(card["seeds"])
+        seeds, env_options = tuple(card["seeds"]), tuple(card.get("env_options", ()))
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no policy in {run_dir}: give the directory of a run that has trained") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -107,7 +115,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     algorithm = entry.make(spec, config)
     shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     params = tuple(_load_params(directory / f"seed_{seed}.npz", shapes) for seed in seeds)
-    return Policy(card["algo"], config, spec, seeds, algorithm, params)
+    return Policy(card["algo"], config, spec, seeds, algorithm, params, env_options)
 
 
 def _load_params(file: pathlib.Path, shapes: Any) -> PolicyParams:

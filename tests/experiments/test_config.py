@@ -1,6 +1,7 @@
 """Configs, presets and the command line: what is read, what is refused, and that none of it needs jax."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.config import (
+    FREE,
     Command,
     RunConfig,
     Settings,
@@ -115,6 +117,22 @@ def test_fingerprint_follows_what_training_depends_on():
     check_same(base, longer)
     with pytest.raises(ConfigError, match=r"--clip 0.3 does not match the checkpoint \(made with 0.2\)"):
         check_same(base, other)
+
+
+def test_options_of_the_environment():
+    given = parse("--env-options", "num_prey=2", "payoff=[[8,-12],[-12,0]]", "--seeds", "2")
+    assert given.run.env_options == ("num_prey=2", "payoff=[[8,-12],[-12,0]]") and given.run.seeds == 2
+    assert from_dict(json.loads(json.dumps(to_dict(given)))) == given
+    assert fingerprint(given) != fingerprint(parse("--seeds", "2"))
+    with pytest.raises(ConfigError, match="--env-options .* does not match the checkpoint"):
+        check_same(parse("--seeds", "2"), given)
+
+
+def test_checkpoints_without_options_keep_their_fingerprint():
+    """The hash of the data as it was before the field existed."""
+    settings = parse()
+    data = {name: value for name, value in to_dict(settings).items() if name not in (*FREE, "env_options")}
+    assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def test_configs_are_not_changed_by_checks():

@@ -28,6 +28,19 @@ def test_a_trained_run_is_evaluated_per_seed(run, capsys):
     assert "does not fit toy:memory" in capsys.readouterr().err
 
 
+def test_the_options_of_the_run_are_those_of_its_evaluation(run, capsys):
+    """A matrix game that always pays 5, or 7 where it is asked to."""
+    given = ["--env", "matrix_game", "--env-options", "payoff=[[5,5],[5,5]]", *SHORT[:6], "--eval-every", "800"]
+    code, directory, out, _ = run(*given)
+    assert code == 0 and "on matrix_game payoff=[[5,5],[5,5]], preset" in out
+    assert main([str(directory), "--episodes", "2"]) == 0
+    assert [row["return_mean"] for row in read_table(directory / "evaluation.csv")] == [5.0, 5.0]
+    assert main([str(directory), "--episodes", "2", "--env-options", "payoff=[[7,7],[7,7]]"]) == 0
+    assert [row["return_mean"] for row in read_table(directory / "evaluation.csv")] == [7.0, 7.0]
+    assert main([str(directory), "--env-options", "payoff=[[7,7"]) == 2
+    assert "the value cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [

@@ -38,12 +38,19 @@ def test_round_trip(saved):
     assert load_policy(str(saved / "policy")).seeds == (3, 8)
 
 
-def test_a_policy_saved_before_the_spec_had_state_is_obs(saved):
+def test_a_policy_saved_before_there_were_state_is_obs_and_options(saved):
     file = saved / "policy" / "policy.json"
     card = json.loads(file.read_text())
     assert card["spec"].pop("state_is_obs") is False
+    assert card.pop("env_options") == []
     file.write_text(json.dumps(card))
-    assert load_policy(saved).spec == SPEC
+    policy = load_policy(saved)
+    assert (policy.spec, policy.env_options) == (SPEC, ())
+
+
+def test_the_options_of_the_environment_are_kept(tmp_path):
+    save_policy(tmp_path, "aiir_mix", CONFIG, SPEC, (), {}, ("num_prey=2", "reward=flat"))
+    assert load_policy(tmp_path).env_options == ("num_prey=2", "reward=flat")
 
 
 def test_the_policy_alone_is_saved(saved):

@@ -1,0 +1,53 @@
+"""Options of environments as words: how they are read, used by the run command, and refused."""
+
+import pytest
+
+from envs.errors import ConfigError
+from experiments.env_options import make_run_env, read_env_options
+
+SHORT = ["--total-steps", "32", "--seeds", "1", "--eval-episodes", "2", "--eval-every", "32", "--env", "matrix_game"]
+
+
+def test_values_are_literals_or_bare_words():
+    words = ["a=2", "b=0.5", "c=[[8,-12],[-12,0]]", "d=flat", "e=None", "f=True", "g='x y'", "h=per_pair", "i=(1, 2)"]
+    assert read_env_options(words) == {
+        "a": 2, "b": 0.5, "c": [[8, -12], [-12, 0]], "d": "flat", "e": None, "f": True, "g": "x y", "h": "per_pair",
+        "i": (1, 2)}  # fmt: skip
+    assert read_env_options(()) == {}
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (["num_prey"], "--env-options num_prey: write KEY=VALUE"),
+        (["=3"], "write KEY=VALUE"),
+        (["a b=3"], "write KEY=VALUE"),
+        (["a=1", "a=2"], "a is given twice"),
+        (["a="], "--env-options a=: the value cannot be read"),
+        (["a=[1,2"], "the value cannot be read"),
+        (["a=x y"], "the value cannot be read"),
+        (["a=__import__('os')"], "the value cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(words, text):
+    with pytest.raises(ConfigError) as error:
+        read_env_options(words)
+    assert text in str(error.value) and "\n" not in str(error.value)
+
+
+def test_they_reach_the_environment():
+    assert make_run_env("multi_pendulum:2", ("horizon=7",)).spec.horizon == 7
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (["payof=[[1,2],[3,4]]"], "'matrix_game' does not take these options: payof (it takes payoff)"),
+        (["payoff=[[1,2],[3]]"], "payoff must be square"),
+        (["payoff=[[1,"], "the value cannot be read"),
+    ],
+)
+def test_the_run_command_refuses_them_before_it_writes(run, words, text):
+    code, directory, _, err = run(*SHORT, "--env-options", *words)
+    assert (code, directory) == (2, None)
+    assert text in err and err.count("\n") == 1
