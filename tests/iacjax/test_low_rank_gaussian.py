@@ -66,7 +66,7 @@ def test_two_dimensions_by_hand():
     np.testing.assert_allclose(log_prob, -1.8378771 - 0.5493061 - 7 / 3, rtol=1e-6)
 
 
-@pytest.mark.parametrize("m", [1, 2, 4])
+@pytest.mark.parametrize("m", [1, 3])
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float32, 1e-5), (np.float64, 1e-10)])
 def test_value_and_entropy_are_the_dense_ones(m, dtype, atol):
     loc, diag, factor = parameters(6, m)

@@ -90,19 +90,21 @@ def draw_many(store):
 
 
 def assert_happened(sample, events):
-    """Every sampled transition is one of `events`, field by field."""
-    for b in range(0, sample.mask.shape[1], 7):
-        here, first, action, after = events[int(sample.aux["row"][0, b]), int(sample.aux["lane"][0, b])]
-        for name in FIELDS:
-            np.testing.assert_array_equal(getattr(sample.rows, name)[0, b], getattr(here, name), err_msg=name)
-            np.testing.assert_array_equal(getattr(sample.rows, name)[1, b], getattr(after, name), err_msg=name)
-        np.testing.assert_array_equal(sample.action[0, b], action)
-        assert sample.first[0, b] == first and not (here.terminated | here.truncated)
+    """Every sampled transition is one of `events`, field by field, and none starts at a boundary."""
+    names = zip(sample.aux["row"][0], sample.aux["lane"][0], strict=True)
+    here, first, action, after = zip(*(events[int(row), int(lane)] for row, lane in names), strict=True)
+    for field in FIELDS:
+        for k, expected in enumerate((here, after)):
+            expected = np.stack([getattr(timestep, field) for timestep in expected])
+            np.testing.assert_array_equal(getattr(sample.rows, field)[k], expected, err_msg=field)
+    np.testing.assert_array_equal(sample.action[0], np.stack(action))
+    np.testing.assert_array_equal(sample.first[0], np.stack(first))
+    assert not sample.rows.boundary[0].any()
 
 
-@pytest.mark.parametrize("world", ["constant", "memory", "time_limit", "death", "variable"])
+@pytest.mark.parametrize("world", ["constant", "time_limit", "death"])
 def test_samples_are_what_happened_and_uniform(world):
-    """Before the ring is full (3 rollouts), exactly full (4, 8) and wrapped (5, 7, 11)."""
+    """Episodes of 1, of 5, and of 3 to 5 steps, before the ring is full (3 rollouts), just full (4, 8) and wrapped."""
     batches, store = play(world), make_ring()
     events, draw = transitions(batches), draw_many(store)
     for iterations in (3, 4, 5, 7, 8, 11):
@@ -114,8 +116,9 @@ def test_samples_are_what_happened_and_uniform(world):
         names, counts = np.unique(np.stack([drawn.aux["row"][0], drawn.aux["lane"][0]]), axis=1, return_counts=True)
         assert {(int(row), int(lane)) for row, lane in names.T} == set(possible)  # all of them, and nothing else
         assert chisquare(counts).pvalue > 1e-4
-        # at worst half of the rows are boundaries (constant), and one slot in 2^8 finds nothing: 23 of 6000, sd 5
-        assert share > 0.99
+        # constant: half of the rows are boundaries, and a slot in 2^4 finds nothing, 0.9375 (sd 0.003) are valid; just
+        # wrapped, the head is one more such row of 20: 11 of 20, 0.908
+        assert share > (0.89 if world == "constant" else 0.98)
 
 
 def test_shapes_and_the_final_observation():
