@@ -1,0 +1,217 @@
+"""IQL, VDN, QMIX and QMIXs: one Q-learner for discrete actions; how the agents' values are mixed is the choice.
+
+The agents' networks are feed-forward and learn from single transitions of a replay.
+
+QMIXs (IAC's appendix A) lets Q_i read the others' actions too. Eq. 27 prints (r - sum_i MIX(Q_i(u_i, u_-i)))^2; MIX
+takes all Q_i and gives one number, so the sum is read as a misprint, like that of eq. 26: (r - MIX(Q_1, ..., Q_n))^2.
+Such agents cannot act by themselves: which of their actions is best hangs on the others'. So QMIXs acts, explores and
+bootstraps by the best of all JOINT actions. This is centralised, and for small games only. Its mixer reads all
+observations in a row instead of the state, so that acting reads nothing that no player sees.
+"""
+
+import itertools
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from envs.base import ConfigError, EnvSpec, TimeStep
+from iacjax.algorithms.configs_q_mixing import QmixConfig
+from iacjax.algorithms.off_policy import copy_every, updates_per_iteration
+from iacjax.buffers import ring
+from iacjax.distributions import mask_logits, take_action
+from iacjax.networks.continuous import AgentMlp
+from iacjax.networks.mixing import QMixer
+from iacjax.optimizers import make_optimizer
+from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
+
+MAX_JOINT_ACTIONS = 4096  # that QMIXs evaluates for a single choice
+
+
+class Family(NamedTuple):
+    """What the factory fixes."""
+
+    spec: EnvSpec
+    config: QmixConfig
+    agents: nn.Module
+    mixer: nn.Module
+    optimizer: optax.GradientTransformation
+
+
+class Learner(NamedTuple):
+    params: dict[str, Any]  # agents; mixer, {} unless it is QMIX's
+    target: dict[str, Any]
+    opt: Any
+    updates: jax.Array  # int32[]
+
+
+def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
+    """Builds IQL, VDN, QMIX or QMIXs, as `config` chooses.
+
+    Raises:
+      ConfigError: choices that do not go together, or more joint actions than QMIXs can try.
+    """
+    _check(spec, config)
+    agents = AgentMlp((config.hidden_dim,) * config.agent_layers, spec.action.num_actions, config.share_agents)
+    mixer = QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers)
+    optimizer = make_optimizer(config.optimizer, config.lr, config.max_grad_norm)
+    f = Family(spec, config, agents, mixer, optimizer)
+    num_envs, length = config.num_envs, config.rollout_length
+    return Algorithm(
+        init=partial(_init, f),
+        policy=lambda learner: learner.params if config.others_actions else {"agents": learner.params["agents"]},
+        carry=lambda num_envs: (),
+        act=partial(_act, f),
+        update=partial(_update, f),
+        plan=Plan(
+            num_envs,
+            length,
+            ring(config.buffer_size, config.batch_size, num_envs, length, spec.state_is_obs),
+            updates_per_iteration(config.updates_per_step, num_envs, length),
+            config.warmup,
+        ),
+        inspect=partial(_inspect, f),
+    )
+
+
+def _check(spec: EnvSpec, config: QmixConfig) -> None:
+    if not config.others_actions:
+        return
+    if config.mixer == "iql":
+        raise ConfigError("--mixer iql has no team value that joint actions could be chosen by: use vdn or qmix")
+    joint = spec.action.num_actions**spec.num_agents
+    if joint > MAX_JOINT_ACTIONS:
+        raise ConfigError(
+            f"with --others-actions every one of {spec.name}'s {joint} joint actions would be tried for each choice, "
+            f"and {MAX_JOINT_ACTIONS} is the most: use --no-others-actions or --algo qmix"
+        )
+
+
+def _init(f: Family, key: jax.Array) -> Learner:
+    k_agents, k_mixer = jax.random.split(key)
+    agents, spec = f.spec.num_agents, f.spec
+    obs = jnp.zeros((1, agents, spec.obs_dim))
+    action = jnp.zeros((1, agents), jnp.int32)
+    state = jnp.zeros((1, agents * spec.obs_dim if f.config.others_actions else spec.state_dim))
+    params = {
+        "agents": f.agents.init(k_agents, _inputs(f, obs, action)),
+        "mixer": f.mixer.init(k_mixer, jnp.zeros((1, agents)), state) if f.config.mixer == "qmix" else {},
+    }
+    return Learner(params, jax.tree.map(jnp.copy, params), f.optimizer.init(params), jnp.zeros((), jnp.int32))
+
+
+def _inputs(f: Family, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """What the agents' networks read, f32[..., A, F]: observations, and for QMIXs the others' actions, one-hot.
+
+    obs f32[..., A, O]; action int32[..., A], of which agent i's input leaves u_i out.
+    """
+    if not f.config.others_actions:
+        return obs
+    agents, actions = f.spec.num_agents, f.spec.action.num_actions
+    chosen = jax.nn.one_hot(action, actions).reshape(*action.shape[:-1], 1, agents * actions)
+    others = chosen * jnp.repeat(1.0 - jnp.eye(agents), actions, axis=1)
+    obs = jnp.broadcast_to(obs, (*action.shape, obs.shape[-1]))
+    return jnp.concatenate([obs, others], -1)
+
+
+def _mix(f: Family, params: Any, q: jax.Array, ts: TimeStep) -> jax.Array:
+    """f32[..., A] -> f32[..., K]: the values that learn from the team's reward, A of them for IQL, else one."""
+    if f.config.mixer == "iql":
+        return q
+    if f.config.mixer == "vdn":
+        return q.sum(-1, keepdims=True)
+    state = ts.obs.reshape(*ts.obs.shape[:-2], -1) if f.config.others_actions else ts.state
+    return f.mixer.apply(params["mixer"], q, state)[..., None]
+
+
+def _individual(f: Family, params: Any, ts: TimeStep, action: jax.Array) -> jax.Array:
+    """Every agent's value of its own action, f32[..., A]; for QMIXs given the others'. `action` int32[..., A]."""
+    return take_action(f.agents.apply(params["agents"], _inputs(f, ts.obs, action)), action)
+
+
+def _team(f: Family, params: Any, ts: TimeStep, action: jax.Array) -> jax.Array:
+    """Q_tot f32[..., K] (see `_mix`) of joint actions int32[..., A]."""
+    return _mix(f, params, _individual(f, params, ts, action), ts)
+
+
+def _greedy(f: Family, params: Any, ts: TimeStep) -> jax.Array:
+    """The best legal action of every agent, int32[..., A]; for QMIXs the best joint action.
+
+    A mixer that is monotone in each agent's value lets each choose by itself.
+    """
+    if not f.config.others_actions:
+        q = f.agents.apply(params["agents"], ts.obs)
+        return mask_logits(q, ts.avail).argmax(-1).astype(jnp.int32)
+    agents, actions = f.spec.num_agents, f.spec.action.num_actions
+    table = jnp.array(list(itertools.product(range(actions), repeat=agents)), jnp.int32)  # [J, A]
+    lead = ts.obs.shape[:-2]
+    joint = jnp.broadcast_to(table.reshape(-1, *(1 for _ in lead), agents), (len(table), *lead, agents))
+    avail = ts.avail | ~ts.avail.any(-1, keepdims=True)  # nothing is legal in padding: there everything is
+    legal = (jax.nn.one_hot(joint, actions, dtype=bool) & avail).any(-1).all(-1)
+    value = jnp.where(legal, _team(f, params, ts, joint)[..., 0], -jnp.inf)
+    return table[value.argmax(0)]
+
+
+def _epsilon(config: QmixConfig, clock: Clock) -> jax.Array:
+    progress = jnp.clip(clock.env_steps / config.epsilon_steps, 0.0, 1.0)
+    return jnp.float32(config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start))
+
+
+def _act(
+    f: Family,
+    policy: Any,
+    carry: tuple[()],
+    timestep: TimeStep,
+    first: jax.Array,
+    key: jax.Array,
+    clock: Clock,
+    explore: bool,
+) -> tuple[tuple[()], jax.Array, tuple[()]]:
+    greedy = _greedy(f, policy, timestep)
+    if not explore:
+        return (), greedy, ()
+    k_where, k_what = jax.random.split(key)
+    where = jax.random.bernoulli(k_where, _epsilon(f.config, clock), greedy.shape)
+    legal = mask_logits(jnp.zeros(timestep.avail.shape), timestep.avail)
+    return (), jnp.where(where, jax.random.categorical(k_what, legal).astype(jnp.int32), greedy), ()
+
+
+def _target(f: Family, learner: Learner, after: TimeStep) -> jax.Array:
+    """y = r + gamma Q_tot'(s', u*) for what leads to `after`, f32[..., K]; a time limit is bootstrapped through."""
+    best = _greedy(f, learner.params if f.config.double_q else learner.target, after)
+    value = _team(f, learner.target, after, best)
+    return after.reward[..., None] + f.config.gamma * (1.0 - after.terminated)[..., None] * value
+
+
+def _loss(
+    f: Family, params: Any, ts: TimeStep, action: jax.Array, target: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mean of (y - Q_tot)^2 where `mask` is 1 (eq. 27 with r for y). Also gives Q_tot f32[..., K]."""
+    q = _team(f, params, ts, action)
+    return masked_mean((target - q) ** 2, mask[..., None]), q
+
+
+def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+    target = _target(f, learner, batch.next)
+    loss = partial(_loss, f, ts=batch.ts, action=batch.action, target=target, mask=batch.mask)
+    (value, q), grads = jax.value_and_grad(loss, has_aux=True)(learner.params)
+    changes, opt = f.optimizer.update(grads, learner.opt, learner.params)
+    params, updates = optax.apply_updates(learner.params, changes), learner.updates + 1
+    copied = copy_every(f.config.target_every, updates, params, learner.target)
+    metrics = {"loss": value, "q_tot": masked_mean(q, batch.mask[..., None]), "epsilon": _epsilon(f.config, clock)}
+    return Learner(params, copied, opt, updates), metrics
+
+
+def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+    """For a batch's own actions: the team's value `q` f32[T, B] (IQL: mean over agents), the agents' `individual`
+    values f32[T, B, A]; and `value` f32[T, B], the team's value of the greedy actions."""
+    params, ts = learner.params, batch.ts
+    individual = _individual(f, params, ts, batch.action)
+    return {
+        "q": _mix(f, params, individual, ts).mean(-1),
+        "individual": individual,
+        "value": _team(f, params, ts, _greedy(f, params, ts)).mean(-1),
+    }
