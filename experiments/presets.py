@@ -43,6 +43,15 @@ _BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
 # worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
 _TUNED = {"time_limit": "terminate"}
 
+# IAC's paper evaluates over 10 episodes; its Simple World has policies of one parameter and hidden layers of 10 units.
+_CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
+_SIMPLE_WORLD = Preset(
+    {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
+    {"temperature": 0.02, "squash": "none", "policy_layers": 0, "hidden_dim": 10, "heads": 2},
+    "the paper's settings for Simple World",
+)
+_IAC = {"default": Preset(_CONTROL, {}, "the paper's tables 5 to 7"), "simple_world": _SIMPLE_WORLD}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
         "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
@@ -51,6 +60,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
         ),
     },
+    **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
 }
 
 

@@ -69,11 +69,24 @@ def train_step(
     return TrainState(learner, runner, store, state.key), metrics, stats
 
 
+def over_seeds(function: Callable) -> Callable:
+    """`function(per-seed tree, *shared)` with the seeds in front of the tree and of the result: vmapped, or, where there
+    is only one seed, called on it as it is. (XLA's CPU backend is up to 2.6 times slower on batched matrix products
+    with one more axis, of size 1.)"""
+
+    def call(tree, *shared):
+        if jax.tree.leaves(tree)[0].shape[0] > 1:
+            return jax.vmap(function, in_axes=(0, *(None for _ in shared)))(tree, *shared)
+        return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], tree), *shared))
+
+    return call
+
+
 def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
     step = partial(train_step, env, algorithm)
     # Jitted only so that it is traced once, though both its shapes and its calls are asked for: a second of start-up.
-    step_seeds = jax.jit(jax.vmap(step, in_axes=(0, None)))
+    step_seeds = jax.jit(over_seeds(step))
 
     @partial(jax.jit, donate_argnums=0)
     def chunk(states, t0, n):
@@ -90,10 +103,11 @@ def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_e
 
     @jax.jit
     def evaluate_seeds(states, keys):
-        def one(state, key):
+        def one(state_and_key):
+            state, key = state_and_key
             return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
 
-        return jax.vmap(one)(states, keys)
+        return over_seeds(one)((states, keys))
 
     # Seed after seed: jaxlib's batched QR (orthogonal initialisers) waits for the pool of threads that it runs on, and
     # two of them at once, on two cores, wait for ever.

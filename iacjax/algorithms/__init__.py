@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from iacjax.algorithms import configs
+from iacjax.algorithms import configs, configs_continuous
 
 if TYPE_CHECKING:
     from envs.base import EnvSpec
@@ -38,6 +38,15 @@ ALGORITHMS: dict[str, Entry] = {
         summary="attention-made individual intrinsic rewards, mixed non-linearly with the team's, by meta-gradient",
     ),
 }
+for _name, _config, _summary in (
+    ("iac", configs_continuous.IacConfig, "joint low-rank Gaussian policy, attention-QMIX critic"),
+    ("sq", configs_continuous.SqConfig, "IAC's policy, plain QMIX critic"),
+    ("attn_qmix", configs_continuous.AttnQmixConfig, "IAC's critic, deterministic policy"),
+    ("siq", configs_continuous.SiqConfig, "individual soft policies, entropies inside the mixer, plain QMIX critic"),
+    ("siaq", configs_continuous.SiaqConfig, "individual soft policies, entropies inside the mixer, IAC's critic"),
+    ("ddpg_mix", configs_continuous.DdpgMixConfig, "deterministic policy, plain QMIX critic"),
+):
+    ALGORITHMS[_name] = Entry(_config, "iacjax.algorithms.iac:make", discrete=False, continuous=True, summary=_summary)
 
 
 def get_entry(name: str) -> Entry:

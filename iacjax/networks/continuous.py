@@ -7,7 +7,30 @@ import jax.numpy as jnp
 from iacjax.networks.dense import Dense
 
 _kernel_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=(0,))
-OFF = -1e9  # an attention score that weighs nothing
+
+
+class AgentLayers(nn.Module):
+    """ReLU layers and a linear one, with parameters of their own for each slice of the leading axis."""
+
+    sizes: tuple[int, ...]
+    out_scale: float = 1.0  # of the last layer's initial weights
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """f32[A, B, F] -> f32[A, B, sizes[-1]]."""
+        for k, size in enumerate(self.sizes):
+            last = k == len(self.sizes) - 1
+            init = _scaled(self.out_scale) if last else _kernel_init
+            kernel = self.param(f"kernel_{k}", init, (x.shape[0], x.shape[-1], size))
+            bias = self.param(f"bias_{k}", nn.initializers.zeros, (x.shape[0], 1, size))
+            x = jnp.einsum("abf,afo->abo", x, kernel) + bias
+            x = x if last else nn.relu(x)
+        return x
+
+
+def _without(x: jax.Array, i: int) -> jax.Array:
+    """All but x[i], by slices: the gradient of an index list is a slow scatter."""
+    return jnp.concatenate([x[:i], x[i + 1 :]])
 
 
 class AgentMlp(nn.Module):
@@ -19,26 +42,28 @@ class AgentMlp(nn.Module):
     hidden: tuple[int, ...]
     out: int
     shared: bool = False
-    out_scale: float = 1.0  # of the last layer's initial weights
+    out_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """f32[..., A, F] -> f32[..., A, out]."""
         lead, num_agents = x.shape[:-2], x.shape[-2]
+        layers = AgentLayers((*self.hidden, self.out), self.out_scale, name="layers")
         if self.shared:
             ids = jnp.broadcast_to(jnp.eye(num_agents), (*lead, num_agents, num_agents))
-            x = jnp.concatenate([x, ids], -1).reshape(1, -1, x.shape[-1] + num_agents)
-        else:
-            x = x.reshape(-1, num_agents, x.shape[-1]).swapaxes(0, 1)  # once, so that each layer is a batched product
-        for k, size in enumerate((*self.hidden, self.out)):
-            last = k == len(self.hidden)
-            init = _scaled(self.out_scale) if last else _kernel_init
-            kernel = self.param(f"kernel_{k}", init, (x.shape[0], x.shape[-1], size))
-            bias = self.param(f"bias_{k}", nn.initializers.zeros, (x.shape[0], 1, size))
-            x = jnp.einsum("abf,afo->abo", x, kernel) + bias
-            x = x if last else nn.relu(x)
-        x = x if self.shared else x.swapaxes(0, 1)
-        return x.reshape(*lead, num_agents, self.out)
+            x = jnp.concatenate([x, ids], -1)
+            return layers(x.reshape(1, -1, x.shape[-1])).reshape(*lead, num_agents, self.out)
+        return _agents_last(layers(_agents_first(x)), lead)
+
+
+def _agents_first(x: jax.Array) -> jax.Array:
+    """[..., A, F] -> [A, B, F]: so each layer is one product batched over agents."""
+    return x.reshape(-1, *x.shape[-2:]).swapaxes(0, 1)
+
+
+def _agents_last(x: jax.Array, lead: tuple[int, ...]) -> jax.Array:
+    """[A, B, F] -> [..., A, F]."""
+    return x.swapaxes(0, 1).reshape(*lead, x.shape[0], x.shape[-1])
 
 
 def _scaled(scale: float) -> nn.initializers.Initializer:
@@ -114,25 +139,40 @@ class AttentionCritic(nn.Module):
         A team of one has nobody to attend to: x is 0.
         """
         lead, num_agents = obs.shape[:-2], obs.shape[-2]
-        e = nn.relu(AgentMlp((), self.dim)(jnp.concatenate([obs, action], -1)))
+        x = _agents_first(jnp.concatenate([obs, action], -1))
+        e = nn.relu(AgentLayers((self.dim,), name="g")(x))
         value = Dense(self.dim, use_bias=False, name="value")(e)
         for k in range(self.mixing_layers):
             value = nn.relu(Dense(self.dim, name=f"h_{k}")(value))
-        if num_agents == 2:
-            others = value[..., ::-1, :]
+        if num_agents == 1:
+            others, weights = jnp.zeros_like(value), jnp.zeros((*lead, self.heads, 1, 1))
+        elif num_agents == 2:
+            others = value[::-1]
             weights = jnp.broadcast_to(1.0 - jnp.eye(2), (*lead, self.heads, 2, 2))
         else:
             others, weights = self._attend(e, value)
-        hidden = (self.dim,) * self.output_layers
-        return AgentMlp(hidden, 1)(jnp.concatenate([e, others], -1))[..., 0], weights
+            weights = jnp.moveaxis(weights, (0, 1, 3), (-2, -1, -3)).reshape(*lead, self.heads, num_agents, num_agents)
+        sizes = (*(self.dim,) * self.output_layers, 1)
+        q = AgentLayers(sizes, name="f")(jnp.concatenate([e, others], -1))
+        return _agents_last(q, lead)[..., 0], weights
 
     def _attend(self, e: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        heads = (*e.shape[:-1], self.heads, self.dim // self.heads)
-        query = Dense(self.dim, use_bias=False, name="query")(e).reshape(heads)
-        key = Dense(self.dim, use_bias=False, name="key")(e).reshape(heads)
-        scores = jnp.einsum("...ihd,...jhd->...hij", query, key)
-        if self.scaled:
-            scores = scores / (self.dim // self.heads) ** 0.5
-        other = ~jnp.eye(e.shape[-2], dtype=bool)
-        weights = jax.nn.softmax(jnp.where(other, scores, OFF), -1) * other
-        return jnp.einsum("...hij,...jhd->...ihd", weights, value.reshape(heads)).reshape(e.shape), weights
+        """e, value f32[A, B, dim] -> (x f32[A, B, dim], weights f32[A, A, B, heads], row by row).
+
+        Pair by pair: a head's scalar product is an elementwise product and a sum over the head's part of the columns,
+        written as one matrix product for all heads. As products of [A, dim / heads] matrices, B times heads of them, it
+        takes three times as long on a CPU.
+        """
+        size = self.dim // self.heads
+        parts = jnp.repeat(jnp.eye(self.heads), size, axis=0)  # [dim, heads]: which head a column belongs to
+        query = Dense(self.dim, use_bias=False, name="query")(e)
+        key = Dense(self.dim, use_bias=False, name="key")(e)
+        num_agents, x, rows = e.shape[0], [], []
+        for i in range(num_agents):
+            scores = (query[i] * _without(key, i)).reshape(-1, self.dim) @ parts
+            scores = scores.reshape(num_agents - 1, -1, self.heads) / (size**0.5 if self.scaled else 1.0)
+            alpha = jax.nn.softmax(scores, axis=0)
+            spread = (alpha.reshape(-1, self.heads) @ parts.T).reshape(num_agents - 1, -1, self.dim)
+            x.append((spread * _without(value, i)).sum(0))
+            rows.append(jnp.concatenate([alpha[:i], jnp.zeros_like(alpha[:1]), alpha[i:]]))
+        return jnp.stack(x), jnp.stack(rows)

@@ -14,6 +14,7 @@ def relu(x):
 
 def agent_mlp(params, x, agent):
     """One agent's MLP, layer by layer."""
+    params = params.get("layers", params)
     count = len(params) // 2
     for k in range(count):
         x = x @ np.asarray(params[f"kernel_{k}"][agent]) + np.asarray(params[f"bias_{k}"][agent, 0])
@@ -37,10 +38,11 @@ def test_a_shared_mlp_has_one_set_and_tells_agents_apart_by_id_alone():
     net = AgentMlp((5,), 2, shared=True)
     x = jnp.ones((4, 3, 6))
     params = net.init(jax.random.key(0), x)
-    assert params["params"]["kernel_0"].shape == (1, 6 + 3, 5)
+    assert params["params"]["layers"]["kernel_0"].shape == (1, 6 + 3, 5)
     y = net.apply(params, x)
     assert np.abs(y[:, 0] - y[:, 1]).max() > 1e-3
-    params["params"]["kernel_0"] = params["params"]["kernel_0"].at[:, 6:].set(0.0)  # without the ids' weights
+    layers = params["params"]["layers"]
+    layers["kernel_0"] = layers["kernel_0"].at[:, 6:].set(0.0)  # without the ids' weights
     y = net.apply(params, x)
     np.testing.assert_allclose(y[:, 0], y[:, 1], rtol=1e-6)
 
@@ -48,7 +50,8 @@ def test_a_shared_mlp_has_one_set_and_tells_agents_apart_by_id_alone():
 def test_no_hidden_layer_is_one_linear_layer():
     net = AgentMlp((), 1)
     params = net.init(jax.random.key(0), jnp.zeros((1, 2, 1)))
-    assert {name: p.shape for name, p in params["params"].items()} == {"kernel_0": (2, 1, 1), "bias_0": (2, 1, 1)}
+    shapes = {name: p.shape for name, p in params["params"]["layers"].items()}
+    assert shapes == {"kernel_0": (2, 1, 1), "bias_0": (2, 1, 1)}
 
 
 @pytest.mark.parametrize("bound", ["tanh", "clip"])
@@ -67,7 +70,7 @@ def attention_oracle(params, obs, action, heads, scaled):
     num_agents = obs.shape[0]
     dim = p["value"]["Dense_0"]["kernel"].shape[0]
     size = dim // heads
-    e = [relu(agent_mlp(p["AgentMlp_0"], np.concatenate([obs[i], action[i]]), i)) for i in range(num_agents)]
+    e = [relu(agent_mlp(p["g"], np.concatenate([obs[i], action[i]]), i)) for i in range(num_agents)]
     values = []
     for i in range(num_agents):
         v = e[i] @ p["value"]["Dense_0"]["kernel"]
@@ -86,7 +89,7 @@ def attention_oracle(params, obs, action, heads, scaled):
             alpha = np.exp(scores) / np.exp(scores).sum()
             weights[head, i, others] = alpha
             x[part] = sum(a * values[j][part] for a, j in zip(alpha, others, strict=True))
-        q.append(agent_mlp(p["AgentMlp_1"], np.concatenate([e[i], x]), i)[0])
+        q.append(agent_mlp(p["f"], np.concatenate([e[i], x]), i)[0])
     return np.array(q), weights
 
 
@@ -117,7 +120,7 @@ def test_nobody_attends_to_itself_and_weights_sum_to_one(attention):
 def test_values_permute_with_the_agents_and_their_parameters(attention):
     net, params, obs, action = attention
     order = np.array([2, 0, 1])
-    own = {name: tree for name, tree in params["params"].items() if name.startswith("AgentMlp")}
+    own = {name: tree for name, tree in params["params"].items() if name in ("g", "f")}
     moved = {"params": {**params["params"], **jax.tree.map(lambda p: p[order], own)}}
     q, _ = net.apply(params, obs, action)
     q_moved, _ = net.apply(moved, obs[:, order], action[:, order])

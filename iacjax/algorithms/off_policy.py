@@ -1,0 +1,48 @@
+"""What the off-policy algorithms share: bounds of actions, updates per iteration, periodic hard copies."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import ActionSpec
+from envs.errors import ConfigError
+
+
+class Bounds(NamedTuple):
+    """The middle and half the range of every action dimension: networks see actions in [-1, 1]."""
+
+    middle: float
+    half: float
+
+    def to_env(self, action: jax.Array) -> jax.Array:
+        """[-1, 1] -> the world's bounds; what lies outside is clipped."""
+        return self.middle + self.half * jnp.clip(action, -1.0, 1.0)
+
+    def from_env(self, action: jax.Array) -> jax.Array:
+        return (action - self.middle) / self.half
+
+
+def bounds_of(spec: ActionSpec) -> Bounds:
+    return Bounds((spec.high + spec.low) / 2, (spec.high - spec.low) / 2)
+
+
+def updates_per_iteration(updates_per_step: float, num_envs: int, rollout_length: int) -> int:
+    """Whole updates after a rollout of E x T env steps.
+
+    Raises:
+      ConfigError: less than one.
+    """
+    updates = round(updates_per_step * num_envs * rollout_length)
+    if updates < 1:
+        raise ConfigError(
+            f"--updates-per-step {updates_per_step} with {num_envs} environments x {rollout_length} rows makes less "
+            "than one update an iteration: raise --rollout-length"
+        )
+    return updates
+
+
+def copy_every(period: int, count: jax.Array, params: Any, target: Any) -> Any:
+    """`params` where `count` updates are a whole number of periods, else `target` as it was."""
+    due = count % period == 0
+    return jax.tree.map(lambda new, old: jnp.where(due, new, old), params, target)
