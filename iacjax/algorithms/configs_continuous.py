@@ -36,10 +36,10 @@ class IacConfig:
     """Table 5's factor in the covariance diagonal matrix."""
     sigma_init: float = 1.0
     """Where sigma starts."""
-    log_sigma_min: float = -10.0
-    """Lower bound of log sigma."""
-    log_sigma_max: float = 2.0
-    """Upper bound of log sigma."""
+    sigma_min: float = 1e-4
+    """Lower bound of sigma."""
+    sigma_max: float = 7.0
+    """Upper bound of sigma."""
     squash: Literal["tanh", "none"] = "tanh"
     """Actions are tanh of the Gaussian scaled to the bounds, or the Gaussian itself, clipped (Simple World)."""
     noise_scale: float = 0.1

@@ -94,10 +94,10 @@ def gaussian(nets: PolicyNets, params: dict[str, Any], obs: jax.Array, state: ja
     """The joint Gaussian before squashing, over A D dimensions: N(mu, L L' + D) (eq. 10, 12); L = 0 without psi."""
     config, lead = nets.config, obs.shape[:-2]
     mean, log_sigma = jnp.split(nets.policy.apply(params["policy"], obs), 2, -1)
-    log_sigma = jnp.clip(log_sigma + jnp.log(config.sigma_init), config.log_sigma_min, config.log_sigma_max)
     variance = jnp.full(mean.shape, config.diagonal_min)
     if config.diagonal == "sigma":
-        variance = jnp.exp(2 * log_sigma) + config.diagonal_min
+        sigma = jnp.clip(config.sigma_init * jnp.exp(log_sigma), config.sigma_min, config.sigma_max)
+        variance = sigma**2 + config.diagonal_min
     flat = (*lead, nets.num_agents * nets.dims)
     if nets.explore is None:
         factor = jnp.zeros((*flat, config.rank))
