@@ -1,4 +1,4 @@
-"""Makes a table or a figure anew: `python -m experiments.reproduce aiir/bars`; TARGET --help shows its options.
+"""Makes a table or a figure anew: `python -m experiments.reproduce iac/fig4`; TARGET --help shows its options.
 
 Each trains what is missing and goes on with what was begun, so the command can be stopped and given again.
 """
@@ -22,6 +22,13 @@ class Target(NamedTuple):
 
 TARGETS: dict[str, Target] = {
     "aiir/bars": Target("experiments.reproduce_bars", "win rates of AIIR-MIX on the paper's maps"),
+    "iac/tables": Target("experiments.figures.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
+    "iac/fig2": Target("experiments.figures.simple_world", "Simple World: learned values and the paths of the actions"),
+    "iac/fig3": Target("experiments.figures.simple_world", "Simple World: two ways to explore it; nothing is learned"),
+    "iac/fig4": Target("experiments.figures.curves", "eight methods on multi-pendulum and predator-prey"),
+    "iac/fig5": Target("experiments.figures.covariance", "IAC's covariance matrix over training, three pendulums"),
+    "iac/fig6": Target("experiments.figures.curves", "more and more pendulums: IAC against SIAQ"),
+    "iac/fig7": Target("experiments.figures.saved_steps", "steps saved and return won over DDPG-MIX, predator-prey"),
 }
 
 

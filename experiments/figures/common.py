@@ -1,0 +1,239 @@
+"""What the figures share: their command line, and runs that are trained once, resumed when begun, and timed before.
+
+A figure has budgets. `small` ends within an hour on two cores and says, on the screen and in the picture, what it
+leaves out; `paper` has the paper's seeds and steps.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from envs.errors import ConfigError
+from experiments import kept_runs
+from experiments.config import Settings, check_ranges, default_settings, read_config
+
+EVAL_EPISODES = 10  # appendix B: "each algorithm is evaluated for 10 rounds"
+# Updates a second, all seeds of a run together, where no finished run tells: for the prediction only.
+UPDATES_PER_SECOND = {"cpu": 250.0, "gpu": 1500.0}
+
+
+class Budget(NamedTuple):
+    """What one budget of a figure trains. `steps` (env steps a seed) also says which environments it has."""
+
+    seeds: int
+    steps: Mapping[str, int]
+    methods: tuple[str, ...]
+    presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
+    leaves_out: str = ""  # "" where nothing is missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A figure's command line."""
+
+    target: str
+    budget: str
+    seeds: int
+    steps: Mapping[str, int]
+    methods: tuple[str, ...]
+    presets: tuple[str, ...]
+    note: str  # what is left out
+    run_dir: pathlib.Path
+    out: pathlib.Path  # the picture; its numbers stand beside it
+    redraw: bool
+    numbers: Mapping[str, float]  # what only this figure asks for
+    command: str
+
+
+class Run(NamedTuple):
+    """One run that a figure needs; its directory is found again by its settings."""
+
+    settings: Settings
+
+    @property
+    def algo(self) -> str:
+        return self.settings.run.algo
+
+    @property
+    def env(self) -> str:
+        return self.settings.run.env
+
+    @property
+    def directory(self) -> pathlib.Path | None:
+        return kept_runs.newest_run(self.settings)
+
+    @property
+    def status(self) -> str:
+        return kept_runs.status(self.directory)
+
+    @property
+    def work(self) -> float:
+        """Updates of all its seeds."""
+        fields = dataclasses.asdict(self.settings.algorithm)
+        run = self.settings.run
+        return run.total_steps * run.seeds * fields.get("updates_per_step", 1.0)
+
+
+def parser(target: str, summary: str) -> argparse.ArgumentParser:
+    """The options that every target of this package takes."""
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.reproduce {target}", description=summary)
+    parser.add_argument("target", help=argparse.SUPPRESS)
+    parser.add_argument("--seeds", type=int, default=0, help="seeds a run (default: the budget's)")
+    parser.add_argument("--total-steps", type=int, default=0, help="env steps a seed (default: the budget's)")
+    parser.add_argument("--run-dir", default="runs/iac", help="parent of the runs (default: %(default)s)")
+    parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
+    return parser
+
+
+def parse(
+    argv: Sequence[str],
+    summary: str,
+    budgets: Mapping[str, Budget],
+    numbers: Mapping[str, tuple[float, str]] | None = None,
+) -> Options:
+    """Reads a figure's command line; its budgets give the defaults.
+
+    Args:
+      numbers: further options, by name: default and help.
+
+    Raises:
+      ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
+    """
+    target = argv[0]
+    options = parser(target, summary)
+    options.add_argument("--out", default=f"results/{target}.png", help="picture to write (default: %(default)s)")
+    options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
+    options.add_argument("--methods", nargs="+", metavar="NAME", help="only these algorithms")
+    options.add_argument("--envs", nargs="+", metavar="NAME", help="only these environments")
+    options.add_argument("--preset", default="", help="of all methods, instead of the budget's choice")
+    for name, (default, text) in (numbers or {}).items():
+        options.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+    args = options.parse_args(argv)
+    if args.budget not in budgets:
+        raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
+    if args.seeds < 0 or args.total_steps < 0:
+        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out: the budget's)")
+    budget = budgets[args.budget]
+    everywhere = {name for b in budgets.values() for name in b.methods}
+    methods = chosen(args.methods, budget.methods, sorted(everywhere), "--methods")
+    steps = _steps(args.envs, budget)
+    return Options(
+        target=target,
+        budget=args.budget,
+        seeds=args.seeds or budget.seeds,
+        steps={env: args.total_steps or number for env, number in steps.items()},
+        methods=methods,
+        presets=(args.preset,) if args.preset else budget.presets,
+        note=_note(args, budget),
+        run_dir=pathlib.Path(args.run_dir),
+        out=pathlib.Path(args.out),
+        redraw=args.redraw,
+        numbers={name: getattr(args, name) for name in numbers or {}},
+        command="python -m experiments.reproduce " + " ".join(argv),
+    )
+
+
+def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
+    """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
+    unknown = [name for name in asked or () if name not in known]
+    if unknown:
+        raise ConfigError(f"{option}: no {unknown[0]!r} in this figure; it has {', '.join(known)}")
+    return tuple(asked or default)
+
+
+def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
+    """Env steps a seed by environment; another member of a family (another number of pendulums) has the family's."""
+    by_family = {env.split(":")[0]: steps for env, steps in budget.steps.items()}
+    families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
+    if not asked:
+        return dict(budget.steps)
+    return {env: budget.steps.get(env, by_family[family]) for env, family in zip(asked, families, strict=True)}
+
+
+def _note(args: argparse.Namespace, budget: Budget) -> str:
+    changed = [name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name)]
+    text = f"budget {args.budget}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
+    return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
+
+
+def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
+    """The first of `wanted` that `algo` has, `{family}` read as the environment's family; else `default`."""
+    from experiments.presets import PRESETS
+
+    names = [name.replace("{family}", env.split(":")[0]) for name in wanted]
+    if len(names) == 1:  # asked for by name: an error where a method has no such preset
+        return names[0]
+    return next((name for name in names if name in PRESETS.get(algo, {})), "default")
+
+
+def make_run(options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0) -> Run:
+    """The run of one method in one environment, at the figure's seeds and steps."""
+    settings = default_settings(algo, preset_of(algo, env, options.presets), env)
+    run = dataclasses.replace(
+        settings.run,
+        seeds=options.seeds,
+        total_steps=options.steps[env],
+        run_dir=str(options.run_dir / folder),
+        eval_every=eval_every,
+        eval_episodes=EVAL_EPISODES,
+        pictures=False,
+    )
+    check_ranges(run)
+    return Run(Settings(run, settings.algorithm))
+
+
+def predicted_hours(run: Run, runs: Sequence[Run], platform: str) -> float:
+    """Hours that a run will take: by the speed of a finished one (same method and world first), or a rough guess."""
+    for other in sorted(runs, key=lambda r: (r.env != run.env, r.algo != run.algo)):
+        directory = other.directory
+        if directory is not None and kept_runs.status(directory) in kept_runs.FINISHED:
+            steps, seconds = kept_runs.env_steps(directory), kept_runs.seconds(directory)
+            asked = other.settings.run.total_steps * other.settings.run.seeds
+            if steps and seconds:
+                return run.work / (other.work * steps / asked / seconds) / 3600
+    return run.work / UPDATES_PER_SECOND[platform] / 3600
+
+
+def announce(options: Options, runs: Sequence[Run]) -> list[Run]:
+    """Says what there is to train, for about how long, and what the budget leaves out; returns the unfinished runs."""
+    import jax
+
+    platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
+    left = [run for run in runs if run.status not in kept_runs.FINISHED]
+    hours = sum(predicted_hours(run, runs, platform) for run in left)
+    print(f"{options.target}: {len(runs)} runs, {len(left)} to train: about {hours:.1f} hours on this {platform}")
+    print(options.note, flush=True)
+    return left
+
+
+def train_all(options: Options, runs: Sequence[Run], keep: Callable[[Run], None], train: Callable | None = None) -> int:
+    """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
+
+    Args:
+      train: (settings, directory or None) -> exit code; by default the run command's.
+    """
+    if train is None:
+        from experiments.run import train
+    left, failed = announce(options, runs), 0
+    for run in runs:
+        code = 0
+        if run in left:
+            begun = run.directory
+            code = train(run.settings if begun is None else read_config(begun), begun)
+        keep(run)
+        if code >= 128:
+            print(f"stopped; go on with: {options.command}")
+            return code
+        if code:
+            print(f"{run.algo} on {run.env} failed; going on with the others")
+            failed = code
+    return failed
+
+
+def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
+    """What a run's numbers were made with."""
+    versions = kept_runs.read_json(directory / "versions.json")
+    device = versions.pop("device", "")
+    return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

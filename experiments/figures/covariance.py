@@ -1,0 +1,137 @@
+"""Figure 5: IAC's covariance matrix (eq. 12, before squashing) over training, on three pendulums.
+
+Each matrix is the mean over the states that the exploring policy visits in a few episodes at that time.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments import kept_runs
+from experiments.figures import style
+from experiments.figures.common import Budget, Options, Run, make_run, parse, train_all
+from experiments.figures.kept import number, read_rows, record_of, write_rows
+from experiments.figures.snapshots import read, trainer_of
+from experiments.rundir import write_json
+
+SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several times of training, three pendulums."
+ENV, EPISODES = "multi_pendulum:3", 8
+SHARES = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)  # of the training, at which to look
+COLUMNS = ("budget", "seed", "env_steps", "return_mean", "row", "column", "covariance")
+BUDGETS = {
+    "small": Budget(
+        2, {ENV: 200_000}, ("iac",), ("{family}", "default"), "three of the paper's five seeds and most of its steps"
+    ),
+    "paper": Budget(5, {ENV: 1_000_000}, ("iac",), ("paper", "default")),
+}
+
+
+def make_look(env: Any, algorithm: Any) -> Any:
+    """(state, key, env steps) -> the covariance f32[A D, A D], mean over visited states; one seed."""
+    import jax
+    import jax.numpy as jnp
+
+    from iacjax import rollout
+    from iacjax.types import Clock
+
+    plan = algorithm.plan._replace(num_envs=EPISODES, rollout_length=env.spec.horizon)
+    player = algorithm._replace(plan=plan)
+
+    def look(state, key, steps):
+        k_start, k_play = jax.random.split(key)
+        runner = rollout.start(env, player, k_start)
+        # As acting is after the warm-up: the first matrix is that of the initial policy, not of uniform actions.
+        clock = Clock(jnp.int32(0), jnp.maximum(steps, algorithm.plan.warmup))
+        batch = rollout.rollout(env, player, algorithm.policy(state.learner), runner, k_play, clock)[1]
+        weight = batch.mask[..., None, None]
+        seen = algorithm.inspect(state.learner, batch)["covariance"]
+        return {"covariance": (weight * seen).sum((0, 1)) / weight.sum((0, 1))}
+
+    return look
+
+
+def times(total_steps: int) -> list[int]:
+    """Env steps at which to look: after the first iteration, then at `SHARES` of the training."""
+    return [max(1, round(share * total_steps)) for share in SHARES]
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains what is missing of figure 5 and draws it. Returns the exit code."""
+    options = parse(argv, SUMMARY, BUDGETS)
+    code = 0
+    if not options.redraw:
+        runs = [make_run(options, algo, env, "covariance") for env in options.steps for algo in options.methods]
+        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        code = train_all(options, runs, lambda run: keep(options, run), train)
+    if code < 128 or options.out.with_suffix(".csv").exists():
+        draw(options)
+    return code
+
+
+def keep(options: Options, run: Run) -> None:
+    """Writes what the run has seen; other budgets' rows stay."""
+    if run.directory is None:
+        return
+    rows = []
+    for seen in read(run.directory):
+        for s, steps in enumerate(seen["env_steps"]):
+            for (row, column), value in np.ndenumerate(seen["covariance"][s]):
+                cells = (options.budget, s, steps, number(seen["return_mean"][s]), row, column, number(value))
+                rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    if not rows:
+        return
+    path = options.out.with_suffix(".csv")
+    write_rows(path, [*(r for r in read_rows(path) if r["budget"] != options.budget), *rows], COLUMNS)
+    records = kept_runs.read_json(path.with_suffix(".json")).get("runs", [])
+    records = [r for r in records if r["budget"] != options.budget]
+    records.append(record_of(options.budget, run, options.command))
+    write_json(path.with_suffix(".json"), {"runs": records})
+
+
+def matrices(rows: Sequence[dict[str, str]]) -> dict[tuple[int, int], tuple[np.ndarray, float]]:
+    """(seed, env steps) -> covariance f[n, n] and greedy return, from the rows of the csv file."""
+    size = 1 + max(int(row["row"]) for row in rows)
+    found: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
+    for row in rows:
+        key = int(row["seed"]), int(row["env_steps"])
+        matrix = found.setdefault(key, (np.full((size, size), np.nan), float(row["return_mean"])))[0]
+        matrix[int(row["row"]), int(row["column"])] = float(row["covariance"])
+    return found
+
+
+def draw(options: Options) -> None:
+    """Heat maps, a row a seed, a column a time, one diverging scale for all."""
+    table = options.out.with_suffix(".csv")
+    rows = [row for row in read_rows(table) if row["budget"] == options.budget]
+    if not rows:
+        raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
+    found = matrices(rows)
+    seeds, steps = (sorted({key[i] for key in found}) for i in (0, 1))
+    limit = max(float(np.nanmax(np.abs(matrix))) for matrix, _ in found.values())
+    figure = style.new_figure(2.0 * len(steps) + 0.8, 2.15 * len(seeds) + 0.9)
+    axes = figure.subplots(len(seeds), len(steps), squeeze=False)
+    for line, seed in zip(axes, seeds, strict=True):
+        for ax, at in zip(line, steps, strict=True):
+            image = _panel(ax, *found[seed, at], limit, f"{at:,} steps" if seed == seeds[0] else "")
+        line[0].set_ylabel(f"seed {seed}\nagent", fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="covariance, before squashing").ax.tick_params(labelsize=7)
+    record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
+    note = f"{style.world_of(record['env'])}. Mean over the states of {EPISODES} exploring episodes; below each, the "
+    note += f"greedy return. {record['seeds']} seeds, {record['total_steps']:,} steps"
+    note += f" on {record['device']}; {options.note}."
+    style.foot_note(figure, note, 28 * len(steps))
+    style.save(figure, options.out)
+
+
+def _panel(ax: Any, matrix: np.ndarray, score: float, limit: float, title: str) -> Any:
+    image = ax.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if abs(value) > 0.6 * limit else "#222222"
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    ax.set_xticks(range(len(matrix)), range(1, len(matrix) + 1), fontsize=7)
+    ax.set_yticks(range(len(matrix)), range(1, len(matrix) + 1), fontsize=7)
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel(f"return {score:.0f}", fontsize=8)
+    return image

@@ -1,0 +1,152 @@
+"""Figure 4 (eight methods on three tasks) and figure 6 (more and more pendulums): returns over environment steps."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import kept_runs
+from experiments.figures import style
+from experiments.figures.common import Budget, Options, Run, make_run, parse, train_all
+from experiments.figures.kept import keep_curves, read_curves
+from experiments.plot import Curves
+from experiments.stats import mean_interval
+
+METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
+LAST = 5  # evaluations whose mean is a seed's final return
+_SHAPED = "multi_pendulum_shaped"
+
+SUMMARIES = {
+    "iac/fig4": "Figure 4: greedy return of eight methods on multi-pendulum, predator-prey and its partial version.",
+    "iac/fig6": "Figure 6: greedy return of IAC and SIAQ with more and more pendulums, shaped reward.",
+}
+BUDGETS = {
+    "iac/fig4": {
+        "small": Budget(
+            2,
+            {"multi_pendulum:2": 30_000, "predator_prey": 30_000, "po_predator_prey": 30_000},
+            METHODS,
+            ("{family}", "default"),
+            "three of the paper's five seeds, most of its steps, and the third pendulum (N = 2)",
+        ),
+        "paper": Budget(
+            5,
+            {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000},
+            METHODS,
+            ("paper", "default"),
+        ),
+    },
+    "iac/fig6": {
+        "small": Budget(
+            2,
+            {f"{_SHAPED}:{n}": 30_000 for n in (2, 4, 6)},
+            ("iac", "siaq"),
+            ("{family}", "default"),
+            "three of the paper's five seeds, most of its steps, and eight and ten pendulums",
+        ),
+        "paper": Budget(5, {f"{_SHAPED}:{n}": 500_000 for n in (3, 5, 8, 10)}, ("iac", "siaq"), ("paper", "default")),
+    },
+}
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains what is missing of figure 4 or 6 and draws it. Returns the exit code."""
+    target = argv[0]
+    options = parse(argv, SUMMARIES[target], BUDGETS[target])
+    code = 0 if options.redraw else train_all(options, runs_of(options), lambda run: _keep(options, run))
+    if code < 128 or options.out.with_suffix(".csv").exists():
+        DRAWINGS[target](options)
+    return code
+
+
+def runs_of(options: Options) -> list[Run]:
+    """All runs, method by method within each environment, so that the first panel is full first."""
+    return [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
+
+
+def _keep(options: Options, run: Run) -> None:
+    keep_curves(options.out.with_suffix(".csv"), options.budget, run, options.command)
+
+
+def final_return(curve: Curves) -> float:
+    """Mean of a seed's last evaluations: one alone, of ten episodes, is noisy."""
+    return float(np.mean(curve.columns["return_mean"][-LAST:]))
+
+
+def small_print(options: Options, table: Any, algos: Sequence[str] = ()) -> str:
+    """What was trained, from the records beside the numbers: seeds, steps, and what is not finished."""
+    records = kept_runs.read_json(table.with_suffix(".json")).get("runs", [])
+    records = [r for r in records if r["budget"] == options.budget and (not algos or r["algo"] in algos)]
+    seeds = sorted({r["seeds"] for r in records})
+    steps = sorted({r["total_steps"] for r in records})
+    begun = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if r["status"] not in kept_runs.FINISHED]
+    text = f"Mean and 95 % interval over {_span(seeds)} seeds, greedy, 10 episodes an evaluation, {_span(steps)} steps"
+    text += f" on {', '.join(sorted({r['device'] for r in records}))}; {options.note}"
+    return text + (f"; not finished: {', '.join(begun)}" if begun else "") + "."
+
+
+def _span(numbers: Sequence[int]) -> str:
+    ends = [f"{n:,}" for n in (numbers[0], numbers[-1])] if numbers else ["0"]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def _panels(options: Options, curves: Sequence[Curves]) -> list[str]:
+    """Environments to draw: those asked for first, then whatever else is kept."""
+    kept = dict.fromkeys(c.env for c in curves)
+    return [env for env in options.steps if env in kept] + [env for env in kept if env not in options.steps]
+
+
+def draw_tasks(options: Options) -> None:
+    """Figure 4: one panel an environment."""
+    table = options.out.with_suffix(".csv")
+    curves = read_curves(table, options.budget)
+    envs = _panels(options, curves)
+    figure = style.new_figure(4.1 * len(envs), 3.9)
+    for ax, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
+        style.bands(ax, [c for c in curves if c.env == env])
+        ax.set_title(style.world_of(env), fontsize=10)
+    figure.axes[0].set_ylabel("episode return (greedy)", fontsize=9)
+    style.legend(figure, [c.label for c in curves], ncols=8 if len(envs) > 1 else 4)
+    style.foot_note(figure, small_print(options, table), 62 * len(envs))
+    style.save(figure, options.out)
+
+
+def draw_scalability(options: Options) -> None:
+    """Figure 6: a panel of curves for each N, then the final return over N."""
+    table = options.out.with_suffix(".csv")
+    curves = read_curves(table, options.budget)
+    envs = sorted(_panels(options, curves), key=_count)
+    figure = style.new_figure(3.4 * (len(envs) + 1), 3.7)
+    *panels, last = figure.subplots(1, len(envs) + 1, squeeze=False)[0]
+    for ax, env in zip(panels, envs, strict=True):
+        style.bands(ax, [c for c in curves if c.env == env])
+        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_ylim(-4, 104)  # 200 steps x 0.5
+    for algo in style.in_order([c.label for c in curves]):
+        _over_n(last, algo, [c for c in curves if c.label == algo])
+    last.set_title(f"final return (last {LAST} evaluations)", fontsize=10)
+    last.set_xlabel("N, number of pendulums", fontsize=9)
+    last.set_xticks([_count(env) for env in envs])
+    last.set_ylim(-4, 104)
+    style.plain(last)
+    figure.axes[0].set_ylabel("episode return (greedy)", fontsize=9)
+    style.legend(figure, [c.label for c in curves])
+    style.foot_note(figure, small_print(options, table), 52 * (len(envs) + 1))
+    style.save(figure, options.out)
+
+
+def _count(env: str) -> int:
+    return int(env.split(":")[1])
+
+
+def _over_n(ax: Any, algo: str, curves: Sequence[Curves]) -> None:
+    numbers = sorted({_count(c.env) for c in curves})
+    bands = [mean_interval([final_return(c) for c in curves if _count(c.env) == n]) for n in numbers]
+    mean = np.array([float(b.mean) for b in bands])
+    half = np.array([0.0 if math.isnan(b.low) else float(b.high - b.mean) for b in bands])
+    shift = 0.06 if algo == "siaq" else -0.06  # so that the whiskers stand side by side
+    ax.errorbar(np.array(numbers) + shift, mean, half, color=style.colour_of(algo), lw=1.8, capsize=3, marker="o", ms=4)
+
+
+DRAWINGS = {"iac/fig4": draw_tasks, "iac/fig6": draw_scalability}

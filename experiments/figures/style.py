@@ -1,0 +1,113 @@
+"""How the figures look: names and colours of the methods, the same everywhere, and the bands over seeds."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.plot import COLOURS, Curves, on_common_steps
+from experiments.stats import mean_interval
+
+NAMES = {
+    "iac": "IAC",
+    "siaq": "SIAQ",
+    "sq": "SQ",
+    "siq": "SIQ",
+    "attn_qmix": "Attn-QMIX",
+    "ddpg_mix": "DDPG-MIX",
+    "maddpg": "MADDPG",
+    "maac": "MAAC",
+}
+WORLDS = {
+    "predator_prey": "Predator-prey",
+    "po_predator_prey": "PO-Predator-prey",
+    "multi_pendulum": "Multi-pendulum",
+    "multi_pendulum_shaped": "Multi-pendulum, shaped",
+}
+DPI = 150
+
+
+def name_of(algo: str) -> str:
+    """As the paper writes it."""
+    return NAMES.get(algo, algo)
+
+
+def world_of(env: str) -> str:
+    """`multi_pendulum:3` -> Multi-pendulum, N = 3."""
+    family, _, member = env.partition(":")
+    return WORLDS.get(family, family) + (f", N = {member}" if member else "")
+
+
+def colour_of(algo: str) -> str:
+    names = list(NAMES)
+    return COLOURS[names.index(algo) % len(COLOURS)] if algo in names else "#444444"
+
+
+def in_order(algos: Sequence[str]) -> list[str]:
+    """Each once: the paper's methods first, in the order of `NAMES`."""
+    found = list(dict.fromkeys(algos))
+    return [name for name in NAMES if name in found] + [name for name in found if name not in NAMES]
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of so many inches that draws without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def foot_note(figure: Any, text: str, width: int = 150) -> None:
+    """Small print below the panels: what this figure is and is not."""
+    import textwrap
+
+    figure.supxlabel(textwrap.fill(text, width), fontsize=7.5, color="#555555", x=0.01, ha="left")
+
+
+def save(figure: Any, path: pathlib.Path) -> None:
+    """Writes the picture, and the folder that it is in; ConfigError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write {path} ({error}): give a writable file such as fig4.png") from None
+    print(f"wrote {path}")
+
+
+def bands(ax: Any, curves: Sequence[Curves]) -> None:
+    """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded."""
+    for algo in in_order([c.label for c in curves]):
+        group = [c for c in curves if c.label == algo]
+        steps, values = on_common_steps(group, "return_mean")
+        band = mean_interval(values)
+        for c in group:
+            ax.plot(c.steps, c.columns["return_mean"], color=colour_of(algo), lw=0.5, alpha=0.3)
+        ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)
+        ax.fill_between(steps, band.low, band.high, color=colour_of(algo), alpha=0.13, lw=0)
+    values = np.concatenate([c.columns["return_mean"] for c in curves])  # the seeds set the scale, not the bands
+    margin = 0.06 * max(float(np.ptp(values)), 1e-3)
+    ax.set_ylim(values.min() - margin, values.max() + margin)
+    ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
+    ax.set_xlabel("environment steps", fontsize=9)
+    plain(ax)
+
+
+def plain(ax: Any) -> None:
+    """A faint grid, no box."""
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8)
+
+
+def legend(figure: Any, algos: Sequence[str], ncols: int = 8) -> None:
+    """One legend above all panels."""
+    from matplotlib.lines import Line2D
+
+    names = in_order(algos)
+    lines = [Line2D([], [], color=colour_of(algo), lw=2.2) for algo in names]
+    figure.legend(lines, [name_of(algo) for algo in names], loc="outside upper center", ncols=ncols, frameon=False,
+                  fontsize=9)  # fmt: skip

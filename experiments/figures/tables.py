@@ -1,0 +1,39 @@
+"""Tables 2, 3 and 4: the matrix game, QMIX and QMIXs, values and Boltzmann policies beside the paper's."""
+
+import pathlib
+from collections.abc import Sequence
+
+from envs.errors import ConfigError
+from experiments.figures.common import parser
+from experiments.figures.kept import read_rows, write_rows
+from experiments.rundir import versions, write_json
+
+SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
+SEEDS, STEPS = 3, 20_000
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains both methods, prints the tables and writes their numbers. Returns the exit code."""
+    options = parser(argv[0], SUMMARY)
+    options.add_argument("--out", default="results/iac/tables.csv", help="numbers to write (default: %(default)s)")
+    args = options.parse_args(argv)
+    if args.seeds < 0 or args.total_steps < 0:
+        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out)")
+    out = pathlib.Path(args.out)
+    text = out.with_suffix(".txt")
+    if args.redraw:
+        if not (read_rows(out) and text.exists()):
+            raise ConfigError(f"nothing is kept in {out}: train first, without --redraw")
+        print(text.read_text(), end="")
+        return 0
+    from experiments import matrix_tables, startup
+
+    tables = matrix_tables.make(args.seeds or SEEDS, args.total_steps or STEPS)
+    printed = matrix_tables.text(tables).rstrip() + "\n"
+    print(printed, end="")
+    write_rows(out, matrix_tables.rows(tables))
+    text.write_text(printed)
+    made = versions(startup.describe_device())
+    write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
+    print(f"wrote {out}")
+    return 0

@@ -1,0 +1,214 @@
+"""Figures 4, 6 and 7: what is trained, what is kept, what is drawn; their numbers."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments import kept_runs
+from experiments.config import Settings
+from experiments.figures import common, curves, kept, saved_steps
+from experiments.figures.common import Budget, Run
+from experiments.plot import Curves
+from experiments.presets import PRESETS, Preset
+from experiments.reproduce import main
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Figure 4 of the fake learner on two toys -> (argv, path of the picture)."""
+    budget = Budget(2, {"toy:coordination": 64, "toy:constant": 64}, ("fake",), ("{family}", "default"), "all else")
+    monkeypatch.setitem(curves.BUDGETS, "iac/fig4", {"small": budget, "paper": budget._replace(seeds=5)})
+    monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {})})
+    out = tmp_path / "results" / "fig4.png"
+    return ["iac/fig4", "--run-dir", str(tmp_path / "runs"), "--out", str(out)], out
+
+
+def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, capsys, monkeypatch):
+    argv, out = tiny
+    assert main([*argv, "--envs", "toy:constant"]) == 0
+    text = capsys.readouterr().out
+    assert "iac/fig4: 1 runs, 1 to train: about 0.0 hours" in text
+    assert "budget small with other envs; leaves out: all else" in text
+    assert main(argv) == 0
+    assert "iac/fig4: 2 runs, 1 to train" in capsys.readouterr().out
+    rows = kept.read_rows(out.with_suffix(".csv"))
+    assert {(r["algo"], r["env"], r["seed"]) for r in rows} == {
+        ("fake", env, seed) for env in ("toy:coordination", "toy:constant") for seed in "01"
+    }
+    assert tuple(rows[0]) == kept.COLUMNS
+    records = kept_runs.read_json(out.with_suffix(".json"))["runs"]
+    assert [(r["env"], r["status"], r["seeds"], r["total_steps"]) for r in records] == [
+        ("toy:constant", "finished", 2, 64),
+        ("toy:coordination", "finished", 2, 64),
+    ]
+    assert all("jax=" in r["versions"] and r["device"] and "iac/fig4" in r["command"] for r in records)
+    out.unlink()
+    monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
+    assert main([*argv, "--redraw", "--run-dir", "elsewhere"]) == 0
+    assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert kept.read_rows(out.with_suffix(".csv")) == rows
+
+
+def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
+    argv, out = tiny
+    argv = [*argv, "--envs", "toy:constant"]
+    assert main(argv) == 0
+    (directory,) = (path.parent for path in tmp_path.glob("runs/*/*/*/*/config.json"))
+    summary = json.loads((directory / "summary.json").read_text())
+    (directory / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    out.with_suffix(".json").write_text(out.with_suffix(".json").read_text().replace('"finished"', '"begun"'))
+    options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
+    assert "not finished: fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
+    capsys.readouterr()
+    assert main(argv) == 0
+    assert "1 runs, 1 to train" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("runs/*/*/*/*/config.json"))) == 1  # in its own directory
+    assert "not finished" not in curves.small_print(options, out.with_suffix(".csv"))
+
+
+def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, capsys):
+    argv, _ = tiny
+    options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
+    seen = []
+    code = common.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
+    assert (code, len(seen)) == (130, 1)
+    assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
+    assert common.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
+    assert len(seen) == 3  # one method that fails does not take the others along
+
+
+def _now(status="finished", preset="default", steps=64):
+    return {"budget": "small", "algo": "iac", "env": "e", "preset": preset, "seeds": 1, "total_steps": steps,
+            "status": status, "command": ""}  # fmt: skip
+
+
+def _row(seed, value="1", algo="iac"):
+    return {"budget": "small", "algo": algo, "env": "e", "seed": seed, "env_steps": "64", "return_mean": value}
+
+
+def test_merging_keeps_other_seeds_and_other_runs():
+    other = _row("0", algo="siaq")
+    old = [other, _row("0", "1"), _row("1", "2")]
+    rows, record = kept.merged(old, [_row("1", "9")], _now(), _now())
+    assert sorted(rows, key=str) == sorted([other, _row("1", "9"), _row("0", "1")], key=str)
+    assert record["seeds"] == 2
+    first, later = {**_now(), "command": "first"}, {**_now(), "command": "later"}
+    assert kept.merged(old, [_row("1", "2")], first, later) == (old, first)  # nothing new
+
+
+def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_not():
+    old = [_row("0", "1"), _row("1", "2")]
+    assert kept.merged(old, [_row("0", "9")], _now(), _now(steps=128))[0] == [_row("0", "9")]
+    assert kept.merged(old, [_row("0", "9")], _now(), _now(preset="paper"))[0] == [_row("0", "9")]
+    assert kept.merged(old, [_row("0", "9")], _now(), _now("begun", steps=128)) == (old, _now())
+
+
+def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
+    from experiments.config import default_settings
+
+    settings = default_settings(algo, "default", env)
+    return Run(Settings(dataclasses.replace(settings.run, seeds=seeds, total_steps=steps), settings.algorithm))
+
+
+def test_prediction_by_a_rough_guess_and_by_a_finished_run(monkeypatch, tmp_path):
+    """Guess: 2 x 450000 updates at 250 a second are one hour. Finished: 2 x 500 steps in 10 s; 2 x 18000 take 360 s."""
+    assert common.predicted_hours(_run(steps=450_000), [], "cpu") == pytest.approx(1.0)
+    summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 1.5, "save_seconds": 0.5,
+               "seeds": [{"env_steps": 500}] * 2}  # fmt: skip
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    there = _run("toy:coordination", steps=500)
+    monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == there.env else None))
+    assert common.predicted_hours(_run(steps=18_000), [there], "cpu") == pytest.approx(0.1)
+
+
+def test_presets_by_family_by_name_and_default(monkeypatch):
+    monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {}), "toy": Preset({}, {})})
+    assert common.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
+    assert common.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
+    assert common.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
+    assert common.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
+
+
+def _curve(algo, env, seed, returns, steps=(10, 20, 30, 40)):
+    return Curves(algo, env, seed, np.array(steps, float), {"return_mean": np.array(returns, float)})
+
+
+def test_steps_to_a_threshold():
+    """The first of 5, 100, 40, 100 that is at least 100 stands at step 20."""
+    curve = _curve("iac", "predator_prey", 0, [5, 100, 40, 100])
+    assert saved_steps.steps_to(curve, 100) == 20.0
+    assert math.isnan(saved_steps.steps_to(curve, 101))
+
+
+@pytest.mark.parametrize(
+    "base, method, steps, certain",
+    [
+        ([0, 0, 9, 9], [0, 9, 9, 9], 10.0, "exact"),  # 30 - 20
+        ([0, 0, 0, 0], [0, 9, 9, 9], 20.0, "at least"),  # more than 40 - 20
+        ([9, 0, 0, 0], [0, 0, 0, 0], -30.0, "at most"),  # 10 - more than 40
+        ([0, 0, 0, 0], [0, 0, 0, 0], 0.0, "neither got there"),
+    ],
+)
+def test_saved_steps(base, method, steps, certain):
+    world = "predator_prey"
+    found = saved_steps.saved(_curve("ddpg_mix", world, 0, base), _curve("iac", world, 0, method), 9)
+    assert found == (steps, certain)
+
+
+def test_figure_7_compares_the_same_seeds_and_is_drawn_from_figure_4s_file(tmp_path, capsys):
+    """IAC, seed 0: reaches 9 at step 20, DDPG-MIX at 30: 10 saved. Final returns 8 and 2 (mean of all four): 6 more."""
+    rows = []
+    for algo, fast, last in (("ddpg_mix", [0, 0, 9, 9], [2] * 4), ("iac", [0, 9, 9, 9], [5, 7, 9, 11])):
+        for env, returns in (("predator_prey", fast), ("po_predator_prey", last)):
+            rows += [{"budget": "small", "algo": algo, "env": env, "seed": 0, "env_steps": step, "return_mean": value,
+                      "return_std": 0} for step, value in zip((10, 20, 30, 40), returns, strict=True)]  # fmt: skip
+    kept.write_rows(tmp_path / "fig4.csv", rows, kept.COLUMNS)
+    argv = ["iac/fig7", "--redraw", "--threshold", "9", "--out", str(tmp_path / "fig7.png")]
+    assert main(argv) == 0
+    (row,) = kept.read_rows(tmp_path / "fig7.csv")
+    assert row == {"budget": "small", "algo": "iac", "seed": "0", "threshold": "9.0", "saved_steps": "10",
+                   "certain": "exact", "return_difference": "6"}  # fmt: skip
+    assert (tmp_path / "fig7.png").exists()
+    assert main(argv) == 0
+    assert len(kept.read_rows(tmp_path / "fig7.csv")) == 1
+
+
+def test_figure_6_over_n(tmp_path):
+    rows = [{"budget": "small", "algo": algo, "env": f"multi_pendulum_shaped:{n}", "seed": seed, "env_steps": step,
+             "return_mean": step * n / 10 + seed, "return_std": 0}
+            for algo in ("iac", "siaq") for n in (2, 4) for seed in (0, 1) for step in (10, 20)]  # fmt: skip
+    kept.write_rows(tmp_path / "fig6.csv", rows, kept.COLUMNS)
+    assert main(["iac/fig6", "--redraw", "--out", str(tmp_path / "fig6.png")]) == 0
+    found = kept.read_curves(tmp_path / "fig6.csv", "small")
+    assert len(found) == 8
+    assert curves.final_return(found[-1]) == pytest.approx((10 * 0.4 + 20 * 0.4) / 2 + 1)  # N = 4, seed 1
+
+
+def test_other_numbers_of_pendulums_have_their_familys_steps():
+    options = common.parse(["iac/fig6", "--envs", "multi_pendulum_shaped:7"], "", curves.BUDGETS["iac/fig6"])
+    assert dict(options.steps) == {"multi_pendulum_shaped:7": 30_000}
+    paper = curves.BUDGETS["iac/fig4"]["paper"]
+    assert (paper.seeds, set(paper.methods)) == (5, set(curves.METHODS))
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["iac/fig8"], "nothing called 'iac/fig8' to reproduce: did you mean"),
+        (["iac/fig4", "--budget", "huge"], "--budget: no 'huge'; it is one of small, paper"),
+        (["iac/fig4", "--methods", "ppo"], "--methods: no 'ppo' in this figure; it has attn_qmix, ddpg_mix, iac"),
+        (["iac/fig4", "--envs", "smax:3m"], "--envs: no 'smax' in this figure; it has multi_pendulum, predator_prey"),
+        (["iac/fig6", "--seeds", "-1"], "--seeds and --total-steps must be at least 1"),
+        (["iac/fig4", "--redraw", "--out", "nowhere/fig4.png"], "is kept in nowhere/fig4.csv: train first"),
+        (["iac/fig5", "--redraw", "--out", "nowhere/fig5.png"], "is kept in nowhere/fig5.csv: train first"),
+        (["iac/fig2", "--redraw", "--out", "nowhere/fig2.png"], "is kept in nowhere/fig2.csv: train first"),
+        (["iac/tables", "--redraw", "--out", "nowhere/t.csv"], "nothing is kept in nowhere/t.csv: train first"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(argv, message, capsys):
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
