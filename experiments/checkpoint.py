@@ -66,7 +66,7 @@ class Checkpoints:
 
         began = time.monotonic()
         record = {"fingerprint": self._fingerprint, **dataclasses.asdict(progress)}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(states), progress=ocp.args.JsonSave(record))
+        args = ocp.args.Composite(state=ocp.args.StandardSave(_stand_in(states)), progress=ocp.args.JsonSave(record))
         try:
             self._manager().save(progress.iteration, args=args)
         except Exception as error:
@@ -122,8 +122,8 @@ class Checkpoints:
         progress = Progress(**record)
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        return manager.restore(step, args=args).state, progress
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_stand_in(abstract)))
+        return _put_back(manager.restore(step, args=args).state, abstract), progress
 
     def _set_aside(self, step: int) -> None:
         """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""
@@ -138,6 +138,28 @@ class Checkpoints:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _stand_in(tree: Any) -> Any:
+    """Orbax saves no empty array (a continuous world's masks): one element stands for it."""
+    import jax
+    import jax.numpy as jnp
+
+    def one(leaf):
+        shape = leaf.shape if leaf.size else (1,)
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(shape, leaf.dtype)
+        return leaf if leaf.size else jnp.zeros(shape, leaf.dtype)
+
+    return jax.tree.map(one, tree)
+
+
+def _put_back(tree: Any, abstract: Any) -> Any:
+    """The inverse of `_stand_in`, given the true shapes."""
+    import jax
+    import jax.numpy as jnp
+
+    return jax.tree.map(lambda leaf, due: leaf if due.size else jnp.zeros(due.shape, due.dtype), tree, abstract)
 
 
 def _first_line(error: Exception) -> str:

@@ -153,3 +153,18 @@ def test_a_full_disk_is_an_os_error_that_says_so(opened):
     with pytest.raises(OSError) as error:
         save(checkpoints, 1)
     assert error.value.errno == 28
+
+
+def test_empty_arrays_come_back_empty(tmp_path):
+    """A continuous world's masks are bool[E, A, 0]; orbax itself refuses them."""
+    import jax
+    import jax.numpy as jnp
+
+    state = {"avail": jnp.zeros((3, 2, 0), bool), "x": jnp.arange(3.0)}
+    checkpoints = Checkpoints(tmp_path / "c", "print", 0.0, keep=2)
+    checkpoints.save(state, Progress(iteration=4))
+    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
+    restored, progress = checkpoints.restore(abstract)
+    checkpoints.close()
+    assert (progress.iteration, restored["avail"].shape, restored["avail"].dtype) == (4, (3, 2, 0), bool)
+    assert restored["x"].tolist() == [0.0, 1.0, 2.0]
