@@ -79,12 +79,26 @@ def _multi_pendulum_shaped(member: str) -> Callable[..., "Environment"]:
     return partial(multi_pendulum_shaped, int(member))
 
 
+def _predator_prey(member: str) -> Callable[..., "Environment"]:
+    from envs.predator_prey import predator_prey
+
+    return predator_prey
+
+
+def _po_predator_prey(member: str) -> Callable[..., "Environment"]:
+    from envs.predator_prey import po_predator_prey
+
+    return po_predator_prey
+
+
 FAMILIES: dict[str, Family] = {
     "smax": Family(_smax, _smax_members),
     "matrix_game": Family(_matrix_game),
     "simple_world": Family(_simple_world),
     "multi_pendulum": Family(_multi_pendulum, counts="pendulums"),
     "multi_pendulum_shaped": Family(_multi_pendulum_shaped, counts="pendulums"),
+    "predator_prey": Family(_predator_prey),
+    "po_predator_prey": Family(_po_predator_prey),
     "toy": Family(_toy, _toy_members),
 }
 

@@ -92,6 +92,35 @@ def _pendulum(pendulums: int, num_envs: int) -> tuple[Callable, Callable]:
     return open_episodes, step
 
 
+def _simple_tag(num_envs: int) -> tuple[Callable, Callable]:
+    """JaxMARL's simple_tag with as many bodies and steps, a random prey and continuous forces. What only the prey
+    sees or earns is not in the carry, so that the compiler may leave it out."""
+    import jax
+    import jax.numpy as jnp
+    from jaxmarl.environments.mpe.default_params import CONTINUOUS_ACT
+    from jaxmarl.environments.mpe.simple_tag import SimpleTagMPE
+
+    env = SimpleTagMPE(action_type=CONTINUOUS_ACT, max_steps=100)
+
+    def seen(obs):
+        return jnp.stack([obs[agent] for agent in env.adversaries], axis=1)
+
+    def open_episodes(key):
+        obs, state = jax.vmap(env.reset)(jax.random.split(key, num_envs))
+        return state, seen(obs), jnp.zeros(num_envs, jnp.int32)
+
+    def step(carry, key):
+        k_act, k_step = jax.random.split(key)
+        force = jax.random.uniform(k_act, (num_envs, env.num_agents, 2), minval=-1.0)
+        rest = jnp.zeros(force.shape[:2])  # an action is (unused, left, right, down, up); right - left is the force
+        action = jnp.stack([rest, rest, force[..., 0], rest, force[..., 1]], axis=-1)
+        actions = {agent: action[:, i] for i, agent in enumerate(env.agents)}
+        obs, state, reward, *_ = jax.vmap(env.step)(jax.random.split(k_step, num_envs), carry[0], actions)
+        return (state, seen(obs), reward[env.adversaries[0]]), jnp.int32(num_envs)
+
+    return open_episodes, step
+
+
 def peer_of(name: str) -> Peer | None:
     """The peer of our environment called `name`, if it has one."""
     family, _, member = name.partition(":")
@@ -99,6 +128,8 @@ def peer_of(name: str) -> Peer | None:
         return Peer("jaxmarl HeuristicEnemySMAX", "jaxmarl", partial(_smax, member))
     if family in ("multi_pendulum", "multi_pendulum_shaped"):
         return Peer("gymnax Pendulum-v1", "gymnax", partial(_pendulum, int(member)))
+    if name == "predator_prey":  # nobody's has a partial version
+        return Peer("jaxmarl SimpleTagMPE", "jaxmarl", _simple_tag)
     return None
 
 

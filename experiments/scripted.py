@@ -1,4 +1,7 @@
-"""Yardsticks: what policies without learning win on each map. Run by `python -m experiments.benchmark scripted`."""
+"""Yardsticks: what policies without learning win on each map. Run by `python -m experiments.benchmark scripted`.
+
+Those of predator-prey are in `experiments.scripted_hunters`.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +9,7 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments.results import wilson
+from experiments.scripted_hunters import WORLDS, print_table
 
 
 class Score(NamedTuple):
@@ -75,19 +79,23 @@ def markdown(scores: Sequence[Score]) -> str:
 
 
 def run_scripted(args: argparse.Namespace) -> int:
-    """Prints the table of `args.env` (all maps by default), a line as soon as it is known."""
+    """Prints the tables of `args.env` (all maps by default), a line as soon as it is known."""
     from envs.registry import check_name
     from envs.smax.scenarios import SCENARIOS
 
     names = args.env or [f"smax:{name}" for name in SCENARIOS]
     for name in names:
         check_name(name)
-        if not name.startswith("smax:"):
-            raise ConfigError(f"'{name}' is no StarCraft map: give names that start with smax:")
+        if not name.startswith("smax:") and name not in WORLDS:
+            raise ConfigError(f"'{name}' has no scripted policies: give smax:<map>, {' or '.join(WORLDS)}")
     if args.episodes < 1:
         raise ConfigError("--episodes must be at least 1")
-    print("\n".join(markdown([]).splitlines()))
-    for name in names:
+    maps, hunts = ([name for name in names if (name in WORLDS) == hunt] for hunt in (False, True))
+    if maps:
+        print("\n".join(markdown([]).splitlines()))
+    for name in maps:
         for label in ("attack nearest", "random"):
             print(markdown([play_scripted(name, label, args.episodes)]).splitlines()[-1], flush=True)
+    if hunts:
+        print_table(hunts, args.episodes)
     return 0

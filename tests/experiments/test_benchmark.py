@@ -54,8 +54,18 @@ def test_gymnax_plays_as_many_pendulums_and_restarts_them():
     assert carry[0].time.tolist() == [0] * 6
 
 
+def test_jaxmarl_hunts_with_as_many_bodies_and_restarts():
+    """Their episode ends with the step taken at count 100, the 101st; observations as ours, 3 predators of 16."""
+    open_episodes, step = peer_of("predator_prey").build(2)
+    carry = open_episodes(jax.random.key(0))
+    assert carry[1].shape == (2, 3, 16) and carry[0].p_pos.shape == (2, 6, 2)
+    carry, steps = jax.jit(lambda c, k: jax.lax.scan(step, c, k))(carry, jax.random.split(jax.random.key(1), 101))
+    assert int(steps.sum()) == 202
+    assert carry[0].step.tolist() == [0, 0]
+
+
 def test_worlds_without_a_peer():
-    assert peer_of("simple_world") is None and peer_of("smax:MMM2") is None
+    assert peer_of("simple_world") is None and peer_of("po_predator_prey") is None and peer_of("smax:MMM2") is None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +73,7 @@ def test_worlds_without_a_peer():
     [
         (["env", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["env", "--num-envs", "0"], "--num-envs and --length must be at least 1"),
-        (["scripted", "--env", "matrix_game"], "'matrix_game' is no StarCraft map"),
+        (["scripted", "--env", "matrix_game"], "'matrix_game' has no scripted policies: give smax:<map>"),
         (["scripted", "--episodes", "0"], "--episodes must be at least 1"),
     ],
 )
