@@ -1,7 +1,8 @@
 """Pictures of an episode, whatever the world: `frames` finds the family's own artist.
 
 A family joins by one line in `ARTISTS`: the module that draws it, with a function
-`episode_frames(env, episode, lane, width) -> list[PIL.Image]`. Artists and Pillow are imported when they are used.
+`episode_frames(env, episode, lane, width) -> list[PIL.Image]`, and its pictures a second. Artists and
+Pillow are imported when they are used.
 """
 
 from importlib import import_module
@@ -11,10 +12,20 @@ import numpy as np
 
 from envs.base import ConfigError, Environment, TimeStep
 
-ARTISTS = {  # the name before the colon -> module
-    "smax": "envs.smax.render",
-    "predator_prey": "envs.particle_render",
-    "po_predator_prey": "envs.particle_render",
+
+class Artist(NamedTuple):
+    """The module that draws a family, and how many pictures a second make a film of it."""
+
+    module: str
+    fps: float
+
+
+ARTISTS = {  # by the name before the colon
+    "smax": Artist("envs.smax.render", 8.0),
+    "multi_pendulum": Artist("envs.pendulum_render", 20.0),  # as fast as the pendulums
+    "multi_pendulum_shaped": Artist("envs.pendulum_render", 20.0),
+    "predator_prey": Artist("envs.particle_render", 10.0),  # as fast as MPE
+    "po_predator_prey": Artist("envs.particle_render", 10.0),
 }
 
 
@@ -43,9 +54,18 @@ def frames(env: Environment, episode: Episode, lane: int = 0, width: int = 640) 
 
     Raises ConfigError for a world nobody draws.
     """
-    check_artist(env.spec.name)
-    artist = import_module(ARTISTS[env.spec.name.split(":")[0]])
-    return artist.episode_frames(env, episode, lane, width)
+    artist = _artist(env.spec.name)
+    return import_module(artist.module).episode_frames(env, episode, lane, width)
+
+
+def frames_per_second(name: str) -> float:
+    """How fast a film of the environment called `name` runs. Raises ConfigError for a world nobody draws."""
+    return _artist(name).fps
+
+
+def _artist(name: str) -> Artist:
+    check_artist(name)
+    return ARTISTS[name.split(":")[0]]
 
 
 def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:

@@ -59,12 +59,12 @@ def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, w
     Raises:
       ConfigError: a world nobody draws, or a file that cannot be written.
     """
-    from envs.render import frames, save_gif
+    from envs.render import frames, frames_per_second, save_gif
 
     lanes = episode.timesteps[0].terminated.shape[0]
     images = [image for lane in range(lanes) for image in frames(env, episode, lane, width)]
     try:
-        save_gif(images, out)
+        save_gif(images, out, frames_per_second(env.spec.name))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write {out} ({error}): give a writable file such as battle.gif") from None
     return len(images)
