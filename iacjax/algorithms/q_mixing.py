@@ -54,11 +54,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
     Raises:
       ConfigError: choices that do not go together, or more joint actions than QMIXs can try.
     """
-    _check(spec, config)
-    agents = AgentMlp((config.hidden_dim,) * config.agent_layers, spec.action.num_actions, config.share_agents)
-    mixer = QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers)
-    optimizer = make_optimizer(config.optimizer, config.lr, config.max_grad_norm)
-    f = Family(spec, config, agents, mixer, optimizer)
+    f = _build(spec, config)
     num_envs, length = config.num_envs, config.rollout_length
     return Algorithm(
         init=partial(_init, f),
@@ -75,6 +71,15 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
         ),
         inspect=partial(_inspect, f),
     )
+
+
+def _build(spec: EnvSpec, config: QmixConfig) -> Family:
+    """The networks and what belongs to them; raises as `make` does."""
+    _check(spec, config)
+    agents = AgentMlp((config.hidden_dim,) * config.agent_layers, spec.action.num_actions, config.share_agents)
+    mixer = QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers)
+    optimizer = make_optimizer(config.optimizer, config.lr, config.max_grad_norm)
+    return Family(spec, config, agents, mixer, optimizer)
 
 
 def _check(spec: EnvSpec, config: QmixConfig) -> None:
