@@ -119,8 +119,8 @@ def test_float32_is_exact_at_a_variance_of_a_millionth(m):
         return np.abs(np.asarray(values) - exact).max()
 
     assert error(log_prob) < 2e-5
-    assert error(log_density(*single, x32)) < 0.05  # x32 itself is rounded, by up to 1e-4 standard deviations
-    assert error(over_values(woodbury_log_prob)(*single, x32)) > 0.1
+    assert error(log_density(*single, x32)) < 2e-3  # x32 itself is rounded, by up to 1e-4 standard deviations
+    assert error(over_values(woodbury_log_prob)(*single, x32)) > 0.5
 
 
 @pytest.mark.parametrize("m", [1, 2])
