@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,27 +69,36 @@ def train_step(
     return TrainState(learner, runner, store, state.key), metrics, stats
 
 
-def over_seeds(function: Callable) -> Callable:
-    """`function(per-seed tree, *shared)` with the seeds in front of the tree and of the result: vmapped, or, where there
-    is only one seed, called on it as it is. (XLA's CPU backend is up to 2.6 times slower on batched matrix products
-    with one more axis, of size 1.)"""
+def over_seeds(function: Callable, num_seeds: int) -> Callable:
+    """`function(tree, *shared)` for trees with the seeds in front: vmapped, or, for one seed, called on it as it is.
 
-    def call(tree, *shared):
-        if jax.tree.leaves(tree)[0].shape[0] > 1:
-            return jax.vmap(function, in_axes=(0, *(None for _ in shared)))(tree, *shared)
-        return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], tree), *shared))
+    XLA's CPU backend is up to 2.6 times slower on batched matrix products with one more axis, of size 1.
+    """
+    if num_seeds == 1:
+        return function
+    return lambda tree, *shared: jax.vmap(function, in_axes=(0, *(None for _ in shared)))(tree, *shared)
 
-    return call
+
+def strip_seeds(tree: Any, num_seeds: int) -> Any:
+    """Without the axis of seeds where there is one seed; `add_seeds` puts it back."""
+    return jax.tree.map(lambda x: x[0], tree) if num_seeds == 1 else tree
+
+
+def add_seeds(tree: Any, num_seeds: int) -> Any:
+    """The inverse of `strip_seeds`."""
+    return jax.tree.map(lambda x: x[None], tree) if num_seeds == 1 else tree
 
 
 def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
     step = partial(train_step, env, algorithm)
     # Jitted only so that it is traced once, though both its shapes and its calls are asked for: a second of start-up.
-    step_seeds = jax.jit(over_seeds(step))
+    step_seeds = jax.jit(lambda states, t: over_seeds(step, states.key.shape[0] if states.key.ndim else 1)(states, t))
 
     @partial(jax.jit, donate_argnums=0)
     def chunk(states, t0, n):
+        num_seeds = states.key.shape[0]
+        states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
         shapes = jax.eval_shape(step_seeds, states, t0)[1:]
         rows = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
 
@@ -98,8 +107,9 @@ def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_e
             states, *new = step_seeds(states, t0 + i)
             return states, jax.tree.map(lambda row, x: row.at[i].set(x), rows, tuple(new))
 
-        states, (metrics, stats) = jax.lax.fori_loop(0, n, body, (states, rows))
-        return states, metrics, stats
+        states, rows = jax.lax.fori_loop(0, n, body, (states, rows))
+        metrics, stats = jax.tree.map(lambda row: row.reshape(chunk_size, num_seeds), rows)
+        return add_seeds(states, num_seeds), metrics, stats
 
     @jax.jit
     def evaluate_seeds(states, keys):
@@ -107,7 +117,8 @@ def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_e
             state, key = state_and_key
             return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
 
-        return over_seeds(one)((states, keys))
+        num_seeds = states.key.shape[0]
+        return add_seeds(over_seeds(one, num_seeds)(strip_seeds((states, keys), num_seeds)), num_seeds)
 
     # Seed after seed: jaxlib's batched QR (orthogonal initialisers) waits for the pool of threads that it runs on, and
     # two of them at once, on two cores, wait for ever.
