@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments import kept_runs
@@ -27,6 +27,7 @@ class Budget(NamedTuple):
     methods: tuple[str, ...]
     presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
     leaves_out: str = ""  # "" where nothing is missing
+    overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Options:
     steps: Mapping[str, int]
     methods: tuple[str, ...]
     presets: tuple[str, ...]
+    overrides: Mapping[str, Mapping[str, Any]]
     note: str  # what is left out
     run_dir: pathlib.Path
     out: pathlib.Path  # the picture; its numbers stand beside it
@@ -126,6 +128,7 @@ def parse(
         steps={env: args.total_steps or number for env, number in steps.items()},
         methods=methods,
         presets=(args.preset,) if args.preset else budget.presets,
+        overrides={} if args.preset else budget.overrides,
         note=_note(args, budget),
         run_dir=pathlib.Path(args.run_dir),
         out=pathlib.Path(args.out),
@@ -170,7 +173,11 @@ def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
 
 def make_run(options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0) -> Run:
     """The run of one method in one environment, at the figure's seeds and steps."""
-    settings = default_settings(algo, preset_of(algo, env, options.presets), env)
+    preset = preset_of(algo, env, options.presets)
+    settings = default_settings(algo, preset, env)
+    known = {field.name for field in dataclasses.fields(settings.algorithm)}
+    wanted = options.overrides.get(env.split(":")[0], {}) if preset == "default" else {}
+    fields = {name: value for name, value in wanted.items() if name in known}
     run = dataclasses.replace(
         settings.run,
         seeds=options.seeds,
@@ -181,7 +188,7 @@ def make_run(options: Options, algo: str, env: str, folder: str = "", eval_every
         pictures=False,
     )
     check_ranges(run)
-    return Run(Settings(run, settings.algorithm))
+    return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
 
 
 def predicted_hours(run: Run, runs: Sequence[Run], platform: str) -> float:

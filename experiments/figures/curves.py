@@ -16,6 +16,7 @@ from experiments.stats import mean_interval
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
 LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
+_QUICK = {"num_envs": 4, "updates_per_step": 0.25}  # four times the episodes for the same updates
 
 SUMMARIES = {
     "iac/fig4": "Figure 4: greedy return of eight methods on multi-pendulum, predator-prey and its partial version.",
@@ -25,16 +26,18 @@ BUDGETS = {
     "iac/fig4": {
         "small": Budget(
             2,
-            {"multi_pendulum:2": 30_000, "predator_prey": 30_000, "po_predator_prey": 30_000},
+            {"multi_pendulum:2": 25_000, "predator_prey": 30_000, "po_predator_prey": 30_000},
             METHODS,
             ("{family}", "default"),
-            "three of the paper's five seeds, most of its steps, and the third pendulum (N = 2)",
+            "three of the paper's five seeds, most of its steps, the third pendulum (N = 2), and three "
+            "updates of four in predator-prey",
+            {"predator_prey": _QUICK, "po_predator_prey": _QUICK},
         ),
         "paper": Budget(
             5,
             {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000},
             METHODS,
-            ("paper", "default"),
+            ("paper", "official", "default"),
         ),
     },
     "iac/fig6": {

@@ -156,13 +156,16 @@ def _reward_landscape() -> np.ndarray:
 
 
 def _landscape(ax: Any, values: np.ndarray, title: str) -> Any:
-    grid = np.linspace(GRID[0], GRID[-1], len(values))
-    image = ax.contourf(grid, grid, values.T, levels=24, cmap="viridis")
+    ends = (GRID[0], GRID[-1]) * 2
+    image = ax.imshow(values.T, extent=ends, origin="lower", cmap="viridis", interpolation="bilinear")
     ax.set_title(title, fontsize=10)
     ax.set_xlabel("action of agent 1", fontsize=9)
-    ax.set_aspect("equal")
     ax.tick_params(labelsize=8)
     return image
+
+
+def _scale(figure: Any, ax: Any, image: Any) -> None:
+    figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, format="%.3g").ax.tick_params(labelsize=7)
 
 
 def _path(ax: Any, path: np.ndarray, colour: str, alpha: float = 1.0) -> None:
@@ -179,11 +182,11 @@ def draw_learned(options: Options) -> None:
         raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
     figure = style.new_figure(3.5 * (len(algos) + 1), 3.9)
     true, *panels = figure.subplots(1, len(algos) + 1, sharey=True)
-    figure.colorbar(_landscape(true, _reward_landscape(), "the true reward"), ax=true, shrink=0.7)
+    _scale(figure, true, _landscape(true, _reward_landscape(), "the true reward"))
     true.set_ylabel("action of agent 2", fontsize=9)
     for ax, algo in zip(panels, algos, strict=True):
         q = np.array([float(row["q"]) for row in values if row["algo"] == algo]).reshape(len(GRID), len(GRID))
-        figure.colorbar(_landscape(ax, q, f"{style.name_of(algo)}: learned Q_tot"), ax=ax, shrink=0.7)
+        _scale(figure, ax, _landscape(ax, q, f"{style.name_of(algo)}: learned Q_tot"))
         first, *others = read_paths(rows, algo)
         for path in others:
             _path(ax, path, "white", 0.35)
@@ -218,7 +221,7 @@ def draw_policies(options: Options) -> None:
         cells = {"policy": name, "major": shape.major, "minor": shape.minor, "degrees": shape.degrees}
         rows.append({k: v if k == "policy" else number(v) for k, v in {**cells, "mean_reward": reward}.items()})
     axes[0].set_ylabel("action of agent 2", fontsize=9)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="reward")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="reward").ax.tick_params(labelsize=8)
     note = "Not learned: two Gaussians of mean [-1, -1], covariance [4, 0; 0, 20] and [15, 10; 10, 15]; one and two "
     note += "standard deviations. Mean reward: of actions drawn from each, by quadrature."
     style.foot_note(figure, note, 125)

@@ -132,6 +132,16 @@ def test_presets_by_family_by_name_and_default(monkeypatch):
     assert common.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
 
 
+def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_method_has(monkeypatch):
+    budget = curves.BUDGETS["iac/fig4"]["small"]._replace(
+        steps={"toy:constant": 64, "smax:3m": 64}, methods=("fake",), overrides={"toy": {"num_envs": 3, "heads": 2}}
+    )
+    monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {"num_envs": 2}), "named": Preset({}, {"num_envs": 5})})
+    for words, expected in ([], [3, 2]), (["--preset", "named"], [5, 5]):
+        options = common.parse(["iac/fig4", *words], "", {"small": budget})
+        assert [run.settings.algorithm.num_envs for run in curves.runs_of(options)] == expected
+
+
 def _curve(algo, env, seed, returns, steps=(10, 20, 30, 40)):
     return Curves(algo, env, seed, np.array(steps, float), {"return_mean": np.array(returns, float)})
 
