@@ -38,7 +38,7 @@ class Gaussian(NamedTuple):
 def gaussian(out: jax.Array, config: MaddpgConfig | MaacConfig) -> Gaussian:
     """Reads what a policy net puts out, f32[..., A, 2 D]."""
     mean, log_std = jnp.split(out, 2, -1)
-    return Gaussian(mean, jnp.clip(log_std, config.log_std_min, config.log_std_max))
+    return Gaussian(mean, jnp.clip(log_std, jnp.log(config.sigma_min), jnp.log(config.sigma_max)))
 
 
 def action_mask(spec: EnvSpec) -> jax.Array:

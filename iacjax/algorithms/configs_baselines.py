@@ -17,9 +17,9 @@ class MaddpgConfig:
     """mu_i(o_i) plus exploration noise, as in MADDPG's paper, or a Gaussian that learns its own, as in its code."""
     noise_scale: float = 0.1
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
-    log_std_min: float = -10.0
-    """Lower bound of a Gaussian policy's log standard deviation (official: none)."""
-    log_std_max: float = 2.0
+    sigma_min: float = 1e-4
+    """Lower bound of a Gaussian policy's standard deviation (official: none)."""
+    sigma_max: float = 7.0
     """Upper bound of it (official: none)."""
     regularisation: float = 1e-3
     """Weight of the mean square of what a policy net puts out (official: 1e-3)."""
@@ -38,7 +38,7 @@ class MaddpgConfig:
     critic_lr: float = 1e-3
     """Learning rate of the critics, Adam (IAC's table 5: 1e-3; official: 1e-2)."""
     max_grad_norm: float = 0.5
-    """Gradient clip by norm, for each weight matrix and bias of each agent (official: 0.5); inf: none."""
+    """Gradient clip by norm, for each weight matrix and bias of each agent (official: 0.5); 1e9: none."""
     batch_size: int = 256
     """Transitions of an update (IAC's table 5: 256; official: 1024)."""
     buffer_size: int = 500_000
@@ -71,9 +71,9 @@ class MaacConfig:
     """Through the sampled action, or MAAC's own: of log pi, with a baseline over an agent's other actions."""
     baseline_samples: int = 8
     """Actions that the baseline of `score` averages over (MAAC: over all of them, where they can be counted)."""
-    log_std_min: float = -10.0
-    """Lower bound of the policies' log standard deviation."""
-    log_std_max: float = 2.0
+    sigma_min: float = 1e-4
+    """Lower bound of the policies' standard deviation."""
+    sigma_max: float = 7.0
     """Upper bound of it."""
     normalise_obs: bool = True
     """Normalise each agent's observations by running statistics (official: BatchNorm of all inputs)."""
@@ -98,9 +98,9 @@ class MaacConfig:
     weight_decay: float = 1e-3
     """L2 of the critic, added to its gradient (official: 1e-3)."""
     max_grad_norm: float = 0.5
-    """Gradient clip by norm, for each agent's policy (official: 0.5); inf: none."""
+    """Gradient clip by norm, for each agent's policy (official: 0.5); 1e9: none."""
     critic_max_grad_norm: float = 10.0
-    """Gradient clip of the critic by global norm, times the number of agents (official: 10); inf: none."""
+    """Gradient clip of the critic by global norm, times the number of agents (official: 10); 1e9: none."""
     batch_size: int = 256
     """Transitions of an update (IAC's table 5: 256; official: 1024)."""
     buffer_size: int = 500_000
