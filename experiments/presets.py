@@ -52,6 +52,42 @@ _SIMPLE_WORLD = Preset(
 )
 _IAC = {"default": Preset(_CONTROL, {}, "the paper's tables 5 to 7"), "simple_world": _SIMPLE_WORLD}
 
+# The published codes of IAC's outside baselines, github.com/openai/maddpg and github.com/shariqiqbal2810/MAAC, and as
+# many steps as they train for. MAAC makes 4 updates every 100 env steps of 12 environments: here every 12 x 8.
+_MADDPG = {
+    "policy": "gaussian",
+    "policy_layers": 2,
+    "critic_layers": 2,
+    "lr": 1e-2,
+    "critic_lr": 1e-2,
+    "batch_size": 1024,
+    "buffer_size": 1_000_000,
+    "target_every": 1,
+    "tau": 0.01,
+    "rollout_length": 100,
+    "updates_per_step": 0.01,
+    "warmup": 25_600,
+    "warmup_actions": "policy",
+}
+_MAAC = {
+    "entropy_in_target": "undiscounted",
+    "policy_gradient": "score",
+    "hidden_dim": 128,
+    "policy_layers": 2,
+    "gamma": 0.99,
+    "lr": 1e-3,
+    "batch_size": 1024,
+    "buffer_size": 1_000_000,
+    "target_every": 1,
+    "tau": 0.001,
+    "num_envs": 12,
+    "rollout_length": 8,
+    "updates_per_step": 0.04,
+    "warmup": 1024,
+    "warmup_actions": "policy",
+}
+_AS_IAC = Preset(_CONTROL, {}, "the official code with the hyper-parameters of IAC's table 5")
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
         "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
@@ -59,6 +95,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "no_intrinsic": Preset(
             _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
         ),
+    },
+    "maddpg": {
+        "default": _AS_IAC,
+        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "the official code's own settings"),
+    },
+    "maac": {
+        "default": _AS_IAC,
+        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "the official code's own settings"),
     },
     **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
 }

@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from iacjax.algorithms import configs, configs_continuous
+from iacjax.algorithms import configs, configs_baselines, configs_continuous
 
 if TYPE_CHECKING:
     from envs.base import EnvSpec
@@ -47,6 +47,13 @@ for _name, _config, _summary in (
     ("ddpg_mix", configs_continuous.DdpgMixConfig, "deterministic policy, plain QMIX critic"),
 ):
     ALGORITHMS[_name] = Entry(_config, "iacjax.algorithms.iac:make", discrete=False, continuous=True, summary=_summary)
+for _name, _config, _summary in (
+    ("maddpg", configs_baselines.MaddpgConfig, "deterministic policies, a critic an agent that knows all actions"),
+    ("maac", configs_baselines.MaacConfig, "soft policies, one critic whose values attend to the other agents"),
+):
+    ALGORITHMS[_name] = Entry(
+        _config, f"iacjax.algorithms.{_name}:make", discrete=False, continuous=True, summary=_summary
+    )
 
 
 def get_entry(name: str) -> Entry:
