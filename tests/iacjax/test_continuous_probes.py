@@ -1,0 +1,147 @@
+"""Every continuous algorithm reaches the known return, and the known value, of the continuous probes.
+
+As in `test_probes`, compiling is what takes the time, so all probes of an algorithm are one program, compiled without
+optimisation; and three ablations, whose parts the others have, are left to the slow tests.
+"""
+
+import dataclasses
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.base import select_lanes, vectorize
+from envs.toy_continuous import CONTINUOUS_PROBES, CONTINUOUS_TOYS
+from iacjax.algorithms import ALGORITHMS
+from iacjax.evaluate import evaluate
+from iacjax.rollout import rollout
+from iacjax.train import init_state, train_step
+from iacjax.types import Clock, masked_mean
+
+GAMMA = 0.9
+SEEDS = 2
+ITERATIONS = 80
+SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algorithm lacks are left out
+    "num_envs": 16, "rollout_length": 10, "updates_per_step": 0.05, "batch_size": 64, "buffer_size": 9_600,
+    "warmup": 160, "hidden_dim": 16, "gamma": GAMMA, "lr": 3e-3, "critic_lr": 1e-2, "target_every": 10,
+    "temperature": 1e-3, "noise_scale": 0.2, "policy_layers": 1, "exploration_layers": 1, "critic_layers": 1,
+    "output_layers": 1, "attention_layers": 1, "mixer_layers": 1,
+}  # fmt: skip
+SLOW = {"sq", "attn_qmix", "siq"}
+CONTINUOUS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name, entry in ALGORITHMS.items()
+    if entry.continuous
+]
+PLAIN = {"sq", "siq", "ddpg_mix"}  # a monotone mix of values of one agent each cannot tell u_0 u_1: IAC's very point
+NAMES = [*CONTINUOUS_PROBES, "cut_for_good"]
+CUT = vectorize(dataclasses.replace(CONTINUOUS_TOYS["time_limit_continuous"]().env, truncates=False))
+WORLDS = [*(CONTINUOUS_TOYS[name]() for name in CONTINUOUS_PROBES), CUT]  # the last: its limit IS an ending
+
+
+class AnyProbe:
+    """The world of number `index`, which may be traced."""
+
+    spec = CONTINUOUS_TOYS["variable_continuous"]().spec
+
+    def __init__(self, index):
+        self.index = index
+
+    def _switch(self, call):
+        return jax.lax.switch(self.index, [lambda world=world: call(world) for world in WORLDS])
+
+    def reset(self, key, num_envs):
+        return self._switch(lambda world: world.reset(key, num_envs))
+
+    def step(self, key, state, action):
+        return self._switch(lambda world: world.step(key, state, action))
+
+    def restart(self, key, state, timestep, where):
+        return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
+
+
+def build(name):
+    entry = ALGORITHMS[name]
+    config = entry.config()
+    known = {field.name for field in dataclasses.fields(config)}
+    return entry.make(AnyProbe.spec, dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in known}))
+
+
+@cache
+def trained(name):
+    """{probe: (mean greedy returns [S], values, observations, masks)} after a short training."""
+    algorithm = build(name)
+
+    def run(key, index):
+        env = AnyProbe(index)
+        k_init, k_eval, k_look = jax.random.split(key, 3)
+        state = init_state(env, algorithm, k_init)
+        state = jax.lax.scan(lambda s, t: (train_step(env, algorithm, s, t)[0], None), state, jnp.arange(ITERATIONS))[0]
+        policy = algorithm.policy(state.learner)
+        returns = evaluate(env, algorithm, policy, k_eval, 64).returns.mean()
+        clock = Clock(jnp.int32(ITERATIONS), jnp.int32(ITERATIONS * algorithm.plan.steps_per_iteration))
+        batch = rollout(env, algorithm, policy, state.runner, k_look, clock)[1]
+        return returns, algorithm.inspect(state.learner, batch)["q"], batch.ts.obs, batch.mask
+
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    over_seeds = jax.vmap(run, in_axes=(0, None))
+    indices = jnp.arange(len(WORLDS))
+    program = jax.jit(jax.vmap(over_seeds, in_axes=(None, 0))).lower(keys, indices)
+    out = program.compile(compiler_options={"xla_backend_optimization_level": 0})(keys, indices)
+    return {probe: jax.tree.map(lambda x, k=k: np.asarray(x[k]), out) for k, probe in enumerate(NAMES)}
+
+
+RETURNS = [
+    pytest.param(*algo.values, probe, marks=algo.marks) if hasattr(algo, "marks") else (algo, probe)
+    for algo in CONTINUOUS
+    for probe in CONTINUOUS_PROBES
+    if probe != "coordination_continuous" or getattr(algo, "values", (algo,))[0] not in PLAIN
+]
+
+
+@pytest.mark.parametrize(("name", "probe"), RETURNS)
+def test_the_known_return_is_reached(name, probe):
+    returns = trained(name)[probe][0]
+    # 64 episodes: standard errors are 1 / 8 (observation) and sqrt(2) / 8 (variable), else 0
+    noise = {"observation_continuous": 0.5, "variable_continuous": 0.7}.get(probe, 0.05)
+    np.testing.assert_allclose(returns, CONTINUOUS_PROBES[probe].best_return, atol=noise)
+
+
+@pytest.mark.parametrize("probe", ["constant", "observation", "discounting", "time_limit"])
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_the_known_value_is_reached(name, probe):
+    """Where actions do not matter, an action's value is that of its observation."""
+    _, q, obs, mask = trained(name)[f"{probe}_continuous"]
+    due = CONTINUOUS_PROBES[f"{probe}_continuous"].value(GAMMA, jnp.asarray(obs))
+    error = np.abs(q - due) / np.maximum(np.abs(due), 1.0)
+    assert float(masked_mean(jnp.asarray(error), jnp.asarray(mask))) < 0.05
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_a_limit_that_is_an_ending_has_another_value(name):
+    """The control of the time-limit probe: 10 if bootstrapped; if not, between 1, the value of the last step, and
+    4.1 = (1 - 0.9^5) / 0.1, that of the first."""
+    _, q, _, mask = trained(name)["cut_for_good"]
+    assert 1 < float(masked_mean(jnp.asarray(q), jnp.asarray(mask))) < 4.1
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_execution_reads_an_agents_own_observation_alone(name):
+    """State, reward, flags, key, clock and the other agent's observation may be anything: the same action comes."""
+    algorithm, env = build(name), AnyProbe(0)
+    policy = jax.jit(lambda key: algorithm.policy(algorithm.init(key)))(jax.random.key(0))
+    _, seen = env.reset(jax.random.key(1), 8)
+    flags = jnp.ones(8, bool)
+    hidden = seen._replace(state=seen.state * jnp.nan, reward=seen.reward * jnp.nan, terminated=flags, truncated=flags)
+    hidden = hidden._replace(obs=seen.obs.at[:, 1].set(jnp.nan))
+
+    @jax.jit
+    def act(timestep, key, clock):
+        return algorithm.act(policy, algorithm.carry(8), timestep, flags, key, clock, explore=False)[1]
+
+    one = act(seen, jax.random.key(2), Clock(jnp.int32(0), jnp.int32(0)))
+    two = act(hidden, jax.random.key(3), Clock(jnp.int32(9), jnp.int32(9999)))
+    np.testing.assert_array_equal(one[:, 0], two[:, 0])
+    assert (np.abs(one) <= 1).all()
