@@ -233,7 +233,8 @@ class Group:
         for name, label in (("return_mean", "return"), ("win_rate", "win rate")):
             if name in self.shown:
                 greedy = f" (greedy {self.shown['greedy ' + name]:.2f})" if "greedy " + name in self.shown else ""
-                parts.append(f"{label} {self.shown[name]:.2f}{greedy}")
+                last = "-" if np.isnan(self.shown[name]) else f"{self.shown[name]:.2f}"  # no episode ended of late
+                parts.append(f"{label} {last}{greedy}")
         spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
         parts.append(f"ETA {duration(spent / done * (total - done))}")
         self.job.console.progress(done * steps, total * steps, "  ".join(parts))
