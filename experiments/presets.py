@@ -88,6 +88,14 @@ _MAAC = {
 }
 _AS_IAC = Preset(_CONTROL, {}, "the official code with the hyper-parameters of IAC's table 5")
 
+_MATRIX_GAME = {"env": "matrix_game", "total_steps": 20_000, "eval_episodes": 10}
+# Uniform visitation from the first update on: were the replay small at the start, chance would favour some actions.
+_UNIFORM = {"epsilon_start": 1.0, "epsilon_end": 1.0, "warmup": 4096, "buffer_size": 20_000}
+_Q_MIXING = {
+    "default": Preset(_MATRIX_GAME, {"epsilon_steps": 10_000, "buffer_size": 20_000}, "the sizes of IAC's table 5"),
+    "uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often: IAC's tables 2 to 4"),
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
         "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
@@ -96,6 +104,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
         ),
     },
+    **{name: _Q_MIXING for name in ("qmix", "qmixs")},
     "maddpg": {
         "default": _AS_IAC,
         "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "the official code's own settings"),

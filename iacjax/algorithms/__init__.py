@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from iacjax.algorithms import configs, configs_baselines, configs_continuous
+from iacjax.algorithms import configs, configs_baselines, configs_continuous, configs_q_mixing
 
 if TYPE_CHECKING:
     from envs.base import EnvSpec
@@ -23,6 +23,7 @@ class Entry(NamedTuple):
     discrete: bool  # handles discrete actions
     continuous: bool  # handles continuous actions
     summary: str  # one line for --list
+    recurrent: bool = False  # acts by what it remembers of an episode too
 
     def make(self, spec: "EnvSpec", config: Any) -> "Algorithm":
         module, function = self.factory.split(":")
@@ -36,6 +37,21 @@ ALGORITHMS: dict[str, Entry] = {
         discrete=True,
         continuous=False,
         summary="attention-made individual intrinsic rewards, mixed non-linearly with the team's, by meta-gradient",
+        recurrent=True,
+    ),
+    "qmix": Entry(
+        configs_q_mixing.QmixConfig,
+        "iacjax.algorithms.q_mixing:make",
+        discrete=True,
+        continuous=False,
+        summary="Q-learning, the agents' values mixed monotonically into the team's (also IQL and VDN: --mixer)",
+    ),
+    "qmixs": Entry(
+        configs_q_mixing.QmixsConfig,
+        "iacjax.algorithms.q_mixing:make",
+        discrete=True,
+        continuous=False,
+        summary="QMIX whose agents know each other's actions: centralised, small games only",
     ),
 }
 for _name, _config, _summary in (

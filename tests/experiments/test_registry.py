@@ -15,7 +15,10 @@ from iacjax.algorithms import ALGORITHMS
 SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "128", "--seeds", "2", "--no-pictures"]
 SMALL += ["--eval-every", "64", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
 SMALL += ["--chunk-iterations", "1", "--env", "toy:coordination"]
-FIELDS = {"aiir_mix": ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]}
+Q_MIXING = ["--hidden-dim", "8", "--mixer-dim", "4", "--hyper-dim", "4", "--batch-size", "8", "--buffer-size", "64"]
+Q_MIXING += ["--warmup", "64", "--target-every", "3", "--preset", "uniform"]
+FIELDS = {"qmix": Q_MIXING, "qmixs": Q_MIXING}
+FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
 
 
 @pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "fake"])
