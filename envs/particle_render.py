@@ -77,7 +77,8 @@ class Canvas:
 
 
 def cameras(env: PredatorPrey, scenes: list[Scene]) -> list[tuple[tuple[float, float], float]]:
-    """(centre, span) for each frame. All is in view at once, if MOST_SPAN is enough; else the camera follows."""
+    """(centre, span) for each frame. All of the hunt is in view throughout if MOST_SPAN is enough; else the camera
+    follows those that move, and draws back smoothly where they part."""
     places = np.array([[s.x, s.y] for s in scenes])  # [T, 2, K]
     low, high = (f(places.reshape(len(scenes), 2, -1), axis=(0, 2)) for f in (np.min, np.max))
     low, high = np.minimum(low - MARGIN, -ARENA - 0.1), np.maximum(high + MARGIN, ARENA + 0.1)
@@ -85,11 +86,19 @@ def cameras(env: PredatorPrey, scenes: list[Scene]) -> list[tuple[tuple[float, f
     if span <= MOST_SPAN:
         centre = (low + high) / 2
         return [((float(centre[0]), float(centre[1])), span)] * len(scenes)
-    middle = places[:, :, : env.movers].mean(-1)
-    reach = 8
-    padded = np.concatenate([middle[:1].repeat(reach, 0), middle, middle[-1:].repeat(reach, 0)])
-    smooth = [padded[t : t + 2 * reach + 1].mean(0) for t in range(len(middle))]
-    return [((float(c[0]), float(c[1])), MOST_SPAN) for c in smooth]
+    moving = places[:, :, : env.movers]
+    low, high = _around(moving.min(-1), np.min) - MARGIN, _around(moving.max(-1), np.max) + MARGIN
+    spans = np.maximum((high - low).max(-1), MOST_SPAN)
+    return [((float(c[0]), float(c[1])), float(s)) for c, s in zip((low + high) / 2, spans, strict=True)]
+
+
+def _around(values, extreme, reach=8):
+    """The `extreme` of f[T, 2] over `reach` rows to each side, averaged over as many: smooth, and never less extreme
+    than the row itself."""
+    for f in (extreme, np.mean):
+        padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+        values = np.array([f(padded[t : t + 2 * reach + 1], axis=0) for t in range(len(values))])
+    return values
 
 
 def draw_frame(env: PredatorPrey, scenes: list[Scene], view: tuple, width: int = WIDTH) -> Image.Image:

@@ -76,7 +76,14 @@ def test_the_camera_holds_still_if_all_fits_and_follows_if_not():
     assert len(set(cameras(env, near_by))) == 1
     far = [make_scene(env, [x, x], [0.0, 0.5]) for x in np.linspace(0.0, 6.0, 30)]
     (first, span), (last, _) = cameras(env, far)[0], cameras(env, far)[-1]
-    assert span < 6 and first[0] < 1.5 < 5 < last[0]
+    assert span < 6 and first[0] < 1.5 < 4.5 < last[0]
+
+
+def test_the_camera_keeps_in_view_those_that_part():
+    env = predator_prey(num_predators=1, num_landmarks=0)
+    scenes = [make_scene(env, [8 * u, -u], [u, 5 * u * u]) for u in np.linspace(0.0, 1.0, 40)]
+    for scene, (centre, span) in zip(scenes, cameras(env, scenes), strict=True):
+        assert max(abs(scene.x - centre[0]).max(), abs(scene.y - centre[1]).max()) <= span / 2 - 0.2
 
 
 @pytest.mark.parametrize("values", [False, True])
