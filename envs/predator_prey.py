@@ -54,8 +54,8 @@ class PredatorPrey:
         five discrete actions (rest, or force 1 along an axis); "still": none.
       boundary: "none", as in simple_tag, where leaving the arena only costs a learning prey reward, so that a prey
         which moves at random or is pushed may drift out of it; "clamp": bodies stop at the arena's edge.
-      physics: "mpe2", the maintained code; "openai", that of the paper's time, whose discs move by their new velocity
-        and so stay in contact longer: a chaser's return is twice as high (see `envs.particles`).
+      physics: "openai", the code of the paper's time (2021), whose discs move by their new velocity and so stay in
+        contact longer: a chaser's return is twice as high; "mpe2", the code maintained today (see `envs.particles`).
       horizon: steps an episode.
 
     Raises:
@@ -72,7 +72,7 @@ class PredatorPrey:
         visible_bit: bool = True,
         prey: str = "uniform",
         boundary: str = "none",
-        physics: str = "mpe2",
+        physics: str = "openai",
         horizon: int = 100,
     ):
         name = "predator_prey" if radius is None else "po_predator_prey"
@@ -232,7 +232,7 @@ def predator_prey(
     reward: str = "per_pair",
     prey: str = "uniform",
     boundary: str = "none",
-    physics: str = "mpe2",
+    physics: str = "openai",
     horizon: int = 100,
 ) -> PredatorPrey:
     """The world in which every predator sees everything; the options are those of `PredatorPrey`."""
@@ -248,7 +248,7 @@ def po_predator_prey(
     reward: str = "per_pair",
     prey: str = "uniform",
     boundary: str = "none",
-    physics: str = "mpe2",
+    physics: str = "openai",
     horizon: int = 100,
 ) -> PredatorPrey:
     """The partial version: what is beyond `radius` is hidden from the observations, not from the state."""

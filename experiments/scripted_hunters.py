@@ -24,7 +24,7 @@ class Hunt(NamedTuple):
     best: float  # the largest return of an episode, per pair
 
 
-def play_hunters(name: str, policy: str, episodes: int, physics: str = "mpe2", seed: int = 0) -> Hunt:
+def play_hunters(name: str, policy: str, episodes: int, physics: str = "openai", seed: int = 0) -> Hunt:
     """Plays `episodes` episodes of `name`, one a lane, by the hunter called `policy`; all run to the time limit."""
     import jax
     import jax.numpy as jnp

@@ -29,15 +29,31 @@ def show(env, state):
     return jax.tree.map(lambda leaf: leaf[0], env.restart(KEY, state, timestep, jnp.zeros(1, bool))[1])
 
 
-@pytest.mark.parametrize("predators, prey, landmarks", [(3, 1, 2), (4, 2, 1)])
-def test_every_step_is_mpe2s(predators, prey, landmarks):
+def velocity_first(world, forces):
+    """The integration of 2017, in place of mpe2's: each body moves by its new velocity."""
+    for body, force in zip(world.entities, forces, strict=True):
+        if body.movable:
+            velocity = body.state.p_vel * (1 - world.damping)
+            velocity = velocity if force is None else velocity + force / body.mass * world.dt
+            speed = np.sqrt((velocity**2).sum())
+            body.state.p_vel = velocity * min(1.0, body.max_speed / max(speed, 1e-12))
+            body.state.p_pos = body.state.p_pos + body.state.p_vel * world.dt
+
+
+@pytest.mark.parametrize(
+    "predators, prey, landmarks, physics", [(3, 1, 2, "mpe2"), (4, 2, 1, "mpe2"), (3, 1, 2, "openai")]
+)
+def test_every_step_is_mpe2s(predators, prey, landmarks, physics, monkeypatch):
     """100 steps of five hunts that close in on the prey: mpe2's world, set to ours before each step and given the same
-    forces, shows the same places, velocities, observations and reward after it."""
+    forces, shows the same places, velocities, observations and reward after it; under "openai" with 2017's order."""
+    from mpe2._mpe_utils.core import World
     from mpe2.simple_tag.simple_tag import Scenario
 
+    if physics == "openai":
+        monkeypatch.setattr(World, "integrate_state", velocity_first)
     scenario = Scenario()
     world = scenario.make_world(prey, predators, landmarks)
-    env = predator_prey(num_predators=predators, num_prey=prey, num_landmarks=landmarks)
+    env = predator_prey(num_predators=predators, num_prey=prey, num_landmarks=landmarks, physics=physics)
 
     def step(carry, key):
         state, timestep = carry
@@ -70,7 +86,7 @@ def test_every_step_is_mpe2s(predators, prey, landmarks):
 @pytest.mark.parametrize("reward, expected", [("per_pair", 30.0), ("flat", 10.0)])
 def test_contacts_are_counted(reward, expected):
     """Contact is nearer than 0.075 + 0.05 = 0.125. Prey at 0 and 0.2, predators at 0.1 (both), -0.12 (one), -0.13."""
-    env = predator_prey(num_prey=2, num_landmarks=0, reward=reward, prey="still")
+    env = predator_prey(num_prey=2, num_landmarks=0, reward=reward, prey="still", physics="mpe2")
     state = placed(env, [0.1, -0.12, -0.13, 0.0, 0.2])
     touching = np.asarray(env.contacts(state.motion))[..., 0]
     np.testing.assert_array_equal(touching, [[True, True], [True, False], [False, False]])
@@ -123,7 +139,7 @@ def test_prey_moves_at_random():
 
 
 def test_clamp_stops_bodies_at_the_edge():
-    env = predator_prey(num_predators=2, num_landmarks=0, prey="still", boundary="clamp")
+    env = predator_prey(num_predators=2, num_landmarks=0, prey="still", boundary="clamp", physics="mpe2")
     start = placed(env, [0.98, -0.98, 0.0], None, [0.8, 0.8, 0.0])
     motion = env.step(KEY, start, jnp.zeros((1, 2, 2)))[0].motion
     np.testing.assert_allclose(motion.x[:, 0], [1.0, -0.9, 0.0], atol=1e-6)
