@@ -229,6 +229,7 @@ def train_all(options: Options, runs: Sequence[Run], keep: Callable[[Run], None]
         if run in left:
             begun = run.directory
             code = train(run.settings if begun is None else read_config(begun), begun)
+            _forget()
         keep(run)
         if code >= 128:
             print(f"stopped; go on with: {options.command}")
@@ -237,6 +238,16 @@ def train_all(options: Options, runs: Sequence[Run], keep: Callable[[Run], None]
             print(f"{run.algo} on {run.env} failed; going on with the others")
             failed = code
     return failed
+
+
+def _forget() -> None:
+    """Frees a run's compiled programs and replay: a figure of 24 runs would keep them all."""
+    import gc
+
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:

@@ -101,6 +101,12 @@ def matrices(rows: Sequence[dict[str, str]]) -> dict[tuple[int, int], tuple[np.n
     return found
 
 
+def colour_limit(found: Sequence[np.ndarray]) -> float:
+    """The largest covariance of two different agents: between them is what the figure is about, and an agent's own
+    variance, many times that at first, would leave it white."""
+    return max(float(np.abs(m - np.diag(np.diag(m))).max()) for m in found)
+
+
 def draw(options: Options) -> None:
     """Heat maps, a row a seed, a column a time, one diverging scale for all."""
     table = options.out.with_suffix(".csv")
@@ -109,17 +115,19 @@ def draw(options: Options) -> None:
         raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
     found = matrices(rows)
     seeds, steps = (sorted({key[i] for key in found}) for i in (0, 1))
-    limit = max(float(np.nanmax(np.abs(matrix))) for matrix, _ in found.values())
+    limit = colour_limit([matrix for matrix, _ in found.values()])
     figure = style.new_figure(2.0 * len(steps) + 0.8, 2.15 * len(seeds) + 0.9)
     axes = figure.subplots(len(seeds), len(steps), squeeze=False)
     for line, seed in zip(axes, seeds, strict=True):
         for ax, at in zip(line, steps, strict=True):
-            image = _panel(ax, *found[seed, at], limit, f"{at:,} steps" if seed == seeds[0] else "")
+            image = _panel(ax, *found[seed, at], limit, style.count(at, "step") if seed == seeds[0] else "")
         line[0].set_ylabel(f"seed {seed}\nagent", fontsize=8)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="covariance, before squashing").ax.tick_params(labelsize=7)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
+    bar.set_label("covariance, before squashing", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
     note = f"{style.world_of(record['env'])}. Mean over the states of {EPISODES} exploring episodes; below each, the "
-    note += f"greedy return. {record['seeds']} seeds, {record['total_steps']:,} steps"
+    note += f"greedy return. {style.count(record['seeds'], 'seed')}, {record['total_steps']:,} steps"
     note += f" on {record['device']}; {options.note}."
     style.foot_note(figure, note, 28 * len(steps))
     style.save(figure, options.out)

@@ -194,8 +194,8 @@ def draw_learned(options: Options) -> None:
     records = kept_runs.read_json(options.out.with_suffix(".json")).get("runs", [])
     steps, seeds = (max(r[name] for r in records) for name in ("total_steps", "seeds"))
     note = "Dotted: the greedy joint action over training, red circle at its start, red star at its end; seed 0 and "
-    note += f"its Q_tot, the other seeds faint. {seeds} seeds, {steps:,} steps on {records[0]['device']}; "
-    note += f"{options.note}."
+    note += f"its Q_tot, the other seeds faint. {style.count(seeds, 'seed')}, {steps:,} steps "
+    note += f"on {records[0]['device']}; {options.note}."
     style.foot_note(figure, note, 50 * (len(algos) + 1))
     style.save(figure, options.out)
 

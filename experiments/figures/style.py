@@ -40,6 +40,11 @@ def world_of(env: str) -> str:
     return WORLDS.get(family, family) + (f", N = {member}" if member else "")
 
 
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2,000 steps`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def colour_of(algo: str) -> str:
     names = list(NAMES)
     return COLOURS[names.index(algo) % len(COLOURS)] if algo in names else "#444444"

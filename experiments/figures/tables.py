@@ -4,8 +4,8 @@ import pathlib
 from collections.abc import Sequence
 
 from envs.errors import ConfigError
-from experiments.figures.common import parser
-from experiments.figures.kept import read_rows, write_rows
+from experiments.figures.common import UPDATES_PER_SECOND, parser
+from experiments.figures.kept import number, read_rows, write_rows
 from experiments.rundir import versions, write_json
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
@@ -28,10 +28,14 @@ def command(argv: Sequence[str]) -> int:
         return 0
     from experiments import matrix_tables, startup
 
-    tables = matrix_tables.make(args.seeds or SEEDS, args.total_steps or STEPS)
+    seeds, steps = args.seeds or SEEDS, args.total_steps or STEPS
+    hours = len(matrix_tables.METHODS) * seeds * steps / UPDATES_PER_SECOND["cpu"] / 3600
+    print(f"{argv[0]}: 2 runs to train: about {hours:.2f} hours on a CPU, not resumable", flush=True)
+    tables = matrix_tables.make(seeds, steps)
+    rows = matrix_tables.rows(tables)
     printed = matrix_tables.text(tables).rstrip() + "\n"
     print(printed, end="")
-    write_rows(out, matrix_tables.rows(tables))
+    write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     text.write_text(printed)
     made = versions(startup.describe_device())
     write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})

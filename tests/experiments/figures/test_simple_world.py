@@ -102,6 +102,26 @@ def test_figure_5_csv_round_trip(tmp_path):
     assert main(["iac/fig5", "--redraw", "--out", str(tmp_path / "fig5.png")]) == 0
 
 
+def test_colours_of_figure_5_are_scaled_by_what_lies_off_the_diagonal():
+    assert covariance.colour_limit([np.array([[9.0, -0.5], [-0.5, 20.0]]), np.eye(2)]) == 0.5
+
+
+def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, capsys):
+    from experiments import matrix_tables
+
+    asked = []
+    monkeypatch.setattr(matrix_tables, "make", lambda seeds, steps: asked.append((seeds, steps)))
+    monkeypatch.setattr(matrix_tables, "text", lambda tables: "Table 2")
+    monkeypatch.setattr(matrix_tables, "rows", lambda tables: [{"method": "qmix", "seed": 0, "q": -8.12345678}])
+    argv = ["iac/tables", "--seeds", "2", "--total-steps", "64", "--out", str(tmp_path / "tables.csv")]
+    assert main(argv) == 0
+    assert asked == [(2, 64)]
+    assert kept.read_rows(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
+    capsys.readouterr()
+    assert main([*argv, "--redraw"]) == 0
+    assert (capsys.readouterr().out, len(asked)) == ("Table 2\n", 1)
+
+
 def test_figure_2_reads_its_paths_in_the_order_of_time():
     rows = [{"algo": "iac", "seed": "0", "env_steps": at, "u0": str(u), "u1": "1"} for at, u in (("100", 3), ("20", 2))]
     (path,) = simple_world.read_paths(rows, "iac")
