@@ -42,13 +42,14 @@ def test_text_and_rows_have_agent_2_in_rows_and_the_papers_numbers_beside():
 @pytest.mark.slow
 def test_qmix_misses_the_optimum_and_qmixs_finds_it():
     """Both visit all joint actions equally often. The least squares that QMIX comes to: the mean of 8 and four times
-    -12, which is -8, wherever an agent does A."""
+    -12, which is -8, wherever an agent does A, up to the noise of a constant learning rate: rewards there are 8 or
+    -12."""
     tables = matrix_tables.make(seeds=2, steps=12_000)
     np.testing.assert_array_equal(tables.payoff, [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]])
     for q, policy in zip(tables.q[0], tables.policy[0], strict=True):
-        np.testing.assert_allclose(q[0], -8.0, atol=0.5)
-        np.testing.assert_allclose(q[:, 0], -8.0, atol=0.5)
-        np.testing.assert_allclose(q[1:, 1:], 0.0, atol=0.5)
+        np.testing.assert_allclose(q[0], -8.0, atol=2.0)
+        np.testing.assert_allclose(q[:, 0], -8.0, atol=2.0)
+        np.testing.assert_allclose(q[1:, 1:], 0.0, atol=0.7)
         assert tables.payoff.flat[q.argmax()] == 0.0
         assert policy[0, 0] == pytest.approx(0.01, abs=0.05)
     for q, policy in zip(tables.q[1], tables.policy[1], strict=True):
