@@ -21,10 +21,11 @@ ENV, EPISODES = "multi_pendulum:3", 8
 SHARES = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)  # of the training, at which to look
 COLUMNS = ("budget", "seed", "env_steps", "return_mean", "row", "column", "covariance")
 BUDGETS = {
+    # With the paper's own exploration IAC meets no reward on three pendulums in so many steps.
     "small": Budget(
-        2, {ENV: 200_000}, ("iac",), ("{family}", "default"), "three of the paper's five seeds and most of its steps"
+        2, {ENV: 600_000}, ("iac",), ("explore", "default"), "three of the paper's five seeds and some of its steps"
     ),
-    "paper": Budget(5, {ENV: 1_000_000}, ("iac",), ("paper", "default")),
+    "paper": Budget(5, {ENV: 1_000_000}, ("iac",), ("explore", "default")),
 }
 
 
@@ -126,7 +127,7 @@ def draw(options: Options) -> None:
     bar.set_label("covariance, before squashing", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
-    note = f"{style.world_of(record['env'])}. Mean over the states of {EPISODES} exploring episodes; below each, the "
+    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring episodes; below each, the "
     note += f"greedy return. {style.count(record['seeds'], 'seed')}, {record['total_steps']:,} steps"
     note += f" on {record['device']}; {options.note}."
     style.foot_note(figure, note, 28 * len(steps))

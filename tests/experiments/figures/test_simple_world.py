@@ -94,7 +94,8 @@ def test_figure_5_csv_round_trip(tmp_path):
             for s in (0, 1) for at in (1, 100) for where, value in np.ndenumerate(matrix)]  # fmt: skip
     kept.write_rows(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
     (tmp_path / "fig5.json").write_text(
-        '{"runs": [{"budget": "small", "env": "multi_pendulum:2", "seeds": 2, "total_steps": 100, "device": "cpu"}]}'
+        '{"runs": [{"budget": "small", "env": "multi_pendulum:2", "preset": "explore", "seeds": 2, "total_steps": 100, '
+        '"device": "cpu"}]}'
     )
     found = covariance.matrices(kept.read_rows(tmp_path / "fig5.csv"))
     assert sorted(found) == [(0, 1), (0, 100), (1, 1), (1, 100)]
