@@ -14,18 +14,26 @@ from iacjax.algorithms import ALGORITHMS
 # Smaller than the defaults, where an algorithm has such fields; 4 iterations of 32 env steps.
 SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "128", "--seeds", "2", "--no-pictures"]
 SMALL += ["--eval-every", "64", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
-SMALL += ["--chunk-iterations", "1", "--env", "toy:coordination"]
+SMALL += ["--chunk-iterations", "1"]
 Q_MIXING = ["--hidden-dim", "8", "--mixer-dim", "4", "--hyper-dim", "4", "--batch-size", "8", "--buffer-size", "64"]
 Q_MIXING += ["--warmup", "64", "--target-every", "3", "--preset", "uniform"]
 FIELDS = {"qmix": Q_MIXING, "qmixs": Q_MIXING}
 FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
 
 
-@pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "fake"])
+REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
+SLOW = {"sq", "attn_qmix", "siq"}  # ablations, of whose parts the others are made
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
+
+
+@pytest.mark.parametrize("algo", NAMES)
 def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
     from iacjax import load_policy
 
-    options = ["--algo", algo, *SMALL, *FIELDS.get(algo, [])]
+    entry = ALGORITHMS[algo]
+    env = "toy:coordination" if entry.discrete else "toy:coordination_continuous"
+    fields = FIELDS.get(algo, REPLAY) if entry.discrete else [*REPLAY, "--updates-per-step", "0.0625"]
+    options = ["--algo", algo, "--env", env, *SMALL, *fields]
     code, whole, _, err = run(*options, into="whole", fast=False)
     assert (code, err) == (0, "")
     save = checkpoint.Checkpoints.save
@@ -68,3 +76,11 @@ def _check_insight(run_dir):
         insight(run_dir, 2)
     with pytest.raises(ConfigError, match="no config.json"):
         insight(run_dir / "policy")
+
+
+@pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "fake"])
+def test_refuses_the_other_kind_of_actions_in_one_line(algo, run):
+    wrong, kind = ("simple_world", "continuous") if ALGORITHMS[algo].discrete else ("toy:action", "discrete")
+    code, directory, _, err = run("--algo", algo, "--env", wrong, fast=False)
+    assert (code, directory) == (2, None)
+    assert err == f"error: {algo} cannot handle the {kind} actions of {wrong}: choose another --env or --algo\n"
