@@ -127,9 +127,9 @@ def draw(options: Options) -> None:
     bar.set_label("covariance, before squashing", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
-    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring episodes; below each, the "
-    note += f"greedy return. {style.count(record['seeds'], 'seed')}, {record['total_steps']:,} steps"
-    note += f" on {record['device']}; {options.note}."
+    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
+    note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
+    note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."
     style.foot_note(figure, note, 28 * len(steps))
     style.save(figure, options.out)
 
