@@ -1,0 +1,116 @@
+"""`python -m experiments.benchmark updates`: gradient updates a second of IAC's family, and where their time goes.
+
+One seed and several in one vmapped program, at the paper's settings: an update for each step of one environment.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from envs.errors import ConfigError
+
+FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
+
+
+def time_by_part(env: Any, config: Any) -> dict[str, float]:
+    """Microseconds of processor time an update (and the env step that goes with it), each part compiled by itself.
+
+    `actor` and `critic` are losses, gradients and optimiser steps, the critic's with its target; `buffer` samples a
+    batch (to write a row, in place, costs a thousandth of that); `env` and `act` make the row.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from experiments.benchmark_train import _timed
+    from iacjax.algorithms import iac, iac_policy
+    from iacjax.rollout import rollout
+    from iacjax.train import init_state
+    from iacjax.types import Clock
+
+    f, algorithm = iac._build(env.spec, config), iac.make(env.spec, config)
+    state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
+    learner, runner, plan = state.learner, state.runner, algorithm.plan
+    clock, key = Clock(jnp.int32(0), jnp.int32(config.warmup)), jax.random.key(1)
+    full = Clock(jnp.int32(config.buffer_size), jnp.int32(config.buffer_size))
+
+    def act(policy, runner, key):
+        return algorithm.act(policy, runner.carry, runner.timestep, runner.first, key, clock, explore=True)[:2]
+
+    def play(policy, runner, key):
+        return rollout(env, algorithm, policy, runner, key, clock)[1]
+
+    def buffer(rows, store, key):
+        return plan.store.sample(store, rows, key, full)
+
+    seconds = {}
+    _, seconds["act"] = _timed(act, algorithm.policy(learner), runner, key)
+    rows, whole = _timed(play, algorithm.policy(learner), runner, key)
+    seconds["env"] = max(whole - seconds["act"], 0.0)
+    batch, seconds["buffer"] = _timed(buffer, rows, state.store, key)
+    ts, after = (jax.tree.map(lambda x, t=t: x[t], batch.rows) for t in (0, 1))
+    mask, action = jnp.ones_like(batch.mask[0]), batch.action[0]
+    noise = iac_policy.draw_noise(f.policy, key, mask.shape)
+
+    def actor(params, learner):
+        loss = lambda actor: iac._actor_loss(f, actor, learner.params["critic"], ts, noise, mask)[0]  # noqa: E731
+        return iac._step(f, "actor", learner, jax.grad(loss)(params))
+
+    def critic(params, learner):
+        target = iac._target(f, learner.target, after, noise)
+        return iac._step(
+            f, "critic", learner, jax.grad(lambda c: iac._critic_loss(f, c, ts, action, target, mask)[0])(params)
+        )
+
+    _, seconds["actor"] = _timed(actor, learner.params["actor"], learner)
+    _, seconds["critic"] = _timed(critic, learner.params["critic"], learner)
+    return {part: value * 1e6 for part, value in seconds.items()}
+
+
+def run_updates(args: argparse.Namespace) -> int:
+    """Measures and prints row after row; `--json` holds those measured so far."""
+    from envs.registry import check_name
+
+    check_name(args.env)
+    if args.algo not in FAMILY:
+        raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
+    if min(args.seeds) < 1 or args.seconds <= 0:
+        raise ConfigError("--seeds and --seconds must be more than 0")
+    from envs.registry import make_env
+    from experiments.benchmark_train import benchmark_ours
+    from experiments.rundir import versions
+    from experiments.startup import describe_device
+    from iacjax.algorithms import check_fits, get_entry
+
+    env, rows = make_env(args.env), []
+    check_fits(args.algo, env.spec)
+    entry = get_entry(args.algo)
+    config = dataclasses.replace(entry.config(), warmup=0)
+    device = describe_device()
+    print(f"{args.algo} on {args.env}, {device}\n{'seeds':>5} {'updates/s':>10} {'compile s':>10}")
+    for i, seeds in enumerate(args.seeds):
+        speed = benchmark_ours(env, entry.make(env.spec, config), seeds, args.seconds)
+        row = {"algo": args.algo, "env": args.env, "seeds": seeds, "updates_per_s": speed["steps_per_s"]}
+        row |= {"cpu_us_per_update": speed["cpu_us_per_step"], "compile_s": speed["compile_s"]}
+        print(f"{seeds:>5} {row['updates_per_s']:>10,.0f} {row['compile_s']:>10.1f}", flush=True)
+        if i == 0:
+            parts = row["cpu_us_by_part"] = time_by_part(env, config)
+            shares = ", ".join(f"{name} {value / sum(parts.values()):.0%}" for name, value in parts.items())
+            print(f"  of its processor time: {shares}", flush=True)
+        rows.append(row | {"device": device, "versions": versions(device)})
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `updates` to the parser of `experiments.benchmark`."""
+    updates = commands.add_parser("updates", help="gradient updates a second of IAC and its ablations")
+    updates.add_argument("--algo", default="iac", metavar="NAME", help=f"one of {', '.join(FAMILY)}; default iac")
+    updates.add_argument("--env", default="multi_pendulum:2", metavar="NAME", help="default multi_pendulum:2")
+    updates.add_argument("--seeds", nargs="+", type=int, default=[1, 5], metavar="S", help="seeds in one program")
+    updates.add_argument("--seconds", type=float, default=10.0, help="about so long is each timed call")
+    updates.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    updates.set_defaults(run=run_updates)
