@@ -80,8 +80,9 @@ def simple_world(
 ) -> Environment:
     """Two agents, one step, one continuous action each in [`low`, `high`] (clipped), reward `simple_world_reward`.
 
-    There is no state: observations and state are a constant 0, so that all a policy without hidden layers can learn
-    is its bias, the "one parameter" of appendix B.
+    There is nothing to see: observations are a constant 0, so that all a policy without hidden layers can learn is its
+    bias, the "one parameter" of appendix B. The state is a constant 1: a mixer whose weights are |W s|, as QMIX's are
+    at the start, would be 0 at a state of 0, and stay so.
 
     Raises:
       ConfigError: means, variances and weights that do not go together, or numbers out of range.
@@ -101,8 +102,8 @@ def simple_world(
         return simple_world_reward(jnp.clip(action[:, 0], low, high), means, variances, weights, peak)
 
     action = ActionSpec(dim=1, low=low, high=high)
-    spec = EnvSpec("simple_world", 2, 1, 2, action, horizon=1, state_is_obs=True)
-    return vectorize(Toy(spec=spec, observe=lambda t, hidden: jnp.zeros((2, 1)), reward=reward))
+    spec = EnvSpec("simple_world", 2, 1, 1, action, horizon=1)
+    return vectorize(Toy(spec=spec, observe=lambda t, hidden: jnp.zeros((2, 1)), reward=reward, state=(1.0,)))
 
 
 def _rows(means):

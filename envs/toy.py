@@ -41,6 +41,7 @@ class Toy:
     alive: Callable | None = None  # (t, hidden) -> bool[A]; None: all
     avail: Callable | None = None  # (alive) -> bool[A, U]; None: everything
     truncates: bool = field(default=False)
+    state: tuple[float, ...] | None = None  # the global state, where it is a constant of its own
 
     def reset(self, key: jax.Array) -> tuple[ToyState, TimeStep]:
         state = ToyState(jnp.int32(0), self.draw(key).astype(jnp.int32))
@@ -64,7 +65,7 @@ class Toy:
         over = state.t >= self._length(state.hidden)
         return TimeStep(
             obs=obs,
-            state=obs.reshape(-1),
+            state=obs.reshape(-1) if self.state is None else jnp.array(self.state, jnp.float32),
             avail=avail,
             alive=alive,
             reward=reward,

@@ -26,7 +26,7 @@ def pay(env, *actions):
 @pytest.mark.parametrize("make", [matrix_game, simple_world])
 def test_they_keep_the_contract(make):
     env = make()
-    assert env.spec.name == make.__name__ and env.spec.state_is_obs
+    assert env.spec.name == make.__name__ and env.spec.state_is_obs == (make is matrix_game)
     check_env(env)
 
 
@@ -71,7 +71,8 @@ def test_simple_world_is_proportional_to_scipys_densities():
 def test_simple_world_shows_nothing_and_ends_at_once():
     env = simple_world()
     timestep = env.reset(KEY, 2)[1]
-    assert not timestep.obs.any() and not timestep.state.any()
+    assert not timestep.obs.any()
+    assert (timestep.state == 1).all()  # at a state of 0 a mixer's weights |W s| would be 0 for ever
     assert (env.spec.action.dim, env.spec.action.low, env.spec.action.high) == (1, -10.0, 10.0)
     reward, terminated, truncated = pay(env, -6.0, -6.0)
     np.testing.assert_allclose(reward, 1.0, rtol=1e-6)
