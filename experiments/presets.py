@@ -47,7 +47,8 @@ _TUNED = {"time_limit": "terminate"}
 _CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
 _SIMPLE_WORLD = Preset(
     {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
-    {"temperature": 0.02, "squash": "none", "policy_layers": 0, "hidden_dim": 10, "heads": 2},
+    # Unsquashed and with sigma 1 (half the world), greedy actions stay between the peaks, or leave the world.
+    {"temperature": 0.02, "sigma_init": 0.3, "policy_layers": 0, "hidden_dim": 10, "heads": 2},
     "the paper's settings for Simple World",
 )
 # Three sparse pendulums. White noise meets a reward in 0.15 % of episodes, noise that goes on in time (correlation 0.9)
