@@ -8,6 +8,7 @@ from experiments import benchmark
 from experiments.cli import run_command
 
 
+@pytest.mark.slow
 def test_rows_say_how_fast_and_where_the_time_goes(tmp_path, capsys):
     out = tmp_path / "updates.json"
     options = ["updates", "--algo", "ddpg_mix", "--env", "toy:action_continuous", "--seeds", "1", "2"]

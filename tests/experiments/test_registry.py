@@ -22,7 +22,7 @@ FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "
 
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
-SLOW = {"sq", "attn_qmix", "siq"}  # ablations, of whose parts the others are made
+SLOW = {"sq", "attn_qmix", "siq", "siaq", "qmixs"}  # ablations, of whose parts the others are made
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
 
 

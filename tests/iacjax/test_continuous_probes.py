@@ -1,7 +1,7 @@
 """Every continuous algorithm reaches the known return, and the known value, of the continuous probes.
 
 As in `test_probes`, compiling is what takes the time, so all probes of an algorithm are one program, compiled without
-optimisation; and three ablations, whose parts the others have, are left to the slow tests.
+optimisation; and four ablations, whose parts the others have, are left to the slow tests.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "temperature": 1e-3, "noise_scale": 0.2, "policy_layers": 1, "exploration_layers": 1, "critic_layers": 1,
     "output_layers": 1, "attention_layers": 1, "mixer_layers": 1,
 }  # fmt: skip
-SLOW = {"sq", "attn_qmix", "siq"}
+SLOW = {"sq", "attn_qmix", "siq", "siaq"}
 CONTINUOUS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in ALGORITHMS.items()

@@ -30,8 +30,15 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "mixer_dim": 8, "hyper_dim": 8, "batch_size": 32, "buffer_size": 4000, "target_every": 5, "warmup": 640,
     "updates_per_step": 6 / 320, "epsilon_steps": 20_000,
 }  # fmt: skip
-DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
-CASES = [(name, probe) for name in DISCRETE for probe in PROBES if probe != "memory" or ALGORITHMS[name].recurrent]
+SLOW = {"qmixs": pytest.mark.slow}  # QMIX's learner once more
+NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
+DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
+CASES = [
+    pytest.param(name, probe, marks=SLOW.get(name, ()))
+    for name in NAMES_OF_DISCRETE
+    for probe in PROBES
+    if probe != "memory" or ALGORITHMS[name].recurrent
+]
 
 
 def cut_for_good() -> Toy:
