@@ -25,6 +25,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
 
     from experiments.benchmark_train import _timed
     from iacjax.algorithms import iac, iac_policy
+    from iacjax.algorithms.off_policy import transition
     from iacjax.rollout import rollout
     from iacjax.train import init_state
     from iacjax.types import Clock
@@ -49,7 +50,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     rows, whole = _timed(play, algorithm.policy(learner), runner, key)
     seconds["env"] = max(whole - seconds["act"], 0.0)
     batch, seconds["buffer"] = _timed(buffer, rows, state.store, key)
-    ts, after = (jax.tree.map(lambda x, t=t: x[t], batch.rows) for t in (0, 1))
+    ts, after = transition(batch)
     mask, action = jnp.ones_like(batch.mask[0]), batch.action[0]
     noise = iac_policy.draw_noise(f.policy, key, mask.shape)
 

@@ -92,12 +92,12 @@ def add_seeds(tree: Any, num_seeds: int) -> Any:
 def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
     step = partial(train_step, env, algorithm)
-    # Jitted only so that it is traced once, though both its shapes and its calls are asked for: a second of start-up.
-    step_seeds = jax.jit(lambda states, t: over_seeds(step, states.key.shape[0] if states.key.ndim else 1)(states, t))
 
     @partial(jax.jit, donate_argnums=0)
     def chunk(states, t0, n):
         num_seeds = states.key.shape[0]
+        # Jitted only to be traced once, though both its shapes and its calls are asked for: a second of start-up.
+        step_seeds = jax.jit(over_seeds(step, num_seeds))
         states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
         shapes = jax.eval_shape(step_seeds, states, t0)[1:]
         rows = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import EnvSpec, TimeStep
+from envs.base import EnvSpec
 from iacjax.algorithms.configs_baselines import MaacConfig, MaddpgConfig
 from iacjax.algorithms.off_policy import updates_per_iteration
 from iacjax.buffers.ring import ring
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
-from iacjax.types import Batch, Clock, Plan
+from iacjax.types import Clock, Plan
 
 
 class Gaussian(NamedTuple):
@@ -39,12 +39,6 @@ def gaussian(out: jax.Array, config: MaddpgConfig | MaacConfig) -> Gaussian:
     """Reads what a policy net puts out, f32[..., A, 2 D]."""
     mean, log_std = jnp.split(out, 2, -1)
     return Gaussian(mean, jnp.clip(log_std, jnp.log(config.sigma_min), jnp.log(config.sigma_max)))
-
-
-def action_mask(spec: EnvSpec) -> jax.Array:
-    """bool[A, D], False on padded dimensions."""
-    shape = (spec.num_agents, spec.action.dim)
-    return jnp.ones(shape, bool) if spec.action.mask is None else jnp.array(spec.action.mask)
 
 
 def clip_each_agent(max_norm: float, per_variable: bool) -> optax.GradientTransformation:
@@ -91,12 +85,6 @@ def make_plan(config: MaddpgConfig | MaacConfig) -> Plan:
     store = ring(config.buffer_size, config.batch_size, num_envs, length, state_is_obs=True)
     updates = updates_per_iteration(config.updates_per_step, num_envs, length)
     return Plan(num_envs, length, store, updates, config.warmup)
-
-
-def transition(batch: Batch) -> tuple[TimeStep, TimeStep]:
-    """What was acted on and its true successor, of the one step of a replay's batch: [B, ...] each."""
-    ts, after = (jax.tree.map(lambda x, t=t: x[t], batch.rows) for t in (0, 1))
-    return ts, after
 
 
 def agents_mean(x: jax.Array, mask: jax.Array) -> jax.Array:

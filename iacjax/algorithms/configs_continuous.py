@@ -41,7 +41,7 @@ class IacConfig:
     sigma_max: float = 7.0
     """Upper bound of sigma."""
     squash: Literal["tanh", "none"] = "tanh"
-    """Actions are tanh of the Gaussian scaled to the bounds, or the Gaussian itself, clipped (Simple World)."""
+    """Actions are tanh of the Gaussian scaled to the bounds, or the Gaussian itself, clipped to them."""
     noise_scale: float = 0.1
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
     noise_correlation: float = 0.0

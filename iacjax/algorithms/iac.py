@@ -42,7 +42,7 @@ from envs.errors import ConfigError
 from iacjax.algorithms import iac_policy
 from iacjax.algorithms.configs_continuous import IacConfig
 from iacjax.algorithms.iac_policy import Noise, PolicyNets
-from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, updates_per_iteration
+from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, transition, updates_per_iteration
 from iacjax.buffers.ring import ring
 from iacjax.networks.continuous import AttentionCritic, PlainCritic
 from iacjax.networks.mixing import QMixer
@@ -75,7 +75,7 @@ def make(spec: EnvSpec, config: IacConfig) -> Algorithm:
     return Algorithm(
         init=partial(_init, f),
         policy=lambda learner: learner.params["actor"],
-        carry=lambda num_envs: jax.tree.map(jnp.zeros_like, _no_noise(f, num_envs)),
+        carry=partial(_no_noise, f),
         act=partial(_act, f),
         update=partial(_update, f),
         plan=Plan(
@@ -210,7 +210,7 @@ def _step(f: Family, name: str, learner: Learner, grads: Any) -> tuple[Any, Any]
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """Lines 10 to 22 of algorithm 1: actors at the critics that were, critics, and every so often the targets."""
-    ts, after = (jax.tree.map(lambda x, t=t: x[t], batch.rows) for t in (0, 1))
+    ts, after = transition(batch)
     mask, action = batch.mask[0], f.bounds.from_env(batch.action[0])
     k_actor, k_target = jax.random.split(key)
     critic = learner.params["critic"]

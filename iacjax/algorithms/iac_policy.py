@@ -12,6 +12,7 @@ from jax.scipy.special import ndtr
 
 from envs.base import EnvSpec
 from iacjax.algorithms.configs_continuous import IacConfig
+from iacjax.algorithms.off_policy import action_mask
 from iacjax.low_rank_gaussian import LowRankGaussian, squash_correction
 from iacjax.networks.continuous import AgentMlp, ExplorationNet
 
@@ -52,8 +53,7 @@ def build_policy(spec: EnvSpec, config: IacConfig) -> PolicyNets:
         explore = ExplorationNet(
             hidden, num_agents * dims, config.rank, config.factor_limit, config.factor_bound, config.factor_scale
         )
-    mask = jnp.ones((num_agents, dims), bool) if spec.action.mask is None else jnp.array(spec.action.mask)
-    return PolicyNets(policy, explore, num_agents, dims, mask, config)
+    return PolicyNets(policy, explore, num_agents, dims, action_mask(spec), config)
 
 
 def init_policy(nets: PolicyNets, key: jax.Array, obs: jax.Array, state: jax.Array) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from envs.base import EnvSpec, TimeStep
 from envs.errors import ConfigError
 from iacjax.algorithms import baseline_parts as parts
 from iacjax.algorithms.configs_baselines import MaacConfig
-from iacjax.algorithms.off_policy import Bounds, bounds_of
+from iacjax.algorithms.off_policy import Bounds, action_mask, bounds_of, transition
 from iacjax.networks.maac import LeakyMlp, MaacCritic, Values, scale_shared
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 
@@ -102,7 +102,7 @@ def _build(spec: EnvSpec, config: MaacConfig) -> Family:
         config,
         LeakyMlp((config.hidden_dim,) * config.policy_layers, 2 * spec.action.dim),
         MaacCritic(config.hidden_dim, config.heads),
-        parts.action_mask(spec),
+        action_mask(spec),
         bounds_of(spec.action),
         {
             "actor": optax.chain(
@@ -232,7 +232,7 @@ def _step(f: Family, name: str, learner: Learner, grads: Any) -> tuple[Any, Any]
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """Critic, then policies, then targets."""
-    ts, after = parts.transition(batch)
+    ts, after = transition(batch)
     mask, action = batch.mask[0], f.bounds.from_env(batch.action[0])
     stats = _track(f, learner.stats, ts.obs, mask)
     obs, next_obs = _seen(f, stats, ts.obs), _seen(f, stats, after.obs)

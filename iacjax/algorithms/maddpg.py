@@ -31,7 +31,7 @@ import optax
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms import baseline_parts as parts
 from iacjax.algorithms.configs_baselines import MaddpgConfig
-from iacjax.algorithms.off_policy import Bounds, bounds_of
+from iacjax.algorithms.off_policy import Bounds, action_mask, bounds_of, transition
 from iacjax.networks.continuous import AgentMlp
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 
@@ -80,7 +80,7 @@ def _build(spec: EnvSpec, config: MaddpgConfig) -> Family:
         config,
         AgentMlp((config.hidden_dim,) * config.policy_layers, outputs),
         AgentMlp((config.hidden_dim,) * config.critic_layers, 1),
-        parts.action_mask(spec),
+        action_mask(spec),
         bounds_of(spec.action),
         {"actor": optimizer(config.lr), "critic": optimizer(config.critic_lr)},
     )
@@ -172,7 +172,7 @@ def _step(f: Family, name: str, learner: Learner, grads: Any) -> tuple[Any, Any]
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """Critics, then policies, then targets, all agents at once."""
-    ts, after = parts.transition(batch)
+    ts, after = transition(batch)
     mask, action = batch.mask[0], f.bounds.from_env(batch.action[0])
     k_target, k_actor = jax.random.split(key)
     target = _target(f, learner.target, after, k_target)

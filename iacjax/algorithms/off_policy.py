@@ -1,12 +1,13 @@
-"""What the off-policy algorithms share: bounds of actions, updates per iteration, periodic hard copies."""
+"""What the off-policy algorithms share: bounds and masks of actions, transitions, updates an iteration, hard copies."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from envs.base import ActionSpec
+from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
+from iacjax.types import Batch
 
 
 class Bounds(NamedTuple):
@@ -46,3 +47,15 @@ def copy_every(period: int, count: jax.Array, params: Any, target: Any) -> Any:
     """`params` where `count` updates are a whole number of periods, else `target` as it was."""
     due = count % period == 0
     return jax.tree.map(lambda new, old: jnp.where(due, new, old), params, target)
+
+
+def action_mask(spec: EnvSpec) -> jax.Array:
+    """bool[A, D], False on padded dimensions."""
+    shape = (spec.num_agents, spec.action.dim)
+    return jnp.ones(shape, bool) if spec.action.mask is None else jnp.array(spec.action.mask)
+
+
+def transition(batch: Batch) -> tuple[TimeStep, TimeStep]:
+    """What was acted on and its true successor, of the one step of a replay's batch: [B, ...] each."""
+    ts, after = (jax.tree.map(lambda x, t=t: x[t], batch.rows) for t in (0, 1))
+    return ts, after

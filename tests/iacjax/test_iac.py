@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,7 +172,7 @@ def test_padding_changes_nothing(name):
     rows = batch.rows._replace(reward=batch.rows.reward.at[:, 3:].set(1e3), obs=batch.rows.obs.at[:, 3:].set(7.0))
     one, _ = update(learner, batch, jax.random.key(7), clock())
     two, _ = update(learner, batch._replace(rows=rows), jax.random.key(7), clock())
-    jax.tree.map(np.testing.assert_array_equal, one.params, two.params)
+    chex.assert_trees_all_equal(one.params, two.params)
 
 
 @pytest.mark.parametrize("name", FAMILY)

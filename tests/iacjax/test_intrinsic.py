@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -201,7 +202,7 @@ def test_reward_nets_step_along_the_gradient_at_the_actor_that_acted(member):
         return intrinsic._apply(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
 
     after, _ = update(learner, batch, KEY, CLOCK)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), quick(alone), after.params["reward"])
+    chex.assert_trees_all_close(quick(alone), after.params["reward"], rtol=1e-4, atol=1e-6)
 
 
 def test_critic_steps_are_counted(member):

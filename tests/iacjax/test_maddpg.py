@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_rare_lane_without_an_action_changes_nothing():
     other = batch._replace(action=batch.action.at[0, -1].set(3.0), rows=rows)
     update = jax.jit(algorithm.update)
     a, b = (update(learner, x, jax.random.key(0), WARM)[0].params for x in (batch, other))
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+    chex.assert_trees_all_equal(a, b)
 
 
 def test_regularisation_is_the_mean_square_of_what_policies_put_out():
