@@ -115,14 +115,20 @@ _Q_MIXING = {
     "uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often: IAC's tables 2 to 4"),
 }
 
+_REWARDS = {
+    "default": Preset(_BATTLE, _TUNED, "AIIR-MIX's, tuned for sample efficiency and wall-clock"),
+    "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
+        **_REWARDS,
         "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
-        "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
         "no_intrinsic": Preset(
             _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
         ),
     },
+    **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
     **{name: _Q_MIXING for name in ("qmix", "qmixs")},
     "maddpg": {
         "default": _AS_IAC,

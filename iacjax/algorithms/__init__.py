@@ -55,6 +55,14 @@ ALGORITHMS: dict[str, Entry] = {
     ),
 }
 for _name, _config, _summary in (
+    ("rmix", configs.RmixConfig, "AIIR-MIX with LIIR's reward net instead of attention"),
+    ("aiir", configs.AiirConfig, "AIIR-MIX with a linear combination of the rewards instead of its mixing"),
+    ("liir", configs.LiirConfig, "learned individual rewards added to the team's, by meta-gradient"),
+):
+    ALGORITHMS[_name] = Entry(
+        _config, "iacjax.algorithms.intrinsic:make", discrete=True, continuous=False, summary=_summary, recurrent=True
+    )
+for _name, _config, _summary in (
     ("iac", configs_continuous.IacConfig, "joint low-rank Gaussian policy, attention-QMIX critic"),
     ("sq", configs_continuous.SqConfig, "IAC's policy, plain QMIX critic"),
     ("attn_qmix", configs_continuous.AttnQmixConfig, "IAC's critic, deterministic policy"),

@@ -13,7 +13,7 @@ class IntrinsicConfig:
     """LIIR, RMIX, AIIR, AIIR-MIX: one learner, two choices (`reward_net` and `combine`)."""
 
     reward_net: Literal["attention", "mlp", "none"] = "attention"
-    """What makes r_in: `attention` over agents (AIIR, eq. 9 to 12), `mlp` per agent (LIIR), `none`: r_total = r_ex."""
+    """What makes r_in: `attention` over agents (AIIR, eq. 9 to 12), `mlp` LIIR's net, `none`: r_total = r_ex."""
     combine: Literal["mixing", "linear", "sum"] = "mixing"
     """r_total of r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
     similarity: Literal["cosine", "dot", "mlp"] = "cosine"
@@ -21,7 +21,7 @@ class IntrinsicConfig:
     reward_action: Literal["taken", "last"] = "taken"
     """The reward net's input: the action just taken, or the one before it, which could not credit the action."""
     embed_dim: int = 64
-    """Size of the attention embedding v_i."""
+    """Units of the reward net's hidden layers; the last is the attention embedding v_i."""
     reward_bound: float = 10.0
     """r_in is bounded to +-this by b tanh(x / b) (LIIR's code)."""
     mix_dim: int = 32
@@ -93,3 +93,25 @@ class IntrinsicConfig:
 @dataclasses.dataclass(frozen=True)
 class AiirMixConfig(IntrinsicConfig):
     """AIIR-MIX: attention-made individual intrinsic rewards, mixed with the team reward by eq. 14."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RmixConfig(IntrinsicConfig):
+    """RMIX: LIIR's reward net with AIIR-MIX's mixing, AIIR-MIX without its attention."""
+
+    reward_net: Literal["attention", "mlp", "none"] = "mlp"
+    embed_dim: int = 128  # as in LIIR's code
+
+
+@dataclasses.dataclass(frozen=True)
+class LiirConfig(RmixConfig):
+    """LIIR (Du et al. 2019): its own reward net, r_total = r_ex + lambda r_in."""
+
+    combine: Literal["mixing", "linear", "sum"] = "sum"
+
+
+@dataclasses.dataclass(frozen=True)
+class AiirConfig(IntrinsicConfig):
+    """AIIR: attention-made intrinsic rewards, combined linearly with learned weights, AIIR-MIX without its mixing."""
+
+    combine: Literal["mixing", "linear", "sum"] = "linear"

@@ -8,15 +8,29 @@ One learner, two choices: the net that makes r_in (`reward_net`) and the way to 
 | 6, 7  actor on A_total,i                             | `intrinsic_parts.actor_loss`                      |
 | 8  loss of V_ex on r_ex                              | `intrinsic_parts.critic_losses`                   |
 | 9 to 12  attention, r_in                             | `networks.intrinsic_reward.AttentionReward`       |
+| LIIR's r_in                                          | `networks.intrinsic_reward.MlpReward`             |
 | 13  r_ex + lambda r_in                               | `networks.reward_mixing.LinearCombination`        |
 | 14  mixing network                                   | `networks.reward_mixing.RewardMixing`             |
 | the outer objective of the reward nets               | `losses.meta.meta_gradient`, in `_update_rewards` |
+
+| row        | r_in of     | r_total of                             |
+|------------|-------------|----------------------------------------|
+| `aiir_mix` | attention   | mixing network, eq. 14                 |
+| `rmix`     | LIIR's net  | mixing network, eq. 14                 |
+| `aiir`     | attention   | a r_ex + b r_in, a and b learned       |
+| `liir`     | LIIR's net  | r_ex + lambda r_in, eq. 13             |
 
 Readings. Eq. 6 prints r_ex in the actor's advantage and swaps V(s) and V(s'); as printed r_in would never reach the
 policy, so the actor's advantage is A_total,i, from r_total and V_total, and A_ex enters the outer objective alone.
 Eq. 5 and 8 write Q(s, u); the advantage of section 3.1 needs V, as LIIR's code has it.
 Order within a batch: rewards at the current parameters; the meta-gradient once, at the parameters that acted; then
 actor and critics on a constant r_total; the reward nets take their step last.
+
+LIIR's published code (github.com/yalidu/liir) is not the gradient of LIIR's paper: it multiplies one number for the
+whole batch, the inner product of the mean gradients of log pi and of J_ex, with the mean lambda-return, descends
+along the result, and moves the last layer of its reward net only. The rows `liir` and `rmix` take the paper's
+gradient, exactly, and by it train the whole net. That code also normalises advantages over padding, and explores
+over illegal actions too before it masks them.
 """
 
 from functools import partial
@@ -41,6 +55,7 @@ from iacjax.algorithms.intrinsic_parts import (
     last_actions,
     log_probs_of,
     returns,
+    reward_inputs,
     rewards,
     values_of,
 )
@@ -82,7 +97,7 @@ def _init(f: Family, key: jax.Array) -> Learner:
     }
     if f.reward is not None:
         params["reward"] = {
-            "net": f.reward.init(k_reward, obs, action, jnp.ones(action.shape, bool)),
+            "net": f.reward.init(k_reward, *reward_inputs(f, state, obs, action == 0, action, action)),
             "combine": f.combine.init(k_combine, jnp.zeros((1, 1)), jnp.zeros((1, 1, num_agents))),
         }
     target = {name: jax.tree.map(jnp.copy, params[name]) for name in ("total", "ex")}

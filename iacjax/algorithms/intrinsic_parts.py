@@ -108,14 +108,24 @@ def last_actions(batch: Batch) -> jax.Array:
     return jnp.where(batch.first[..., None], -1, last)
 
 
+def reward_inputs(
+    f: Family, state: jax.Array, obs: jax.Array, alive: jax.Array, action: jax.Array, last_action: jax.Array
+) -> tuple[jax.Array, ...]:
+    """What the reward net of `f` is called with; `action` int32[..., A] is the one to reward."""
+    inputs = obs, action, alive
+    return (*inputs, state, last_action) if f.config.reward_net == "mlp" else inputs
+
+
 def rewards(f: Family, reward_params: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(r_total f32[T, B, A], r_in f32[T, B, A], attention f32[T, B, A, A]) of every step; eq. 9 to 14."""
     r_ex, ts = batch.next.reward, batch.ts
     if f.reward is None:
         zeros = jnp.zeros(batch.action.shape)
         return r_ex[..., None] + zeros, zeros, zeros[..., None] + zeros[..., None, :]
-    action = batch.action if f.config.reward_action == "taken" else last_actions(batch)[:-1]
-    r_in, attention = f.reward.apply(reward_params["net"], ts.obs, action, ts.alive)
+    last_action = last_actions(batch)[:-1]
+    action = batch.action if f.config.reward_action == "taken" else last_action
+    inputs = reward_inputs(f, ts.state, ts.obs, ts.alive, action, last_action)
+    r_in, attention = f.reward.apply(reward_params["net"], *inputs)
     return f.combine.apply(reward_params["combine"], r_ex, r_in), r_in, attention
 
 

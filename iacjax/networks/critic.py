@@ -10,6 +10,13 @@ from iacjax.networks.initializers import orthogonal
 _init = orthogonal(2.0**0.5)
 
 
+def actions_of_others(action: jax.Array, num_actions: int) -> jax.Array:
+    """int32[..., A] (-1: none) -> f32[..., A, A U]: row i all agents' actions one-hot, side by side, its own left 0."""
+    num_agents = action.shape[-1]
+    others = (1.0 - jnp.eye(num_agents))[..., None] * jax.nn.one_hot(action, num_actions)[..., None, :, :]
+    return others.reshape(*action.shape, num_agents * num_actions)
+
+
 class AgentCritic(nn.Module):
     """V_i of every agent from state, its observation, its last action, its id and (optionally) the others' actions."""
 
@@ -29,8 +36,7 @@ class AgentCritic(nn.Module):
         if action is not None:
             kernel = self.param("others", nn.initializers.normal(0.1), (num_agents, self.num_actions, self.hidden_dim))
             # One product over the others' actions side by side: agent by agent, the result must be transposed.
-            others = (1.0 - jnp.eye(num_agents))[..., None] * jax.nn.one_hot(action, self.num_actions)[..., None, :, :]
-            others = others.reshape(-1, num_agents * self.num_actions)
+            others = actions_of_others(action, self.num_actions).reshape(-1, num_agents * self.num_actions)
             x = x + (others @ kernel.reshape(-1, self.hidden_dim)).reshape(x.shape)
         x = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))
         return Dense(1, kernel_init=orthogonal(1.0))(x)[..., 0]

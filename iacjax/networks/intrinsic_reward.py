@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from iacjax.networks.critic import actions_of_others
 from iacjax.networks.dense import Dense
 
 
@@ -52,19 +53,36 @@ class AttentionReward(nn.Module):
 
 
 class MlpReward(nn.Module):
-    """LIIR's reward net: each agent's own observation and action, parameters shared, no attention."""
+    """LIIR's reward net (Du et al. 2019; the inputs, sizes and outputs of github.com/yalidu/liir), no attention.
 
-    embed_dim: int
+    Every agent's copy reads the state, its own observation, the others' actions, all agents' actions of the step
+    before and its id, and has an output for each action, of which that of its own action is r_in. Shared parameters.
+
+    The published code differs: its net shares both hidden layers with the critics, and the TD loss alone trains them;
+    the dead are rewarded too.
+    """
+
+    hidden_dim: int
     num_actions: int
     bound: float = 10.0
 
     @nn.compact
-    def __call__(self, obs: jax.Array, action: jax.Array, alive: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """As `AttentionReward`; the attention it reports is each living agent's on itself."""
+    def __call__(
+        self, obs: jax.Array, action: jax.Array, alive: jax.Array, state: jax.Array, last_action: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """As `AttentionReward`, and state f32[..., X], last_action int32[..., A] (-1: none).
+
+        The attention it reports is each living agent's on itself.
+        """
         num_agents = obs.shape[-2]
-        ids = jnp.broadcast_to(jnp.eye(num_agents), (*obs.shape[:-1], num_agents))
-        x = jnp.concatenate([obs, jax.nn.one_hot(action, self.num_actions), ids], -1)
-        for _ in range(2):
-            x = nn.relu(Dense(self.embed_dim)(x))
-        r_in = bounded(Dense(1)(x)[..., 0], self.bound) * alive
-        return r_in, jnp.eye(num_agents) * alive[..., None]
+        last = jax.nn.one_hot(last_action, self.num_actions).reshape(*state.shape[:-1], -1)
+        # The first layer in parts: what all agents read is multiplied once.
+        x = Dense(self.hidden_dim, name="team")(jnp.concatenate([state, last], -1))[..., None, :]
+        x = x + Dense(self.hidden_dim, use_bias=False, name="own")(obs)
+        others = actions_of_others(action, self.num_actions)
+        x = x + Dense(self.hidden_dim, use_bias=False, name="others")(others)
+        x = x + self.param("id", nn.initializers.normal(0.1), (num_agents, self.hidden_dim))
+        x = nn.relu(Dense(self.hidden_dim)(nn.relu(x)))
+        by_action = Dense(self.num_actions)(x)
+        r_in = (by_action * jax.nn.one_hot(action, self.num_actions)).sum(-1)
+        return bounded(r_in, self.bound) * alive, jnp.eye(num_agents) * alive[..., None]

@@ -58,14 +58,26 @@ def test_the_paper_preset_evaluates_as_the_paper_does():
     assert (algorithm.epochs, algorithm.td_lambda, algorithm.optimizer) == (1, 0.8, "rmsprop")
 
 
-def test_the_paper_preset_holds_every_setting_that_the_docstrings_call_liirs():
+@pytest.mark.parametrize("algo", ["aiir_mix", "liir", "rmix", "aiir"])
+def test_the_paper_preset_holds_every_setting_that_the_docstrings_call_liirs(algo):
     """A docstring that says (LIIR: 0.8) is about the field above it, whatever the default becomes."""
-    algorithm = default_settings("aiir_mix", "paper").algorithm
+    algorithm = default_settings(algo, "paper").algorithm
     source = (pathlib.Path(configs.__file__)).read_text()
     claims = re.findall(r"^    (\w+): [^\n]*\n    \"\"\"[^\n]*\(LIIR: ([\w.-]+)", source, re.MULTILINE)
     assert len(claims) > 12
     for name, value in claims:
         assert str(getattr(algorithm, name)) == value or float(getattr(algorithm, name)) == float(value), name
+
+
+def test_the_four_members_are_two_choices():
+    chosen = {}
+    for algo in ("aiir_mix", "rmix", "aiir", "liir"):
+        algorithm = default_settings(algo, "default").algorithm
+        chosen[algo] = algorithm.reward_net, algorithm.combine
+    assert chosen == {"aiir_mix": ("attention", "mixing"), "rmix": ("mlp", "mixing"), "aiir": ("attention", "linear"),
+                      "liir": ("mlp", "sum")}  # fmt: skip
+    theirs = default_settings("liir", "paper").algorithm  # fc1 and fc2 of 128 units, 10 tanh(x / 10), theta = 0.01
+    assert (theirs.embed_dim, theirs.reward_bound, theirs.intrinsic_weight) == (128, 10.0, 0.01)
 
 
 def test_fields_are_read_by_their_bare_names():

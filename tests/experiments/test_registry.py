@@ -19,10 +19,11 @@ Q_MIXING = ["--hidden-dim", "8", "--mixer-dim", "4", "--hyper-dim", "4", "--batc
 Q_MIXING += ["--warmup", "64", "--target-every", "3", "--preset", "uniform"]
 FIELDS = {"qmix": Q_MIXING, "qmixs": Q_MIXING}
 FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
+FIELDS |= {name: FIELDS["aiir_mix"] for name in ("rmix", "aiir", "liir")}
 
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
-SLOW = {"sq", "attn_qmix", "siq", "siaq", "qmixs"}  # ablations, of whose parts the others are made
+SLOW = {"rmix", "aiir", "sq", "attn_qmix", "siq", "siaq", "qmixs"}  # ablations, of whose parts the others are made
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
 
 

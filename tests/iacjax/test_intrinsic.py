@@ -24,7 +24,7 @@ def equal(tree, other):
 @pytest.fixture(scope="module", params=["default", "paper"])
 def member(request):
     """(family, learner, batch, jitted update)."""
-    f = make_family(**{"default": DEFAULT, "paper": PAPER}[request.param])
+    f = make_family(**{"default": DEFAULT, "paper": {**PAPER, "reward_net": "mlp"}}[request.param])
     update = jax.jit(partial(intrinsic._update, f), compiler_options=QUICK)
     return f, make_learner(f), make_batch(f), update
 

@@ -115,12 +115,13 @@ def plain_log_prob(f, actor, batch):
 
 MEMBERS = {
     "aiir_mix": {},
-    "rmix_elu": {"reward_net": "mlp", "mix_activation": "elu"},
-    "aiir_linear": {"combine": "linear", "similarity": "mlp", "shared_actor": False},
+    "rmix": {"reward_net": "mlp", "mix_activation": "elu"},
+    "aiir": {"combine": "linear", "similarity": "mlp", "shared_actor": False},
+    "liir": {"reward_net": "mlp", "combine": "sum"},
 }
 
 
-@pytest.mark.parametrize("member", ["aiir_mix", "aiir_linear", pytest.param("rmix_elu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("member", MEMBERS)
 def test_the_learners_meta_gradient(member):
     f = make_family(lookahead_lr=BETA, intrinsic_weight=0.5, critic_target_every=5, **MEMBERS[member])
     learner = make_learner(f)
@@ -142,8 +143,12 @@ def test_the_learners_meta_gradient(member):
         ex_t = jnp.broadcast_to(values.ex_t[..., None], alive.shape)
         advantage_ex = plain_normalise(plain_returns(f, batch, r_ex, ex_t)[..., 0] - values.ex_tm1, batch.mask)
 
+        inputs = (batch.ts.obs, batch.action, batch.ts.alive)
+        if f.config.reward_net == "mlp":
+            inputs += (batch.ts.state, intrinsic.last_actions(batch)[:-1])
+
         def advantage(eta):
-            r_in, _ = f.reward.apply(eta["net"], batch.ts.obs, batch.action, batch.ts.alive)
+            r_in, _ = f.reward.apply(eta["net"], *inputs)
             r_total = f.combine.apply(eta["combine"], batch.next.reward, r_in)
             return plain_normalise(plain_returns(f, batch, r_total, values.total_t) - values.total_tm1, alive)
 
@@ -170,5 +175,5 @@ def test_the_learners_meta_gradient(member):
     np.testing.assert_allclose(-flat(descent), flat(direct) / BETA, rtol=1e-9, atol=1e-9 * size)
     np.testing.assert_allclose(along, numeric, rtol=1e-5)
     np.testing.assert_allclose(metrics["meta_gradient_rms"], np.sqrt((flat(descent) ** 2).mean()), rtol=1e-9)
-    for part in ("net", "combine"):
+    for part in ("net", "combine") if f.config.combine != "sum" else ("net",):  # a sum has no parameters
         assert np.abs(flat(descent[part])).max() > 1e-6

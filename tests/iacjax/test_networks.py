@@ -226,17 +226,38 @@ def test_cosine_of_parallel_and_opposite_vectors():
     np.testing.assert_allclose(weights, [[0.731059, 0.268941], [0.268941, 0.731059]], atol=1e-5)
 
 
+def mlp_reward():
+    net, inputs = MlpReward(H, U, bound=2.0), (OBS, ACTION, ALIVE, np.sin(OBS.sum(2)), ACTION[::-1])
+    return net, randomised(net, *inputs), inputs
+
+
 def test_mlp_reward_against_a_loop():
-    net = MlpReward(H, U, bound=2.0)
-    variables = randomised(net, OBS, ACTION, ALIVE)
-    r_in, weights = apply(net, variables, OBS, ACTION, ALIVE)
+    """As LIIR's code has it: one layer on the concatenation, and the output of the agent's own action."""
+    net, variables, inputs = mlp_reward()
+    obs, action, alive, state, last = inputs
+    r_in, weights = apply(net, variables, *inputs)
     p = layers(variables["params"])
-    for lane in np.ndindex(T, B, A):
-        x = np.concatenate([OBS[lane], np.eye(U + 1)[ACTION[lane]][:U], np.eye(A)[lane[-1]]])
-        x = np.maximum(dense(p["Dense_1"], np.maximum(dense(p["Dense_0"], x), 0.0)), 0.0)
-        expected = 2 * np.tanh(dense(p["Dense_2"], x)[0] / 2) if ALIVE[lane] else 0.0
-        np.testing.assert_allclose(r_in[lane], expected, atol=1e-5)
-    np.testing.assert_array_equal(weights, np.eye(A) * ALIVE[..., None])
+    one_hot = np.eye(U + 1)[:, :U]  # the last row is that of -1: nothing
+    kernel = np.concatenate([p[name]["kernel"] for name in ("team", "own", "others")] + [p["id"]])
+    for t, b, i in np.ndindex(T, B, A):
+        others = [one_hot[action[t, b, j]] * (j != i) for j in range(A)]
+        x = np.concatenate([state[t, b], *one_hot[last[t, b]], obs[t, b, i], *others, np.eye(A)[i]])
+        x = np.maximum(x @ kernel + p["team"]["bias"], 0.0)
+        by_action = dense(p["Dense_1"], np.maximum(dense(p["Dense_0"], x), 0.0))
+        mine = by_action[action[t, b, i]] if action[t, b, i] >= 0 and alive[t, b, i] else 0.0
+        np.testing.assert_allclose(r_in[t, b, i], 2 * np.tanh(mine / 2), atol=1e-5)
+    assert r_in.std() > 0.05
+    np.testing.assert_array_equal(weights, np.eye(A) * alive[..., None])
+
+
+def test_mlp_reward_is_of_the_own_action_among_the_others():
+    """Zero but for the last layer's bias (0.5, -1, 3): 10 tanh(0.05) = 0.499584, 10 tanh(0.3) = 2.913126."""
+    net, variables, inputs = mlp_reward()
+    zero = jax.tree.map(np.zeros_like, variables)
+    layers(zero["params"])["Dense_1"]["bias"][:] = [0.5, -1.0, 3.0]
+    obs, _, _, state, last = (x[0, 0] for x in inputs)
+    r_in, _ = apply(MlpReward(H, U), zero, obs, np.array([0, 2, -1]), np.ones(A, bool), state, last)
+    np.testing.assert_allclose(r_in, [0.499584, 2.913126, 0.0], atol=1e-5)
 
 
 # ---- critics

@@ -30,7 +30,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "mixer_dim": 8, "hyper_dim": 8, "batch_size": 32, "buffer_size": 4000, "target_every": 5, "warmup": 640,
     "updates_per_step": 6 / 320, "epsilon_steps": 20_000,
 }  # fmt: skip
-SLOW = {"qmixs": pytest.mark.slow}  # QMIX's learner once more
+SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir")}  # of the parts of the others
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [
