@@ -53,8 +53,8 @@ _SIMPLE_WORLD = Preset(
 )
 # Three sparse pendulums. White noise meets a reward in 0.15 % of episodes, noise that goes on in time (correlation 0.9)
 # in 0.4 to 0.8 %; 16 worlds with an update every 16 steps make 600 k steps affordable.
-_EXPLORE = {"noise_correlation": 0.9, "warmup": 100_000}
-_EXPLORE |= {"num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}
+EXPLORE = {"noise_correlation": 0.9, "warmup": 100_000}
+EXPLORE |= {"num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}
 # Predator-prey. At table 5's discount of 0.95 the critic's values run ahead of the returns (Q_tot 20 to 120 where 3 is
 # true) and the predators drift out of the arena; at 0.9 they do not. What is learned hangs on how much was seen, not on
 # the updates: 32 worlds and an update every 32 steps get as far per env step as one every 8.
@@ -63,7 +63,7 @@ HUNT |= {"num_envs": 32, "rollout_length": 4, "updates_per_step": 1 / 32}
 _IAC = {
     "default": Preset(_CONTROL, {}, "the paper's tables 5 to 7"),
     "explore": Preset(
-        {**_CONTROL, "env": "multi_pendulum:3", "total_steps": 600_000}, _EXPLORE, "noise correlated in time, 16 worlds"
+        {**_CONTROL, "env": "multi_pendulum:3", "total_steps": 600_000}, EXPLORE, "noise correlated in time, 16 worlds"
     ),
     "hunt": Preset(
         {**_CONTROL, "env": "predator_prey", "total_steps": 1_500_000, "eval_every": 20_000}, HUNT, "for predator-prey"
