@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from envs.adapters import names
 from envs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ class Family(NamedTuple):
     """`load(member)` imports the family and gives a function or class of options alone that builds that environment.
 
     A family has `members`, or a member is a count, the number of `counts`, or (neither) the family is the environment
-    and its member the empty text.
+    and its member the empty text. `refused` says of a member that somebody may well ask for why there is none.
     """
 
     load: Callable[[str], Callable[..., "Environment"]]
     members: Callable[[], Iterable[str]] | None = None
     counts: str = ""
+    refused: Callable[[], dict[str, str]] = dict
 
 
 def _smax(member: str) -> Callable[..., "Environment"]:
@@ -91,6 +93,24 @@ def _po_predator_prey(member: str) -> Callable[..., "Environment"]:
     return po_predator_prey
 
 
+def _jaxmarl(member: str) -> Callable[..., "Environment"]:
+    from envs.adapters.jaxmarl import jaxmarl_env
+
+    return jaxmarl_env(member)
+
+
+def _jumanji(member: str) -> Callable[..., "Environment"]:
+    from envs.adapters.jumanji import jumanji_env
+
+    return jumanji_env(member)
+
+
+def _gymnax(member: str) -> Callable[..., "Environment"]:
+    from envs.adapters.gymnax import gymnax_env
+
+    return gymnax_env(member)
+
+
 FAMILIES: dict[str, Family] = {
     "smax": Family(_smax, _smax_members),
     "matrix_game": Family(_matrix_game),
@@ -100,18 +120,21 @@ FAMILIES: dict[str, Family] = {
     "predator_prey": Family(_predator_prey),
     "po_predator_prey": Family(_po_predator_prey),
     "toy": Family(_toy, _toy_members),
+    "jaxmarl": Family(_jaxmarl, lambda: names.JAXMARL, refused=lambda: names.JAXMARL_REFUSED),
+    "jumanji": Family(_jumanji, lambda: names.JUMANJI),
+    "gymnax": Family(_gymnax, lambda: names.GYMNAX),
 }
 
 
 def known_envs() -> list[str]:
     """All names that `make_env` takes; N stands for a number."""
-    names = []
+    known = []
     for family, entry in FAMILIES.items():
         if entry.members:
-            names += [f"{family}:{member}" for member in entry.members()]
+            known += [f"{family}:{member}" for member in entry.members()]
         else:
-            names.append(f"{family}:N" if entry.counts else family)
-    return names
+            known.append(f"{family}:N" if entry.counts else family)
+    return known
 
 
 def check_name(name: str) -> None:
@@ -125,9 +148,13 @@ def check_name(name: str) -> None:
     known = known_envs()
     if name in known:
         return
+    if entry is not None and member in entry.refused():
+        raise ConfigError(f"no '{name}': {entry.refused()[member]}")
     close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    raise ConfigError(f"unknown environment '{name}'{hint} (known: {', '.join(known)})")
+    kin = [env for env in known if env.startswith(f"{family}:")]
+    exist = f"known: {', '.join(kin)}" if kin else f"families: {', '.join(FAMILIES)}; --list names all"
+    raise ConfigError(f"unknown environment '{name}'{hint} ({exist})")
 
 
 def make_env(name: str, /, **options) -> "Environment":
