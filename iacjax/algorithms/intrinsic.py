@@ -5,7 +5,7 @@ One learner, two choices: the net that makes r_in (`reward_net`) and the way to 
 | equation                                             | where                                             |
 |------------------------------------------------------|---------------------------------------------------|
 | 5  loss of V_total,i on r_total                      | `intrinsic_parts.critic_losses`                   |
-| 6, 7  actor on A_total,i                             | `intrinsic_parts.actor_loss`                      |
+| 6, 7  actor on A_total,i                             | `on_policy.actor_loss`                            |
 | 8  loss of V_ex on r_ex                              | `intrinsic_parts.critic_losses`                   |
 | 9 to 12  attention, r_in                             | `networks.intrinsic_reward.AttentionReward`       |
 | LIIR's r_in                                          | `networks.intrinsic_reward.MlpReward`             |
@@ -38,29 +38,37 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.algorithms.intrinsic_parts import (
-    Aux,
-    Carry,
     Family,
     Learner,
     Sequences,
     Values,
-    actor_loss,
     build,
     critic_losses,
-    last_actions,
-    log_probs_of,
-    returns,
     reward_inputs,
     rewards,
     values_of,
 )
+from iacjax.algorithms.on_policy import (
+    Aux,
+    Carry,
+    act,
+    actor_loss,
+    annealed,
+    apply_gradients,
+    count_critic_step,
+    epsilon_at,
+    last_actions,
+    log_probs_of,
+    over_minibatches,
+    returns,
+    start_carry,
+)
 from iacjax.buffers import latest
-from iacjax.distributions import behaviour_log_probs, mask_logits, take_action
+from iacjax.distributions import take_action
 from iacjax.losses.meta import meta_gradient
 from iacjax.losses.normaliser import init_norm, normalised, update_norm
 from iacjax.losses.policy import normalise
@@ -111,13 +119,7 @@ def _init(f: Family, key: jax.Array) -> Learner:
 
 
 def _carry(f: Family, num_envs: int) -> Carry:
-    shape = (num_envs, f.spec.num_agents)
-    return Carry(jnp.zeros((*shape, f.config.hidden_dim), jnp.float32), jnp.full(shape, -1, jnp.int32))
-
-
-def _epsilon(config: IntrinsicConfig, clock: Clock) -> jax.Array:
-    progress = jnp.clip(clock.env_steps / config.epsilon_steps, 0.0, 1.0)
-    return jnp.float32(config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start))
+    return start_carry(num_envs, f.spec.num_agents, f.config.hidden_dim)
 
 
 def _act(
@@ -129,16 +131,8 @@ def _act(
     key: jax.Array,
     clock: Clock,
     explore: bool,
-) -> tuple[Carry, jax.Array, Aux]:
-    last_action = jnp.where(first[:, None], -1, carry.last_action)
-    hidden, logits = f.actor.apply(policy, carry.hidden, timestep.obs[None], last_action[None], first[None])
-    if not explore:
-        action = mask_logits(logits[0], timestep.avail).argmax(-1).astype(jnp.int32)
-        return Carry(hidden, action), action, ()
-    epsilon = jnp.full(first.shape, _epsilon(f.config, clock))
-    log_probs = behaviour_log_probs(logits[0], timestep.avail, epsilon[:, None])
-    action = jax.random.categorical(key, log_probs).astype(jnp.int32)
-    return Carry(hidden, action), action, Aux(take_action(log_probs, action), epsilon)
+) -> tuple[Carry, jax.Array, Aux | tuple[()]]:
+    return act(f.actor, policy, carry, timestep, first, key, epsilon_at(f.config, clock), explore)
 
 
 def _sequences(
@@ -163,9 +157,7 @@ def _sequences(
     return seq, learner
 
 
-def _reward_gradient(
-    f: Family, learner: Learner, batch: Batch, seq: Sequences, values: Values
-) -> tuple[Any, Metrics]:
+def _reward_gradient(f: Family, learner: Learner, batch: Batch, seq: Sequences, values: Values) -> tuple[Any, Metrics]:
     """The meta-gradient of the reward nets, at the actor that acted; V_total, V_ex and A_ex are constants."""
 
     def log_prob(actor_params):
@@ -185,26 +177,6 @@ def _reward_gradient(
     return jax.tree.map(jnp.negative, ascent), {"meta_gradient_rms": rms, "meta_objective": objective}
 
 
-def _apply(f: Family, learner: Learner, grads: dict[str, Any], scale: jax.Array) -> Learner:
-    """One optimiser step for each name in `grads`; `scale` anneals the learning rates."""
-    params, opt = dict(learner.params), dict(learner.opt)
-    for name, grad in grads.items():
-        updates, opt[name] = f.optimizers[name].update(grad, opt[name], params[name])
-        params[name] = optax.apply_updates(params[name], jax.tree.map(lambda u: u * scale, updates))
-    return learner._replace(params=params, opt=opt)
-
-
-def _count_critic_step(f: Family, learner: Learner) -> Learner:
-    """Counts, and every `critic_target_every` steps copies the critics into their targets."""
-    steps = learner.critic_steps + 1
-    if not f.config.critic_target_every:
-        return learner._replace(critic_steps=steps)
-    due = steps % f.config.critic_target_every == 0
-    online = {name: learner.params[name] for name in learner.target}
-    target = jax.tree.map(lambda new, old: jnp.where(due, new, old), online, learner.target)
-    return learner._replace(critic_steps=steps, target=target)
-
-
 def _train_epochs(
     f: Family, learner: Learner, hidden0: jax.Array, seq: Sequences, key: jax.Array, scale: jax.Array
 ) -> tuple[Learner, Metrics]:
@@ -220,20 +192,13 @@ def _train_epochs(
         of_critics, critic_metrics = critic_losses(f, params, seq)
         return of_actor + of_critics, metrics | critic_metrics
 
-    def step(learner, lanes):
-        part, start = seq, hidden0
-        if c.minibatches > 1:
-            part, start = jax.tree.map(lambda x: x[:, lanes], seq), hidden0[lanes]
+    def step(learner, hidden0, seq):
         params = {name: learner.params[name] for name in names}
-        grads, metrics = jax.grad(loss, has_aux=True)(params, start, part)
-        learner = _apply(f, learner, grads, scale)
-        return (_count_critic_step(f, learner) if with_critics else learner), metrics
+        grads, metrics = jax.grad(loss, has_aux=True)(params, hidden0, seq)
+        learner = apply_gradients(f, learner, grads, scale)
+        return (count_critic_step(learner, c.critic_target_every) if with_critics else learner), metrics
 
-    lanes = jnp.broadcast_to(jnp.arange(c.num_envs), (c.epochs, c.num_envs))
-    if c.minibatches > 1:
-        lanes = jax.random.permutation(key, lanes, axis=1, independent=True)
-    learner, metrics = jax.lax.scan(step, learner, lanes.reshape(c.epochs * c.minibatches, -1))
-    return learner, jax.tree.map(lambda x: x.mean(0), metrics)
+    return over_minibatches(step, learner, hidden0, seq, key, c)
 
 
 def _train_critics_per_time_index(
@@ -244,7 +209,8 @@ def _train_critics_per_time_index(
     def step(learner, row):
         params = {name: learner.params[name] for name in ("total", "ex")}
         grads, metrics = jax.grad(lambda params: critic_losses(f, params, row), has_aux=True)(params)
-        return _count_critic_step(f, _apply(f, learner, grads, scale)), metrics
+        learner = apply_gradients(f, learner, grads, scale)
+        return count_critic_step(learner, f.config.critic_target_every), metrics
 
     learner, metrics = jax.lax.scan(step, learner, seq, reverse=True)
     return learner, jax.tree.map(lambda x: x.mean(0), metrics)
@@ -253,9 +219,7 @@ def _train_critics_per_time_index(
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """One batch: rewards, meta-gradient, actor, critics, reward nets, in this order."""
     c = f.config
-    scale = jnp.ones((), jnp.float32)
-    if c.anneal_steps:
-        scale = 1.0 - (1.0 - c.anneal_to) * jnp.minimum(clock.env_steps / c.anneal_steps, 1.0)
+    scale = annealed(c, clock)
     values = values_of(f, learner, batch)
     r_total, r_in, _ = rewards(f, learner.params["reward"], batch)
     seq, learner = _sequences(f, learner, batch, values, r_total)
@@ -269,8 +233,8 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
         learner, more = _train_critics_per_time_index(f, learner, seq, scale)
         metrics |= more
     if f.reward is not None:
-        learner = _apply(f, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
-    return learner, metrics | {"epsilon": _epsilon(c, clock)}
+        learner = apply_gradients(f, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
+    return learner, metrics | {"epsilon": epsilon_at(c, clock)}
 
 
 def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.Array, r_in: jax.Array) -> Metrics:

@@ -11,26 +11,14 @@ import optax
 
 from envs.base import ConfigError, EnvSpec
 from iacjax.algorithms.configs import IntrinsicConfig
-from iacjax.distributions import behaviour_log_probs, entropy, take_action
+from iacjax.algorithms.on_policy import last_actions
 from iacjax.losses.normaliser import RunningNorm, denormalised
-from iacjax.losses.policy import clipped_policy_loss
-from iacjax.losses.returns import lambda_returns
 from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.critic import AgentCritic, TeamCritic
 from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
 from iacjax.networks.reward_mixing import LinearCombination, RewardMixing
 from iacjax.optimizers import make_optimizer
 from iacjax.types import Batch, Metrics, masked_mean
-
-
-class Carry(NamedTuple):
-    hidden: jax.Array  # f32[E, A, H]
-    last_action: jax.Array  # int32[E, A], -1 before the first
-
-
-class Aux(NamedTuple):
-    log_prob: jax.Array  # f32[E, A] of the action, under the behaviour policy
-    epsilon: jax.Array  # f32[E] at acting time
 
 
 class Learner(NamedTuple):
@@ -102,12 +90,6 @@ def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
     )
 
 
-def last_actions(batch: Batch) -> jax.Array:
-    """int32[T + 1, B, A]: what each row was acted with as its last action."""
-    last = jnp.concatenate([batch.carry0.last_action[None], batch.action])
-    return jnp.where(batch.first[..., None], -1, last)
-
-
 def reward_inputs(
     f: Family, state: jax.Array, obs: jax.Array, alive: jax.Array, action: jax.Array, last_action: jax.Array
 ) -> tuple[jax.Array, ...]:
@@ -160,39 +142,6 @@ def values_of(f: Family, learner: Learner, batch: Batch) -> Values:
     total, ex = both(learner.params)
     target_total, target_ex = both(learner.target) if f.config.critic_target_every else (total, ex)
     return Values(total[:-1], target_total[1:], ex[:-1], target_ex[1:])
-
-
-def returns(f: Family, batch: Batch, r_t: jax.Array, v_t: jax.Array) -> jax.Array:
-    """lambda-returns of a team ([T, B]) or individual ([T, B, A]) reward."""
-    successor = batch.next
-    ended = successor.boundary if f.config.time_limit == "terminate" else successor.terminated
-    discount, boundary = f.config.gamma * (1.0 - ended), successor.boundary
-    if r_t.ndim == 3:
-        discount, boundary = discount[..., None], boundary[..., None]
-    return lambda_returns(r_t, discount, boundary, v_t, f.config.td_lambda)
-
-
-def log_probs_of(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> jax.Array:
-    """f32[T, B, A, U] log-probabilities of the behaviour policy."""
-    _, logits = f.actor.apply(actor_params, hidden0, seq.obs, seq.last_action, seq.first)
-    return behaviour_log_probs(logits, seq.avail, seq.epsilon[..., None])
-
-
-def actor_loss(f: Family, actor_params: Any, hidden0: jax.Array, seq: Sequences) -> tuple[jax.Array, Metrics]:
-    """Eq. 6 in PPO's clipped form, with an entropy bonus; the dead weigh nothing."""
-    log_probs = log_probs_of(f, actor_params, hidden0, seq)
-    log_prob = take_action(log_probs, seq.action)
-    policy = masked_mean(clipped_policy_loss(log_prob, seq.log_prob, seq.advantage, f.config.clip), seq.weight)
-    bonus = masked_mean(entropy(log_probs), seq.weight)
-    change = log_prob - seq.log_prob
-    clipped = (jnp.abs(jnp.exp(change) - 1.0) > f.config.clip).astype(jnp.float32)
-    metrics = {
-        "actor_loss": policy,
-        "entropy": bonus,
-        "kl": masked_mean(jnp.exp(change) - 1.0 - change, seq.weight),
-        "clip_fraction": masked_mean(clipped, seq.weight),
-    }
-    return policy - f.config.entropy * bonus, metrics
 
 
 def critic_losses(f: Family, params: Any, seq: Sequences) -> tuple[jax.Array, Metrics]:

@@ -10,6 +10,7 @@ import pytest
 from small_family import PAPER, QUICK, make_batch, make_family, make_learner, prepared, quick
 
 from iacjax.algorithms import intrinsic
+from iacjax.algorithms.on_policy import apply_gradients
 from iacjax.types import Clock
 
 DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
@@ -199,7 +200,7 @@ def test_reward_nets_step_along_the_gradient_at_the_actor_that_acted(member):
     def alone():
         seq, values = prepared(f, learner, batch)
         grads, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
-        return intrinsic._apply(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
+        return apply_gradients(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
 
     after, _ = update(learner, batch, KEY, CLOCK)
     chex.assert_trees_all_close(quick(alone), after.params["reward"], rtol=1e-4, atol=1e-6)

@@ -11,6 +11,7 @@ from small_family import PAPER, QUICK, make_batch, make_family, make_learner, pr
 from envs.base import ConfigError
 from iacjax.algorithms import intrinsic
 from iacjax.algorithms.configs import IntrinsicConfig
+from iacjax.algorithms.on_policy import epsilon_at
 from iacjax.types import Clock
 
 KEY = jax.random.key(7)
@@ -87,7 +88,7 @@ def test_learning_rates_anneal():
 def test_epsilon_schedule():
     # LIIR: .5 to .01 over 50 k; half way .255
     config = IntrinsicConfig(epsilon_start=0.5, epsilon_end=0.01, epsilon_steps=50_000)
-    at = [float(intrinsic._epsilon(config, Clock(jnp.int32(0), jnp.int32(t)))) for t in (0, 25_000, 50_000, 10**6)]
+    at = [float(epsilon_at(config, Clock(jnp.int32(0), jnp.int32(t)))) for t in (0, 25_000, 50_000, 10**6)]
     np.testing.assert_allclose(at, [0.5, 0.255, 0.01, 0.01], rtol=1e-5)
 
 
