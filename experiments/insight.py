@@ -8,7 +8,7 @@ The policy alone cannot tell: the nets that make rewards are not part of it, so 
 """
 
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,23 +72,51 @@ def insight(run_dir: str | pathlib.Path, seed_index: int | None = None) -> tuple
     Raises:
       ConfigError: no such run or seed, no checkpoint, or an algorithm that has nothing to show.
     """
-    import jax
+    trained = load(run_dir, seed_index)
+    episode = trained.play(1)
+    return episode, trained.look(episode)
 
+
+class Trained(NamedTuple):
+    """One seed of a run, as its newest checkpoint has it."""
+
+    env: Any
+    algorithm: Any
+    learner: Any
+    seed: int
+
+    def play(self, num_episodes: int) -> "Episode":
+        """Greedy episodes, one a lane, always the same ones."""
+        import jax
+
+        acting = _Acting(self.algorithm, self.algorithm.policy(self.learner))
+        return play(self.env, acting, 0, jax.random.key(self.seed), num_episodes)
+
+    def look(self, episode: "Episode", lane: int = 0) -> dict[str, np.ndarray]:
+        """What `inspect` says of the steps of one lane: each [T, ...], without a lane axis; ConfigError if nothing."""
+        import jax
+
+        steps = 1 + next(t for t, ts in enumerate(episode.timesteps[1:]) if ts.boundary[lane])
+        rows = [jax.tree.map(lambda x: x[lane : lane + 1], ts) for ts in episode.timesteps[: steps + 1]]
+        actions = [action[lane : lane + 1] for action in episode.actions[:steps]]
+        batch = as_batch(episode._replace(timesteps=rows, actions=actions), self.algorithm.carry(1))
+        seen = jax.jit(self.algorithm.inspect)(self.learner, batch)
+        if not seen:
+            raise ConfigError(f"{self.env.spec.name}: its learner has nothing to show of an episode beside its actions")
+        return {name: np.asarray(value[:, 0]) for name, value in seen.items()}
+
+
+def load(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Trained:
+    """One seed of a run (None: the best); raises ConfigError as `insight`."""
     from experiments.run import build
 
-    settings = read_config(pathlib.Path(run_dir))
-    env, algorithm = build(settings)
+    env, algorithm = build(read_config(pathlib.Path(run_dir)))
     learners = load_learners(run_dir)
     seeds = sorted(learners)
     index = best_index(run_dir, seeds) if seed_index is None else seed_index
     if not 0 <= index < len(seeds):
         raise ConfigError(f"no seed index {index}: the run has {len(seeds)} seed(s), counted from 0")
-    learner = learners[seeds[index]]
-    episode = play(env, _Acting(algorithm, algorithm.policy(learner)), 0, jax.random.key(seeds[index]), 1)
-    seen = jax.jit(algorithm.inspect)(learner, as_batch(episode, algorithm.carry(1)))
-    if not seen:
-        raise ConfigError(f"{settings.run.algo} has nothing to show of an episode beside its actions")
-    return episode, {name: np.asarray(value[:, 0]) for name, value in seen.items()}
+    return Trained(env, algorithm, learners[seeds[index]], seeds[index])
 
 
 class _Acting:

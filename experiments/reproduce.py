@@ -22,6 +22,8 @@ class Target(NamedTuple):
 
 TARGETS: dict[str, Target] = {
     "aiir/bars": Target("experiments.reproduce_bars", "win rates of AIIR-MIX on the paper's maps"),
+    "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: snapshots and intrinsic rewards"),
+    "aiir/fig6": Target("experiments.figures.episode", "the same episode: attention weights"),
     "iac/tables": Target("experiments.figures.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
     "iac/fig2": Target("experiments.figures.simple_world", "Simple World: learned values and the paths of the actions"),
     "iac/fig3": Target("experiments.figures.simple_world", "Simple World: two ways to explore it; nothing is learned"),

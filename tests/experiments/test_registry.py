@@ -64,7 +64,7 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
 
 def _check_insight(run_dir):
     """The newest checkpoint tells of one step of two agents: rows of attention sum to 1 over the living."""
-    from experiments.insight import insight
+    from experiments.insight import insight, load
 
     episode, seen = insight(run_dir, 1)
     assert len(episode.actions) == 1
@@ -73,6 +73,8 @@ def _check_insight(run_dir):
         "value_ex": (1,)}  # fmt: skip
     np.testing.assert_allclose(seen["attention"].sum(-1), 1.0, rtol=1e-6)
     assert np.abs(seen["intrinsic_reward"]).max() > 0.0
+    trained = load(run_dir, 1)  # of several episodes, one
+    assert trained.look(trained.play(3), 2)["attention"].shape == (1, 2, 2)
     with pytest.raises(ConfigError, match="no seed index 2: the run has 2"):
         insight(run_dir, 2)
     with pytest.raises(ConfigError, match="no config.json"):

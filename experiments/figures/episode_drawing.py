@@ -1,0 +1,231 @@
+"""Draws AIIR-MIX's figures 5 and 6 from the rows that `experiments.figures.episode` keeps."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments import kept_runs
+from experiments.figures import style
+from experiments.figures.kept import read_rows
+from experiments.plot import COLOURS
+
+LETTERS = "abcd"
+MOST, APART = len(LETTERS), 3  # pictures in a row, and steps between an extreme and its neighbours
+WIDTH = 1600  # pixels of a drawn battle, of which a snapshot shows a part
+
+
+class Kept(NamedTuple):
+    """One episode: T + 1 moments, N units, agents (the first A) first. nan where nothing was kept."""
+
+    types: tuple[str, ...]
+    num_agents: int
+    units: dict[str, np.ndarray]  # x, y, health, shield, energy, target (index or -1): [T + 1, N]
+    r_in: np.ndarray  # [T + 1, A], at the moment that the rewarded action has led to
+    attention: np.ndarray  # [T + 1, A, A]
+
+    @property
+    def names(self) -> list[str]:
+        """As the paper writes agents: s1 is agent 1, a stalker."""
+        return [f"{kind[0]}{i + 1}" for i, kind in enumerate(self.types[: self.num_agents])]
+
+
+def read_episode(table: pathlib.Path) -> Kept:
+    """The kept rows as arrays; ConfigError where there are none."""
+    rows = read_rows(table)
+    if not rows:
+        raise ConfigError(f"no episode is kept in {table}: give the command without --redraw")
+    types = tuple(row["type"] for row in rows if row["step"] == "0")
+    agents = sum(row["side"] == "agent" for row in rows if row["step"] == "0")
+
+    def column(name: str) -> np.ndarray:
+        return np.array([float(row[name] or "nan") for row in rows]).reshape(-1, len(types))
+
+    units = {name: column(name) for name in ("x", "y", "health", "shield", "energy")}
+    units["target"] = column("target").astype(int) - 1
+    attention = np.stack([column(f"attention_{j + 1}")[:, :agents] for j in range(agents)], -1)
+    return Kept(types, agents, units, column("r_in")[:, :agents], attention)
+
+
+def moments(kept: Kept) -> list[tuple[int, str]]:
+    """At most four steps to look at, in their order, and why: the first of either side to fall, extremes of r_in.
+
+    An extreme that stands right beside another step is passed over: two pictures of one thing.
+    """
+    falls, found = _falls(kept), {}
+    for side, part in (("enemy", slice(kept.num_agents, None)), ("agent", slice(kept.num_agents))):
+        if falls[:, part].any():
+            found.setdefault(int(falls[:, part].any(1).argmax()), []).append(f"the first {side} falls")
+    change = np.diff(kept.r_in, axis=0, prepend=np.nan)
+    for what, values in (("is the highest", -kept.r_in), ("drops most", change), ("is the lowest", kept.r_in)):
+        step, agent = (int(i) for i in np.unravel_index(np.nanargmin(values), values.shape))
+        if step in found or (len(found) < MOST and min((abs(step - t) for t in found), default=APART) >= APART):
+            found.setdefault(step, []).append(f"{kept.names[agent]}'s $r^{{in}}$ {what}")
+    return [(step, "; ".join(found[step])) for step in sorted(found)]
+
+
+def _falls(kept: Kept) -> np.ndarray:
+    """bool[T + 1, N]: the unit falls in the step that leads there."""
+    health = kept.units["health"]
+    return np.vstack([np.zeros(health.shape[1], bool), (health[:-1] > 0) & (health[1:] <= 0)])
+
+
+def draw(target: str, table: pathlib.Path, out: pathlib.Path) -> None:
+    """Draws `target`, aiir/fig5 or aiir/fig6, from the episode in `table`."""
+    kept = read_episode(table)
+    record = kept_runs.read_json(table.with_suffix(".json"))
+    {"aiir/fig5": _rewards, "aiir/fig6": _attention}[target](kept, record, out)
+
+
+def _note(figure: Any, record: dict[str, Any], text: str) -> None:
+    steps = f"after {record['env_steps']:,} steps" if record.get("env_steps") else "from its newest checkpoint"
+    end = "won" if record["won"] else "not won"
+    text += f" One greedy episode ({end}, {record['steps']} steps) of {record['algo']}, preset {record['preset']}, on "
+    text += f"{record['env']}, seed {record['seed']}, {steps}; trained on {record['device']}."
+    style.foot_note(figure, text, 200)
+
+
+def colours(kept: Kept) -> Sequence[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(kept.num_agents)]
+
+
+def _rewards(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
+    """Figure 5: snapshots above, the intrinsic rewards of all agents below."""
+    marks = moments(kept)
+    figure = style.new_figure(13.0, 6.6)
+    grid = figure.add_gridspec(2, len(marks), height_ratios=[1.0, 1.25])
+    for k, (step, _) in enumerate(marks):
+        ax = figure.add_subplot(grid[0, k])
+        _snapshot(ax, kept, step)
+        ax.set_title(_title(marks, k), fontsize=8.5)
+    ax = figure.add_subplot(grid[1, :])
+    curves(ax, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
+    _mark(ax, marks)
+    ax.set_ylabel("intrinsic reward $r^{in}_i$", fontsize=10)
+    ax.legend(loc="upper right", fontsize=9)
+    _note(figure, record, "Snapshots: agents blue, enemies red; an agent's name and the intrinsic reward of the action "
+          "that led there. Below, a cross: the agent falls; a triangle: an enemy falls.")  # fmt: skip
+    style.save(figure, out)
+
+
+def over_uniform(attention: np.ndarray) -> np.ndarray:
+    """How many percent each weight is above that of equal attention to all the living; nan to and of the fallen."""
+    weights = np.where(attention > 0, attention, np.nan)
+    return 100.0 * (weights * (attention > 0).sum(-1, keepdims=True) - 1.0)
+
+
+def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
+    """Figure 6: the weights among all agents at the marked steps, and those of each zealot over the episode."""
+    marks, weights = moments(kept), over_uniform(kept.attention)
+    attending = [i for i in range(kept.num_agents) if kept.types[i] == "zealot"] or list(range(kept.num_agents))
+    figure = style.new_figure(13.0, 6.8)
+    grid = figure.add_gridspec(2, len(marks) * len(attending), height_ratios=[1.15, 1.0])
+    limit = max(float(np.nanmax(np.abs(weights[step]))) for step, _ in marks)
+    tops = [figure.add_subplot(grid[0, k * len(attending) : (k + 1) * len(attending)]) for k in range(len(marks))]
+    for k, ax in enumerate(tops):
+        image = _heat_map(ax, kept, weights[marks[k][0]], limit)
+        ax.set_title(_title(marks, k), fontsize=8.5)
+    tops[0].set_ylabel("attention of", fontsize=9)
+    bar = figure.colorbar(image, ax=tops, shrink=0.85)
+    bar.set_label("weight against equal attention, %", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    panels: list[Any] = []
+    for k, i in enumerate(attending):
+        place = grid[1, k * len(marks) : (k + 1) * len(marks)]
+        ax = figure.add_subplot(place, sharey=panels[0] if panels else None)
+        panels.append(ax)
+        curves(ax, kept, weights[:, i], [f"to {name}" for name in kept.names])
+        _mark(ax, marks)
+        ax.set_title(f"attention of {kept.names[i]} ({kept.types[i]})", fontsize=9, pad=14)
+    panels[0].set_ylabel("weight against\nequal attention, %", fontsize=9)
+    fewest = int(np.argmin([np.isfinite(weights[:, i, i]).sum() for i in attending]))  # of them the legend's room
+    panels[fewest].legend(loc="best", fontsize=8)
+    _note(figure, record, "By how much each weight is above equal attention to the living, whose weights sum to 1. "
+          "Above: a row an agent that attends, grey the fallen. Below: each zealot over the episode.")  # fmt: skip
+    style.save(figure, out)
+
+
+def _title(marks: Sequence[tuple[int, str]], k: int) -> str:
+    return f"({LETTERS[k]}) step {marks[k][0]}: {marks[k][1]}"
+
+
+def curves(ax: Any, kept: Kept, values: np.ndarray, labels: Sequence[str]) -> None:
+    """A line an agent, values [T + 1, A], with a cross where the agent falls and a triangle where an enemy does."""
+    steps, falls = np.arange(len(values)), _falls(kept)
+    for i, (colour, label) in enumerate(zip(colours(kept), labels, strict=True)):
+        dashes = "-" if kept.types[i] == "zealot" else (0, (4, 1.5))
+        ax.plot(steps, values[:, i], color=colour, lw=1.7, ls=dashes, label=label)
+        last = falls[:, i] & np.isfinite(values[:, i])
+        ax.plot(steps[last], values[last, i], "x", color=colour, ms=8, mew=2.2)
+    for step in np.flatnonzero(falls[:, kept.num_agents :].any(1)):
+        ax.plot([step], [0.0], marker="^", color="#c0392b", ms=6, transform=ax.get_xaxis_transform(), clip_on=False)
+    ax.set_xlim(0, len(values) - 0.5)
+    ax.set_xlabel("step of the episode", fontsize=9)
+    style.plain(ax)
+
+
+def _mark(ax: Any, marks: Sequence[tuple[int, str]]) -> None:
+    """A dotted line at each marked step, with its letter above."""
+    for letter, (step, _) in zip(LETTERS, marks, strict=False):
+        ax.axvline(step, color="#555555", lw=0.9, ls=":")
+        ax.text(step, 1.01, f"({letter})", transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+
+
+def _heat_map(ax: Any, kept: Kept, weights: np.ndarray, limit: float) -> Any:
+    """weights [A, A] in percent over equal attention; a row an agent that attends."""
+    ax.set_facecolor("#d5d8dc")
+    image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for (i, j), value in np.ndenumerate(weights):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.6 * limit else "#222222"
+            ax.text(j, i, f"{value:+.1f}", ha="center", va="center", fontsize=7.5, color=colour)
+    ax.set_xticks(range(kept.num_agents), kept.names, fontsize=8)
+    ax.set_yticks(range(kept.num_agents), kept.names, fontsize=8)
+    ax.tick_params(length=0)
+    ax.set_xlabel("to", fontsize=9)
+    return image
+
+
+def _snapshot(ax: Any, kept: Kept, step: int) -> None:
+    """The battle at one step, drawn as the films are; at the edge the agents' names and rewards."""
+    from envs.smax.canvas import FOOTER, HEADER, HEIGHT, WALL
+    from envs.smax.render import camera, draw_frame
+
+    scene = _scene(kept, step)
+    view = camera([scene])
+    image = draw_frame(scene, WIDTH, view)
+    k = image.height / HEIGHT
+    image = image.crop((0, round(HEADER * k), image.width, image.height - round(FOOTER * k)))
+    ax.imshow(np.asarray(image), extent=view)
+    ax.set_facecolor(WALL)
+    x0, x1, y0, y1 = close_up(scene.x[scene.health > 0], scene.y[scene.health > 0])
+    ax.set(xlim=(x0, x1), ylim=(y0, y1), xticks=[], yticks=[], aspect="equal")
+    living = sorted(np.flatnonzero(scene.health[: kept.num_agents] > 0), key=lambda i: -scene.y[i])
+    for row, i in enumerate(living):  # top to bottom as they stand, so that no two lines cross
+        y = y1 - (y1 - y0) * (row + 1) / (len(living) + 1)
+        ax.annotate(
+            f"{kept.names[i]} {kept.r_in[step, i]:+.2f}", (scene.x[i], scene.y[i]), (x0 + 0.02 * (x1 - x0), y),
+            va="center", fontsize=7.5, color="white",
+            arrowprops={"arrowstyle": "-", "color": "#9aa6b8", "lw": 0.6, "shrinkB": 5},
+        )  # fmt: skip
+
+
+def close_up(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    """(x0, x1, y0, y1) about these units, 4 : 3, with room on the left for the agents' names."""
+    margin, names = 1.3, 0.2  # map units; share of the width
+    width = max((np.ptp(x) + 2 * margin) / (1 - names), (np.ptp(y) + 2 * margin) * 4 / 3, 9.0)
+    right = (x.min() + x.max()) / 2 + width * (1 - names) / 2
+    middle = (y.min() + y.max()) / 2
+    return right - width, right, middle - 0.375 * width, middle + 0.375 * width
+
+
+def _scene(kept: Kept, step: int) -> Any:
+    from envs.smax.render import Scene
+
+    now, before = ({name: values[max(t, 0)] for name, values in kept.units.items()} for t in (step, step - 1))
+    left = np.where(now["health"] > 0, now["health"] + now["shield"], 0.0)
+    lost = np.maximum(before["health"] + before["shield"] - left, 0.0)
+    last = len(kept.r_in) - 1
+    return Scene("", kept.types, kept.num_agents, **now, lost=lost, step=step, limit=last)
