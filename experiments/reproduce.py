@@ -22,8 +22,11 @@ class Target(NamedTuple):
 
 TARGETS: dict[str, Target] = {
     "aiir/bars": Target("experiments.reproduce_bars", "win rates of AIIR-MIX on the paper's maps"),
+    "aiir/fig3": Target("experiments.figures.win_rates", "win rates of five methods on the paper's four maps"),
+    "aiir/fig4": Target("experiments.figures.win_rates", "win rates of AIIR-MIX's ablations on 8m and 2s3z"),
     "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: snapshots and intrinsic rewards"),
     "aiir/fig6": Target("experiments.figures.episode", "the same episode: attention weights"),
+    "aiir/table1": Target("experiments.figures.maps_table", "the four maps, and the final win rates on them"),
     "iac/tables": Target("experiments.figures.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
     "iac/fig2": Target("experiments.figures.simple_world", "Simple World: learned values and the paths of the actions"),
     "iac/fig3": Target("experiments.figures.simple_world", "Simple World: two ways to explore it; nothing is learned"),

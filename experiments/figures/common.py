@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from envs.errors import ConfigError
 from experiments import kept_runs
 from experiments.config import Settings, check_ranges, default_settings, read_config
+from experiments.figures import prediction
 
-EVAL_EPISODES = 10  # appendix B: "each algorithm is evaluated for 10 rounds"
-# Updates a second, all seeds of a run together, where no finished run tells: for the prediction only.
-UPDATES_PER_SECOND = {"cpu": 250.0, "gpu": 1500.0}
+WORLDS = {"--envs": "environments", "--maps": "maps"}
+EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
 
 
 class Budget(NamedTuple):
@@ -28,6 +28,7 @@ class Budget(NamedTuple):
     presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
+    also: tuple[str, ...] = ()  # further methods that the command line may name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Options:
     redraw: bool
     numbers: Mapping[str, float]  # what only this figure asks for
     command: str
+    asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
 
 
 class Run(NamedTuple):
@@ -71,22 +73,27 @@ class Run(NamedTuple):
         return kept_runs.status(self.directory)
 
     @property
-    def work(self) -> float:
-        """Updates of all its seeds."""
-        fields = dataclasses.asdict(self.settings.algorithm)
-        run = self.settings.run
-        return run.total_steps * run.seeds * fields.get("updates_per_step", 1.0)
+    def updates_per_step(self) -> float:
+        """Of the learners that say so: updates per env step."""
+        return dataclasses.asdict(self.settings.algorithm).get("updates_per_step", 1.0)
 
 
 def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
     parser = argparse.ArgumentParser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=int, default=0, help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=int, default=0, help="env steps a seed (default: the budget's)")
-    parser.add_argument("--run-dir", default="runs/iac", help="parent of the runs (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, help="seeds a run (default: the budget's)")
+    parser.add_argument("--total-steps", type=int, help="env steps a seed (default: the budget's)")
+    runs = f"runs/{target.split('/')[0]}"
+    parser.add_argument("--run-dir", default=runs, help="parent of the runs (default: %(default)s)")
     parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
     return parser
+
+
+def check_counts(args: argparse.Namespace) -> None:
+    """Raises ConfigError where --seeds or --total-steps is given and cannot be."""
+    if any(number is not None and number < 1 for number in (args.seeds, args.total_steps)):
+        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out: the figure's own)")
 
 
 def parse(
@@ -94,47 +101,55 @@ def parse(
     summary: str,
     budgets: Mapping[str, Budget],
     numbers: Mapping[str, tuple[float, str]] | None = None,
+    family: str = "",
+    suffix: str = ".png",
 ) -> Options:
     """Reads a figure's command line; its budgets give the defaults.
 
     Args:
       numbers: further options, by name: default and help.
+      family: of all environments of the figure, where it has only one: then `--maps` names its members.
+      suffix: of the file to write.
 
     Raises:
       ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
     """
     target = argv[0]
     options = parser(target, summary)
-    options.add_argument("--out", default=f"results/{target}.png", help="picture to write (default: %(default)s)")
+    out = f"results/{target}{suffix}"
+    options.add_argument("--out", default=out, help="file to write, its numbers beside it (default: %(default)s)")
     options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help="only these algorithms")
-    options.add_argument("--envs", nargs="+", metavar="NAME", help="only these environments")
-    options.add_argument("--preset", default="", help="of all methods, instead of the budget's choice")
+    word = "--maps" if family else "--envs"
+    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
+    presets = "of each method the first of these that it has, instead of the budget's choice"
+    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
     for name, (default, text) in (numbers or {}).items():
         options.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
-    if args.seeds < 0 or args.total_steps < 0:
-        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out: the budget's)")
+    check_counts(args)
     budget = budgets[args.budget]
-    everywhere = {name for b in budgets.values() for name in b.methods}
+    everywhere = {name for b in budgets.values() for name in (*b.methods, *b.also)}
     methods = chosen(args.methods, budget.methods, sorted(everywhere), "--methods")
-    steps = _steps(args.envs, budget)
+    steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
+    changed = tuple(name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name))
     return Options(
         target=target,
         budget=args.budget,
         seeds=args.seeds or budget.seeds,
         steps={env: args.total_steps or number for env, number in steps.items()},
         methods=methods,
-        presets=(args.preset,) if args.preset else budget.presets,
+        presets=tuple(args.preset) or budget.presets,
         overrides={} if args.preset else budget.overrides,
-        note=_note(args, budget),
+        note=_note(args.budget, budget, changed),
         run_dir=pathlib.Path(args.run_dir),
         out=pathlib.Path(args.out),
         redraw=args.redraw,
         numbers={name: getattr(args, name) for name in numbers or {}},
         command="python -m experiments.reproduce " + " ".join(argv),
+        asked=changed,
     )
 
 
@@ -155,9 +170,16 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
     return {env: budget.steps.get(env, by_family[family]) for env, family in zip(asked, families, strict=True)}
 
 
-def _note(args: argparse.Namespace, budget: Budget) -> str:
-    changed = [name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name)]
-    text = f"budget {args.budget}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
+def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
+    """Env steps a seed by environment; a map that only another budget has is trained as long as this one's first."""
+    steps = budgets[name].steps
+    known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
+    envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]
+    return {env: steps.get(env, next(iter(steps.values()))) for env in envs} or dict(steps)
+
+
+def _note(name: str, budget: Budget, changed: Sequence[str]) -> str:
+    text = f"budget {name}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
     return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
 
 
@@ -171,7 +193,9 @@ def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
     return next((name for name in names if name in PRESETS.get(algo, {})), "default")
 
 
-def make_run(options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0) -> Run:
+def make_run(
+    options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0, eval_episodes: int = EVAL_EPISODES
+) -> Run:
     """The run of one method in one environment, at the figure's seeds and steps."""
     preset = preset_of(algo, env, options.presets)
     settings = default_settings(algo, preset, env)
@@ -184,46 +208,32 @@ def make_run(options: Options, algo: str, env: str, folder: str = "", eval_every
         total_steps=options.steps[env],
         run_dir=str(options.run_dir / folder),
         eval_every=eval_every,
-        eval_episodes=EVAL_EPISODES,
+        eval_episodes=eval_episodes,
         pictures=False,
     )
     check_ranges(run)
     return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
 
 
-def predicted_hours(run: Run, runs: Sequence[Run], platform: str) -> float:
-    """Hours that a run will take: by the speed of a finished one (same method and world first), or a rough guess."""
-    for other in sorted(runs, key=lambda r: (r.env != run.env, r.algo != run.algo)):
-        directory = other.directory
-        if directory is not None and kept_runs.status(directory) in kept_runs.FINISHED:
-            steps, seconds = kept_runs.env_steps(directory), kept_runs.seconds(directory)
-            asked = other.settings.run.total_steps * other.settings.run.seeds
-            if steps and seconds:
-                return run.work / (other.work * steps / asked / seconds) / 3600
-    return run.work / UPDATES_PER_SECOND[platform] / 3600
-
-
-def announce(options: Options, runs: Sequence[Run]) -> list[Run]:
-    """Says what there is to train, for about how long, and what the budget leaves out; returns the unfinished runs."""
-    import jax
-
-    platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
-    left = [run for run in runs if run.status not in kept_runs.FINISHED]
-    hours = sum(predicted_hours(run, runs, platform) for run in left)
-    print(f"{options.target}: {len(runs)} runs, {len(left)} to train: about {hours:.1f} hours on this {platform}")
-    print(options.note, flush=True)
-    return left
-
-
-def train_all(options: Options, runs: Sequence[Run], keep: Callable[[Run], None], train: Callable | None = None) -> int:
+def train_all(
+    options: Options,
+    runs: Sequence[Run],
+    keep: Callable[[Run], None],
+    train: Callable | None = None,
+    *,
+    records: pathlib.Path | None = None,
+    guess: Mapping[str, float] | None = None,
+) -> int:
     """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
 
     Args:
       train: (settings, directory or None) -> exit code; by default the run command's.
+      records: json of how the kept runs were made, for the prediction.
+      guess: env steps a second by platform where nothing was measured, for the prediction.
     """
     if train is None:
         from experiments.run import train
-    left, failed = announce(options, runs), 0
+    left, failed = prediction.announce(options, runs, records, guess), 0
     for run in runs:
         code = 0
         if run in left:

@@ -86,15 +86,9 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = ()) -> str:
     seeds = sorted({r["seeds"] for r in records})
     steps = sorted({r["total_steps"] for r in records})
     begun = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if r["status"] not in kept_runs.FINISHED]
-    text = f"Mean and 95 % interval over {_span(seeds, 'seed')}, greedy, 10 episodes an evaluation, "
-    text += f"{_span(steps, 'step')} on {', '.join(sorted({r['device'] for r in records}))}; {options.note}"
+    text = f"Mean and 95 % interval over {style.span(seeds, 'seed')}, greedy, 10 episodes an evaluation, "
+    text += f"{style.span(steps, 'step')} on {', '.join(sorted({r['device'] for r in records}))}; {options.note}"
     return text + (f"; not finished: {', '.join(begun)}" if begun else "") + "."
-
-
-def _span(numbers: Sequence[int], noun: str) -> str:
-    """`2 seeds`, `1 to 5 seeds`."""
-    low, high = (numbers[0], numbers[-1]) if numbers else (0, 0)
-    return style.count(high, noun) if low == high else f"{low:,} to {style.count(high, noun)}"
 
 
 def _panels(options: Options, curves: Sequence[Curves]) -> list[str]:

@@ -17,8 +17,10 @@ from experiments.logging.csv_sink import read_table
 from experiments.plot import Curves
 from experiments.rundir import write_json
 
-COLUMNS = ("budget", "algo", "env", "seed", "env_steps", "return_mean", "return_std")
 KEY = ("budget", "algo", "env")  # one record of how it was made
+POINT = (*KEY, "seed", "env_steps")
+RETURNS, WIN_RATES = ("return_mean", "return_std"), ("win_rate", "return_mean")  # what is kept of an evaluation
+COLUMNS = (*POINT, *RETURNS)
 Row = dict[str, str]
 
 
@@ -86,14 +88,18 @@ def merged(
     return [*others, *new], now
 
 
-def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str) -> None:
-    """Adds the evaluations of a run, finished or not, to the figure's csv, and how they were made to its json."""
+def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values: Sequence[str] = RETURNS) -> None:
+    """Adds the evaluations of a run, finished or not, to the figure's csv, and how they were made to its json.
+
+    Args:
+      values: columns of eval.csv to keep; the same in every call of a figure.
+    """
     if run.directory is None:
         return
     new = [
         {"budget": budget, "algo": run.algo, "env": run.env, "seed": str(int(row["seed"])),
          "env_steps": str(int(row["env_steps"])),
-         **{name: number(row[name]) for name in ("return_mean", "return_std")}}
+         **{name: number(row[name]) for name in values}}
         for row in read_table(run.directory / "eval.csv")
     ]  # fmt: skip
     if not new:
@@ -105,7 +111,7 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str) -> None
     # Sorted, so that the files differ only where the numbers do.
     rows.sort(key=lambda r: (*(r[name] for name in KEY), int(r["seed"]), int(r["env_steps"])))
     records = sorted([*(r for r in records if r is not was), record], key=lambda r: [r[name] for name in KEY])
-    write_rows(path, rows, COLUMNS)
+    write_rows(path, rows, (*POINT, *values))
     write_json(path.with_suffix(".json"), {"runs": records})
 
 
@@ -129,4 +135,4 @@ def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:
 
 def _columns(rows: Sequence[Row]) -> tuple[Any, dict[str, Any]]:
     steps = np.array([float(row["env_steps"]) for row in rows])
-    return steps, {name: np.array([float(row[name]) for row in rows]) for name in ("return_mean", "return_std")}
+    return steps, {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name not in POINT}

@@ -19,6 +19,31 @@ NAMES = {
     "ddpg_mix": "DDPG-MIX",
     "maddpg": "MADDPG",
     "maac": "MAAC",
+    "aiir_mix": "AIIR-MIX",
+    "rmix": "RMIX",
+    "aiir": "AIIR",
+    "liir": "LIIR",
+    "qmix": "QMIX",
+    "qtran": "QTRAN",
+    "coma": "COMA",
+    "ippo": "IPPO",
+    "mappo": "MAPPO",
+    "vdn": "VDN",
+    "iql": "IQL",
+}
+# Of AIIR-MIX's comparison, which has more methods than `COLOURS`; the others take those in order.
+_BATTLE_COLOURS = {
+    "aiir_mix": "#2f6fde",
+    "rmix": "#0f9bb0",
+    "aiir": "#8e4ec6",
+    "liir": "#e4572e",
+    "qmix": "#2a9d62",
+    "qtran": "#d69e2e",
+    "coma": "#c2417c",
+    "ippo": "#6b7280",
+    "mappo": "#111827",
+    "vdn": "#9cb53a",
+    "iql": "#8a5a2b",
 }
 WORLDS = {
     "predator_prey": "Predator-prey",
@@ -35,8 +60,10 @@ def name_of(algo: str) -> str:
 
 
 def world_of(env: str) -> str:
-    """`multi_pendulum:3` -> Multi-pendulum, N = 3."""
+    """`multi_pendulum:3` -> Multi-pendulum, N = 3; `smax:2s3z` -> 2s3z."""
     family, _, member = env.partition(":")
+    if family == "smax":
+        return member
     return WORLDS.get(family, family) + (f", N = {member}" if member else "")
 
 
@@ -45,7 +72,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def span(numbers: Sequence[int], noun: str) -> str:
+    """`2 seeds`, `1 to 5 seeds`."""
+    low, high = (min(numbers), max(numbers)) if numbers else (0, 0)
+    return count(high, noun) if low == high else f"{low:,} to {count(high, noun)}"
+
+
 def colour_of(algo: str) -> str:
+    if algo in _BATTLE_COLOURS:
+        return _BATTLE_COLOURS[algo]
     names = list(NAMES)
     return COLOURS[names.index(algo) % len(COLOURS)] if algo in names else "#444444"
 
@@ -85,20 +120,47 @@ def save(figure: Any, path: pathlib.Path) -> None:
 
 def bands(ax: Any, curves: Sequence[Curves]) -> None:
     """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded."""
-    for algo in in_order([c.label for c in curves]):
-        group = [c for c in curves if c.label == algo]
-        steps, values = on_common_steps(group, "return_mean")
-        band = mean_interval(values)
-        for c in group:
-            ax.plot(c.steps, c.columns["return_mean"], color=colour_of(algo), lw=0.5, alpha=0.3)
-        ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)
-        ax.fill_between(steps, band.low, band.high, color=colour_of(algo), alpha=0.13, lw=0)
+    _mean_and_interval(ax, curves, "return_mean")
     values = np.concatenate([c.columns["return_mean"] for c in curves])  # the seeds set the scale, not the bands
     margin = 0.06 * max(float(np.ptp(values)), 1e-3)
     ax.set_ylim(values.min() - margin, values.max() + margin)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
     ax.set_xlabel("environment steps", fontsize=9)
     plain(ax)
+
+
+def percentages(ax: Any, curves: Sequence[Curves], column: str, band_from: int) -> None:
+    """The mean over seeds of percentages over millions of steps, on an axis from 0 to 100, where intervals are cut.
+
+    Args:
+      band_from: a method of at least so many seeds has its interval shaded, one of fewer its seeds as thin lines.
+    """
+    _mean_and_interval(ax, curves, column, (0.0, 100.0), band_from, band_from)
+    ax.set_ylim(-3, 103)
+    ax.set_yticks(range(0, 101, 20))
+    ax.set_xlim(left=0)
+    ax.set_xlabel("environment steps (M)", fontsize=9)
+    plain(ax)
+
+
+def _mean_and_interval(
+    ax: Any,
+    curves: Sequence[Curves],
+    column: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    band_from: int = 2,
+    lines_below: float = np.inf,
+) -> None:
+    for algo in in_order([c.label for c in curves]):
+        group = [c for c in curves if c.label == algo]
+        steps, values = on_common_steps(group, column)
+        band = mean_interval(values)
+        for c in group if len(group) < lines_below else ():
+            ax.plot(c.steps, c.columns[column], color=colour_of(algo), lw=0.5, alpha=0.3)
+        ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)
+        if len(group) >= band_from:
+            low, high = (np.clip(bound, *bounds) for bound in (band.low, band.high))
+            ax.fill_between(steps, low, high, color=colour_of(algo), alpha=0.13, lw=0)
 
 
 def plain(ax: Any) -> None:

@@ -4,8 +4,9 @@ import pathlib
 from collections.abc import Sequence
 
 from envs.errors import ConfigError
-from experiments.figures.common import UPDATES_PER_SECOND, parser
+from experiments.figures.common import check_counts, parser
 from experiments.figures.kept import number, read_rows, write_rows
+from experiments.figures.prediction import UPDATES_PER_SECOND
 from experiments.rundir import versions, write_json
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
@@ -17,8 +18,7 @@ def command(argv: Sequence[str]) -> int:
     options = parser(argv[0], SUMMARY)
     options.add_argument("--out", default="results/iac/tables.csv", help="numbers to write (default: %(default)s)")
     args = options.parse_args(argv)
-    if args.seeds < 0 or args.total_steps < 0:
-        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out)")
+    check_counts(args)
     out = pathlib.Path(args.out)
     text = out.with_suffix(".txt")
     if args.redraw:

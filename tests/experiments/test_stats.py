@@ -1,5 +1,7 @@
 """Intervals and interquartile means against SciPy and by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -54,3 +56,20 @@ def test_bootstrap_width_agrees_with_scipy():
     got = bootstrap_interval(values, statistic=np.mean, resamples=4000)
     want = stats.bootstrap((values[:, 0],), np.mean, method="percentile", n_resamples=4000, rng=5).confidence_interval
     np.testing.assert_allclose([got.low, got.high], [want.low, want.high], atol=0.02)
+
+
+def test_bootstrap_of_the_iqm_against_every_resample():
+    """Three seeds, two tasks: all 27 x 27 resamples, each cut by SciPy; quantiles of those are the interval's ends."""
+    scores = np.array([[0.0, 60.0], [30.0, 80.0], [90.0, 100.0]])
+    draws = list(itertools.product(range(3), repeat=3))
+    every = [
+        stats.trim_mean(np.concatenate([scores[list(a), 0], scores[list(b), 1]]), 0.25) for a in draws for b in draws
+    ]
+    got = bootstrap_interval(scores, resamples=4000)
+    assert got.mean == (30 + 60 + 80 + 90) / 4  # six values: one is cut from each end
+    np.testing.assert_allclose([got.low, got.high], np.quantile(every, [0.025, 0.975]), atol=2.6)
+
+
+def test_bootstrap_of_one_seed_has_no_width():
+    got = bootstrap_interval(np.array([[10.0, 50.0]]), resamples=10)
+    assert (got.mean, got.low, got.high) == (30.0, 30.0, 30.0)

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import kept_runs
 from experiments.config import Settings
-from experiments.figures import common, curves, kept, saved_steps
+from experiments.figures import common, curves, kept, prediction, saved_steps
 from experiments.figures.common import Budget, Run
 from experiments.plot import Curves
 from experiments.presets import PRESETS, Preset
@@ -115,13 +115,13 @@ def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
 
 def test_prediction_by_a_rough_guess_and_by_a_finished_run(monkeypatch, tmp_path):
     """Guess: 2 x 450000 updates at 250 a second are one hour. Finished: 2 x 500 steps in 10 s; 2 x 18000 take 360 s."""
-    assert common.predicted_hours(_run(steps=450_000), [], "cpu") == pytest.approx(1.0)
+    assert prediction.predict(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 1.5, "save_seconds": 0.5,
                "seeds": [{"env_steps": 500}] * 2}  # fmt: skip
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     there = _run("toy:coordination", steps=500)
     monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == there.env else None))
-    assert common.predicted_hours(_run(steps=18_000), [there], "cpu") == pytest.approx(0.1)
+    assert prediction.predict(_run(steps=18_000), prediction.of_runs([there]), "cpu").hours == pytest.approx(0.1)
 
 
 def test_presets_by_family_by_name_and_default(monkeypatch):
