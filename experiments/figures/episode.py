@@ -105,14 +105,14 @@ def choose(timesteps: Sequence[Any]) -> tuple[int, int, bool]:
 
 def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: str) -> None:
     """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
+    settings = read_config(run_dir)
+    if getattr(settings.algorithm, "reward_net", "none") == "none":
+        raise ConfigError(f"--run {run_dir}: has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir")
     episode = trained.play(TRIES)
     lane, steps, won = choose(episode.timesteps)
     seen = trained.look(episode, lane)
-    if "attention" not in seen:
-        raise ConfigError(f"{run_dir}: its algorithm has no intrinsic rewards; give a run of aiir_mix or aiir")
     rows = episode_rows(trained.env.spec.name, episode, lane, seen["intrinsic_reward"], seen["attention"])
     write_rows(table, rows)
-    settings = read_config(run_dir)
     summary = kept_runs.read_json(run_dir / "summary.json")
     record = {
         "algo": settings.run.algo,

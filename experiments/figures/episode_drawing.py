@@ -119,6 +119,8 @@ def over_uniform(attention: np.ndarray) -> np.ndarray:
 def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
     """Figure 6: the weights among all agents at the marked steps, and those of each zealot over the episode."""
     marks, weights = moments(kept), over_uniform(kept.attention)
+    if not np.nanmax(np.abs(weights)) > 0:
+        raise ConfigError(f"the reward net of {record['algo']} has no attention: give a run of aiir_mix or aiir")
     attending = [i for i in range(kept.num_agents) if kept.types[i] == "zealot"] or list(range(kept.num_agents))
     figure = style.new_figure(13.0, 6.8)
     grid = figure.add_gridspec(2, len(marks) * len(attending), height_ratios=[1.15, 1.0])

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from envs.errors import ConfigError
+from experiments.config import default_settings
 from experiments.figures import episode, episode_drawing, kept
 from experiments.reproduce import main
 
@@ -117,6 +119,13 @@ def test_both_are_drawn_again_from_the_numbers(table, target):
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_reward_net_without_attention_has_no_figure_6(table, capsys):
+    alone = np.eye(A) * np.ones((4, 1, 1))  # as LIIR's net reports it
+    kept.write_rows(table, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, alone))
+    assert main(["aiir/fig6", "--redraw", "--out", str(table.with_name("a.png"))]) == 2
+    assert "has no attention: give a run of aiir_mix or aiir" in capsys.readouterr().err
+
+
 def test_it_says_what_is_wrong(tmp_path, capsys):
     for options, message in (
         (["--redraw", "--out", str(tmp_path / "a.png")], "no episode is kept in"),
@@ -126,6 +135,12 @@ def test_it_says_what_is_wrong(tmp_path, capsys):
         assert main(["aiir/fig5", *options]) == 2
         err = capsys.readouterr().err
         assert message in err and err.count("\n") == 1
+
+
+def test_a_run_without_intrinsic_rewards_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(episode, "read_config", lambda directory: default_settings("aiir_mix", "no_intrinsic"))
+    with pytest.raises(ConfigError, match="has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir"):
+        episode.keep(tmp_path / "episode.csv", None, tmp_path, "")
 
 
 def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, capsys):
