@@ -104,7 +104,7 @@ def _rewards(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
     curves(ax, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
     _mark(ax, marks)
     ax.set_ylabel("intrinsic reward $r^{in}_i$", fontsize=10)
-    ax.legend(loc="upper right", fontsize=9)
+    ax.legend(loc="best", fontsize=9)
     _note(figure, record, "Snapshots: agents blue, enemies red; an agent's name and the intrinsic reward of the action "
           "that led there. Below, a cross: the agent falls; a triangle: an enemy falls.")  # fmt: skip
     style.save(figure, out)
