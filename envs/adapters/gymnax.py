@@ -27,15 +27,15 @@ def gymnax_env(member: str) -> Callable[..., Environment]:
     registration = package("gymnax.registration")
     if member not in registration.registered_envs:
         raise ConfigError(f"gymnax:{member}: the gymnax that is installed does not have it")
-    factory = registration._registry[member]
-    arguments = plain_options(factory)
-    parameters = [field.name for field in fields(factory().default_params)]
-    return taking(partial(_build, member, factory, arguments), [*arguments, *parameters])
+    make = partial(registration.make, member)
+    theirs, params = make()
+    arguments = plain_options(type(theirs))
+    return taking(partial(_build, member, make, arguments), [*arguments, *(field.name for field in fields(params))])
 
 
-def _build(member: str, factory: Callable, arguments: list[str], **options) -> Environment:
-    theirs = factory(**{name: value for name, value in options.items() if name in arguments})
-    params = theirs.default_params.replace(**{k: v for k, v in options.items() if k not in arguments})
+def _build(member: str, make: Callable, arguments: list[str], **options) -> Environment:
+    theirs, params = make(**{name: value for name, value in options.items() if name in arguments})
+    params = params.replace(**{name: value for name, value in options.items() if name not in arguments})
     spaces = theirs.action_space(params), theirs.observation_space(params)
     action, decode = _actions(f"gymnax:{member}", spaces[0])
     obs_dim = int(np.prod(spaces[1].shape, dtype=int))

@@ -9,6 +9,8 @@ Steps are those of their `step_env`, which does not reset. Their time limit is t
 their MPE and SMAX compare the clock before it ticks, so that `max_steps=25` is 26 steps. Agents die in SMAX only.
 """
 
+import inspect
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -113,6 +115,8 @@ def jaxmarl_env(member: str) -> Callable[..., Environment]:
     if factory is None:
         raise ConfigError(f"jaxmarl:{member}: the jaxmarl that is installed does not have it")
     options = plain_options(factory)
+    if member.startswith("MPE_") and "kwargs" in inspect.signature(factory).parameters:  # their base class takes those
+        options += ["max_steps", "dt"]
     if member.startswith("smax:"):
         base = package("jaxmarl.environments.smax").SMAX
         fixed = ("scenario", "num_allies", "num_enemies", "action_type", "use_self_play_reward")
@@ -132,8 +136,6 @@ def _make(member: str, factory: Callable, options: dict[str, Any]) -> Any:
         if layout not in layouts:
             raise ConfigError(f"jaxmarl:overcooked: no layout {layout!r} (known: {', '.join(layouts)})")
         options = options | {"layout": layouts[layout]}
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return factory(**options)
