@@ -2,5 +2,6 @@
 
 from iacjax.buffers.latest import latest
 from iacjax.buffers.ring import ring
+from iacjax.buffers.windows import windows
 
-__all__ = ["latest", "ring"]
+__all__ = ["latest", "ring", "windows"]

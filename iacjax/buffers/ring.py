@@ -68,7 +68,7 @@ def ring(capacity: int, batch_size: int, num_envs: int, rollout_length: int, sta
     )
 
 
-def _rows(batch: Batch, state_is_obs: bool) -> Row:
+def rows_of(batch: Batch, state_is_obs: bool) -> Row:
     """The T + 1 rows of a rollout, [T + 1, E, ...]; the head has no action yet."""
 
     def with_head(x):
@@ -90,14 +90,28 @@ def _rows(batch: Batch, state_is_obs: bool) -> Row:
     )
 
 
+def timestep_of(row: Row, state_is_obs: bool) -> TimeStep:
+    """What the rows showed, without `info`; leaves [T, B, ...]."""
+    return TimeStep(
+        obs=row.obs,
+        state=row.obs.reshape(*row.obs.shape[:-2], -1) if state_is_obs else row.state,
+        avail=row.avail,
+        alive=row.alive,
+        reward=row.reward,
+        terminated=row.terminated,
+        truncated=row.truncated,
+        info={},
+    )
+
+
 def _init(batch: Batch, blocks: int, state_is_obs: bool) -> jax.Array:
-    like = jax.eval_shape(partial(_rows, state_is_obs=state_is_obs), batch)
+    like = jax.eval_shape(partial(rows_of, state_is_obs=state_is_obs), batch)
     length, lanes = like.mask.shape
     return jnp.zeros((blocks * (length - 1) + 1, lanes, packing.num_words(like, 2)), jnp.uint32)
 
 
 def _add(state: jax.Array, batch: Batch, clock: Clock, blocks: int, state_is_obs: bool) -> jax.Array:
-    words = packing.pack(_rows(batch, state_is_obs), 2)
+    words = packing.pack(rows_of(batch, state_is_obs), 2)
     start = (clock.iteration % blocks) * batch.mask.shape[0]
     return jax.lax.dynamic_update_slice(state, words, (start, 0, 0))
 
@@ -116,22 +130,13 @@ def _choose(flat: jax.Array, key: jax.Array, written: jax.Array, batch_size: int
 def _sample(
     state: jax.Array, batch: Batch, key: jax.Array, clock: Clock, blocks: int, batch_size: int, state_is_obs: bool
 ) -> Batch:
-    like = jax.eval_shape(partial(_rows, state_is_obs=state_is_obs), batch)
+    like = jax.eval_shape(partial(rows_of, state_is_obs=state_is_obs), batch)
     length, lanes = batch.mask.shape
     written = jnp.minimum(clock.iteration + 1, blocks) * (length * lanes)
     flat = state.reshape(-1, state.shape[-1])  # time-major: the lane's next row is `lanes` further on
     start, valid = _choose(flat, key, written, batch_size)
     words = flat.at[jnp.stack([start, start + lanes])].get(mode="promise_in_bounds")
     row = packing.unpack(words, like, 2)
-    rows = TimeStep(
-        obs=row.obs,
-        state=row.obs.reshape(2, batch_size, -1) if state_is_obs else row.state,
-        avail=row.avail,
-        alive=row.alive,
-        reward=row.reward,
-        terminated=row.terminated,
-        truncated=row.truncated,
-        info={},
-    )
+    rows = timestep_of(row, state_is_obs)
     action, aux = jax.tree.map(lambda x: x[:1], (row.action, row.aux))
     return Batch(rows, row.first, action, aux, valid[None].astype(jnp.float32), carry0=())
