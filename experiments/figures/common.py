@@ -119,7 +119,8 @@ def parse(
     out = f"results/{target}{suffix}"
     options.add_argument("--out", default=out, help="file to write, its numbers beside it (default: %(default)s)")
     options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
-    options.add_argument("--methods", nargs="+", metavar="NAME", help="only these algorithms")
+    everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
+    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     word = "--maps" if family else "--envs"
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
     presets = "of each method the first of these that it has, instead of the budget's choice"
@@ -131,8 +132,7 @@ def parse(
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
     check_counts(args)
     budget = budgets[args.budget]
-    everywhere = {name for b in budgets.values() for name in (*b.methods, *b.also)}
-    methods = chosen(args.methods, budget.methods, sorted(everywhere), "--methods")
+    methods = chosen(args.methods, budget.methods, everywhere, "--methods")
     steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
     changed = tuple(name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name))
     return Options(
@@ -143,7 +143,7 @@ def parse(
         methods=methods,
         presets=tuple(args.preset) or budget.presets,
         overrides={} if args.preset else budget.overrides,
-        note=_note(args.budget, budget, changed),
+        note=_note(args.budget, budget, [word[2:] if name == "envs" else name for name in changed]),
         run_dir=pathlib.Path(args.run_dir),
         out=pathlib.Path(args.out),
         redraw=args.redraw,
