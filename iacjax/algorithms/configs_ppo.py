@@ -1,0 +1,79 @@
+"""The configurations of IPPO and MAPPO. No jax here: `--help` and wrong input are answered at once.
+
+"JaxMARL" names its scripts for SMAX (baselines/IPPO and MAPPO, ..._rnn_smax), whose settings the defaults are;
+"MAPPO" the code that Yu et al. 2022 published, its settings for StarCraft (`--preset paper`).
+"""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class PpoConfig:
+    """IPPO and MAPPO: one learner, one choice (`critic_input`)."""
+
+    critic_input: Literal["obs", "state", "state_and_obs"] = "state"
+    """What V_i reads beside the agent's id: its own observations and last action (IPPO), the state, or all of them."""
+    critic_memory: bool = True
+    """The critic is recurrent too (JaxMARL, MAPPO), or feed-forward."""
+    critic_dim: int = 128
+    """Units of the critic's layers (JaxMARL: 128, MAPPO: 64)."""
+    hidden_dim: int = 128
+    """Units of the actor's encoder and GRU (JaxMARL: 128, MAPPO: 64)."""
+    shared_actor: bool = True
+    """One set of actor parameters with the agent's id as input, or one set an agent."""
+
+    gamma: float = 0.99
+    """Discount."""
+    td_lambda: float = 0.95
+    """lambda of the advantages (GAE) and of the returns that the critic learns."""
+    time_limit: Literal["truncate", "terminate"] = "truncate"
+    """A time limit bootstraps (truncate), or counts as an end of the task (both codes: terminate)."""
+    num_envs: int = 128
+    """Parallel environments (MAPPO: 8)."""
+    rollout_length: int = 128
+    """Rows per environment and iteration; episodes go on across iterations (MAPPO: 400)."""
+    epochs: int = 4
+    """Passes over a batch (MAPPO: 5, 10 or 15 by map)."""
+    minibatches: int = 4
+    """Parts of a batch, split over environments, each a gradient step (MAPPO: 1)."""
+    clip: float = 0.2
+    """Clipping of the probability ratio."""
+    value_clip: float = 0.2
+    """A value's move within one batch beyond which it gains nothing, in the critic's own units; 0: unclipped."""
+    huber_delta: float = 0.0
+    """Errors of the critic beyond this count linearly (MAPPO: 10); 0: squared throughout."""
+    entropy: float = 0.01
+    """Weight of the entropy bonus."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """`adam` has eps 1e-5; `rmsprop` is PyMARL's: decay 0.99, eps 1e-5 outside the root."""
+    lr: float = 2e-3
+    """Learning rate of the actor (MAPPO: 5e-4)."""
+    critic_lr: float = 2e-3
+    """Learning rate of the critic (MAPPO: 5e-4)."""
+    anneal_steps: int = 0
+    """Env steps over which the learning rates fall linearly to `anneal_to` of themselves; 0: never."""
+    anneal_to: float = 0.0
+    """Where annealing ends, as a fraction of the learning rate."""
+    max_grad_norm: float = 0.25
+    """Gradient clip by global norm, of actor and critic apart (MAPPO: 10)."""
+    value_norm: bool = True
+    """The critic predicts normalised values (MAPPO: True, JaxMARL: False, whose rewards are 20 times smaller)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MappoConfig(PpoConfig):
+    """MAPPO (Yu et al. 2022): PPO whose critic reads the state."""
+
+    entropy: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class IppoConfig(PpoConfig):
+    """IPPO (de Witt et al. 2020): PPO by every agent on its own observations."""
+
+    critic_input: Literal["obs", "state", "state_and_obs"] = "obs"
+    lr: float = 4e-3
+    critic_lr: float = 4e-3
+    clip: float = 0.05
+    value_clip: float = 0.05

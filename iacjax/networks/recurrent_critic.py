@@ -1,0 +1,43 @@
+"""The critic of PPO: a value of every agent, with or without a memory."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from iacjax.networks.dense import Dense
+from iacjax.networks.initializers import orthogonal
+from iacjax.networks.recurrent import ResetGRU
+
+_init = orthogonal(2.0**0.5)
+
+
+class RecurrentCritic(nn.Module):
+    """FC-ReLU-GRU-FC, or FC-ReLU-FC-ReLU-FC, on the agent's id and what `inputs` names; shared by all agents."""
+
+    hidden_dim: int
+    num_actions: int
+    inputs: str = "state"  # obs, state or state_and_obs
+    memory: bool = True
+
+    @nn.compact
+    def __call__(
+        self, carry: jax.Array, state: jax.Array, obs: jax.Array, last_action: jax.Array, first: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """carry f32[B, A, H], state f32[T, B, X], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first
+        bool[T, B].
+
+        Returns (carry, values f32[T, B, A]). The carry is left as it is where there is no memory.
+        """
+        dim = self.hidden_dim
+        x = self.param("id", nn.initializers.normal(0.1), (obs.shape[-2], dim))
+        if "state" in self.inputs:  # one product for all agents
+            x = x + Dense(dim, kernel_init=_init, name="state")(state)[..., None, :]
+        if "obs" in self.inputs:
+            own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
+            x = x + Dense(dim, kernel_init=_init, name="own")(own)
+        x = nn.relu(x)
+        if self.memory:
+            carry, x = ResetGRU(dim, name="gru")(carry, x, jnp.broadcast_to(first[..., None], obs.shape[:-1]))
+        else:
+            x = nn.relu(Dense(dim, kernel_init=_init, name="second")(x))
+        return carry, Dense(1, kernel_init=orthogonal(1.0), name="value")(x)[..., 0]
