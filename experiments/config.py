@@ -88,7 +88,8 @@ FREE += ("compile_cache", "pictures", "tensorboard", "wandb", "wandb_project")
 _UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
 _ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
 _ZERO_TOO += ("policy_layers", "anneal_steps", "checkpoint_every", "seed", "tau", "temperature", "noise_scale")
-_ZERO_TOO += ("regularisation", "attention_regularisation", "weight_decay", "warmup")
+_ZERO_TOO += ("regularisation", "attention_regularisation", "weight_decay", "warmup", "value_clip")
+_ZERO_TOO += ("opt_weight", "nopt_weight")
 
 
 def check_ranges(config: Any) -> None:
