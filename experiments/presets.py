@@ -43,6 +43,53 @@ _BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
 # worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
 _TUNED = {"time_limit": "terminate"}
 
+# Yu et al. 2022's published StarCraft settings; their epochs are 15, 10 or 5 by map. An agent's value reads the state
+# and its own observations there. Their memory is trained in chunks of 10 steps, ours over the whole rollout.
+_MAPPO = {
+    "hidden_dim": 64,
+    "critic_dim": 64,
+    "num_envs": 8,
+    "rollout_length": 400,
+    "epochs": 15,
+    "minibatches": 1,
+    "clip": 0.2,
+    "value_clip": 0.2,
+    "huber_delta": 10.0,
+    "entropy": 0.01,
+    "lr": 5e-4,
+    "critic_lr": 5e-4,
+    "max_grad_norm": 10.0,
+    "time_limit": "terminate",
+}
+# The settings that aiir_mix was tuned to, whose plain actor-critic IPPO and MAPPO resemble.
+_PPO_TUNED = {
+    **_TUNED,
+    "hidden_dim": 64,
+    "num_envs": 64,
+    "rollout_length": 32,
+    "clip": 0.2,
+    "value_clip": 0.0,
+    "entropy": 0.01,
+    "lr": 2e-3,
+    "critic_lr": 1e-3,
+    "max_grad_norm": 10.0,
+    "anneal_steps": 1_000_000,
+    "anneal_to": 0.25,
+}
+_JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
+
+# More worlds, Adam, and a critic that learns from whole minibatches: fewer and larger steps.
+_COMA_FAST = {
+    **_TUNED,
+    "critic_update": "epochs",
+    "num_envs": 64,
+    "rollout_length": 32,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "critic_lr": 1e-3,
+    "entropy": 0.01,
+}
+
 # IAC's paper evaluates over 10 episodes; its Simple World has policies of one parameter and hidden layers of 10 units.
 _CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
 _SIMPLE_WORLD = Preset(
@@ -130,6 +177,20 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
     **{name: _Q_MIXING for name in ("qmix", "qmixs")},
+    **{
+        name: {
+            "default": _JAXMARL_PPO,
+            "tuned": Preset(_BATTLE, _PPO_TUNED, "aiir_mix's tuned batches and rates: more updates an env step"),
+            "paper": Preset(
+                {**_BATTLE, "total_steps": 10_000_000}, {**_MAPPO, **critic}, "Yu et al. 2022 on StarCraft"
+            ),
+        }
+        for name, critic in (("ippo", {}), ("mappo", {"critic_input": "state_and_obs"}))
+    },
+    "coma": {
+        "default": Preset(_BATTLE, _TUNED, "PyMARL's settings"),
+        "fast": Preset(_BATTLE, _COMA_FAST, "64 worlds, the critic trained on whole minibatches"),
+    },
     "maddpg": {
         "default": _AS_IAC,
         "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "the official code's own settings"),

@@ -8,7 +8,14 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from iacjax.algorithms import configs, configs_baselines, configs_continuous, configs_q_mixing
+from iacjax.algorithms import (
+    configs,
+    configs_baselines,
+    configs_coma,
+    configs_continuous,
+    configs_ppo,
+    configs_q_mixing,
+)
 
 if TYPE_CHECKING:
     from envs.base import EnvSpec
@@ -62,6 +69,21 @@ for _name, _config, _summary in (
     ALGORITHMS[_name] = Entry(
         _config, "iacjax.algorithms.intrinsic:make", discrete=True, continuous=False, summary=_summary, recurrent=True
     )
+for _name, _config, _summary in (
+    ("ippo", configs_ppo.IppoConfig, "clipped policy gradients, each agent's critic on its own observations"),
+    ("mappo", configs_ppo.MappoConfig, "clipped policy gradients, a critic on the state"),
+):
+    ALGORITHMS[_name] = Entry(
+        _config, "iacjax.algorithms.ppo:make", discrete=True, continuous=False, summary=_summary, recurrent=True
+    )
+ALGORITHMS["coma"] = Entry(
+    configs_coma.ComaConfig,
+    "iacjax.algorithms.coma:make",
+    discrete=True,
+    continuous=False,
+    summary="policy gradients against what an agent's other actions would have been worth",
+    recurrent=True,
+)
 for _name, _config, _summary in (
     ("iac", configs_continuous.IacConfig, "joint low-rank Gaussian policy, attention-QMIX critic"),
     ("sq", configs_continuous.SqConfig, "IAC's policy, plain QMIX critic"),

@@ -20,6 +20,7 @@ Q_MIXING += ["--warmup", "64", "--target-every", "3", "--preset", "uniform"]
 FIELDS = {"qmix": Q_MIXING, "qmixs": Q_MIXING}
 FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
 FIELDS |= {name: FIELDS["aiir_mix"] for name in ("rmix", "aiir", "liir")}
+FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for name in ("ippo", "mappo", "coma")}
 
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
