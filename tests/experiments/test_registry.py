@@ -24,7 +24,8 @@ FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for
 
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
-SLOW = {"rmix", "aiir", "sq", "attn_qmix", "siq", "siaq", "qmixs"}  # ablations, of whose parts the others are made
+# ablations, of whose parts the others are made
+SLOW = {"rmix", "aiir", "mappo", "sq", "attn_qmix", "siq", "siaq", "qmixs"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
 
 

@@ -33,7 +33,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
 STEADY = {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
 # What an action is worth is learned by a net of the present state alone, from which the cue of `memory` has gone.
 NO_MEMORY = ("coma",)
-SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir")}  # of the parts of the others
+SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir", "mappo")}  # of the parts of the others
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [
