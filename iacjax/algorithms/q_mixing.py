@@ -1,6 +1,7 @@
 """IQL, VDN, QMIX and QMIXs: one Q-learner for discrete actions; how the agents' values are mixed is the choice.
 
-The agents' networks are feed-forward and learn from single transitions of a replay.
+With `recurrent` the agents have a memory and learn from sequences: `q_recurrent`. Without it, here, their networks are
+feed-forward and learn from single transitions of a replay.
 
 QMIXs (IAC's appendix A) lets Q_i read the others' actions too. Eq. 27 prints (r - sum_i MIX(Q_i(u_i, u_-i)))^2; MIX
 takes all Q_i and gives one number, so the sum is read as a misprint, like that of eq. 26: (r - MIX(Q_1, ..., Q_n))^2.
@@ -11,18 +12,27 @@ observations in a row instead of the state, so that acting reads nothing that no
 
 import itertools
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from envs.base import ConfigError, EnvSpec, TimeStep
+from iacjax.algorithms import q_recurrent
 from iacjax.algorithms.configs_q_mixing import QmixConfig
-from iacjax.algorithms.off_policy import copy_every, updates_per_iteration
+from iacjax.algorithms.off_policy import updates_per_iteration
+from iacjax.algorithms.q_parts import (
+    Family,
+    Learner,
+    descend,
+    epsilon_at,
+    explore_from,
+    greedy_actions,
+    mix,
+    start_learner,
+)
 from iacjax.buffers import ring
-from iacjax.distributions import mask_logits, take_action
+from iacjax.distributions import take_action
 from iacjax.networks.continuous import AgentMlp
 from iacjax.networks.mixing import QMixer
 from iacjax.optimizers import make_optimizer
@@ -31,29 +41,14 @@ from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
 MAX_JOINT_ACTIONS = 4096  # that QMIXs evaluates for a single choice
 
 
-class Family(NamedTuple):
-    """What the factory fixes."""
-
-    spec: EnvSpec
-    config: QmixConfig
-    agents: nn.Module
-    mixer: nn.Module
-    optimizer: optax.GradientTransformation
-
-
-class Learner(NamedTuple):
-    params: dict[str, Any]  # agents; mixer, {} unless it is QMIX's
-    target: dict[str, Any]
-    opt: Any
-    updates: jax.Array  # int32[]
-
-
 def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
     """Builds IQL, VDN, QMIX or QMIXs, as `config` chooses.
 
     Raises:
       ConfigError: choices that do not go together, or more joint actions than QMIXs can try.
     """
+    if config.recurrent:
+        return q_recurrent.make(spec, config)
     f = _build(spec, config)
     num_envs, length = config.num_envs, config.rollout_length
     return Algorithm(
@@ -83,6 +78,8 @@ def _build(spec: EnvSpec, config: QmixConfig) -> Family:
 
 
 def _check(spec: EnvSpec, config: QmixConfig) -> None:
+    if config.td_lambda:
+        raise ConfigError("--td-lambda needs sequences: use --recurrent, or --td-lambda 0")
     if not config.others_actions:
         return
     if config.mixer == "iql":
@@ -105,7 +102,7 @@ def _init(f: Family, key: jax.Array) -> Learner:
         "agents": f.agents.init(k_agents, _inputs(f, obs, action)),
         "mixer": f.mixer.init(k_mixer, jnp.zeros((1, agents)), state) if f.config.mixer == "qmix" else {},
     }
-    return Learner(params, jax.tree.map(jnp.copy, params), f.optimizer.init(params), jnp.zeros((), jnp.int32))
+    return start_learner(f, params)
 
 
 def _inputs(f: Family, obs: jax.Array, action: jax.Array) -> jax.Array:
@@ -123,13 +120,8 @@ def _inputs(f: Family, obs: jax.Array, action: jax.Array) -> jax.Array:
 
 
 def _mix(f: Family, params: Any, q: jax.Array, ts: TimeStep) -> jax.Array:
-    """f32[..., A] -> f32[..., K]: the values that learn from the team's reward, A of them for IQL, else one."""
-    if f.config.mixer == "iql":
-        return q
-    if f.config.mixer == "vdn":
-        return q.sum(-1, keepdims=True)
-    state = ts.obs.reshape(*ts.obs.shape[:-2], -1) if f.config.others_actions else ts.state
-    return f.mixer.apply(params["mixer"], q, state)[..., None]
+    """`q_parts.mix`, for QMIXs by all observations in a row."""
+    return mix(f, params, q, ts.obs.reshape(*ts.obs.shape[:-2], -1) if f.config.others_actions else ts.state)
 
 
 def _individual(f: Family, params: Any, ts: TimeStep, action: jax.Array) -> jax.Array:
@@ -148,8 +140,7 @@ def _greedy(f: Family, params: Any, ts: TimeStep) -> jax.Array:
     A mixer that is monotone in each agent's value lets each choose by itself.
     """
     if not f.config.others_actions:
-        q = f.agents.apply(params["agents"], ts.obs)
-        return mask_logits(q, ts.avail).argmax(-1).astype(jnp.int32)
+        return greedy_actions(f.agents.apply(params["agents"], ts.obs), ts.avail)
     agents, actions = f.spec.num_agents, f.spec.action.num_actions
     table = jnp.array(list(itertools.product(range(actions), repeat=agents)), jnp.int32)  # [J, A]
     lead = ts.obs.shape[:-2]
@@ -158,11 +149,6 @@ def _greedy(f: Family, params: Any, ts: TimeStep) -> jax.Array:
     legal = (jax.nn.one_hot(joint, actions, dtype=bool) & avail).any(-1).all(-1)
     value = jnp.where(legal, _team(f, params, ts, joint)[..., 0], -jnp.inf)
     return table[value.argmax(0)]
-
-
-def _epsilon(config: QmixConfig, clock: Clock) -> jax.Array:
-    progress = jnp.clip(clock.env_steps / config.epsilon_steps, 0.0, 1.0)
-    return jnp.float32(config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start))
 
 
 def _act(
@@ -178,36 +164,30 @@ def _act(
     greedy = _greedy(f, policy, timestep)
     if not explore:
         return (), greedy, ()
-    k_where, k_what = jax.random.split(key)
-    where = jax.random.bernoulli(k_where, _epsilon(f.config, clock), greedy.shape)
-    legal = mask_logits(jnp.zeros(timestep.avail.shape), timestep.avail)
-    return (), jnp.where(where, jax.random.categorical(k_what, legal).astype(jnp.int32), greedy), ()
+    return (), explore_from(greedy, timestep.avail, epsilon_at(f.config, clock), key), ()
 
 
 def _target(f: Family, learner: Learner, after: TimeStep) -> jax.Array:
-    """y = r + gamma Q_tot'(s', u*) for what leads to `after`, f32[..., K]; a time limit is bootstrapped through."""
+    """y = r + gamma Q_tot'(s', u*) for what leads to `after`, f32[..., K]; `config.time_limit` says what a limit is."""
+    ended = after.boundary if f.config.time_limit == "terminate" else after.terminated
     best = _greedy(f, learner.params if f.config.double_q else learner.target, after)
     value = _team(f, learner.target, after, best)
-    return after.reward[..., None] + f.config.gamma * (1.0 - after.terminated)[..., None] * value
+    return after.reward[..., None] + f.config.gamma * (1.0 - ended)[..., None] * value
 
 
 def _loss(
     f: Family, params: Any, ts: TimeStep, action: jax.Array, target: jax.Array, mask: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Mean of (y - Q_tot)^2 where `mask` is 1 (eq. 27 with r for y). Also gives Q_tot f32[..., K]."""
+) -> tuple[jax.Array, Metrics]:
+    """Mean of (y - Q_tot)^2 where `mask` is 1 (eq. 27 with r for y)."""
     q = _team(f, params, ts, action)
-    return masked_mean((target - q) ** 2, mask[..., None]), q
+    return masked_mean((target - q) ** 2, mask[..., None]), {"q_tot": masked_mean(q, mask[..., None])}
 
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     target = _target(f, learner, batch.next)
-    loss = partial(_loss, f, ts=batch.ts, action=batch.action, target=target, mask=batch.mask)
-    (value, q), grads = jax.value_and_grad(loss, has_aux=True)(learner.params)
-    changes, opt = f.optimizer.update(grads, learner.opt, learner.params)
-    params, updates = optax.apply_updates(learner.params, changes), learner.updates + 1
-    copied = copy_every(f.config.target_every, updates, params, learner.target)
-    metrics = {"loss": value, "q_tot": masked_mean(q, batch.mask[..., None]), "epsilon": _epsilon(f.config, clock)}
-    return Learner(params, copied, opt, updates), metrics
+    return descend(
+        f, learner, partial(_loss, f, ts=batch.ts, action=batch.action, target=target, mask=batch.mask), clock
+    )
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:

@@ -1,8 +1,9 @@
 """Replay of sequences: windows of consecutive rows that open with the first row of an episode, where a memory is empty.
 
 Rows lie in a ring as in `ring`: N rows a lane so far and the head after them, row n at n mod C. Numbers that networks
-read are kept in 16 bits, actions in 8, bools in single bits. Which rows open an episode is kept beside them too, so
-that finding all of them reads one byte a row.
+read are kept in 16 bits, actions in 8, bools in single bits. What battles of 2s3z show, numbers in [-1, 1], comes back
+from float16 with an error of at most 2.4e-4, from bfloat16 of 2e-3. Which rows open an episode is kept beside them too,
+so that finding all of them reads one byte a row.
 """
 
 import math

@@ -14,12 +14,14 @@ class _AgentNet(nn.Module):
 
     hidden_dim: int
     num_actions: int
+    out_scale: float
 
     @nn.compact
     def __call__(self, carry, x, first):
         x = nn.relu(Dense(self.hidden_dim, kernel_init=orthogonal(2.0**0.5))(x))
         carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
-        return carry, Dense(self.num_actions, kernel_init=orthogonal(0.01))(x)
+        self.sow("intermediates", "hidden", x)  # for those who ask for it: QTRAN's joint value reads the memories
+        return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 
 class RecurrentActor(nn.Module):
@@ -28,6 +30,7 @@ class RecurrentActor(nn.Module):
     hidden_dim: int
     num_actions: int
     shared: bool = True
+    out_scale: float = 0.01  # of the last layer's orthogonal weights: a policy starts nearly uniform
 
     @nn.compact
     def __call__(
@@ -35,7 +38,8 @@ class RecurrentActor(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """carry f32[B, A, H], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first bool[T, B].
 
-        Returns (carry, logits f32[T, B, A, U]).
+        Returns (carry, logits f32[T, B, A, U]), or values of actions for that matter. With `mutable=["intermediates"]`
+        the memories after each row come too, f32[T, B, A, H].
         """
         num_agents = obs.shape[-2]
         inputs = [obs, jax.nn.one_hot(last_action, self.num_actions)]
@@ -45,6 +49,10 @@ class RecurrentActor(nn.Module):
         net = _AgentNet
         if not self.shared:
             net = nn.vmap(
-                _AgentNet, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=(-2, -2, -1), out_axes=-2
+                _AgentNet,
+                variable_axes={"params": 0, "intermediates": -2},
+                split_rngs={"params": True},
+                in_axes=(-2, -2, -1),
+                out_axes=-2,
             )
-        return net(self.hidden_dim, self.num_actions)(carry, jnp.concatenate(inputs, -1), first)
+        return net(self.hidden_dim, self.num_actions, self.out_scale)(carry, jnp.concatenate(inputs, -1), first)

@@ -16,8 +16,8 @@ SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "128", "--
 SMALL += ["--eval-every", "64", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
 SMALL += ["--chunk-iterations", "1"]
 Q_MIXING = ["--hidden-dim", "8", "--mixer-dim", "4", "--hyper-dim", "4", "--batch-size", "8", "--buffer-size", "64"]
-Q_MIXING += ["--warmup", "64", "--target-every", "3", "--preset", "uniform"]
-FIELDS = {"qmix": Q_MIXING, "qmixs": Q_MIXING}
+Q_MIXING += ["--warmup", "64", "--target-every", "3", "--updates-per-step", "0.0625"]
+FIELDS = {name: Q_MIXING for name in ("qmix", "vdn", "iql", "qtran", "qmixs")}
 FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
 FIELDS |= {name: FIELDS["aiir_mix"] for name in ("rmix", "aiir", "liir")}
 FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for name in ("ippo", "mappo", "coma")}
@@ -25,7 +25,7 @@ FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
 # ablations, of whose parts the others are made
-SLOW = {"rmix", "aiir", "mappo", "sq", "attn_qmix", "siq", "siaq", "qmixs"}
+SLOW = {"rmix", "aiir", "mappo", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
 
 

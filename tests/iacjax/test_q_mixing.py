@@ -19,6 +19,7 @@ SPEC = EnvSpec("toy:x", A, OBS, X, ActionSpec(num_actions=U), horizon=10)
 
 def build(config=QmixConfig, spec=SPEC, **fields):
     small = {"hidden_dim": 8, "mixer_dim": 8, "hyper_dim": 8, "buffer_size": 512, "batch_size": B, "gamma": 0.9}
+    small |= {"recurrent": False, "optimizer": "adam", "lr": 1e-3}
     return q_mixing._build(spec, config(**{**small, **fields}))
 
 
@@ -67,6 +68,8 @@ def test_the_target_of_vdn_by_hand():
     over = jnp.array([True, False, False, False, False, False])
     after = timestep(terminated=over, truncated=jnp.roll(over, 1))
     np.testing.assert_allclose(target_of(f, learner, after)[:3, 0], [1.0, 10.0, 10.0], rtol=1e-6)
+    ends = f._replace(config=dataclasses.replace(f.config, time_limit="terminate"))
+    np.testing.assert_allclose(target_of(ends, learner, after)[:3, 0], [1.0, 1.0, 10.0], rtol=1e-6)
     # action 2 is illegal for agent 1: 1 + 0.9 x (5 + 2) = 7.3
     after = timestep(avail=jnp.ones((B, A, U), bool).at[:, 1, 2].set(False))
     np.testing.assert_allclose(target_of(f, learner, after), np.full((B, 1), 7.3), rtol=1e-6)
@@ -166,7 +169,7 @@ def test_exploration_is_epsilon_greedy_over_legal_actions():
 
 
 def test_what_acting_reads_is_all_that_a_policy_holds():
-    assert set(q_mixing.make(SPEC, QmixConfig()).policy(learner_of(build()))) == {"agents"}
+    assert set(q_mixing.make(SPEC, QmixConfig(recurrent=False)).policy(learner_of(build()))) == {"agents"}
     f = build(QmixsConfig)
     algorithm = q_mixing.make(SPEC, f.config)
     assert set(algorithm.policy(learner_of(f))) == {"agents", "mixer"}
@@ -178,7 +181,8 @@ def test_user_errors_are_one_line():
         (many, {"others_actions": True}, "6561 joint actions.* 4096 is the most"),
         (SPEC, {"others_actions": True, "mixer": "iql"}, "no team value"),
         (SPEC, {"updates_per_step": 0.001}, "less than one update"),
+        (SPEC, {"td_lambda": 0.5}, "--td-lambda needs sequences"),
     ):
         with pytest.raises(ConfigError, match=text):
-            q_mixing.make(spec, QmixConfig(**fields))
-    q_mixing.make(many, QmixConfig())
+            q_mixing.make(spec, QmixConfig(recurrent=False, **fields))
+    q_mixing.make(many, QmixConfig(recurrent=False))
