@@ -36,7 +36,8 @@ STEADY["qtran"] |= {"mixer_dim": 32}  # of 8 units, some of its joint value's tw
 STEADY |= {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
 # What an action is worth is learned by a net of the present state alone, from which the cue of `memory` has gone.
 NO_MEMORY = ("coma",)
-SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir", "mappo", "vdn", "iql")}  # of the parts of the others
+# Of the parts of the others.
+SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir", "mappo", "vdn", "iql")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [
