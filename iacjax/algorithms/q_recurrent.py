@@ -9,8 +9,7 @@
 
 The sequence is unrolled once with the online and once with the target parameters, over all of its rows: the last one,
 an episode's end included, is only bootstrapped from. A dead agent goes on with its only legal action, whose value takes
-part in the mixing, as in PyMARL; no other value of the dead reaches a loss. PyMARL2 halves
-the squares; ours are PyMARL's, not halved.
+part in the mixing, as in PyMARL; no other value of the dead reaches a loss. Squares are PyMARL's; PyMARL2 halves them.
 """
 
 from functools import partial
