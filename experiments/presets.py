@@ -187,7 +187,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
-    **{name: _Q_MIXING for name in ("iql", "vdn")},
+    **{name: _Q_MIXING for name in ("iql", "vdn", "qtran")},
     "qmix": {**_Q_MIXING, "matrix": _TABLES, **_Q_MATRIX},
     "qmixs": {"default": _TABLES, **_Q_MATRIX},
     **{

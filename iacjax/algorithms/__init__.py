@@ -70,6 +70,14 @@ ALGORITHMS: dict[str, Entry] = {
         summary="Q-learning, each agent by itself",
         recurrent=True,
     ),
+    "qtran": Entry(
+        configs_q_mixing.QtranConfig,
+        "iacjax.algorithms.qtran:make",
+        discrete=True,
+        continuous=False,
+        summary="Q-learning, any joint value, and agents' values that have its best action",
+        recurrent=True,
+    ),
     "qmixs": Entry(
         configs_q_mixing.QmixsConfig,
         "iacjax.algorithms.q_mixing:make",
