@@ -199,7 +199,7 @@ def test_figure_6_over_n(tmp_path):
 
 def test_other_numbers_of_pendulums_have_their_familys_steps():
     options = common.parse(["iac/fig6", "--envs", "multi_pendulum_shaped:7"], "", curves.BUDGETS["iac/fig6"])
-    assert dict(options.steps) == {"multi_pendulum_shaped:7": 30_000}
+    assert dict(options.steps) == {"multi_pendulum_shaped:7": 240_000}
     paper = curves.BUDGETS["iac/fig4"]["paper"]
     assert (paper.seeds, set(paper.methods)) == (5, set(curves.METHODS))
 
