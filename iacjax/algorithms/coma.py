@@ -24,28 +24,24 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec, TimeStep
+from envs.base import ConfigError, EnvSpec
 from iacjax.algorithms.configs_coma import ComaConfig
 from iacjax.algorithms.on_policy import (
-    Aux,
-    Carry,
-    act,
     annealed,
     apply_gradients,
+    assemble,
     count_critic_step,
     epsilon_at,
     last_actions,
     log_probs_of,
     over_minibatches,
     returns,
-    start_carry,
 )
-from iacjax.buffers import latest
 from iacjax.distributions import entropy, take_action
 from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.counterfactual_critic import CounterfactualCritic
 from iacjax.optimizers import make_optimizer
-from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
+from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
 class Learner(NamedTuple):
@@ -106,15 +102,7 @@ def build(spec: EnvSpec, config: ComaConfig) -> Family:
 def make(spec: EnvSpec, config: ComaConfig) -> Algorithm:
     """Builds COMA."""
     f = build(spec, config)
-    return Algorithm(
-        init=partial(_init, f),
-        policy=lambda learner: learner.params["actor"],
-        carry=lambda num_envs: start_carry(num_envs, spec.num_agents, config.hidden_dim),
-        act=partial(_act, f),
-        update=partial(_update, f),
-        plan=Plan(config.num_envs, config.rollout_length, latest()),
-        inspect=partial(_inspect, f),
-    )
+    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f), partial(epsilon_at, config))
 
 
 def _init(f: Family, key: jax.Array) -> Learner:
@@ -132,19 +120,6 @@ def _init(f: Family, key: jax.Array) -> Learner:
         opt={name: f.optimizers[name].init(tree) for name, tree in params.items()},
         critic_steps=jnp.zeros((), jnp.int32),
     )
-
-
-def _act(
-    f: Family,
-    policy: Any,
-    carry: Carry,
-    timestep: TimeStep,
-    first: jax.Array,
-    key: jax.Array,
-    clock: Clock,
-    explore: bool,
-) -> tuple[Carry, jax.Array, Aux | tuple[()]]:
-    return act(f.actor, policy, carry, timestep, first, key, epsilon_at(f.config, clock), explore)
 
 
 def counterfactual_advantage(q: jax.Array, log_probs: jax.Array, action: jax.Array) -> jax.Array:

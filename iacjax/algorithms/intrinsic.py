@@ -39,7 +39,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from envs.base import EnvSpec, TimeStep
+from envs.base import EnvSpec
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.algorithms.intrinsic_parts import (
     Family,
@@ -53,40 +53,28 @@ from iacjax.algorithms.intrinsic_parts import (
     values_of,
 )
 from iacjax.algorithms.on_policy import (
-    Aux,
-    Carry,
-    act,
     actor_loss,
     annealed,
     apply_gradients,
+    assemble,
     count_critic_step,
     epsilon_at,
     last_actions,
     log_probs_of,
     over_minibatches,
     returns,
-    start_carry,
 )
-from iacjax.buffers import latest
 from iacjax.distributions import take_action
 from iacjax.losses.meta import meta_gradient
 from iacjax.losses.normaliser import init_norm, normalised, update_norm
 from iacjax.losses.policy import normalise
-from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
+from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
 def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
     """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic beneath them, as `config` chooses."""
     f = build(spec, config)
-    return Algorithm(
-        init=partial(_init, f),
-        policy=lambda learner: learner.params["actor"],
-        carry=partial(_carry, f),
-        act=partial(_act, f),
-        update=partial(_update, f),
-        plan=Plan(config.num_envs, config.rollout_length, latest()),
-        inspect=partial(_inspect, f),
-    )
+    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f), partial(epsilon_at, config))
 
 
 def _init(f: Family, key: jax.Array) -> Learner:
@@ -116,23 +104,6 @@ def _init(f: Family, key: jax.Array) -> Learner:
         norm={"total": init_norm(), "ex": init_norm()},
         critic_steps=jnp.zeros((), jnp.int32),
     )
-
-
-def _carry(f: Family, num_envs: int) -> Carry:
-    return start_carry(num_envs, f.spec.num_agents, f.config.hidden_dim)
-
-
-def _act(
-    f: Family,
-    policy: Any,
-    carry: Carry,
-    timestep: TimeStep,
-    first: jax.Array,
-    key: jax.Array,
-    clock: Clock,
-    explore: bool,
-) -> tuple[Carry, jax.Array, Aux | tuple[()]]:
-    return act(f.actor, policy, carry, timestep, first, key, epsilon_at(f.config, clock), explore)
 
 
 def _sequences(

@@ -1,6 +1,6 @@
 """What the on-policy learners of discrete worlds share: acting, lambda-returns, PPO's actor loss, gradient steps.
 
-`f` below is a learner's family: a NamedTuple with the fields `config`, `actor` and `optimizers`.
+`f` below is a learner's family: a NamedTuple with the fields `spec`, `config`, `actor` and `optimizers`.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import TimeStep
+from iacjax.buffers import latest
 from iacjax.distributions import behaviour_log_probs, entropy, mask_logits, take_action
 from iacjax.losses.policy import clipped_policy_loss
 from iacjax.losses.returns import lambda_returns
 from iacjax.networks.actor import RecurrentActor
-from iacjax.types import Batch, Clock, Metrics, masked_mean
+from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
 
 
 class Carry(NamedTuple):
@@ -60,6 +61,29 @@ def act(
     log_probs = behaviour_log_probs(logits[0], timestep.avail, epsilon[:, None])
     action = jax.random.categorical(key, log_probs).astype(jnp.int32)
     return Carry(hidden, action), action, Aux(take_action(log_probs, action), epsilon)
+
+
+def _no_epsilon(clock: Clock) -> jax.Array:
+    return jnp.zeros((), jnp.float32)
+
+
+def assemble(f: Any, init: Callable, update: Callable, inspect: Callable, epsilon: Callable = _no_epsilon) -> Algorithm:
+    """The algorithm of these functions: it acts by `f.actor`, with the share `epsilon(clock)` f32[] of uniform actions,
+    and learns from each rollout once. The learner's `params["actor"]` is the policy."""
+    c = f.config
+
+    def act_in(policy, carry, timestep, first, key, clock, explore):
+        return act(f.actor, policy, carry, timestep, first, key, epsilon(clock), explore)
+
+    return Algorithm(
+        init=init,
+        policy=lambda learner: learner.params["actor"],
+        carry=lambda num_envs: start_carry(num_envs, f.spec.num_agents, c.hidden_dim),
+        act=act_in,
+        update=update,
+        plan=Plan(c.num_envs, c.rollout_length, latest()),
+        inspect=inspect,
+    )
 
 
 def last_actions(batch: Batch) -> jax.Array:

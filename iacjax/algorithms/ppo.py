@@ -26,28 +26,24 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec, TimeStep
+from envs.base import ConfigError, EnvSpec
 from iacjax.algorithms.configs_ppo import PpoConfig
 from iacjax.algorithms.on_policy import (
-    Aux,
-    Carry,
-    act,
     actor_loss,
     annealed,
     apply_gradients,
+    assemble,
     last_actions,
     over_minibatches,
     returns,
-    start_carry,
 )
-from iacjax.buffers import latest
 from iacjax.losses.normaliser import RunningNorm, denormalised, init_norm, normalised, update_norm
 from iacjax.losses.policy import normalise
 from iacjax.losses.value import clipped_value_loss
 from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.recurrent_critic import RecurrentCritic
 from iacjax.optimizers import make_optimizer
-from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
+from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
 class Learner(NamedTuple):
@@ -105,15 +101,7 @@ def build(spec: EnvSpec, config: PpoConfig) -> Family:
 def make(spec: EnvSpec, config: PpoConfig) -> Algorithm:
     """Builds IPPO or MAPPO, as `config` chooses."""
     f = build(spec, config)
-    return Algorithm(
-        init=partial(_init, f),
-        policy=lambda learner: learner.params["actor"],
-        carry=lambda num_envs: start_carry(num_envs, spec.num_agents, config.hidden_dim),
-        act=partial(_act, f),
-        update=partial(_update, f),
-        plan=Plan(config.num_envs, config.rollout_length, latest()),
-        inspect=partial(_inspect, f),
-    )
+    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 
 
 def _init(f: Family, key: jax.Array) -> Learner:
@@ -132,19 +120,6 @@ def _init(f: Family, key: jax.Array) -> Learner:
         norm=init_norm(),
         critic_hidden=_start_hidden(c, c.num_envs, num_agents),
     )
-
-
-def _act(
-    f: Family,
-    policy: Any,
-    carry: Carry,
-    timestep: TimeStep,
-    first: jax.Array,
-    key: jax.Array,
-    clock: Clock,
-    explore: bool,
-) -> tuple[Carry, jax.Array, Aux | tuple[()]]:
-    return act(f.actor, policy, carry, timestep, first, key, jnp.zeros((), jnp.float32), explore)
 
 
 def values_of(f: Family, learner: Learner, batch: Batch, hidden0: Any) -> tuple[jax.Array, Any]:

@@ -21,11 +21,11 @@ from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms import q_recurrent
 from iacjax.algorithms.configs_q_mixing import QmixConfig
 from iacjax.algorithms.off_policy import updates_per_iteration
+from iacjax.algorithms.on_policy import epsilon_at
 from iacjax.algorithms.q_parts import (
     Family,
     Learner,
     descend,
-    epsilon_at,
     explore_from,
     greedy_actions,
     mix,

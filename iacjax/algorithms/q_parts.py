@@ -11,6 +11,7 @@ import optax
 from envs.base import EnvSpec
 from iacjax.algorithms.configs_q_mixing import QmixConfig
 from iacjax.algorithms.off_policy import copy_every
+from iacjax.algorithms.on_policy import epsilon_at
 from iacjax.distributions import mask_logits
 from iacjax.types import Clock, Metrics
 
@@ -49,12 +50,6 @@ def mix(f: Family, params: dict[str, Any], q: jax.Array, state: jax.Array) -> ja
 def greedy_actions(q: jax.Array, avail: jax.Array) -> jax.Array:
     """Every agent's best legal action, int32[..., A], of q f32[..., A, U]; in padding its best."""
     return mask_logits(q, avail).argmax(-1).astype(jnp.int32)
-
-
-def epsilon_at(config: QmixConfig, clock: Clock) -> jax.Array:
-    """f32[]: the share of uniform actions, linear over `epsilon_steps` env steps."""
-    progress = jnp.clip(clock.env_steps / config.epsilon_steps, 0.0, 1.0)
-    return jnp.float32(config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start))
 
 
 def explore_from(greedy: jax.Array, avail: jax.Array, epsilon: jax.Array, key: jax.Array) -> jax.Array:

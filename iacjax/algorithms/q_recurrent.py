@@ -21,12 +21,11 @@ import jax.numpy as jnp
 from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms.configs_q_mixing import QmixConfig
 from iacjax.algorithms.off_policy import updates_per_iteration
-from iacjax.algorithms.on_policy import Carry, last_actions, returns, start_carry
+from iacjax.algorithms.on_policy import Carry, epsilon_at, last_actions, returns, start_carry
 from iacjax.algorithms.q_parts import (
     Family,
     Learner,
     descend,
-    epsilon_at,
     explore_from,
     greedy_actions,
     mix,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
-from iacjax.algorithms import intrinsic
+from iacjax.algorithms import intrinsic, on_policy
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.types import Batch
 
@@ -69,9 +69,9 @@ def make_batch(f, seed: int = 0) -> Batch:
         rows=rows,
         first=jnp.asarray(first),
         action=jnp.asarray(action, jnp.int32),
-        aux=intrinsic.Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
+        aux=on_policy.Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
         mask=(~rows.boundary[:-1]).astype(jnp.float32),
-        carry0=intrinsic.Carry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
+        carry0=on_policy.Carry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
     )
 
 

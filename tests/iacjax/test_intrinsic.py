@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_family import PAPER, QUICK, make_batch, make_family, make_learner, prepared, quick
 
-from iacjax.algorithms import intrinsic
+from iacjax.algorithms import intrinsic, on_policy
 from iacjax.algorithms.on_policy import apply_gradients
 from iacjax.types import Clock
 
@@ -48,11 +48,11 @@ def test_padding_changes_nothing(member):
         avail=jnp.where(boundary[..., None, None], jnp.array([True, False, True, False]), batch.rows.avail),
     )
     action = jnp.where(padding[..., None], (batch.action + 1) % 2 * 2, batch.action)
-    aux = intrinsic.Aux(
+    aux = on_policy.Aux(
         jnp.where(padding[..., None], -3.0, batch.aux.log_prob), jnp.where(padding, 0.7, batch.aux.epsilon)
     )
     reset = batch.first[0] | boundary[0]
-    carry0 = intrinsic.Carry(
+    carry0 = on_policy.Carry(
         jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden),
         jnp.where(reset[:, None], 2, batch.carry0.last_action),
     )

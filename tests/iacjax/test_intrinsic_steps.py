@@ -98,7 +98,7 @@ def test_epsilon_schedule():
 def acted(f, learner, batch, explore):
     """Acts through the rows of `batch` afresh: (actions [T, B, A], aux), each with its own key, epsilon .255."""
     clock = Clock(jnp.int32(0), jnp.int32(25_000))
-    act = jax.jit(partial(intrinsic._act, f, explore=explore), compiler_options=QUICK)
+    act = jax.jit(partial(intrinsic.make(f.spec, f.config).act, explore=explore), compiler_options=QUICK)
     carry, out = batch.carry0, []
     for t in range(7):
         ts = jax.tree.map(lambda x, t=t: x[t], batch.rows)
