@@ -16,7 +16,8 @@ from experiments.stats import mean_interval
 BASE = "ddpg_mix"
 METHODS = ("iac", "siaq", "sq", "siq")
 SPEED, RETURN = "predator_prey", "po_predator_prey"
-THRESHOLD = 1000.0  # "we set the average reward threshold to 1000"
+# "We set the average reward threshold to 1000"; the small budget ends long before that.
+THRESHOLDS = {"paper": 1000.0, "small": 200.0}
 COLUMNS = ("budget", "algo", "seed", "threshold", "saved_steps", "certain", "return_difference")
 SUMMARY = "Figure 7: env steps saved on predator-prey and return won on po_predator_prey, both over DDPG-MIX."
 
@@ -74,9 +75,10 @@ def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str
 
 def command(argv: Sequence[str]) -> int:
     """Trains what is missing of figure 4's runs, compares, and draws. Returns the exit code."""
-    numbers = {"threshold": (THRESHOLD, "return on predator_prey that is to be reached")}
+    told = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
+    numbers = {"threshold": (0.0, f"return on predator_prey that is to be reached; 0: {told}")}
     options = common.parse(argv, SUMMARY, budgets(), numbers)
-    table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"]
+    table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
     if not options.redraw:
         runs = [common.make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
         code = common.train_all(

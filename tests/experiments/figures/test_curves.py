@@ -184,6 +184,9 @@ def test_figure_7_compares_the_same_seeds_and_is_drawn_from_figure_4s_file(tmp_p
     assert (tmp_path / "fig7.png").exists()
     assert main(argv) == 0
     assert len(kept.read_rows(tmp_path / "fig7.csv")) == 1
+    assert main(["iac/fig7", "--redraw", "--out", str(tmp_path / "fig7.png")]) == 0  # nobody reaches the budget's 200
+    (row,) = kept.read_rows(tmp_path / "fig7.csv")
+    assert (row["threshold"], row["certain"]) == ("200.0", "neither got there")
 
 
 def test_figure_6_over_n(tmp_path):
