@@ -81,14 +81,19 @@ def final_return(curve: Curves) -> float:
     return float(np.mean(curve.columns["return_mean"][-LAST:]))
 
 
-def small_print(options: Options, table: Any, algos: Sequence[str] = ()) -> str:
-    """What was trained, from the records beside the numbers: seeds, steps, and what is not finished."""
+def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
+    """What was trained, from the records beside the numbers: seeds, steps, and what is not finished.
+
+    Args:
+      bars: the picture has bars with intervals, not curves.
+    """
     records = kept_runs.read_json(table.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] == options.budget and (not algos or r["algo"] in algos)]
     seeds = sorted({r["seeds"] for r in records})
     steps = sorted({r["total_steps"] for r in records})
     begun = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if r["status"] not in kept_runs.FINISHED]
-    text = f"Mean and 95 % interval over {style.span(seeds, 'seed')}, greedy, 10 episodes an evaluation, "
+    text = f"Mean and 95 % interval over {style.span(seeds, 'seed')}" if bars else style.seeds_text(seeds)
+    text += ", greedy, 10 episodes an evaluation, "
     text += f"{style.span(steps, 'step')} on {', '.join(sorted({r['device'] for r in records}))}; {options.note}"
     return text + (f"; not finished: {', '.join(begun)}" if begun else "") + "."
 

@@ -137,7 +137,7 @@ def _small_print(options: Options, rows: Sequence[dict[str, Any]]) -> str:
         if row["certain"] != "exact":
             key = f"{style.name_of(row['algo'])}: {row['certain']}"
             counts[key] = counts.get(key, 0) + 1
-    text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE))
+    text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE), bars=True)
     if counts:
         told = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
         text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({told})."

@@ -10,6 +10,7 @@ from envs.errors import ConfigError
 from experiments.plot import COLOURS, Curves, on_common_steps
 from experiments.stats import mean_interval
 
+BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
 NAMES = {
     "iac": "IAC",
     "siaq": "SIAQ",
@@ -118,8 +119,18 @@ def save(figure: Any, path: pathlib.Path) -> None:
     print(f"wrote {path}")
 
 
+def seeds_text(seeds: Sequence[int]) -> str:
+    """What `bands` and `percentages` show of runs of so many seeds, in words."""
+    text = f"Mean over {span(seeds, 'seed')}"
+    text += ", shaded its 95 % interval (Student's t)" * (max(seeds, default=0) >= BAND_FROM)
+    return text + f", thin lines a seed each (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
+
+
 def bands(ax: Any, curves: Sequence[Curves]) -> None:
-    """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded."""
+    """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded.
+
+    An interval takes BAND_FROM seeds.
+    """
     _mean_and_interval(ax, curves, "return_mean")
     values = np.concatenate([c.columns["return_mean"] for c in curves])  # the seeds set the scale, not the bands
     margin = 0.06 * max(float(np.ptp(values)), 1e-3)
@@ -129,13 +140,12 @@ def bands(ax: Any, curves: Sequence[Curves]) -> None:
     plain(ax)
 
 
-def percentages(ax: Any, curves: Sequence[Curves], column: str, band_from: int) -> None:
+def percentages(ax: Any, curves: Sequence[Curves], column: str) -> None:
     """The mean over seeds of percentages over millions of steps, on an axis from 0 to 100, where intervals are cut.
 
-    Args:
-      band_from: a method of at least so many seeds has its interval shaded, one of fewer its seeds as thin lines.
+    A method of BAND_FROM seeds or more has its interval shaded, one of fewer its seeds as thin lines.
     """
-    _mean_and_interval(ax, curves, column, (0.0, 100.0), band_from, band_from)
+    _mean_and_interval(ax, curves, column, (0.0, 100.0), lines_below=BAND_FROM)
     ax.set_ylim(-3, 103)
     ax.set_yticks(range(0, 101, 20))
     ax.set_xlim(left=0)
@@ -148,7 +158,6 @@ def _mean_and_interval(
     curves: Sequence[Curves],
     column: str,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    band_from: int = 2,
     lines_below: float = np.inf,
 ) -> None:
     for algo in in_order([c.label for c in curves]):
@@ -158,7 +167,7 @@ def _mean_and_interval(
         for c in group if len(group) < lines_below else ():
             ax.plot(c.steps, c.columns[column], color=colour_of(algo), lw=0.5, alpha=0.3)
         ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)
-        if len(group) >= band_from:
+        if len(group) >= BAND_FROM:
             low, high = (np.clip(bound, *bounds) for bound in (band.low, band.high))
             ax.fill_between(steps, low, high, color=colour_of(algo), alpha=0.13, lw=0)
 

@@ -23,7 +23,6 @@ OTHERS = ("ippo", "mappo", "vdn", "iql")  # not in the paper, but what its reade
 FAMILY = "smax"
 # "evaluated every 5000 timesteps of training in 20 independent evaluation episodes" (section 5.1)
 EVAL_EVERY, EVAL_EPISODES = 5000, 20
-BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
 # Env steps a second of a learner where nothing was measured: half of AIIR-MIX's; for the prediction only.
 GUESS = {"cpu": 3000.0, "gpu": 50_000.0}
 
@@ -118,7 +117,7 @@ def draw(options: Options, budgets: dict[str, Budget]) -> None:
     envs = [env for env in known if any(c.env == env for c in curves)]
     figure = style.new_figure(3.3 * max(len(envs), 2), 3.6)
     for ax, env in zip(figure.subplots(1, len(envs), squeeze=False, sharey=True)[0], envs, strict=True):
-        style.percentages(ax, [in_percent(c, smooth) for c in curves if c.env == env], "win_rate", BAND_FROM)
+        style.percentages(ax, [in_percent(c, smooth) for c in curves if c.env == env], "win_rate")
         ax.set_title(style.world_of(env), fontsize=10)
     figure.axes[0].set_ylabel("test win rate (%)", fontsize=9)
     algos = style.in_order([c.label for c in curves])
@@ -138,9 +137,7 @@ def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves],
     """What is drawn and how it was made, from the records beside the numbers."""
     records = records_of(table, options.budget, curves)
     seeds = [r["seeds"] for r in records]
-    text = f"Mean over {style.span(seeds, 'seed')}"
-    text += ", shaded its 95 % interval (Student's t)" * (max(seeds, default=0) >= BAND_FROM)
-    text += f", thin lines a seed each (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
+    text = style.seeds_text(seeds)
     smoothing = f"moving mean over {smooth} evaluations" if smooth > 1 else "not smoothed"
     text += f". Greedy, {EVAL_EPISODES} episodes every {EVAL_EVERY:,} steps, {smoothing}. "
     return text + made_with(options, records)
