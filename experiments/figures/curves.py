@@ -1,6 +1,5 @@
 """Figure 4 (eight methods on three tasks) and figure 6 (more and more pendulums): returns over environment steps."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from experiments.stats import mean_interval
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
 LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
-_HUNTS = {"predator_prey": HUNT, "po_predator_prey": HUNT}  # at tables 5 and 6 IAC learned nothing in 60 k updates
+_HUNTS = {"predator_prey": HUNT, "po_predator_prey": HUNT}  # at table 5 IAC learns next to nothing in 60 k updates
 _SHORT = EXPLORE | {"warmup": 20_000}  # sixteen times the episodes for the same updates
 
 SUMMARIES = {
@@ -148,12 +147,16 @@ def _count(env: str) -> int:
 
 
 def _over_n(ax: Any, algo: str, curves: Sequence[Curves]) -> None:
+    """Means with 95 % intervals where there are seeds enough for one, and a dot a seed."""
     numbers = sorted({_count(c.env) for c in curves})
-    bands = [mean_interval([final_return(c) for c in curves if _count(c.env) == n]) for n in numbers]
-    mean = np.array([float(b.mean) for b in bands])
-    half = np.array([0.0 if math.isnan(b.low) else float(b.high - b.mean) for b in bands])
+    finals = [[final_return(c) for c in curves if _count(c.env) == n] for n in numbers]
+    bands = [mean_interval(values) for values in finals]
+    half = [float(b.high - b.mean) if len(v) >= style.BAND_FROM else 0.0 for b, v in zip(bands, finals, strict=True)]
     shift = 0.06 if algo == "siaq" else -0.06  # so that the whiskers stand side by side
-    ax.errorbar(np.array(numbers) + shift, mean, half, color=style.colour_of(algo), lw=1.8, capsize=3, marker="o", ms=4)
+    colour, x = style.colour_of(algo), np.array(numbers) + shift
+    ax.errorbar(x, [float(b.mean) for b in bands], half, color=colour, lw=1.8, capsize=3 * any(half), marker="o", ms=4)
+    for at, values in zip(x, finals, strict=True):
+        ax.scatter([at] * len(values), values, s=12, color=colour, alpha=0.5)
 
 
 DRAWINGS = {"iac/fig4": draw_tasks, "iac/fig6": draw_scalability}
