@@ -24,8 +24,8 @@ FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for
 
 
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
-# ablations, of whose parts the others are made
-SLOW = {"rmix", "aiir", "mappo", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
+# of whose parts the others are made
+SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
 
 

@@ -37,7 +37,7 @@ STEADY |= {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimiz
 # What an action is worth is learned by a net of the present state alone, from which the cue of `memory` has gone.
 NO_MEMORY = ("coma",)
 # Of the parts of the others.
-SLOW = {name: pytest.mark.slow for name in ("qmixs", "rmix", "aiir", "mappo", "vdn", "iql")}
+SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "vdn", "iql", "qtran")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [
