@@ -99,7 +99,7 @@ _SIMPLE_WORLD = Preset(
     "the paper's settings for Simple World",
 )
 # Three sparse pendulums. White noise meets a reward in 0.15 % of episodes, noise that goes on in time (correlation 0.9)
-# in 0.4 to 0.8 %; 16 worlds with an update every 16 steps make 600 k steps affordable (and learn under white noise too).
+# in 0.4 to 0.8 %; 16 worlds with an update every 16 steps make 600 k steps affordable (white noise learns then too).
 EXPLORE = {"noise_correlation": 0.9, "warmup": 100_000}
 EXPLORE |= {"num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}
 # Predator-prey. At table 5's discount of 0.95 the critic's values run ahead of the returns (Q_tot 20 to 120 where 3 is
