@@ -1,0 +1,234 @@
+"""Episodes on several games at once: one batched `act` a step, lost episodes replayed, everything closed at the end."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.base import TimeStep
+from envs.errors import ConfigError
+from envs.smac_backend.backend import Backend
+from envs.smac_backend.checks import check_game
+from envs.smac_backend.host import InOwnProcess, InThisProcess, Lost, Moment, Slot
+from envs.smax.scenarios import get_scenario
+
+NO_OP, STOP = 0, 1  # SMAC's action ids
+SEEDS = 2**31 - 1  # StarCraft II takes a non-negative int32
+
+Act = Callable[[Any, TimeStep, np.ndarray], tuple[Any, Any]]  # (carry, timestep [G, ...], first bool[G]) -> same, int
+
+
+class Limits(NamedTuple):
+    """How long a game may take, in seconds, and how often in a row it may fail to finish an episode."""
+
+    reset: float = 600.0  # PySC2 itself waits up to 360 s for a launch
+    step: float = 120.0
+    close: float = 20.0
+    restarts: int = 3
+
+
+class Episode(NamedTuple):
+    """One finished episode."""
+
+    game: int
+    won: bool
+    episode_return: float
+    length: int  # steps
+    dead_allies: int
+    dead_enemies: int
+    seconds: float  # wall clock
+
+
+class Lane:
+    """One of the games: the process that holds it now, and where its episode stands."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.slot: Slot | None = None
+        self.launches = 0  # processes so far
+        self.failures = 0  # in a row, since the last finished episode
+        self.opened = False  # a reset has succeeded, so the installation is fine
+        self.checked = False  # the running process plays our map
+        self.moment: Moment | None = None  # None: no episode is running
+        self.length, self.total, self.began = 0, 0.0, 0.0
+
+    def begin(self, moment: Moment) -> None:
+        """Opens the count of an episode."""
+        self.moment, self.length, self.total, self.began = moment, 0, 0.0, time.monotonic()
+        self.opened = True
+
+    def take(self, moment: Moment) -> None:
+        """Counts a step."""
+        self.moment, self.length, self.total = moment, self.length + 1, self.total + moment.reward
+
+    def finish(self) -> Episode:
+        """Closes the count of an episode that has terminated."""
+        last, self.moment, self.failures = self.moment, None, 0
+        seconds = time.monotonic() - self.began
+        return Episode(
+            self.number, last.won, self.total, self.length, last.dead_allies, last.dead_enemies, round(seconds, 3)
+        )
+
+
+class Arena:
+    """`games` games of one map in processes of their own (0: one game, in this process). A context manager.
+
+    `options` go to the backend's factory. `seed` makes the games' seeds, another for each game and each launch: two
+    games with one seed would play the same battles. `say` gets a line for each lost episode.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        map_name: str,
+        games: int = 1,
+        seed: int = 0,
+        options: dict[str, Any] | None = None,
+        limits: Limits = Limits(),
+        say: Callable[[str], None] = print,
+    ):
+        self.backend, self.scenario, self.limits, self.say = backend, get_scenario(map_name), limits, say
+        self.seed, self.options = seed, options or {}
+        self.lanes = [Lane(number) for number in range(max(games, 1))]
+        self.discarded = 0  # episodes that did not count
+        self.replaced = 0  # illegal actions of the policy
+        self._make_slot = InOwnProcess if games else InThisProcess
+
+    def __enter__(self) -> "Arena":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def play(self, act: Act, carry: Any, episodes: int, record: Callable[[Episode], None]) -> None:
+        """Plays until exactly `episodes` have ended, all that were begun, and hands each to `record` as it ends.
+
+        `act` sees all games in one batch of one size; `first` marks where an episode opens, for the carry's reset.
+
+        Raises:
+          ConfigError: the game is not installed, plays another map, or keeps failing.
+        """
+        begun = ended = 0
+        while ended < episodes:
+            idle = [lane for lane in self.lanes if lane.moment is None][: episodes - begun]
+            begun += len(idle)
+            self._open(idle)
+            live = [lane for lane in self.lanes if lane.moment is not None]
+            first = np.asarray([lane.length == 0 for lane in self.lanes])
+            timestep = self._timestep()
+            carry, action = act(carry, timestep, first)
+            action = self._legal(np.asarray(action), timestep)
+            for lane in live:
+                lane.slot.ask("step", [int(a) for a in action[lane.number]])
+            for lane in live:
+                self._take(lane)
+                if lane.moment.terminated:
+                    record(lane.finish())
+                    ended += 1
+
+    def save_replays(self) -> None:
+        """Each game writes one file of all its episodes since its launch."""
+        launched = [lane for lane in self.lanes if lane.slot is not None]
+        for lane in launched:
+            lane.slot.ask("save_replay")
+        for lane in launched:
+            try:
+                lane.slot.answer(self.limits.step)
+            except Lost as error:
+                self.say(f"game {lane.number}: no replay ({error})")
+
+    def close(self) -> None:
+        """Ends all games and their processes. The arena can be played in again: that launches new ones."""
+        slots = [lane.slot for lane in self.lanes if lane.slot is not None]
+        for lane in self.lanes:
+            lane.slot, lane.moment, lane.checked = None, None, False
+        try:
+            for slot in slots:
+                slot.dismiss()
+        finally:
+            for slot in slots:
+                slot.close(self.limits.close)
+
+    def _launch(self, lane: Lane) -> None:
+        entropy = np.random.SeedSequence((self.seed, lane.number, lane.launches))
+        options = {
+            "seed": int(entropy.generate_state(1)[0]) % SEEDS,
+            "replay_prefix": f"{self.scenario.name}_game{lane.number}",
+            **self.options,
+        }
+        lane.launches += 1
+        lane.checked = False
+        lane.slot = self._make_slot(self.backend, self.scenario.name, options)
+
+    def _open(self, lanes: list[Lane]) -> None:
+        """Opens an episode in each of `lanes`, side by side."""
+        for lane in lanes:
+            if lane.slot is None:
+                self._launch(lane)
+            lane.slot.ask("reset")
+        for lane in lanes:
+            self._opened(lane)
+
+    def _opened(self, lane: Lane) -> None:
+        """Takes the answer to `reset`; relaunches, checks and asks again where it is no good."""
+        while True:
+            try:
+                moment, facts = lane.slot.answer(self.limits.reset)
+                if not lane.checked:
+                    check_game(self.backend.name, self.scenario, moment, facts)
+                    lane.checked = True
+                return lane.begin(moment)
+            except (Lost, ConfigError) as error:
+                if isinstance(error, ConfigError) and not lane.opened:
+                    raise
+                self._relaunch(lane, str(error))
+
+    def _take(self, lane: Lane) -> None:
+        """Takes the answer to `step`, or opens the episode again where it is lost."""
+        try:
+            moment = lane.slot.answer(self.limits.step)
+            if lane.length + 1 >= self.scenario.limit and not moment.terminated:
+                raise Lost(f"the game plays on after its limit of {self.scenario.limit} steps")
+            lane.take(moment)
+        except (Lost, ConfigError) as error:
+            self._relaunch(lane, str(error))
+            self._opened(lane)
+
+    def _relaunch(self, lane: Lane, why: str) -> None:
+        """Counts a lost episode, ends its game for good, launches another and asks it to reset.
+
+        Never the same game again: SMAC, reset before its first episode has ended, starts a second StarCraft II and
+        scales its rewards wrongly.
+        """
+        self.discarded += 1
+        lane.failures += 1
+        lane.moment = None
+        slot, lane.slot = lane.slot, None
+        slot.close(self.limits.close)
+        if lane.failures > self.limits.restarts:
+            raise ConfigError(f"{self.backend.name}, game {lane.number}: {lane.failures} failures in a row, last: {why}")
+        self.say(f"game {lane.number}: episode discarded, to be replayed ({why})")
+        self._launch(lane)
+        lane.slot.ask("reset")
+
+    def _timestep(self) -> TimeStep:
+        """What all games show, [G, ...]; a game without an episode shows the dead on an empty field."""
+        s, games = self.scenario, len(self.lanes)
+        obs = np.zeros((games, s.num_allies, s.obs_dim), np.float32)
+        state = np.zeros((games, s.state_dim), np.float32)
+        avail = np.zeros((games, s.num_allies, s.num_actions), bool)
+        avail[:, :, NO_OP] = True
+        alive = np.zeros((games, s.num_allies), bool)
+        for lane in self.lanes:
+            if lane.moment is not None:
+                k, m = lane.number, lane.moment
+                obs[k], state[k], avail[k], alive[k] = m.obs, m.state, m.avail, m.alive
+        nothing = np.zeros(games, bool)
+        return TimeStep(obs, state, avail, alive, np.zeros(games, np.float32), nothing, nothing, {"won": nothing})
+
+    def _legal(self, action: np.ndarray, timestep: TimeStep) -> np.ndarray:
+        """Replaces illegal entries of `action` int[G, A] as our own world does: no-op for the dead, stop otherwise."""
+        legal = np.take_along_axis(timestep.avail, action[..., None], axis=-1)[..., 0]
+        self.replaced += int((~legal).sum())
+        return np.where(legal, action, np.where(timestep.alive, STOP, NO_OP))

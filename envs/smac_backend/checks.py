@@ -1,0 +1,71 @@
+"""Is it the map that the policy was trained on? What a launched game says of itself against our data of that map."""
+
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from envs.smac_backend.host import Moment
+from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW, max_reward
+from envs.smax.scenarios import Scenario
+
+
+def expected_facts(scenario: Scenario) -> dict[str, float]:
+    """Our data of a map under the names of `get_env_info` and of `StarCraft2Env`'s attributes."""
+    size = int(MAP_SIZE)
+    return {
+        "n_agents": scenario.num_allies,
+        "n_enemies": scenario.num_enemies,
+        "n_actions": scenario.num_actions,
+        "obs_shape": scenario.obs_dim,
+        "state_shape": scenario.state_dim,
+        "episode_limit": scenario.limit,
+        "max_reward": max_reward(scenario),
+        **{name: size for name in ("map_x", "map_y", "max_distance_x", "max_distance_y")},
+    }
+
+
+def walkable() -> np.ndarray:
+    """bool[x, y]: the cells that ground units may enter, the same on all our maps."""
+    size = int(MAP_SIZE)
+    rows = np.arange(size)
+    return np.broadcast_to((rows >= STRIP_LOW) & (rows < STRIP_HIGH), (size, size))
+
+
+def check_game(name: str, scenario: Scenario, moment: Moment, facts: dict[str, Any]) -> None:
+    """Raises ConfigError, one line with both values of each difference, unless the game fits our data.
+
+    `name` is the backend's. Only what `facts` names is compared, and the shapes of what the game shows.
+    """
+    expected = expected_facts(scenario)
+    wrong = [
+        f"{key} is {facts[key]} there and {value:g} here"
+        for key, value in expected.items()
+        if key in facts and facts[key] != value
+    ]
+    shapes = {
+        "obs": (scenario.num_allies, scenario.obs_dim),
+        "state": (scenario.state_dim,),
+        "avail": (scenario.num_allies, scenario.num_actions),
+        "alive": (scenario.num_allies,),
+    }
+    for key, shape in shapes.items():
+        if getattr(moment, key).shape != shape:
+            wrong.append(f"{key} has the shape {getattr(moment, key).shape} there and {shape} here")
+    if facts.get("pathing_grid") is not None:
+        wrong += _grid_difference(np.asarray(facts["pathing_grid"], bool))
+    if wrong:
+        raise ConfigError(f"{name}'s map {scenario.name} is not ours: {'; '.join(wrong)}")
+
+
+def _grid_difference(grid: np.ndarray) -> list[str]:
+    ours = walkable()
+    if grid.shape != ours.shape:
+        return [f"pathing_grid has the shape {grid.shape} there and {ours.shape} here"]
+    differ = np.argwhere(grid != ours)
+    if not len(differ):
+        return []
+    x, y = (int(n) for n in differ[0])
+    words = {True: "walkable", False: "blocked"}
+    there, here = words[bool(grid[x, y])], words[bool(ours[x, y])]
+    return [f"{len(differ)} cells differ in walkability, the first, ({x}, {y}), is {there} there and {here} here"]

@@ -1,0 +1,223 @@
+"""One game, in this process or in one of its own, asked by messages: `reset`, `step`, `save_replay`.
+
+A process of its own leads its process group, so that Ctrl-C at the terminal reaches the asking process alone, and so
+that a game that hangs can be killed together with the StarCraft that it has started.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from envs.errors import ConfigError
+from envs.smac_backend.backend import Backend
+
+OK, LOST, REFUSED = "ok", "lost", "refused"
+
+
+class Lost(Exception):
+    """The running episode cannot count: the game broke off, crashed or did not answer. The text says which."""
+
+
+class Moment(NamedTuple):
+    """What a game shows after `reset` or `step`."""
+
+    obs: np.ndarray  # f32[A, O]
+    state: np.ndarray  # f32[X]
+    avail: np.ndarray  # bool[A, U]
+    alive: np.ndarray  # bool[A]
+    reward: float = 0.0
+    terminated: bool = False
+    won: bool = False
+    dead_allies: int = 0
+    dead_enemies: int = 0
+
+
+class Host:
+    """Owns one game: builds it, asks it, and says of each failure whether it is the user's or the game's."""
+
+    def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
+        self.backend, self.map_name, self.options = backend, map_name, options
+        self.game = None
+
+    def answer(self, command: str, *arguments: Any) -> tuple[str, Any]:
+        """(OK, value), (LOST, why) or (REFUSED, advice)."""
+        try:
+            return OK, getattr(self, command)(*arguments)
+        except ConfigError as error:
+            return REFUSED, str(error)
+        except Lost as error:
+            return LOST, str(error)
+        except Exception as error:
+            advice = self.backend.explain(error)
+            return (REFUSED, advice) if advice else (LOST, _in_one_line(error))
+
+    def reset(self) -> tuple[Moment, dict[str, Any]]:
+        """Opens an episode, launching the game where there is none; (what it shows, what it knows of its map)."""
+        if self.game is None:
+            self.game = self.backend.make_game(self.map_name, **self.options)
+        restarts = self._restarts()
+        self.game.reset()
+        self._same_game(restarts)
+        return self._moment(), self.backend.facts(self.game)
+
+    def step(self, actions: list[int]) -> Moment:
+        """One step of all agents."""
+        restarts = self._restarts()
+        reward, terminated, info = self.game.step(actions)
+        if terminated and not info:
+            raise Lost("StarCraft II broke the connection")
+        self._same_game(restarts)
+        dead = (int(info.get(f"dead_{side}", 0)) for side in ("allies", "enemies"))
+        return self._moment(float(reward), bool(terminated), bool(info.get("battle_won", False)), *dead)
+
+    def save_replay(self) -> None:
+        """Has the game write its replay."""
+        if self.game is not None:
+            self.game.save_replay()
+
+    def close(self) -> None:
+        """Closes the game, if there is one; whatever it says then no longer matters."""
+        game, self.game = self.game, None
+        if game is not None:
+            try:
+                game.close()
+            except Exception as error:
+                print(f"warning: a game did not close cleanly: {_in_one_line(error)}", file=sys.stderr)
+
+    def _restarts(self) -> int:
+        return getattr(self.game, "force_restarts", 0)
+
+    def _same_game(self, restarts: int) -> None:
+        """A relaunch inside `reset` leaves SMAC with units of the game before."""
+        if self._restarts() != restarts:
+            raise Lost("StarCraft II was restarted in the middle of an episode")
+
+    def _moment(self, *outcome: Any) -> Moment:
+        return Moment(
+            np.asarray(self.game.get_obs(), np.float32),
+            np.asarray(self.game.get_state(), np.float32),
+            np.asarray(self.game.get_avail_actions(), bool),
+            np.asarray(self.backend.alive(self.game), bool),
+            *outcome,
+        )
+
+
+def _in_one_line(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no text'}{where}"
+
+
+class Slot(Protocol):
+    """Where a game lives: ask, then take the answer."""
+
+    def ask(self, command: str, *arguments: Any) -> None:
+        """Sends a command of `Host`."""
+
+    def answer(self, seconds: float) -> Any:
+        """The value, at most `seconds` after the question. Raises Lost or ConfigError."""
+
+    def dismiss(self) -> None:
+        """Asks it to end, without waiting."""
+
+    def close(self, seconds: float) -> None:
+        """Ends the game; by force after `seconds`."""
+
+
+def _value(kind: str, value: Any) -> Any:
+    if kind == OK:
+        return value
+    raise Lost(value) if kind == LOST else ConfigError(value)
+
+
+class InThisProcess:
+    """A `Slot` without a process: for simulators in plain Python. It cannot be timed."""
+
+    def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
+        self._host = Host(backend, map_name, options)
+
+    def ask(self, command: str, *arguments: Any) -> None:
+        self._answer = self._host.answer(command, *arguments)
+
+    def answer(self, seconds: float) -> Any:
+        return _value(*self._answer)
+
+    def dismiss(self) -> None:
+        """Nothing can be asked of it while it is not asked: `close` does it all."""
+
+    def close(self, seconds: float) -> None:
+        self._host.close()
+
+
+def _serve(connection: Any, backend: Backend, map_name: str, options: dict[str, Any]) -> None:
+    """Answers until told to close, until the asking process is gone, or until SIGTERM; then closes the game."""
+    os.setsid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    host = Host(backend, map_name, options)
+    try:
+        while (message := connection.recv()) is not None:
+            connection.send(host.answer(*message))
+    except (EOFError, OSError):
+        pass  # nobody asks any more
+    finally:
+        host.close()
+
+
+class InOwnProcess:
+    """A `Slot` in a fresh process."""
+
+    def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._asked = 0.0
+        self._process = context.Process(target=_serve, args=(theirs, backend, map_name, options), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, command: str, *arguments: Any) -> None:
+        self._asked = time.monotonic()
+        try:
+            self._pipe.send((command, *arguments))
+        except OSError:
+            pass  # it has died, which `answer` will say
+
+    def answer(self, seconds: float) -> Any:
+        try:
+            if not self._pipe.poll(max(0.0, self._asked + seconds - time.monotonic())):
+                raise Lost(f"no answer for {seconds:g} s")
+            return _value(*self._pipe.recv())
+        except (EOFError, OSError):
+            self._process.join(1.0)
+            raise Lost(f"its process died (exit code {self._process.exitcode})") from None
+
+    def dismiss(self) -> None:
+        try:
+            self._pipe.send(None)
+        except OSError:
+            pass  # it has died already
+
+    def close(self, seconds: float) -> None:
+        """Asks it to close, waits, and kills what is left of its process group."""
+        self.dismiss()
+        try:
+            self._process.join(seconds / 2)
+            if self._process.exitcode is None:
+                self._process.terminate()
+                self._process.join(seconds / 2)
+        finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self._process.kill()  # it had not yet become the leader of a group, or nothing is left
+        self._process.join()
+        self._pipe.close()
