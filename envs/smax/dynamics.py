@@ -106,11 +106,17 @@ def run_loops(roster: Roster, rules: Rules, battle: Battle, orders: Orders, jitt
     return jax.lax.scan(body, battle, jnp.arange(count, dtype=jnp.int32))[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="loops")
 def advance(
-    unit_types: tuple[str, ...], num_allies: int, rules: Rules, battle: Battle, orders: Orders, key: jax.Array
+    unit_types: tuple[str, ...],
+    num_allies: int,
+    rules: Rules,
+    battle: Battle,
+    orders: Orders,
+    key: jax.Array,
+    loops: int = LOOPS_PER_STEP,
 ) -> Battle:
-    """Eight game loops, one SMAC step.
+    """Eight game loops, one SMAC step; or fewer.
 
     `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]; fields of `rules` are scalars or [E].
     The only randomness is that of weapon periods, drawn once per unit: no period is shorter than a step.
@@ -123,5 +129,5 @@ def advance(
         # as slow a lane as 528.
         rules, battle, orders, jitter = _widen((rules, battle, orders, jitter), 16)
     battle = _begin(roster, rules, orders, battle)
-    battle = run_loops(roster, rules, battle, orders, jitter, LOOPS_PER_STEP)
+    battle = run_loops(roster, rules, battle, orders, jitter, loops)
     return jax.tree.map(lambda leaf: leaf[:, :lanes], battle)

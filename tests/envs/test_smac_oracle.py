@@ -1,0 +1,159 @@
+"""The unmodified SMAC code, with our engine for a game, against our own interface: step by step over random battles.
+
+Needs `oxwhirl/smac`; says so where it is not installed. `-m slow` plays 20 battles on each of five maps.
+"""
+
+import warnings
+from collections import Counter
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
+        from tests.envs import smac_fake
+except Exception as missing:  # absent, the unrelated package of that name, or a protobuf that cannot read PySC2's files
+    reason = f"needs oxwhirl/smac, which cannot be imported here ({type(missing).__name__}: {missing})"
+    pytest.skip(reason.splitlines()[0], allow_module_level=True)
+
+from envs.smax import interface
+from envs.smax.env import Smax, SmaxState
+
+FIVE_MAPS = ("3m", "8m", "2s3z", "3s5z", "MMM")
+# SMAC computes in double precision and rounds at the end, we compute in single precision.
+TOLERANCE = 1e-6
+
+
+class Oracle:
+    """Plays battles through SMAC and counts what it has compared."""
+
+    def __init__(self, name: str, seed: int, limit: int | None = None, **options):
+        self.env = Smax(name)
+        self.scenario = self.env.scenario
+        self.game = smac_fake.make_game(name, seed=seed, **options)
+        self.limit = self.game.episode_limit = limit or self.scenario.limit
+        self.rng = np.random.default_rng(seed)
+        self.counts, self.worst = Counter(), Counter()
+        self.observe = jax.jit(partial(interface.observe, self.scenario))
+        self.judge = jax.jit(self._judge)
+
+    def _judge(self, before, after):
+        over, won = interface.ending(self.scenario, after)
+        reward, _ = interface.reward(self.scenario, interface.tally(self.scenario, before), after, won)
+        return reward, over, won, interface.count_dead(self.scenario, after)
+
+    @property
+    def battle(self):
+        return self.game._controller.battle
+
+    def equal(self, what: str, theirs, ours, tolerance: float = 0.0):
+        theirs, ours = np.asarray(theirs), np.asarray(ours)
+        assert theirs.shape == ours.shape, what
+        self.counts["values"] += theirs.size
+        difference = np.abs(theirs.astype(np.float64) - ours.astype(np.float64)).max()
+        self.worst[what] = max(self.worst[what], float(difference))
+        assert difference <= tolerance, f"{what}: {difference} at {np.argwhere(theirs != ours)[:5].tolist()}"
+
+    def compare_sight(self, obs, state, last_action):
+        """What SMAC shows of the battle as it stands, and what we show of it."""
+        seen = jax.device_get(self.observe(self.battle, last_action))
+        self.equal("masks", self.game.get_avail_actions(), seen.avail[0])
+        self.equal("observations", np.stack(obs), seen.obs[0], TOLERANCE)
+        self.equal("state", state, seen.state[0], TOLERANCE)
+
+    def choose(self, daring: float) -> list[int]:
+        """Random legal actions; who can, attacks with the probability `daring`, mostly the first in reach."""
+        actions = []
+        for legal in map(np.flatnonzero, self.game.get_avail_actions()):
+            targets = legal[legal >= 6]
+            attacks = len(targets) and self.rng.random() < daring
+            actions.append(int(targets[0] if attacks and self.rng.random() < 0.8 else self.rng.choice(legal)))
+        return actions
+
+    def battle_through(self, daring: float, after_step=None) -> None:
+        game = self.game
+        obs, state = game.reset()
+        last_action = np.full((self.scenario.num_allies, 1), -1, np.int32)
+        self.compare_sight(obs, state, last_action)
+        over, steps = False, 0
+        while not over:
+            before, action = self.battle, self.choose(daring)
+            reward, over, info = game.step(action)
+            steps += 1
+            last_action = np.asarray(action, np.int32)[:, None]
+            self.compare_sight(game.get_obs(), game.get_state(), last_action)
+            our_reward, ended, won, dead = jax.device_get(self.judge(before, self.battle))
+            self.equal("reward", reward, our_reward[0], TOLERANCE * max(1.0, reward))
+            self.equal("terminated", over, ended[0] or steps >= self.limit)
+            self.equal("battle won", info["battle_won"], won[0])
+            self.equal("dead", [info["dead_allies"], info["dead_enemies"]], np.concatenate(dead))
+            self.counts["steps"] += 1
+            self.counts["won"] += int(info["battle_won"])
+            self.counts["timed out"] += int(over and not ended[0])
+            if after_step:
+                after_step(self, action, steps, reward, over)
+        self.counts["battles"] += 1
+
+    def report(self) -> str:
+        worst = ", ".join(f"{what} {value:.1e}" for what, value in self.worst.items())
+        return f"{self.scenario.name}: {dict(self.counts)}; largest differences: {worst}"
+
+
+def compare_environment(oracle: Oracle, action, steps: int, reward: float, over: bool) -> None:
+    """The same step by `Smax.step`: our action ids must mean the orders that SMAC sent."""
+    env, given = oracle.env, oracle.game._controller.last
+    nothing = jnp.full((env.spec.num_agents, 1), -1, jnp.int32)
+    state = SmaxState(given.battle, env.rules, nothing, jnp.asarray([steps - 1]))
+    state, timestep = env.step(given.key, state, jnp.asarray([action]))
+    for name, theirs, ours in zip(state.battle._fields, oracle.battle, state.battle, strict=True):
+        oracle.equal(f"engine's {name}", theirs, ours, 1e-4)
+    oracle.equal("env's reward", reward, timestep.reward[0], 1e-4)
+    oracle.equal("env's end", over, (timestep.terminated | timestep.truncated)[0])
+    oracle.equal("env's masks", oracle.game.get_avail_actions(), timestep.avail[0])
+    oracle.equal("env's observations", np.stack(oracle.game.get_obs()), timestep.obs[0], 1e-4)
+    oracle.equal("env's state", oracle.game.get_state(), timestep.state[0], 1e-4)
+
+
+@pytest.mark.parametrize("name", ("3m", "2s3z"))
+def test_what_smac_computes_of_a_battle_is_what_we_compute(name):
+    oracle = Oracle(name, seed=1)
+    for daring in (0.9, 0.5):
+        oracle.battle_through(daring)
+    assert oracle.counts["battles"] == 2 and oracle.counts["steps"] > 20
+
+
+def test_smac_sorts_its_agents_into_our_order_and_counts_our_rewards():
+    oracle = Oracle("2s3z", seed=4)
+    listed = []
+    for _ in range(2):
+        oracle.battle_through(0.9)
+        oracle.game.reset()
+        tags = [oracle.game.get_unit_by_id(agent).tag for agent in range(5)]
+        assert tags == [oracle.game._controller._tag(agent) for agent in range(5)]
+        listed.append([unit.tag for unit in oracle.game._controller.observe().observation.raw_data.units][:5])
+        assert listed[-1] != tags  # the game lists them in another order, so it was SMAC that sorted
+    assert oracle.game.max_reward == 1020.0  # 5 * 10 + 200 + 2 * (80 + 80) + 3 * (100 + 50)
+
+
+def test_a_battle_that_the_limit_ends():
+    oracle = Oracle("3m", seed=2, limit=5)
+    oracle.battle_through(0.5)
+    assert dict(oracle.counts) | {"values": 0} == {"values": 0, "steps": 5, "won": 0, "timed out": 1, "battles": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIVE_MAPS)
+def test_twenty_battles_a_map(name, capsys):
+    total = Counter()
+    for seed, life in ((10, 1.0), (11, 0.4)):
+        oracle = Oracle(name, seed, enemy_life=life)
+        for daring in np.linspace(0.4, 1.0, 10):
+            oracle.battle_through(daring, compare_environment)
+        total += oracle.counts
+        with capsys.disabled():
+            print("\n" + oracle.report())
+    assert total["battles"] == 20 and total["won"] >= 2 and total["battles"] - total["won"] >= 2
