@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments import benchmark_train, benchmark_updates
+from experiments import benchmark_learn, benchmark_train, benchmark_updates
 from experiments.benchmark_env_peers import peer_of, random_action, versions
 from experiments.cli import run_command
 from experiments.scripted import run_scripted
@@ -154,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     scripted.set_defaults(run=run_scripted)
     benchmark_train.add_parser(commands)
     benchmark_updates.add_parser(commands)
+    benchmark_learn.add_parser(commands)
     return main_parser
 
 

@@ -26,24 +26,27 @@ class Peer(NamedTuple):
     config: str
     changes: dict[str, Any]
     idle_updates: int  # updates of data collection, before the first gradient step
+    timing: dict[str, Any]  # what differs further where only the speed is measured
 
 
 # QMIX learns from its 33rd update on, when its buffer holds BUFFER_BATCH_SIZE rollouts, whatever LEARNING_STARTS says.
-# The buffer is as large as so short a run fills, which costs memory, not time; its evaluations are left out.
+# Where it is only timed, its buffer is as large as so short a run fills, which costs memory, not time; its evaluations
+# are left out always.
 PEERS = {
-    "jaxmarl ippo_rnn": Peer("baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1),
+    "jaxmarl ippo_rnn": Peer("baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1, {}),
     "jaxmarl qmix_rnn (GRU 64)": Peer(
         "baselines/QLearning/qmix_rnn.py",
         "baselines/QLearning/config/alg/ql_rnn_smax.yaml",
-        {"HIDDEN_SIZE": 64, "BUFFER_SIZE": 1024, "TEST_DURING_TRAINING": False, "WANDB_MODE": "online"},
+        {"HIDDEN_SIZE": 64, "TEST_DURING_TRAINING": False, "WANDB_MODE": "online"},
         33,
+        {"BUFFER_SIZE": 1024},
     ),
 }
 FACTS = ("NUM_ENVS", "NUM_STEPS", "UPDATE_EPOCHS", "NUM_EPOCHS", "NUM_MINIBATCHES", "BUFFER_BATCH_SIZE")
 FACTS += ("GRU_HIDDEN_DIM", "HIDDEN_SIZE")
 
 
-class _Reports:
+class Reports:
     """Stands where wandb is imported: `log` keeps the report and the moment it came."""
 
     def __init__(self):
@@ -68,7 +71,7 @@ def check_peers(directory: pathlib.Path) -> None:
             raise ConfigError(f"JaxMARL's scripts need {package}: pip install {package}")
 
 
-def _import_script(path: pathlib.Path, reports: _Reports) -> types.ModuleType:
+def import_script(path: pathlib.Path, reports: Reports) -> types.ModuleType:
     """The script as a module; what only its command line needs (hydra, omegaconf) and wandb are stand-ins."""
     stand_ins = {name: types.ModuleType(name) for name in ("wandb", "hydra", "omegaconf")}
     stand_ins["wandb"].log = reports.log
@@ -86,16 +89,19 @@ def _import_script(path: pathlib.Path, reports: _Reports) -> types.ModuleType:
             sys.modules.pop(name) if kept is None else sys.modules.update({name: kept})
 
 
-def _program(module: types.ModuleType, config: dict[str, Any]) -> Callable:
-    """`train(key)` of the script for this configuration, which the script goes on to change."""
+def make_program(module: types.ModuleType, config: dict[str, Any], wrap: Callable = lambda env: env) -> Callable:
+    """`train(key)` of the script for this configuration, which the script goes on to change.
+
+    `wrap` is put around the environment where the script takes one.
+    """
     if hasattr(module, "env_from_config"):
         env, _ = module.env_from_config(config)
-        return module.make_train(config, env)
+        return module.make_train(config, wrap(env))
     return module.make_train(config)
 
 
 @contextlib.contextmanager
-def _orthogonal_one_by_one():
+def orthogonal_one_by_one():
     """While a program of several seeds is traced, their orthogonal matrices are drawn one after the other.
 
     jaxlib's batched QR waits for the pool of threads that it runs on: two of them at once, on two cores, wait for ever.
@@ -125,16 +131,17 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
     import jax
     import yaml
 
-    peer, reports = PEERS[name], _Reports()
-    config = yaml.safe_load((directory / peer.config).read_text()) | {"MAP_NAME": map_name} | peer.changes
+    peer, reports = PEERS[name], Reports()
+    config = yaml.safe_load((directory / peer.config).read_text()) | {"MAP_NAME": map_name}
+    config |= peer.changes | peer.timing
     rows = config["NUM_ENVS"] * config["NUM_STEPS"]
     config["TOTAL_TIMESTEPS"] = rows * (peer.idle_updates + updates)
     facts = {fact.lower(): config[fact] for fact in FACTS if fact in config}
-    module = _import_script(directory / peer.script, reports)
+    module = import_script(directory / peer.script, reports)
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     start = time.perf_counter()
-    with _orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
-        program = jax.jit(jax.vmap(_program(module, config))).lower(keys).compile()
+    with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
+        program = jax.jit(jax.vmap(make_program(module, config))).lower(keys).compile()
     seconds = time.perf_counter() - start
     jax.block_until_ready(program(keys))
     jax.effects_barrier()
@@ -148,7 +155,7 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
     }
 
 
-def _per_update(reports: _Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:
+def _per_update(reports: Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:
     """Seconds by the clock and of the processor, of each of the last `updates` updates."""
     ends = reports.reports[seeds - 1 :: seeds][-updates - 1 :]  # the seeds report one after the other
     if len(ends) != updates + 1:

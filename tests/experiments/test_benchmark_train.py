@@ -63,7 +63,7 @@ def test_a_peer_that_does_not_learn_is_refused(tmp_path):
 
 def test_seconds_per_update():
     """Two seeds report one after the other; an update ends with the second's report: at 1, 3 and 6 s."""
-    reports = benchmark_peers._Reports()
+    reports = benchmark_peers.Reports()
     for wall, cpu, steps in ((0.5, 0.5, 8), (1, 1, 8), (2.5, 3, 16), (3, 4, 16), (5.5, 8, 24), (6, 9, 24)):
         reports.reports.append((wall, cpu, {"grad_steps": steps}))
     assert benchmark_peers._per_update(reports, seeds=2, updates=2) == ([2.0, 3.0], [3.0, 5.0])

@@ -1,0 +1,257 @@
+"""`python -m experiments.benchmark learn`: our IPPO and QMIX beside JaxMARL's own scripts, in JaxMARL's own SMAX.
+
+A clone of JaxMARL (`--peer-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of its
+configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other. Told
+for both: win rates and returns while training, a greedy evaluation of the final policies in the same episodes, and the
+wall-clock of training, compiling apart. Ours count one step more an episode, the row in which a world restarts.
+"""
+
+import argparse
+import ast
+import concurrent.futures
+import csv
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.benchmark_learn_ours import our_settings, train_ours
+from experiments.benchmark_learn_peer import LEARNERS, Point, peer_config, train_peer
+from experiments.benchmark_peers import check_peers
+from experiments.rundir import write_json
+
+WINDOWS = 20  # of a training curve, each 5 % of the steps
+QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
+# Env steps a second on two CPU cores with five agents, where no row of the file tells: for the prediction only.
+SPEEDS = {("jaxmarl", "ippo"): 3900, ("jaxmarl", "qmix"): 2000, ("ours", "ippo"): 5000, ("ours", "qmix"): 5000}
+COLUMNS = ("algo", "map", "system", "name", "seed", "env_steps", "episodes", "train_win_rate", "train_return")
+COLUMNS += (*(f"win_rate_at_{q}" for q in QUARTERS), "greedy_win_rate", "greedy_return", "train_s", "compile_s")
+
+HEADS = ("last tenth", "return", "greedy", "return", "train s", "compile s")
+LINE = "{:<6} {:<16} {:>4} {:>26} {:>10} {:>8} {:>8} {:>8} {:>9} {:>9}"
+
+
+def read_changes(words: Sequence[str], option: str) -> dict[str, Any]:
+    """["HIDDEN_SIZE=512", "LR=5e-4"] -> {"HIDDEN_SIZE": 512, "LR": 0.0005}; ConfigError names the word at fault."""
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{option} {word}: write KEY=VALUE, e.g. LR=5e-4")
+        try:
+            changes[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):  # a bare word
+            changes[name] = text
+    return changes
+
+
+def _mean(points: Sequence[Point]) -> tuple[float | None, float | None]:
+    """(win rate, return) by episodes; None where none ended."""
+    episodes = sum(point.episodes for point in points)
+    if not episodes:
+        return None, None
+    return sum(p.won for p in points) / episodes, sum(p.returns for p in points) / episodes
+
+
+def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[float, float]) -> dict[str, Any]:
+    """What is kept of one seed: the last tenth of its `steps`, the curve in windows of 5 %, the greedy evaluation.
+
+    A window holds the updates that end in it; None where it holds none.
+    """
+    last = [point for point in curve if point.steps > 0.9 * steps]
+    windows: list[list[Point]] = [[] for _ in range(WINDOWS)]
+    for point in curve:
+        windows[min(WINDOWS, math.ceil(point.steps * WINDOWS / steps)) - 1].append(point)
+    means = [_mean(window) for window in windows]
+    win_rate, team_return = _mean(last)
+    return {
+        "seed": seed,
+        "train_win_rate": win_rate,
+        "train_return": team_return,
+        "greedy_win_rate": greedy[0],
+        "greedy_return": greedy[1],
+        "curve_win_rate": [mean[0] for mean in means],
+        "curve_return": [mean[1] for mean in means],
+    }
+
+
+def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
+    """One row of the file: trains and evaluates what `job` names."""
+    from experiments.rundir import versions
+    from experiments.startup import describe_device
+
+    directory = pathlib.Path(peer_dir)
+    algo, battle, steps = job["algo"], job["map"], job["steps"]
+    if job["system"] == "jaxmarl":
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # its one long program would not hear of a Ctrl-C
+        found = train_peer(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
+    else:
+        config = peer_config(algo, directory, battle, steps, {})
+        settings = our_settings(job, config["ENV_KWARGS"], config["TOTAL_TIMESTEPS"], run_dir)
+        found = train_ours(job, settings)
+    curves, greedy = found.pop("curves"), found.pop("greedy")
+    steps = found["env_steps"]
+    rows = [seed_result(i, curve, steps, greedy[i]) for i, curve in enumerate(curves)]
+    device = describe_device()
+    return {"job": job, **found, "seeds": rows, "device": device, "versions": versions(device)}
+
+
+def _child(*args: Any) -> dict[str, Any]:
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # before jax is imported: both compile anew
+    return measure(*args)
+
+
+def in_a_process(*args: Any) -> dict[str, Any]:
+    """`measure` in a fresh process, which gives all its memory back."""
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_child, *args).result()
+
+
+def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is to be measured, each pair by turns; ConfigError for what cannot be, before anything is trained."""
+    from envs.registry import check_name
+
+    if min(args.steps, args.seeds, args.episodes) < 1:
+        raise ConfigError("--steps, --seeds and --episodes must be at least 1")
+    check_peers(args.peer_dir)
+    peer_set, our_set = read_changes(args.peer_set, "--peer-set"), read_changes(args.our_set, "--our-set")
+    jobs = []
+    for name in args.maps:
+        check_name(f"jaxmarl:smax:{name}")
+        for algo in args.algos:
+            config = peer_config(algo, args.peer_dir, name, args.steps, peer_set)
+            common = {"algo": algo, "map": name, "steps": args.steps, "seeds": args.seeds, "episodes": args.episodes}
+            jobs.append(common | {"system": "jaxmarl", "preset": "", "changes": peer_set})
+            jobs.append(common | {"system": "ours", "preset": args.preset, "changes": our_set})
+            our_settings(jobs[-1], config["ENV_KWARGS"], config["TOTAL_TIMESTEPS"], args.run_dir)
+    return json.loads(json.dumps(jobs))  # as they are read from the file again
+
+
+def predicted_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float:
+    """By a finished row of the same system and algorithm (its own map first), or by a rough guess."""
+    work = job["steps"] * job["seeds"]
+    like = [row for row in rows if all(row["job"][name] == job[name] for name in ("system", "algo"))]
+    for row in sorted(like, key=lambda row: row["job"]["map"] != job["map"]):
+        return work * row["train_s"] / (row["env_steps"] * row["job"]["seeds"])
+    return work / SPEEDS[job["system"], job["algo"]]
+
+
+def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A flat row a seed, for the table beside the JSON file."""
+    flat = []
+    for row in rows:
+        for seed in row["seeds"]:
+            quarters = {f"win_rate_at_{q}": seed["curve_win_rate"][i] for q, i in QUARTERS.items()}
+            known = row["job"] | row | seed | quarters
+            flat.append({name: known[name] for name in COLUMNS})
+    return flat
+
+
+def write_results(rows: Sequence[dict[str, Any]], out: pathlib.Path) -> None:
+    """Writes the JSON file, and a CSV file of the same name beside it."""
+    write_json(out, list(rows))
+    with out.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for row in csv_rows(rows):
+            writer.writerow({k: format(v, ".5g") if isinstance(v, float) else v for k, v in row.items()})
+
+
+def _cell(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _mean_seed(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean over seeds of every number that all of them have."""
+
+    def mean(values):
+        if isinstance(values[0], list):
+            return [mean(each) for each in zip(*values, strict=True)]
+        return None if None in values else sum(values) / len(values)
+
+    return {name: mean([seed[name] for seed in seeds]) for name in seeds[0]} | {"seed": "mean"}
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """A line a seed, and one for their mean."""
+    for seed in [*row["seeds"], *([_mean_seed(row["seeds"])] if len(row["seeds"]) > 1 else [])]:
+        quarters = " ".join(f"{_cell(seed['curve_win_rate'][i], '.2f'):>5}" for i in QUARTERS.values())
+        numbers = [_cell(seed[name]) for name in ("train_win_rate", "train_return", "greedy_win_rate", "greedy_return")]
+        times = [_cell(row[name], ",.1f") for name in ("train_s", "compile_s")]
+        print(LINE.format(row["job"]["map"], row["name"], seed["seed"], quarters, *numbers, *times))
+    told = row["config"] if row["job"]["system"] == "jaxmarl" else row["job"]["changes"]
+    settings = ", ".join(f"{name} {value}" for name, value in told.items())
+    print(f"       {row['env_steps']:,} env steps a seed" + (f"; {settings}" if settings else ""), flush=True)
+
+
+def verdict(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """One line: are our mean win rate over the last tenth and our wall-clock at least as good as theirs?"""
+    job = ours["job"]
+    us, them = _mean_seed(ours["seeds"]), _mean_seed(theirs["seeds"])
+    rates = [(x["train_win_rate"] or 0.0, x["greedy_win_rate"]) for x in (us, them)]
+    ratio = ours["train_s"] / theirs["train_s"]
+    reached = "reached" if rates[0][0] >= rates[1][0] and ratio <= 1 else "not reached"
+    (train, greedy), (their_train, their_greedy) = rates
+    return (
+        f"{job['algo']} on {job['map']}: ours / theirs win rate {train:.3f} / {their_train:.3f} (greedy {greedy:.3f} / "
+        f"{their_greedy:.3f}), wall-clock of training x {ratio:.2f}: the bar is {reached}"
+    )
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """The command again, but for where things lie on this machine."""
+    words = ["python -m experiments.benchmark learn --peer-dir CLONE"]
+    for name in ("maps", "algos", "steps", "seeds", "preset", "our_set", "peer_set", "episodes"):
+        value = getattr(args, name)
+        values = value if isinstance(value, list) else [value]
+        words += ["--" + name.replace("_", "-"), *map(str, values)] if values else []
+    return " ".join(words)
+
+
+def run_learn(args: argparse.Namespace) -> int:
+    """Measures what the file does not hold yet, and prints all that was asked for."""
+    jobs = make_jobs(args)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    missing = [job for job in jobs if job not in [row["job"] for row in rows]]
+    minutes = sum(predicted_seconds(job, rows) for job in missing) / 60
+    print(f"{len(jobs)} trainings, {len(missing)} to do: about {minutes:.0f} minutes of training on two CPU cores")
+    for i, job in enumerate(missing):
+        print(f"[{i + 1}/{len(missing)}] {job['system']} {job['algo']} on {job['map']}", flush=True)
+        try:
+            row = in_a_process(job, str(args.peer_dir), args.run_dir)
+        except (KeyboardInterrupt, concurrent.futures.BrokenExecutor):
+            print(f"stopped; what {args.out} holds is kept, and the same command goes on")
+            return 130
+        rows.append(row | {"command": command_of(args)})
+        write_results(rows, args.out)
+    print(LINE.format("map", "system", "seed", "win rate at 25 50 75 100 %", *HEADS))
+    asked = [next(row for row in rows if row["job"] == job) for job in jobs]
+    for row in asked:
+        print_row(row)
+    for theirs, ours in zip(asked[::2], asked[1::2], strict=True):
+        print(verdict(theirs, ours))
+    print(f"wrote {args.out} and {args.out.with_suffix('.csv')}")
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `learn` to the parser of `experiments.benchmark`."""
+    learn = commands.add_parser("learn", help="win rates and wall-clock of IPPO and QMIX, beside JaxMARL's scripts")
+    learn.add_argument("--peer-dir", type=pathlib.Path, required=True, metavar="CLONE", help="of FLAIROx/JaxMARL")
+    learn.add_argument("--maps", nargs="+", default=["3m", "2s3z"], metavar="MAP", help="of JaxMARL's SMAX")
+    learn.add_argument("--algos", nargs="+", default=list(LEARNERS), choices=list(LEARNERS))
+    learn.add_argument("--steps", type=int, default=1_000_000, help="env steps a seed (default 1000000)")
+    learn.add_argument("--seeds", type=int, default=2, help="in one program (default 2)")
+    learn.add_argument("--preset", default="default", help="of our algorithms (default: default)")
+    learn.add_argument("--our-set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings of ours")
+    learn.add_argument("--peer-set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. HIDDEN_SIZE=512 LR=5e-4")
+    learn.add_argument("--episodes", type=int, default=100, help="greedy ones at the end, a seed (default 100)")
+    learn.add_argument("--run-dir", default="runs/learn", help="of our runs (default runs/learn)")
+    learn.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/learn_peers.json"), metavar="FILE")
+    learn.set_defaults(run=run_learn)

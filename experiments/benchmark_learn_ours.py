@@ -1,0 +1,80 @@
+"""Our side of `experiments.benchmark learn`: the run that stands beside a peer's script, trained and evaluated."""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.benchmark_learn_peer import Point
+from experiments.config import Settings, default_settings, parse_fields
+
+
+def our_settings(job: dict[str, Any], env_options: dict[str, Any], steps: int, run_dir: str) -> Settings:
+    """The run that stands beside the peer's: `steps` a seed in the same world, evaluated at its end only.
+
+    A preset that anneals over its whole run anneals over this one, as JaxMARL's scripts do.
+    """
+    settings = default_settings(job["algo"], job["preset"], f"jaxmarl:smax:{job['map']}")
+    algorithm = settings.algorithm
+    if getattr(algorithm, "anneal_steps", 0) == settings.run.total_steps:
+        algorithm = dataclasses.replace(algorithm, anneal_steps=steps)
+    options = tuple(f"{name}={value}" for name, value in env_options.items())
+    run = dataclasses.replace(
+        settings.run,
+        env_options=options,
+        seeds=job["seeds"],
+        total_steps=steps,
+        eval_every=steps,
+        run_dir=run_dir,
+        pictures=False,
+    )
+    argv = []
+    for name, value in job["changes"].items():
+        option = name.replace("_", "-")
+        argv += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+    return parse_fields(argv, Settings(run, algorithm))
+
+
+def our_curves(directory: pathlib.Path, seeds: int) -> list[list[Point]]:
+    """metrics.csv as a curve a seed."""
+    from experiments.logging.csv_sink import read_table
+
+    curves: list[list[Point]] = [[] for _ in range(seeds)]
+    for row in read_table(directory / "metrics.csv"):
+        sums = [row["episodes"] * row[name] if row["episodes"] else 0.0 for name in ("win_rate", "return_mean")]
+        curves[int(row["seed"])].append(Point(int(row["env_steps"]), row["episodes"], *sums))
+    return curves
+
+
+def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Trains (or goes on with, or takes the finished run of) `settings`; what `train_peer` returns.
+
+    compile_s is all of the call but training, evaluating and saving; None where the run was begun by another call.
+    """
+    from experiments.evaluate import evaluate_policy
+    from experiments.kept_runs import FINISHED, newest_run, read_json, seconds, status
+    from experiments.run import train
+    from iacjax import load_policy
+
+    began, worked = time.perf_counter(), time.process_time()
+    begun = newest_run(settings)
+    if status(begun) not in FINISHED:
+        code = train(settings, begun)
+        if code:
+            raise ConfigError(f"our {job['algo']} stopped on {job['map']} (code {code}): the same command goes on")
+    wall, cpu = time.perf_counter() - began, time.process_time() - worked
+    directory = newest_run(settings)
+    summary = read_json(directory / "summary.json")
+    found = evaluate_policy(load_policy(directory), settings.run.env, job["episodes"])
+    fields = dataclasses.asdict(settings.algorithm)
+    return {
+        "name": f"{job['algo']} {job['preset']}",
+        "env_steps": summary["seeds"][0]["env_steps"],
+        "config": {name: value for name, value in fields.items() if not isinstance(value, str)},
+        "curves": our_curves(directory, job["seeds"]),
+        "greedy": [(seed.win_rate, seed.return_mean) for seed in found],
+        "train_s": summary["train_seconds"],
+        "compile_s": None if begun else wall - seconds(directory),
+        "cpu_s": None if begun else cpu,
+    }

@@ -1,0 +1,196 @@
+"""JaxMARL's own scripts trained to the end: their reports as a curve, and their final policies in our evaluator.
+
+`benchmark_peers` runs the scripts unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX
+reports means over all steps of what its log wrapper holds, which is 0 before the first episode of a rollout has ended;
+it takes its environment as an argument, so one that also tells what ended just now gives the rate by episodes.
+"""
+
+import contextlib
+import copy
+import difflib
+import math
+import pathlib
+import time
+import types
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from experiments.benchmark_peers import FACTS, PEERS, Reports, import_script, make_program, orthogonal_one_by_one
+
+LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in PEERS
+SHOWN = (*FACTS, "LR", "BUFFER_SIZE", "EPS_DECAY")
+ENDED = {"ended_won": "returned_won_episode", "ended_returns": "returned_episode_returns"}  # ours -> their wrapper's
+
+
+class Point(NamedTuple):
+    """One entry of a training curve: sums over the episodes that ended in the steps up to `steps`."""
+
+    steps: int
+    episodes: float
+    won: float
+    returns: float
+
+
+def peer_config(algo: str, directory: pathlib.Path, map_name: str, steps: int, changes: dict[str, Any]) -> dict:
+    """The script's configuration: its file, the changes of `PEERS`, the map and the steps, then `changes`.
+
+    TOTAL_TIMESTEPS becomes the multiple of a rollout that the script trains, at most `steps`.
+
+    Raises:
+      ConfigError: `changes` has a name that the file does not, or `steps` is less than a rollout.
+    """
+    import yaml
+
+    peer = PEERS[LEARNERS[algo]]
+    config = yaml.safe_load((directory / peer.config).read_text())
+    for name in changes:
+        if name not in config:
+            near = difflib.get_close_matches(name, config, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see {peer.config}; --algos takes one at a time"
+            raise ConfigError(f"--peer-set {name}: {algo} has no such setting: {hint}")
+    config |= {"MAP_NAME": map_name, **peer.changes, **changes}
+    rows = config["NUM_ENVS"] * config["NUM_STEPS"]
+    if steps < rows:
+        raise ConfigError(f"--steps {steps} is less than one update of JaxMARL's {algo}: give at least {rows}")
+    config["TOTAL_TIMESTEPS"] = steps // rows * rows
+    if "BUFFER_SIZE" in config:  # in rollouts; more than are ever played cost memory and change nothing
+        least = config["BUFFER_BATCH_SIZE"] * config["NUM_ENVS"]
+        played = config["TOTAL_TIMESTEPS"] // config["NUM_STEPS"]
+        config |= {"BUFFER_SIZE": min(config["BUFFER_SIZE"], max(least, played)), "WANDB_LOG_ALL_SEEDS": True}
+    return config
+
+
+def telling_what_ended(env: Any) -> Any:
+    """JaxMARL's `env`, whose infos also hold returns and wins where an episode has just ended, and 0 elsewhere."""
+    from jaxmarl.wrappers.baselines import JaxMARLWrapper
+
+    class Telling(JaxMARLWrapper):
+        def step(self, key, state, action):
+            *rest, info = self._env.step(key, state, action)
+            ended = {name: info[theirs] * info["returned_episode"] for name, theirs in ENDED.items()}
+            return *rest, info | ended
+
+    return Telling(env)
+
+
+def curve_of(reports: list[dict[str, float]], rows: int) -> list[Point]:
+    """One seed's reports, one an update of `rows` steps, in any order, as a curve.
+
+    IPPO tells no number of episodes: an update in which any ended counts as one (its updates are of one size).
+    """
+    points = []
+    for i, report in enumerate(sorted(reports, key=lambda report: report["env_step"])):
+        steps = (i + 1) * rows
+        if "win_rate" in report:
+            none = math.isnan(report["win_rate"])
+            points.append(Point(steps, *((0.0,) * 3 if none else (1.0, report["win_rate"], report["returns"]))))
+        else:
+            means = (report["returned_episode"], report["ended_won"], report["ended_returns"])
+            points.append(Point(steps, *(mean * rows for mean in means)))
+    return points
+
+
+def split_reports(reports: list[dict[str, float]], identities: list[int]) -> list[list[dict[str, float]]]:
+    """The reports seed by seed: by the name they carry (QMIX), or by turns, as a vmapped io_callback calls (IPPO)."""
+    if not any(f"rng{number}/env_step" in reports[0] for number in identities):
+        return [reports[i :: len(identities)] for i in range(len(identities))]
+    return [[report for report in reports if f"rng{number}/env_step" in report] for number in identities]
+
+
+def _final_params(state: Any) -> Any:
+    """The agents' parameters in the `runner_state` that a script's train function returns."""
+    while not hasattr(state, "params"):
+        state = state[0]
+    return state.params["agent"] if "agent" in state.params else state.params
+
+
+def peer_algorithm(algo: str, module: types.ModuleType, config: dict[str, Any], spec: Any) -> types.SimpleNamespace:
+    """The script's own network, acting greedily behind the interface that our evaluator calls.
+
+    Dead agents have their memory reset, as in the scripts; QMIX's agents read their id, and zeros once dead, as its
+    rollout manager (`CTRolloutManager`) gives them.
+    """
+    import jax.numpy as jnp
+
+    num_actions = spec.action.num_actions
+    if algo == "ippo":
+        network, hidden_dim = module.ActorCriticRNN(num_actions, config=config), config["GRU_HIDDEN_DIM"]
+    else:
+        network, hidden_dim = module.RNNQNetwork(num_actions, config["HIDDEN_SIZE"]), config["HIDDEN_SIZE"]
+
+    def act(params, memory, timestep, first, key, clock, explore):
+        lanes, agents = timestep.alive.shape
+        obs, dead = timestep.obs, (~timestep.alive | first[:, None]).reshape(1, -1)
+        if algo == "qmix":
+            identity = jnp.broadcast_to(jnp.eye(agents), (lanes, agents, agents))
+            obs = jnp.where(timestep.alive[..., None], jnp.concatenate([obs, identity], -1), 0.0)
+        obs, avail = obs.reshape(1, lanes * agents, -1), timestep.avail.reshape(1, lanes * agents, -1)
+        if algo == "ippo":
+            memory, policy, _ = network.apply(params, memory, (obs, dead, avail.astype(jnp.float32)))
+            values = policy.logits
+        else:
+            memory, values = network.apply(params, memory, obs, dead)
+        action = jnp.where(avail, values, -jnp.inf).argmax(-1)
+        return memory, action.reshape(lanes, agents).astype(jnp.int32), ()
+
+    return types.SimpleNamespace(carry=lambda lanes: jnp.zeros((lanes * spec.num_agents, hidden_dim)), act=act)
+
+
+def evaluate_peer(
+    algo: str, module: types.ModuleType, config: dict[str, Any], params: Any, seeds: int, episodes: int
+) -> list[tuple[float, float]]:
+    """(win rate, mean return) of greedy episodes, seed by seed: the very episodes that ours are evaluated in."""
+    import jax
+    import numpy as np
+
+    from envs.registry import make_env
+    from experiments.evaluate import EVALUATION
+    from iacjax.evaluate import evaluate
+
+    env = make_env(f"jaxmarl:smax:{config['MAP_NAME']}", **config["ENV_KWARGS"])
+    algorithm = peer_algorithm(algo, module, config, env.spec)
+    play = jax.jit(lambda params, key: evaluate(env, algorithm, params, key, episodes))
+    results = []
+    for seed in range(seeds):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), EVALUATION), 0)
+        found = play(jax.tree.map(lambda leaf, seed=seed: leaf[seed], params), key)
+        results.append(tuple(float(np.asarray(x, np.float64).mean()) for x in (found.won, found.returns)))
+    return results
+
+
+def train_peer(
+    algo: str, directory: pathlib.Path, map_name: str, steps: int, seeds: int, episodes: int, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Trains the script's `seeds` in one vmapped program, as it does itself, then evaluates the final policies.
+
+    Returns:
+      name, env_steps (a seed), config (what the table shows), curves (a list of `Point` a seed), greedy (win rate and
+      return a seed), train_s (training alone), compile_s (building, tracing and compiling it), cpu_s (of both).
+    """
+    import jax
+    import numpy as np
+
+    began, worked = time.perf_counter(), time.process_time()
+    config, reports = peer_config(algo, directory, map_name, steps, changes), Reports()
+    kept = copy.deepcopy(config)  # the script changes its own
+    module = import_script(directory / PEERS[LEARNERS[algo]].script, reports)
+    keys = jax.random.split(jax.random.PRNGKey(0), seeds)
+    with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
+        train = make_program(module, config, telling_what_ended)
+        program = jax.jit(jax.vmap(lambda key: _final_params(train(key)["runner_state"]))).lower(keys).compile()
+    compiled = time.perf_counter()
+    params = jax.block_until_ready(program(keys))
+    jax.effects_barrier()
+    trained, cpu = time.perf_counter(), time.process_time() - worked
+    rows = kept["NUM_ENVS"] * kept["NUM_STEPS"]
+    told = split_reports([report for _, _, report in reports.reports], np.asarray(keys)[:, 0].tolist())
+    return {
+        "name": PEERS[LEARNERS[algo]].script.rpartition("/")[2].removesuffix(".py"),
+        "env_steps": kept["TOTAL_TIMESTEPS"],
+        "config": {name.lower(): kept[name] for name in SHOWN if name in kept},
+        "curves": [curve_of(each, rows) for each in told],
+        "greedy": evaluate_peer(algo, module, kept, params, seeds, episodes),
+        "train_s": trained - compiled,
+        "compile_s": compiled - began,
+        "cpu_s": cpu,
+    }
