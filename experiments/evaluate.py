@@ -1,6 +1,7 @@
 """Evaluates a run's policies: `python -m experiments.evaluate RUN [--episodes 100]`.
 
 Plays greedy episodes with every seed of the run, prints a table, and writes evaluation.csv and evaluation.json there.
+With `--backend smac` the policy plays StarCraft II itself, through SMAC, and the files are evaluation_smac_<map>.*.
 """
 
 import argparse
@@ -62,20 +63,30 @@ def evaluate_policy(
     rows = []
     for number, params in zip(policy.seeds, policy.params, strict=True):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(number), EVALUATION), seed)
-        returns, length, won = (np.asarray(x, np.float64) for x in play(params, key))
-        wins = (won.mean(), *wilson(won.sum(), episodes)) if battle else (math.nan,) * 3
-        numbers = (returns.mean(), returns.std(), length.mean(), *wins)
-        rows.append(Evaluation(number, episodes, *(float(x) for x in numbers)))
+        rows.append(summarise(number, *play(params, key), battle))
     return rows
 
 
-def write_evaluation(directory: pathlib.Path, env_name: str, rows: Sequence[Evaluation]) -> None:
-    """Writes evaluation.csv (one row a seed) and evaluation.json."""
+def summarise(
+    seed: int, returns: Sequence[float], lengths: Sequence[float], won: Sequence[float], battle: bool = True
+) -> Evaluation:
+    """One seed's row, from one number an episode; at least one. `battle`: the world has winners."""
+    returns, lengths, won = (np.asarray(x, np.float64) for x in (returns, lengths, won))
+    episodes = len(returns)
+    wins = (won.mean(), *wilson(won.sum(), episodes)) if battle else (math.nan,) * 3
+    numbers = (returns.mean(), returns.std(), lengths.mean(), *wins)
+    return Evaluation(seed, episodes, *(float(x) for x in numbers))
+
+
+def write_evaluation(
+    directory: pathlib.Path, env_name: str, rows: Sequence[Evaluation], name: str = "evaluation"
+) -> None:
+    """Writes <name>.csv (one row a seed) and <name>.json."""
     lines = [",".join(Evaluation._fields)]
     lines += [",".join("" if x != x else format(x, ".8g") for x in row) for row in rows]
-    (directory / "evaluation.csv").write_text("\n".join(lines) + "\n")
+    (directory / f"{name}.csv").write_text("\n".join(lines) + "\n")
     seeds = [{k: None if v != v else v for k, v in row._asdict().items()} for row in rows]
-    write_json(directory / "evaluation.json", {"env": env_name, "seeds": seeds})
+    write_json(directory / f"{name}.json", {"env": env_name, "seeds": seeds})
 
 
 def table(env_name: str, rows: Sequence[Evaluation]):
@@ -94,7 +105,20 @@ def table(env_name: str, rows: Sequence[Evaluation]):
     return result
 
 
-def _command(argv: Sequence[str]) -> int:
+def choose_seed(policy: "Policy", seed_index: int | None) -> "Policy":
+    """`policy` with one of its seeds, counted from 0; None: with all.
+
+    Raises:
+      ConfigError: it has no such seed.
+    """
+    if seed_index is None:
+        return policy
+    if not 0 <= seed_index < len(policy.seeds):
+        raise ConfigError(f"no seed index {seed_index}: the run has {len(policy.seeds)} seed(s), counted from 0")
+    return policy._replace(seeds=(policy.seeds[seed_index],), params=(policy.params[seed_index],))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", metavar="RUN", help="run directory")
     parser.add_argument("--episodes", type=int, default=100, help="greedy episodes per seed (default: %(default)s)")
@@ -103,20 +127,51 @@ def _command(argv: Sequence[str]) -> int:
         "--env-options", nargs="*", metavar="KEY=VALUE", help="its options (default: the run's own, if it is the run's)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another number plays other episodes")
-    args = parser.parse_args(argv)
+    parser.add_argument("--seed-index", type=int, help="one of the run's seeds, from 0 (default: each in turn)")
+    parser.add_argument("--map", help="the StarCraft map to play (default: the run's own)")
+    parser.add_argument(
+        "--backend", default="smax", help="smax (default), smac: StarCraft II itself, smaclite, or MODULE:FACTORY"
+    )
+    games = parser.add_argument_group("only with a --backend other than smax")
+    games.add_argument("--games", type=int, help="games at once, each in a process of its own (default: up to 4)")
+    games.add_argument("--save-replay", action="store_true", help="have each game write a replay of its episodes")
+    games.add_argument("--sc2-path", help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)")
+    games.add_argument("--game-version", help="an installed version, e.g. 4.10.0 (default: the latest)")
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
     if args.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, not {args.episodes}")
     if args.seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {args.seed}")
+    if args.games is not None and args.games < 0:
+        raise ConfigError(f"--games must be at least 1 (or 0: one game, without a process), not {args.games}")
+    if args.env and (args.map or args.backend != "smax"):
+        raise ConfigError("--env names a world of ours: with --map or --backend it is one too many")
+    if args.backend != "smax" and args.env_options is not None:
+        raise ConfigError("--env-options are those of a world of ours: no backend takes them")
+    given = [name for name in ("games", "save_replay", "sc2_path", "game_version") if getattr(args, name)]
+    if args.backend == "smax" and given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} needs --backend smac: smax needs no game")
+    if not pathlib.Path(args.run).is_dir():
+        raise ConfigError(f"no run directory {args.run}: give one that experiments.run has made")
+
+
+def _command(argv: Sequence[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
     directory = pathlib.Path(args.run)
-    if not directory.is_dir():
-        raise ConfigError(f"no run directory {directory}: give one that experiments.run has made")
+    if args.backend != "smax":
+        from experiments.backend_games import command
+
+        return command(args, directory)
     from rich.console import Console
 
     from iacjax import load_policy
 
-    policy = load_policy(directory)
-    env_name = args.env or policy.spec.name
+    policy = choose_seed(load_policy(directory), args.seed_index)
+    env_name = f"smax:{args.map}" if args.map else args.env or policy.spec.name
     rows = evaluate_policy(policy, env_name, args.episodes, args.seed, args.env_options)
     Console().print(table(env_name, rows))
     write_evaluation(directory, env_name, rows)

@@ -28,6 +28,9 @@ class Limits(NamedTuple):
     restarts: int = 3
 
 
+LIMITS = Limits()
+
+
 class Episode(NamedTuple):
     """One finished episode."""
 
@@ -85,7 +88,7 @@ class Arena:
         games: int = 1,
         seed: int = 0,
         options: dict[str, Any] | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = LIMITS,
         say: Callable[[str], None] = print,
     ):
         self.backend, self.scenario, self.limits, self.say = backend, get_scenario(map_name), limits, say
@@ -207,7 +210,8 @@ class Arena:
         slot, lane.slot = lane.slot, None
         slot.close(self.limits.close)
         if lane.failures > self.limits.restarts:
-            raise ConfigError(f"{self.backend.name}, game {lane.number}: {lane.failures} failures in a row, last: {why}")
+            failed = f"{self.backend.name}, game {lane.number}, failed {lane.failures} times in a row"
+            raise ConfigError(f"{failed}, last: {why}")
         self.say(f"game {lane.number}: episode discarded, to be replayed ({why})")
         self._launch(lane)
         lane.slot.ask("reset")

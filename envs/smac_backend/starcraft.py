@@ -78,7 +78,7 @@ def explain(error: Exception) -> str:
     folder = game_folder()
     chosen = f"SC2PATH is {folder}" if os.environ.get("SC2PATH") else f"SC2PATH is not set, so {folder} was tried"
     if isinstance(error, FileNotFoundError | NotADirectoryError) and str(error.filename or "").startswith(str(folder)):
-        return f"no StarCraft II there ({chosen}; there is no {error.filename}): set SC2PATH to the folder with Versions"
+        return f"no StarCraft II ({chosen}; there is no {error.filename}): set SC2PATH to the folder with Versions"
     if kind == "SC2LaunchError" and "No SC2 Versions" in text:
         return f"no version of StarCraft II in {folder / 'Versions'} ({chosen}): install Blizzard's Linux package there"
     if kind == "SC2LaunchError" and "No SC2 binary" in text:
