@@ -78,16 +78,21 @@ _PPO_TUNED = {
 }
 _JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
 
-# More worlds, Adam, and a critic that learns from whole minibatches: fewer and larger steps.
-_COMA_FAST = {
+# Adam, longer TD(lambda), four passes of the critic over each batch; actor steps, one a batch, every 256 env steps.
+_COMA_TUNED = {
     **_TUNED,
     "critic_update": "epochs",
-    "num_envs": 64,
-    "rollout_length": 32,
+    "epochs": 4,
+    "minibatches": 1,
+    "target_every": 100,
+    "td_lambda": 0.95,
+    "num_envs": 16,
+    "rollout_length": 16,
     "optimizer": "adam",
     "lr": 1e-3,
     "critic_lr": 1e-3,
-    "entropy": 0.01,
+    "entropy": 0.001,
+    "epsilon_steps": 50_000,
 }
 
 # IAC's paper evaluates over 10 episodes; its Simple World has policies of one parameter and hidden layers of 10 units.
@@ -163,8 +168,10 @@ _UNIFORM = {**_TRANSITIONS, "epsilon_start": 1.0, "epsilon_end": 1.0, "warmup": 
 _TABLES = Preset(_MATRIX_GAME, {**_TRANSITIONS, "epsilon_steps": 10_000}, "the sizes of IAC's table 5, matrix game")
 _Q_MATRIX = {"uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often: IAC's tables 2 to 4")}
 _SKIRMISH = {"env": "smax:3m", "total_steps": 500_000}
-# What Hu et al. 2021 (PyMARL2) found to help, and sequences that waste no row on padding: two to three battles each.
-_Q_TUNED = {"optimizer": "adam", "lr": 1e-3, "td_lambda": 0.6, "whole_episodes": False}
+# What Hu et al. 2021 (PyMARL2) found to help, and sequences that waste no row on padding. Their target is copied every
+# 200 episodes, 25 updates of 8: on 2s3z after 0.3 M steps (one seed) 0.80 with 20 of these updates, 0.31 with 200.
+_Q_TUNED = {"optimizer": "adam", "lr": 1e-3, "td_lambda": 0.6, "whole_episodes": False, "window": 64}
+_Q_TUNED |= {"num_envs": 16, "updates_per_step": 1 / 128, "target_every": 25}
 _Q_MIXING = {
     "default": Preset(_SKIRMISH, _TUNED, "PyMARL's settings, 8 parallel environments"),
     "pymarl": Preset(
@@ -202,7 +209,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "coma": {
         "default": Preset(_BATTLE, _TUNED, "PyMARL's settings"),
-        "fast": Preset(_BATTLE, _COMA_FAST, "64 worlds, the critic trained on whole minibatches"),
+        "tuned": Preset(_BATTLE, _COMA_TUNED, "Adam, the critic trained on whole batches, more actor steps"),
     },
     "maddpg": {
         "default": _AS_IAC,
