@@ -78,7 +78,7 @@ _PPO_TUNED = {
 }
 _JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
 
-# Adam, longer TD(lambda), four passes of the critic over each batch; actor steps, one a batch, every 256 env steps.
+# Adam, longer TD(lambda), four passes of the critic over each batch; actor steps, one a batch, every 512 env steps.
 _COMA_TUNED = {
     **_TUNED,
     "critic_update": "epochs",
@@ -87,7 +87,7 @@ _COMA_TUNED = {
     "target_every": 100,
     "td_lambda": 0.95,
     "num_envs": 16,
-    "rollout_length": 16,
+    "rollout_length": 32,
     "optimizer": "adam",
     "lr": 1e-3,
     "critic_lr": 1e-3,
