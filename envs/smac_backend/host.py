@@ -4,6 +4,7 @@ A process of its own leads its process group, so that Ctrl-C at the terminal rea
 that a game that hangs can be killed together with the StarCraft that it has started.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -81,13 +82,11 @@ class Host:
             self.game.save_replay()
 
     def close(self) -> None:
-        """Closes the game, if there is one; whatever it says then no longer matters."""
+        """Closes the game, if there is one. What it says then no longer matters: its process is killed anyway."""
         game, self.game = self.game, None
         if game is not None:
-            try:
+            with contextlib.suppress(Exception):
                 game.close()
-            except Exception as error:
-                print(f"warning: a game did not close cleanly: {_in_one_line(error)}", file=sys.stderr)
 
     def _restarts(self) -> int:
         return getattr(self.game, "force_restarts", 0)
