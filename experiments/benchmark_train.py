@@ -1,12 +1,14 @@
 """`python -m experiments.benchmark train`: how fast training is, and where its time goes.
 
-Each of our presets trains, one seed and several in one vmapped program, and a clone of JaxMARL (`--peer-dir`) trains
-its IPPO-RNN and QMIX-RNN by its own scripts on its own map of the same name. Compiling is timed apart; speeds are
-medians over updates. `cpu us` is processor time a step: the figure to compare where the machine has other work too.
+Each of our algorithms trains, one seed and several in one vmapped program, and a clone of JaxMARL (`--peer-dir`) trains
+its IPPO-RNN and QMIX-RNN by its own scripts on its own map of the same name. Compiling is timed apart, a replay's
+warm-up left out; speeds are medians over updates. `cpu us` is processor time a step: the figure to compare where the
+machine has other work too. Parts are told of AIIR-MIX and its family.
 """
 
 import argparse
 import json
+import math
 import pathlib
 import statistics
 import time
@@ -17,7 +19,6 @@ from envs.errors import ConfigError
 
 REPEATS = 3
 TURNS = 10  # of a part, in one timed call
-ALGO = "aiir_mix"
 
 
 def _train_program(env: Any, algorithm: Any, seeds: int) -> tuple[Callable, Any, float]:
@@ -48,17 +49,19 @@ def benchmark_ours(env: Any, algorithm: Any, seeds: int, seconds: float) -> dict
       seconds: about how long each timed call takes.
     """
     run, states, compile_seconds = _train_program(env, algorithm, seeds)
-    states = run(states, 0, 1)  # the first call pays for more than its work
+    plan = algorithm.plan
+    idle = math.ceil(plan.warmup / plan.steps_per_iteration) + 1  # nothing is learned yet
+    states = run(states, 0, idle)  # and the first call pays for more than its work
     start = time.perf_counter()
-    states = run(states, 1, 1)
+    states = run(states, idle, 1)
     count = max(1, round(seconds / (time.perf_counter() - start)))
     wall, cpu = [], []
     for repeat in range(REPEATS):
         began, worked = time.perf_counter(), time.process_time()
-        states = run(states, 2 + repeat * count, count)
+        states = run(states, idle + 1 + repeat * count, count)
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - worked)
-    steps = seeds * count * algorithm.plan.steps_per_iteration
+    steps = seeds * count * plan.steps_per_iteration
     return {
         "steps_per_s": steps / statistics.median(wall),
         "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
@@ -151,7 +154,14 @@ def _acting_seconds(algorithm: Any, learner: Any, runner: Any, key: Any, clock: 
 
 def _facts(config: Any) -> dict[str, Any]:
     names = ("num_envs", "rollout_length", "epochs", "minibatches", "critic_update", "reward_net", "hidden_dim")
-    return {name: getattr(config, name) for name in names}
+    names += ("batch_size", "window", "updates_per_step", "storage")
+    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+
+
+def _split(word: str) -> tuple[str, str]:
+    """"qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
+    algo, _, preset = word.partition(":")
+    return algo, preset or "default"
 
 
 def _rows(args: argparse.Namespace):
@@ -160,15 +170,17 @@ def _rows(args: argparse.Namespace):
     from experiments.benchmark_peers import PEERS, benchmark_peer
     from experiments.config import default_settings
     from iacjax.algorithms import get_entry
+    from iacjax.algorithms.configs import AiirMixConfig
 
     env = make_env(args.env)
-    for preset in args.presets:
-        config = default_settings(ALGO, preset, args.env).algorithm
-        algorithm = get_entry(ALGO).make(env.spec, config)
+    for algo, preset in map(_split, args.algos):
+        config = default_settings(algo, preset, args.env).algorithm
+        algorithm = get_entry(algo).make(env.spec, config)
         for i, seeds in enumerate(args.seeds):
-            row = {"system": f"{ALGO} {preset}", "env": args.env, "seeds": seeds}
+            row = {"system": f"{algo} {preset}", "env": args.env, "seeds": seeds}
             row |= benchmark_ours(env, algorithm, seeds, args.seconds)
-            parts = {"cpu_us_by_part": time_by_part(env, config)} if i == 0 else {}
+            apart = i == 0 and isinstance(config, AiirMixConfig)
+            parts = {"cpu_us_by_part": time_by_part(env, config)} if apart else {}
             yield row | {"config": _facts(config)} | parts
     if args.peer_dir is None:
         return
@@ -196,8 +208,8 @@ def check(args: argparse.Namespace) -> None:
     from experiments.config import default_settings
 
     check_name(args.env)
-    for preset in args.presets:
-        default_settings(ALGO, preset, args.env)
+    for word in args.algos:
+        default_settings(*_split(word), args.env)
     if min(args.seeds) < 1 or args.peer_updates < 1 or args.seconds <= 0:
         raise ConfigError("--seeds, --peer-updates and --seconds must be more than 0")
     if args.peer_dir is not None:
@@ -232,7 +244,7 @@ def add_parser(commands: Any) -> None:
     """Adds the command `train` to the parser of `experiments.benchmark`."""
     train = commands.add_parser("train", help="training steps a second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
     train.add_argument("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    train.add_argument("--presets", nargs="+", default=["default", "paper"], metavar="P", help="presets of aiir_mix")
+    train.add_argument("--algos", nargs="+", default=["aiir_mix", "aiir_mix:paper"], metavar="NAME[:PRESET]")
     train.add_argument("--seeds", nargs="+", type=int, default=[1, 5], metavar="S", help="seeds in one program")
     train.add_argument("--seconds", type=float, default=10.0, help="about so long is each of our timed calls")
     train.add_argument("--peer-dir", type=pathlib.Path, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")

@@ -9,7 +9,9 @@ from envs.errors import ConfigError
 from envs.registry import make_env
 from experiments import benchmark, benchmark_peers, benchmark_train
 from experiments.cli import run_command
+from iacjax.algorithms import q_mixing
 from iacjax.algorithms.configs import AiirMixConfig
+from iacjax.algorithms.configs_q_mixing import QmixConfig
 from iacjax.algorithms.intrinsic import make
 
 SMALL = {"num_envs": 2, "rollout_length": 3, "hidden_dim": 4, "critic_dim": 4, "embed_dim": 4, "mix_dim": 2}
@@ -82,15 +84,32 @@ def test_our_speed_and_its_parts():
     assert all(value > 0 for part, value in parts.items() if part != "env_step")
 
 
+def test_a_replays_warm_up_is_not_timed(monkeypatch):
+    """Iterations of 2 x 3 steps: ceil(20 / 6) + 1 = 5 are idle, one tells the count, 3 x count are timed."""
+    env, runs = make_env("matrix_game"), []
+    config = QmixConfig(recurrent=False, num_envs=2, rollout_length=3, warmup=20, updates_per_step=1)
+
+    def run(states, first, count):
+        runs.append((first, count))
+
+    monkeypatch.setattr(benchmark_train, "_train_program", lambda *args: (run, None, 7.0))
+    row = benchmark_train.benchmark_ours(env, q_mixing.make(env.spec, config), seeds=1, seconds=1e-9)
+    assert row["compile_s"] == 7.0 and runs == [(0, 5), (5, 1), (6, 1), (7, 1), (8, 1)]
+
+
 def test_rows(tmp_path, capsys, monkeypatch):
     figures = {"steps_per_s": 2000.0, "cpu_us_per_step": 500.0, "compile_s": 3.0}
     monkeypatch.setattr(benchmark_train, "benchmark_ours", lambda env, algorithm, seeds, seconds: dict(figures))
     monkeypatch.setattr(benchmark_train, "time_by_part", lambda env, config: {"act": 1.0, "epochs": 3.0})
     file = tmp_path / "new" / "rows.json"
-    argv = ["train", "--env", "matrix_game", "--presets", "default", "--seeds", "1", "5", "--json", str(file)]
+    argv = ["train", "--env", "matrix_game", "--algos", "aiir_mix", "qmix:matrix", "--seeds", "1", "5"]
+    argv += ["--json", str(file)]
     assert run_command(benchmark.command, argv) == 0
     rows = json.loads(file.read_text())
-    assert [(row["system"], row["seeds"]) for row in rows] == [("aiir_mix default", 1), ("aiir_mix default", 5)]
+    systems = [(name, seeds) for name in ("aiir_mix default", "qmix matrix") for seeds in (1, 5)]
+    assert [(row["system"], row["seeds"]) for row in rows] == systems
+    assert rows[0]["config"]["epochs"] == 4 and rows[2]["config"]["batch_size"] == 256
+    assert ["cpu_us_by_part" in row for row in rows] == [True, False, False, False]
     assert all(row.keys() >= {"device", "versions", "config", "env", *figures} for row in rows)
     out = capsys.readouterr().out
     assert "--peer-dir" in out and "act 25%, epochs 75%" in out
@@ -100,7 +119,8 @@ def test_rows(tmp_path, capsys, monkeypatch):
     "argv,text",
     [
         (["--env", "smax:9z"], "unknown environment 'smax:9z'"),
-        (["--presets", "papre"], "did you mean paper?"),
+        (["--algos", "aiir_mix:papre"], "did you mean paper?"),
+        (["--algos", "qmx"], "did you mean qmix"),
         (["--seeds", "0"], "--seeds, --peer-updates and --seconds must be more than 0"),
         (["--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
     ],
