@@ -226,7 +226,7 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
         assert run_command(benchmark.command, argv) == 0
         printed = capsys.readouterr().out
         assert "ippo on 3m: ours / theirs win rate 0.750 / 0.500 (greedy 0.750 / 0.500)" in printed
-        assert "wall-clock of training x 0.50: the bar is reached" in printed
+        assert "wall-clock of training x 0.50, processor time x 1.00: the bar is reached" in printed
     assert calls == ["jaxmarl", "ours"]
     rows = json.loads(out.read_text())
     assert [row["job"]["system"] for row in rows] == calls and "--steps 150" in rows[0]["command"]
