@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.units import UNITS, UnitType
@@ -49,6 +50,24 @@ class Orders(NamedTuple):
     target: jax.Array  # int32 unit 0..N-1 to attack or heal
 
 
+class Numbers(NamedTuple):
+    """Numbers of units other than those of `UNITS`; each f32[T, E], T the distinct types by name (`Team.kinds`).
+
+    Life, ranges and the interface's constants are not among them: those no simulator disagrees about.
+    """
+
+    speed: jax.Array  # cells a loop
+    period: jax.Array  # loops from attack to attack
+    damage_point: jax.Array  # loops of wind-up
+    jitter: jax.Array  # share of the random delay added to periods
+    damage: jax.Array  # of one hit
+    bonus: jax.Array  # added against armored units
+    flight: jax.Array  # share of the delay of missiles and second hits; 0: they land in the next loop
+    scan: jax.Array  # cells, edge to edge, in which enemies look for targets
+    separation: jax.Array  # cells: radius that other units are pushed out of
+    acceleration: jax.Array  # cells a loop^2, of units with inertia (medivacs)
+
+
 class Rules(NamedTuple):
     """Rules that only the real game could settle, f32 scalars or [E]: a reset may draw them at random.
 
@@ -61,7 +80,8 @@ class Rules(NamedTuple):
     chase: jax.Array  # [U] 1: an enemy keeps its target while within scan range, 0: the nearest each loop
     prefer_attackers: jax.Array  # [W] 1: enemies first acquire who is attacking them
     response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires who is attacking it
-    medivac_rank: jax.Array  # [I] cells by which a medivac seems farther than it is; 0: an ordinary target
+    medivac_rank: jax.Array  # [I] cells by which a medivac seems farther than it is; 0: an ordinary target.
+    # Below 0, where `numbers` are given: enemies leave any target for a medivac in their scan range.
     enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was made
     restart_windup: jax.Array  # [U] 1: giving the same attack order again restarts the wind-up
     range_slop: jax.Array  # [I] cells a target may get out of range before the strike that has begun is dropped
@@ -71,6 +91,7 @@ class Rules(NamedTuple):
     pre_advance: jax.Array  # [I] loops that enemies have at most walked before the first observation
     spawn_gap: jax.Array  # [U] cells between neighbours when a team is made
     spawn_noise: jax.Array  # [U] cells, half-width of the uniform noise on each place
+    numbers: Numbers | None = None  # None: those of `UNITS`, as constants of the compiled program
 
 
 def default_rules() -> Rules:
@@ -113,6 +134,11 @@ class Team:
         return tuple(row for row, unit in enumerate(self.units) if predicate(unit))
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The distinct names, sorted."""
+        return tuple(sorted(set(self.names)))
+
+    @property
     def rows(self) -> np.ndarray:
         """int32[n, 1]: 0, 1, ..."""
         return np.arange(len(self), dtype=np.int32)[:, None]
@@ -123,6 +149,21 @@ class Roster(Team):
     """All units of a battle, allies first."""
 
     num_allies: int
+    numbers: Numbers | None = None  # of the rules, one row a unit: [N, E]
+
+    def by(self, rules: Rules) -> "Roster":
+        """This roster with the numbers of `rules`."""
+        if rules.numbers is None:
+            return self
+        kind = [self.kinds.index(name) for name in self.names]
+        numbers = jax.tree.map(lambda leaf: jnp.stack([leaf[k] for k in kind]), rules.numbers)
+        return Roster(self.names, self.num_allies, numbers)
+
+    def number(self, name: str) -> np.ndarray | jax.Array:
+        """The number `name` of each unit: constants [N, 1], or [N, E] where the rules bring their own."""
+        if self.numbers is None:
+            return self.column(lambda unit: getattr(unit, name))
+        return getattr(self.numbers, name)
 
     @property
     def allies(self) -> Team:

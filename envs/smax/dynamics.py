@@ -51,10 +51,11 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     goes = (chases | marches & (aim.target == NOBODY)) & battle.alive
     dx = jnp.where(goes, jnp.where(chases, aim.dx, goal_x - battle.x), 0.0)
     dy = jnp.where(goes, jnp.where(chases, aim.dy, goal_y - battle.y), 0.0)
-    speed = roster.column(lambda unit: unit.speed)
+    speed = roster.number("speed")
     if roster.enemies.any(lambda unit: unit.heals):  # an enemy medivac flies no faster than its army walks
-        slowest = min(unit.speed for unit in roster.enemies.units)
-        cruise = np.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
+        where = np if roster.numbers is None else jnp
+        slowest = speed[roster.num_allies :].min(axis=0)
+        cruise = where.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
         speed = jnp.where(chases, speed, cruise.astype(np.float32))
     # An army that has arrived stands about its goal, it does not fight for the one spot.
     crowd = max(unit.separation for unit in roster.enemies.units) * len(roster.enemies) ** 0.5
@@ -98,6 +99,9 @@ def _widen(tree, extra: int):
 def run_loops(roster: Roster, rules: Rules, battle: Battle, orders: Orders, jitter: jax.Array, count: int) -> Battle:
     """`count` game loops, at most LOOPS_PER_STEP. `jitter`: f32[N, E] loops, added to the period of each weapon."""
     unrolled = len(roster) <= UNROLL_LIMIT
+    roster = roster.by(rules)
+    if roster.numbers is not None:
+        jitter = jitter * roster.numbers.jitter
     told = ordered(roster, orders)
 
     def body(battle, loop):
@@ -118,8 +122,9 @@ def advance(
 ) -> Battle:
     """Eight game loops, one SMAC step; or fewer.
 
-    `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]; fields of `rules` are scalars or [E].
-    The only randomness is that of weapon periods, drawn once per unit: no period is shorter than a step.
+    `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]; fields of `rules` are scalars or [E],
+    its `numbers` [T, E]. The only randomness is that of weapon periods, drawn once per unit: no period is shorter than
+    a step.
     """
     roster = Roster(unit_types, num_allies)
     lanes = battle.x.shape[-1]

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
+from envs.errors import ConfigError
 from envs.smax import interface
-from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, default_rules
+from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, Team, default_rules
 from envs.smax.dynamics import advance
-from envs.smax.rules import draw_rules
+from envs.smax.rules import draw_all, draw_rules, preset
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
@@ -40,16 +41,31 @@ def _merge(where: jax.Array, new, old):
 class Smax:
     """`smax:<map>`: an `Environment` whose observations, masks and rewards are SMAC's own.
 
-    `rules` settles what only the real game could; `randomise_rules` draws them for each episode instead.
+    `rules` settles what only the real game could: a preset's name ("smac", "smaclite") or Rules; `randomise_rules`
+    draws them for each episode instead, and `randomise`, in (0, 1), draws the units' numbers, too (rules.draw_all).
     An illegal action cannot raise inside a compiled program: it is replaced, always in the same way, by no-op for a
     dead agent and by stop for a living one. The time limit truncates; a battle that ends at the limit terminates.
     """
 
-    def __init__(self, map_name: str = "2s3z", rules: Rules | None = None, randomise_rules: bool = False):
+    def __init__(
+        self,
+        map_name: str = "2s3z",
+        rules: Rules | str | None = None,
+        randomise_rules: bool = False,
+        randomise: float = 0.0,
+    ):
         scenario = get_scenario(map_name)
+        self.kinds = Team(scenario.units).kinds
+        if isinstance(rules, str):
+            rules = preset(rules, self.kinds)
+        if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:
+            raise ConfigError(f"randomise={randomise}: give how far numbers are drawn from their value, 0 <= x < 1")
+        if randomise and rules is not None:
+            raise ConfigError("randomise draws the rules, too: leave out rules")
         self.scenario: Scenario = scenario
         self.rules = default_rules() if rules is None else rules
-        self.randomise_rules = randomise_rules
+        self.randomise = float(randomise)
+        self.draws = bool(randomise_rules or randomise)
         self.spec = EnvSpec(
             name=f"smax:{map_name}",
             num_agents=scenario.num_allies,
@@ -92,7 +108,7 @@ class Smax:
         restarts never needs those of the step, so the compiler drops them and each step builds one set only.
         """
         fresh = self._open(key, where.shape[0])
-        rules = _merge(where, fresh.rules, state.rules) if self.randomise_rules else state.rules
+        rules = _merge(where, fresh.rules, state.rules) if self.draws else state.rules
         state = _merge(where, fresh._replace(rules=()), state._replace(rules=()))._replace(rules=rules)
         reward = jnp.where(where, 0.0, timestep.reward)
         flags = (timestep.terminated, timestep.truncated, timestep.info["won"])
@@ -111,13 +127,23 @@ class Smax:
     def _open(self, key: jax.Array, num_envs: int) -> SmaxState:
         scenario = self.scenario
         key_rules, key_spawn = jax.random.split(key)
-        rules = draw_rules(key_rules, num_envs) if self.randomise_rules else jax.tree.map(jnp.asarray, self.rules)
+        rules = self._rules(key_rules, num_envs)
         return SmaxState(
             battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs),
             rules=rules,
             last_action=jnp.full((scenario.num_allies, num_envs), -1, jnp.int32),
             steps=jnp.zeros(num_envs, jnp.int32),
         )
+
+    def _rules(self, key: jax.Array, num_envs: int) -> Rules:
+        """The rules of fresh episodes."""
+        if self.randomise:
+            return draw_all(key, num_envs, self.kinds, self.randomise)
+        if self.draws:
+            return draw_rules(key, num_envs)
+        rules = jax.tree.map(jnp.asarray, self.rules)
+        lanes = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], num_envs)), rules.numbers)
+        return rules._replace(numbers=lanes)
 
     def _orders(self, battle: Battle, action: jax.Array) -> Orders:
         """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""

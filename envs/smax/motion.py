@@ -25,7 +25,7 @@ def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
     vx, vy = dx * pace, dy * pace
     if roster.any(lambda unit: unit.acceleration < 1.0):
         slow = roster.column(lambda unit: unit.acceleration < 1.0, bool)
-        gain = roster.column(lambda unit: unit.acceleration)
+        gain = roster.number("acceleration")
         # Brake in time: v = sqrt(2 a gap).
         wanted = jnp.minimum(speed, jnp.sqrt(2.0 * gain * gap)) * inverse
         change_x, change_y = dx * wanted - battle.vx, dy * wanted - battle.vy
@@ -41,6 +41,20 @@ def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
     return battle._replace(x=battle.x + vx, y=battle.y + vy)
 
 
+def _overlaps(roster: Roster):
+    """A function of n: 1 / R^2 of unit n and each unit, [N, 1] or [N, E]; FAR where they never touch."""
+
+    def constant(unit, by):
+        return 1.0 / (unit.separation + by.separation) ** 2 if unit.plane == by.plane else FAR
+
+    if roster.numbers is None:
+        table = roster.table(roster, constant)
+        return lambda n: row(table, n)
+    touch = roster.table(roster, lambda unit, by: unit.plane == by.plane, bool)
+    size = roster.numbers.separation
+    return lambda n: jnp.where(row(touch, n), 1.0 / jnp.maximum(size + size[n], SPLIT) ** 2, FAR)
+
+
 def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, unrolled: bool) -> Battle:
     """Pushes living units out of each other's separation radii, then back onto the strip.
 
@@ -48,16 +62,13 @@ def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, u
     u (1/2 + u^2 (1/2 + 3/2 u^2)) stays within 20 % of R / d - 1 from d = R to d = R / 3, and needs no root.
     """
 
-    def inverse_square(unit, by):
-        return 1.0 / (unit.separation + by.separation) ** 2 if unit.plane == by.plane else FAR
-
-    table = roster.table(roster, inverse_square)
+    inverse_square = _overlaps(roster)
     for _ in range(PUSH_ROUNDS):
         x, y = settle(loop, (battle.x, ghost_y(roster, battle) + SPLIT * roster.rows.astype(np.float32)))
 
         def body(n, carry, x=x, y=y):
             dx, dy = x - x[n], y - y[n]
-            near = jnp.maximum(1.0 - (dx * dx + dy * dy) * row(table, n), 0.0)
+            near = jnp.maximum(1.0 - (dx * dx + dy * dy) * inverse_square(n), 0.0)
             square = near * near
             size = near * (0.5 + square * (0.5 + 1.5 * square))
             return carry[0] + dx * size, carry[1] + dy * size

@@ -1,9 +1,17 @@
-"""Draws the rules that only the real game could settle, so that a policy learns to do without knowing them."""
+"""Rule sets: SMAC's as we read it, SMAClite's, and rules drawn per episode, so that a policy learns to do without them.
+
+Sources: the project's SMAC interface specification, sections 7.1 and 7.2, and SMAClite (uoe-agents/smaclite, 0d6abbe).
+"""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from envs.smax.battle import Rules
+from envs.errors import ConfigError
+from envs.smax.battle import Numbers, Rules, default_rules
+from envs.smax.units import LOOPS_PER_SECOND, UNITS
 
 COINS = ("scan_edge", "chase", "prefer_attackers", "enemy_medivac", "restart_windup")  # 0 or 1, evenly
 # Uniform between the readings that the specification names, or round the default where it names none.
@@ -20,10 +28,104 @@ RANGES = {
     "spawn_gap": (0.0, 0.2),
     "spawn_noise": (0.05, 0.3),
 }
+UNKNOWN = tuple(name for name in Rules._fields if name != "numbers")
+SHARES = ("jitter", "flight")  # of delays; 1 in SMAC, 0 in SMAClite
+OTHER_RULES = 0.25  # chance that an episode takes SMAClite's value of a rule instead of a drawn one
+PRESETS = ("smac", "smaclite")
+
+# SMAClite counts in "Faster" seconds and ticks 16 times in each of them, so everything is faster a step. It has no
+# hydralisk; a colossus reaches 7 there, not 6, and hits light units harder, which `Numbers` cannot say.
+_FASTER = {  # speed a second, seconds from attack to attack, damage, bonus against armored
+    "colossus": (3.15, 1.07, 10.0, 0.0),
+    "marauder": (3.15, 1.07, 10.0, 10.0),
+    "marine": (3.15, 0.61, 6.0, 0.0),
+    "medivac": (3.5, 0.0, 0.0, 0.0),
+    "stalker": (4.13, 1.34, 13.0, 5.0),
+    "zealot": (3.15, 0.86, 8.0, 0.0),
+}
+_SCAN = 5.0  # of every type, to the target's edge but from the looker's centre
+
+
+def smac_numbers(name: str) -> dict[str, float]:
+    """The fields of `Numbers` of the unit type `name`, as `UNITS` has them."""
+    shares = dict.fromkeys(SHARES, 1.0)
+    return {field: shares.get(field) or getattr(UNITS[name], field) for field in Numbers._fields}
+
+
+def smaclite_numbers(name: str) -> dict[str, float]:
+    """The same in SMAClite: everything at once, no wind-up, missiles or random delay, contact by the full radius."""
+    if name not in _FASTER:
+        return smac_numbers(name)
+    speed, period, damage, bonus = _FASTER[name]
+    return {
+        "speed": speed / LOOPS_PER_SECOND,
+        "period": period * LOOPS_PER_SECOND,
+        "damage_point": 0.0,
+        "jitter": 0.0,
+        "damage": damage,
+        "bonus": bonus,
+        "flight": 0.0,
+        "scan": _SCAN - UNITS[name].radius,
+        "separation": UNITS[name].radius,
+        "acceleration": speed / LOOPS_PER_SECOND if UNITS[name].heals else UNITS[name].acceleration,  # at once
+    }
+
+
+def stack_numbers(rows: Mapping[str, Mapping[str, float]]) -> Numbers:
+    """`Numbers` f32[T, 1] of {unit type: {field: value}}, T in the order of `rows`: sorted names, as `Team.kinds`."""
+    return Numbers(*(np.array([[row[field]] for row in rows.values()], np.float32) for field in Numbers._fields))
+
+
+def preset(name: str, kinds: tuple[str, ...]) -> Rules:
+    """The rules called `name` for a battle of the unit types `kinds` (sorted).
+
+    "smac" is the default, without numbers. "smaclite" cannot have SMAClite's collision avoidance: who fights or stands
+    yields to nobody, who walks is pushed out of the radii. Missiles and second hits land one loop late, medivacs heal
+    by SMAC's rules, and enemies that are attacked from farther off than they look pick the nearest attacker.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"unknown rules '{name}': choose {' or '.join(PRESETS)}")
+    if name == "smac":
+        return default_rules()
+    numbers = stack_numbers({kind: smaclite_numbers(kind) for kind in kinds})
+    values = {
+        "prefer_attackers": 0.0, "response": 40.0, "medivac_rank": -1.0, "push_idle": 0.0, "push_attacking": 0.0,
+        "pre_advance": 0.0, "spawn_noise": 0.0,
+    }  # fmt: skip
+    rules = default_rules()._replace(**{field: np.float32(value) for field, value in values.items()})
+    return rules._replace(numbers=numbers)
 
 
 def draw_rules(key: jax.Array, num_envs: int) -> Rules:
-    """Rules of `num_envs` lanes, each field f32[E]."""
-    draw = dict(zip(Rules._fields, jax.random.uniform(key, (len(Rules._fields), num_envs)), strict=True))
+    """Rules of `num_envs` lanes, each field f32[E]; units keep their numbers."""
+    draw = dict(zip(UNKNOWN, jax.random.uniform(key, (len(UNKNOWN), num_envs)), strict=True))
     coins = {name: (draw[name] < 0.5).astype(jnp.float32) for name in COINS}
     return Rules(**coins, **{name: low + (high - low) * draw[name] for name, (low, high) in RANGES.items()})
+
+
+def draw_all(key: jax.Array, num_envs: int, kinds: tuple[str, ...], width: float) -> Rules:
+    """Rules of `num_envs` lanes and numbers f32[T, E] of the unit types `kinds`: domain randomisation.
+
+    Each rule is drawn by `draw_rules`, or is SMAClite's in one episode of four. Each number lies at a uniform share of
+    the way from SMAC's to SMAClite's, the same share for all types of an episode, times U(1 - width, 1 + width) of
+    each type's own. Both sides draw the same.
+    """
+    key_rules, key_other, key_share, key_width = jax.random.split(key, 4)
+    other = preset("smaclite", kinds)
+    rules = draw_rules(key_rules, num_envs)
+    takes = jax.random.uniform(key_other, (len(UNKNOWN), num_envs)) < OTHER_RULES
+    rules = rules._replace(
+        **{
+            name: jnp.where(take, getattr(other, name), getattr(rules, name))
+            for name, take in zip(UNKNOWN, takes, strict=True)
+        }
+    )
+    home = stack_numbers({kind: smac_numbers(kind) for kind in kinds})
+    shares = jax.random.uniform(key_share, (len(Numbers._fields), 1, num_envs))
+    factors = jax.random.uniform(key_width, (len(Numbers._fields), len(kinds), num_envs), minval=-width, maxval=width)
+    numbers = {}
+    for row, field in enumerate(Numbers._fields):
+        a, b = getattr(home, field), getattr(other.numbers, field)
+        spread = 1.0 if field in SHARES else 1.0 + factors[row]
+        numbers[field] = (a + (b - a) * shares[row]) * spread
+    return rules._replace(numbers=Numbers(**numbers))

@@ -63,7 +63,7 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
     round (23, 16) in creation order, shuffled within a block of equal types, and may have walked `rules.pre_advance`
     loops at most.
     """
-    roster = Roster(unit_types, num_allies)
+    roster = Roster(unit_types, num_allies).by(rules)
     allies, enemies, count = roster.allies, roster.enemies, len(roster)
     draw = jax.random.uniform(key, (2 * count + len(enemies) + 1, num_envs), jnp.float32)
     noise = (2.0 * draw[: 2 * count] - 1.0).reshape(2, count, num_envs)
@@ -73,7 +73,7 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
     shuffle = draw[2 * count : -1]
     enemy_x, enemy_y = _arrange(enemies, enemy_x, enemy_y, shuffle, shuffle)
     # Everybody walks toward x = 9, so along -x; who flies with inertia has hardly started.
-    speed = enemies.column(lambda unit: 0.0 if unit.heals else unit.speed)
+    speed = roster.number("speed")[num_allies:] * enemies.column(lambda unit: not unit.heals)
     enemy_x = enemy_x - speed * rules.pre_advance * draw[-1]
 
     def full(value, dtype=jnp.float32):

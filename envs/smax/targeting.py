@@ -91,7 +91,10 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     radii = enemies.table(allies, lambda unit, ally: unit.radius + ally.radius)
     hits = enemies.table(allies, lambda unit, ally: unit.can_hit(ally), bool)
     medivac = allies.column(lambda unit: unit.heals)
-    scan = enemies.column(lambda unit: unit.scan) + rules.scan_margin
+    scan = roster.number("scan")[first:] + rules.scan_margin
+    # Both are constants without numbers.
+    healer_first = False if roster.numbers is None else rules.medivac_rank < 0.0
+    stays = -jnp.inf if healer_first is False else jnp.where(healer_first, -2.0 * _FIRST, -jnp.inf)
     slop = jnp.where(windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
     keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
 
@@ -104,8 +107,10 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
         key = near - jnp.where(attacker, _FIRST * rules.prefer_attackers, 0.0)
         if medivac.any():  # (d + rank)^2
             key += row(medivac, a) * rules.medivac_rank * (2.0 * jnp.sqrt(near) + rules.medivac_rank)
+            if healer_first is not False:
+                key -= row(medivac, a) * jnp.where(healer_first, 4.0 * _FIRST, 0.0)
         kept = (target == a) & (near <= (keep + row(radii, a)) ** 2)
-        key = jnp.where(kept, -jnp.inf, jnp.where(near <= limit * limit, key, jnp.inf))
+        key = jnp.where(kept, stays, jnp.where(near <= limit * limit, key, jnp.inf))
         if not hits.all():
             key = jnp.where(row(hits, a), key, jnp.inf)
         return jnp.minimum(key, best), jnp.where(key < best, a, pick)

@@ -27,7 +27,7 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.A
     Weapons that are kept in use strike every ceil(period + jitter) loops: the wind-up is the end of the period.
     """
     armed = roster.column(lambda unit: unit.armed, bool)
-    point = roster.column(lambda unit: unit.damage_point)
+    point = roster.number("damage_point")
     cooldown = jnp.maximum(battle.cooldown - 1.0, 0.0)
     running = (battle.windup >= 0.0) & (aim.target == battle.target) & in_range(aim, rules.range_slop) & armed
     near = in_range(aim)
@@ -38,7 +38,7 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.A
     active = running | begun
     fired = active & (windup <= 0.0)
     windup = jnp.where(active & (windup > 0.0), windup, RESTING)
-    cooldown = jnp.where(fired, roster.column(lambda unit: unit.period) + jitter, cooldown)
+    cooldown = jnp.where(fired, roster.number("period") + jitter, cooldown)
     # A medivac's `windup` says whether it was healing; `recover` renews it.
     windup = jnp.where(armed, windup, battle.windup)
     return battle._replace(cooldown=cooldown, windup=windup, target=aim.target), near, fired
@@ -57,6 +57,8 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
     lands = jnp.where(due & (battle.alive | ~direct), battle.pending_target, lands)
     pace = roster.column(lambda unit: 1.0 / unit.missile_speed if unit.missile_speed else 0.0)
     flight = jnp.sqrt(aim.dx * aim.dx + aim.dy * aim.dy) * pace + roster.column(lambda unit: unit.second_hit_delay)
+    if roster.numbers is not None:
+        flight = flight * roster.numbers.flight
     put = fired & later
     target = jnp.where(put, aim.target, jnp.where(due, NOBODY, battle.pending_target))
     return battle._replace(pending_time=jnp.where(put, flight, jnp.maximum(left, 0.0)), pending_target=target), lands
@@ -90,23 +92,38 @@ def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k) -> jax.A
     return hit
 
 
+def _blows(roster: Roster, armor: np.ndarray):
+    """A function of k: one hit of each unit's opponent k, before shield and armor, and on life alone."""
+    if roster.numbers is None:
+        raw = roster.against(lambda unit, by: by.raw_damage(unit))
+        bare = np.maximum(raw - armor, np.float32(MIN_HIT))
+        return lambda k: (row(raw, k), row(bare, k))
+    armored = roster.column(lambda unit: unit.armored)
+
+    def blow(k):
+        raw = facing(roster, roster.numbers.damage, k) + facing(roster, roster.numbers.bonus, k) * armored
+        return raw, jnp.maximum(raw - armor, MIN_HIT)
+
+    return blow
+
+
 def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool) -> Battle:
     """Applies all hits, one after another in the opponents' order: shield first, then life less armor."""
     armor = roster.column(lambda unit: unit.armor)
-    raw = roster.against(lambda unit, by: by.raw_damage(unit))
+    blow = _blows(roster, armor)
     together = roster.against(lambda unit, by: 1 if by.second_hit_delay > 0 else by.hits, np.int32)
-    bare = np.maximum(raw - armor, np.float32(MIN_HIT))  # life lost to a hit on no shield
     shielded = roster.any(lambda unit: unit.shield > 0)
 
     def body(k, carry):
         health, shield = carry
         hit = _hit(roster, before, aim, lands, k)
+        raw, bare = blow(k)
         for strike_number in range(together.max()):
             lands_now = hit & row(together > strike_number, k) if strike_number else hit
             if not shielded:
-                health = health - jnp.where(lands_now, row(bare, k), 0.0)
+                health = health - jnp.where(lands_now, bare, 0.0)
                 continue
-            damage = jnp.where(lands_now, row(raw, k), 0.0)
+            damage = jnp.where(lands_now, raw, 0.0)
             spill = jnp.maximum(damage - shield, 0.0)
             health = health - jnp.where(spill > 0.0, jnp.maximum(spill - armor, MIN_HIT), 0.0)
             shield = jnp.maximum(shield - damage, 0.0)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from envs.smax.battle import Battle, Orders, Rules
+from envs.smax.rules import UNKNOWN
 
 
 def random_rules(rng, lanes):
@@ -12,8 +13,8 @@ def random_rules(rng, lanes):
         "push_moving": (0.2, 0.6), "push_idle": (0.2, 0.6), "push_attacking": (0, 0.3), "pre_advance": (0, 2),
         "spawn_gap": (0, 0.2), "spawn_noise": (0, 0.3),
     }  # fmt: skip
-    values = {name: rng.uniform(*uniform.get(name, (0, 1)), lanes).astype(np.float32) for name in Rules._fields}
-    for name in set(Rules._fields) - set(uniform):
+    values = {name: rng.uniform(*uniform.get(name, (0, 1)), lanes).astype(np.float32) for name in UNKNOWN}
+    for name in set(UNKNOWN) - set(uniform):
         values[name] = np.round(values[name])
     return Rules(**values)
 

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from envs.smax.battle import Battle, Orders, Roster, Rules
+from envs.smax.battle import Battle, Orders, Roster
 from envs.smax.dynamics import run_loops
+from envs.smax.rules import UNKNOWN
 from tests.envs.smax.battle_oracle import Unit, game_loop
 from tests.envs.smax.battle_states import random_battle, random_orders, random_rules
 
@@ -33,7 +34,7 @@ def oracle(roster, rules, battle, orders, jitter, lane):
         {key: getattr(orders, key)[n, lane].item() for key in Orders._fields} for n in range(roster.num_allies)
     ]
     before = copy.deepcopy(units)
-    lane_rules = {name: float(getattr(rules, name)[lane]) for name in Rules._fields}
+    lane_rules = {name: float(getattr(rules, name)[lane]) for name in UNKNOWN}
     game_loop(units, before, lane_orders, [float(value) for value in jitter[:, lane]], lane_rules)
     return {name: np.array([getattr(unit, name) for unit in units]) for name in Battle._fields}
 

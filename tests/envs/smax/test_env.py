@@ -139,7 +139,7 @@ def test_restart_redraws_rules_of_its_lanes_only():
 
 def test_drawn_rules_keep_their_ranges():
     rules = draw_rules(KEY, 512)
-    assert sorted((*COINS, *RANGES)) == sorted(rules._fields)
+    assert sorted((*COINS, *RANGES, "numbers")) == sorted(rules._fields)
     for name, (low, high) in RANGES.items():
         values = np.asarray(getattr(rules, name))
         assert low <= values.min() and values.max() <= high and values.std() > 0.2 * (high - low)
