@@ -65,6 +65,7 @@ _MAPPO = {
 _PPO_TUNED = {
     **_TUNED,
     "hidden_dim": 64,
+    "critic_dim": 64,
     "num_envs": 64,
     "rollout_length": 32,
     "clip": 0.2,
