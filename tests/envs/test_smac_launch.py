@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import pathlib
 import sys
+import tomllib
 
 import pytest
 
@@ -58,6 +60,14 @@ def test_a_smac_that_cannot_be_imported(tmp_path, monkeypatch, source, message):
     files = {"__init__.py": "", "env/__init__.py": source, "env/starcraft2/__init__.py": ""}
     package(tmp_path, monkeypatch, files)
     assert message in refusal()
+
+
+def test_the_extra_names_the_repository_never_the_bare_package():
+    project = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
+    found = [line for line in wanted if line.lower().startswith("smac")]
+    assert len(found) == 1 and found[0] in extras["smac"] and found[0].startswith(f"SMAC @ {starcraft.SOURCE}@")
 
 
 class SC2LaunchError(Exception):
