@@ -39,7 +39,7 @@ class Episode(NamedTuple):
     episode_return: float
     length: int  # steps
     dead_allies: int
-    dead_enemies: int
+    dead_enemies: int | None  # None: the game does not tell
     seconds: float  # wall clock
 
 
@@ -51,7 +51,7 @@ class Lane:
         self.slot: Slot | None = None
         self.launches = 0  # processes so far
         self.failures = 0  # in a row, since the last finished episode
-        self.opened = False  # a reset has succeeded, so the installation is fine
+        self.opened = False  # a reset has succeeded once, so the installation is fine
         self.checked = False  # the running process plays our map
         self.moment: Moment | None = None  # None: no episode is running
         self.length, self.total, self.began = 0, 0.0, 0.0
@@ -138,7 +138,7 @@ class Arena:
         for lane in launched:
             try:
                 lane.slot.answer(self.limits.step)
-            except Lost as error:
+            except (Lost, ConfigError) as error:
                 self.say(f"game {lane.number}: no replay ({error})")
 
     def close(self) -> None:
@@ -183,7 +183,7 @@ class Arena:
                     lane.checked = True
                 return lane.begin(moment)
             except (Lost, ConfigError) as error:
-                if isinstance(error, ConfigError) and not lane.opened:
+                if isinstance(error, ConfigError) and not any(other.opened for other in self.lanes):
                     raise
                 self._relaunch(lane, str(error))
 
@@ -234,5 +234,6 @@ class Arena:
     def _legal(self, action: np.ndarray, timestep: TimeStep) -> np.ndarray:
         """Replaces illegal entries of `action` int[G, A] as our own world does: no-op for the dead, stop otherwise."""
         legal = np.take_along_axis(timestep.avail, action[..., None], axis=-1)[..., 0]
-        self.replaced += int((~legal).sum())
+        live = [lane.number for lane in self.lanes if lane.moment is not None]
+        self.replaced += int((~legal[live]).sum())
         return np.where(legal, action, np.where(timestep.alive, STOP, NO_OP))

@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,8 +36,11 @@ class Moment(NamedTuple):
     reward: float = 0.0
     terminated: bool = False
     won: bool = False
-    dead_allies: int = 0
-    dead_enemies: int = 0
+    dead_enemies: int | None = None  # where the game tells
+
+    @property
+    def dead_allies(self) -> int:
+        return int((~self.alive).sum())
 
 
 class Host:
@@ -73,8 +78,8 @@ class Host:
         if terminated and not info:
             raise Lost("StarCraft II broke the connection")
         self._same_game(restarts)
-        dead = (int(info.get(f"dead_{side}", 0)) for side in ("allies", "enemies"))
-        return self._moment(float(reward), bool(terminated), bool(info.get("battle_won", False)), *dead)
+        won = bool(info.get("battle_won", False))
+        return self._moment(float(reward), bool(terminated), won, info.get("dead_enemies"))
 
     def save_replay(self) -> None:
         """Has the game write its replay."""
@@ -169,6 +174,19 @@ def _serve(connection: Any, backend: Backend, map_name: str, options: dict[str, 
         host.close()
 
 
+@contextlib.contextmanager
+def _without_interruption() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C from their first moment, before they lead a group of their own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may choose
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class InOwnProcess:
     """A `Slot` in a fresh process."""
 
@@ -177,7 +195,8 @@ class InOwnProcess:
         self._pipe, theirs = context.Pipe()
         self._asked = 0.0
         self._process = context.Process(target=_serve, args=(theirs, backend, map_name, options), daemon=True)
-        self._process.start()
+        with _without_interruption():
+            self._process.start()
         theirs.close()
 
     def ask(self, command: str, *arguments: Any) -> None:
