@@ -92,9 +92,7 @@ def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # its one long program would not hear of a Ctrl-C
         found = train_peer(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
     else:
-        config = peer_config(algo, directory, battle, steps, {})
-        settings = our_settings(job, config["ENV_KWARGS"], config["TOTAL_TIMESTEPS"], run_dir)
-        found = train_ours(job, settings)
+        found = train_ours(job, our_settings(job, run_dir))
     curves, greedy = found.pop("curves"), found.pop("greedy")
     steps = found["env_steps"]
     rows = [seed_result(i, curve, steps, greedy[i]) for i, curve in enumerate(curves)]
@@ -126,10 +124,11 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
         check_name(f"jaxmarl:smax:{name}")
         for algo in args.algos:
             config = peer_config(algo, args.peer_dir, name, args.steps, peer_set)
-            common = {"algo": algo, "map": name, "steps": args.steps, "seeds": args.seeds, "episodes": args.episodes}
+            common = {"algo": algo, "map": name, "seeds": args.seeds, "episodes": args.episodes}
+            common |= {"steps": config["TOTAL_TIMESTEPS"], "options": config["ENV_KWARGS"]}
             jobs.append(common | {"system": "jaxmarl", "preset": "", "changes": peer_set})
             jobs.append(common | {"system": "ours", "preset": args.preset, "changes": our_set})
-            our_settings(jobs[-1], config["ENV_KWARGS"], config["TOTAL_TIMESTEPS"], args.run_dir)
+            our_settings(jobs[-1], args.run_dir)
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
 

@@ -10,16 +10,16 @@ from experiments.benchmark_learn_peer import Point
 from experiments.config import Settings, default_settings, parse_fields
 
 
-def our_settings(job: dict[str, Any], env_options: dict[str, Any], steps: int, run_dir: str) -> Settings:
-    """The run that stands beside the peer's: `steps` a seed in the same world, evaluated at its end only.
+def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
+    """The run that stands beside the peer's: the job's steps a seed in the same world, evaluated at its end only.
 
     A preset that anneals over its whole run anneals over this one, as JaxMARL's scripts do.
     """
     settings = default_settings(job["algo"], job["preset"], f"jaxmarl:smax:{job['map']}")
-    algorithm = settings.algorithm
+    algorithm, steps = settings.algorithm, job["steps"]
     if getattr(algorithm, "anneal_steps", 0) == settings.run.total_steps:
         algorithm = dataclasses.replace(algorithm, anneal_steps=steps)
-    options = tuple(f"{name}={value}" for name, value in env_options.items())
+    options = tuple(f"{name}={value}" for name, value in job["options"].items())
     run = dataclasses.replace(
         settings.run,
         env_options=options,

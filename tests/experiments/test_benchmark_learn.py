@@ -113,19 +113,19 @@ def test_the_peers_configuration(clone):
 
 
 def job(**changes):
-    common = {"algo": "ippo", "map": "3m", "steps": 150, "seeds": 2, "episodes": 3, "system": "ours"}
-    return common | {"preset": "default", "changes": {}} | changes
+    common = {"algo": "ippo", "map": "3m", "steps": 140, "seeds": 2, "episodes": 3, "system": "ours"}
+    options = {"see_enemy_actions": True, "attack_mode": "closest"}
+    return common | {"options": options, "preset": "default", "changes": {}} | changes
 
 
 def test_our_settings():
     """The default preset anneals over its 2 M steps: all of them, so over all of these; what is given stays."""
-    options = {"see_enemy_actions": True, "attack_mode": "closest"}
-    settings = benchmark_learn_ours.our_settings(job(), options, 140, "there")
+    settings = benchmark_learn_ours.our_settings(job(), "there")
     assert settings.run.env_options == ("see_enemy_actions=True", "attack_mode=closest")
     assert (settings.run.env, settings.run.seeds, settings.run.total_steps) == ("jaxmarl:smax:3m", 2, 140)
     assert settings.algorithm.anneal_steps == 140 and settings.algorithm.value_norm
     tuned = job(preset="tuned", changes={"lr": 0.25, "value_norm": False})
-    algorithm = benchmark_learn_ours.our_settings(tuned, options, 140, "there").algorithm
+    algorithm = benchmark_learn_ours.our_settings(tuned, "there").algorithm
     assert (algorithm.anneal_steps, algorithm.lr, algorithm.value_norm) == (1_000_000, 0.25, False)
 
 
@@ -206,9 +206,9 @@ def test_a_peers_script_is_trained(clone, monkeypatch):
 
 
 def row_of(job, win_rate, seconds):
-    seed = benchmark_learn.seed_result(0, [Point(150, 10, 10 * win_rate, 5.0)], 150, (win_rate, 1.0))
+    seed = benchmark_learn.seed_result(0, [Point(140, 10, 10 * win_rate, 5.0)], 140, (win_rate, 1.0))
     times = {"train_s": seconds, "compile_s": 2.0, "cpu_s": 3.0}
-    return {"job": job, "name": job["system"], "env_steps": 150, "config": {"lr": 1}, "seeds": [seed] * 2, **times}
+    return {"job": job, "name": job["system"], "env_steps": 140, "config": {"lr": 1}, "seeds": [seed] * 2, **times}
 
 
 def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
@@ -233,7 +233,7 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
     with out.with_suffix(".csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 4 and table[2]["train_win_rate"] == "0.75" and table[2]["win_rate_at_25"] == ""
-    assert benchmark_learn.predicted_seconds(job(steps=300), rows) == pytest.approx(10.0)  # twice the steps in 5 s
+    assert benchmark_learn.predicted_seconds(job(steps=280), rows) == pytest.approx(10.0)  # twice the steps in 5 s
 
 
 def test_a_slower_or_worse_one_does_not_reach_the_bar():
