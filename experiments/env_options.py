@@ -10,13 +10,13 @@ from envs.errors import ConfigError
 if TYPE_CHECKING:
     from envs.base import Environment
 
-_BARE = re.compile(r"[A-Za-z_][\w.-]*")
+_BARE = re.compile(r"[A-Za-z_./~][\w./~-]*")  # a word or a path
 
 
 def read_env_options(words: Sequence[str]) -> dict[str, Any]:
     """The options in `words`: ("num_prey=2", "reward=flat") -> {"num_prey": 2, "reward": "flat"}.
 
-    A value is a Python literal, such as 0.5, None or [[8,-12],[-12,0]]; a bare word is a string.
+    A value is a Python literal, such as 0.5, None or [[8,-12],[-12,0]]; a bare word or path is a string.
 
     Raises:
       ConfigError: a word without `=`, an option given twice, a value that cannot be read.

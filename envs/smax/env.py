@@ -12,7 +12,8 @@ from envs.errors import ConfigError
 from envs.smax import interface
 from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, Team, default_rules
 from envs.smax.dynamics import advance
-from envs.smax.rules import draw_all, draw_rules, preset
+from envs.smax.rules import draw_all, draw_rules
+from envs.smax.rules_file import find_rules
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
@@ -41,8 +42,9 @@ def _merge(where: jax.Array, new, old):
 class Smax:
     """`smax:<map>`: an `Environment` whose observations, masks and rewards are SMAC's own.
 
-    `rules` settles what only the real game could: a preset's name ("smac", "smaclite") or Rules; `randomise_rules`
-    draws them for each episode instead, and `randomise`, in (0, 1), draws the units' numbers, too (rules.draw_all).
+    `rules` settles what only the real game could: Rules, a preset's name ("smac", "smaclite") or a file's (rules_file);
+    `randomise_rules` draws them for each episode instead, and `randomise`, in (0, 1), the units' numbers, too
+    (rules.draw_all).
     An illegal action cannot raise inside a compiled program: it is replaced, always in the same way, by no-op for a
     dead agent and by stop for a living one. The time limit truncates; a battle that ends at the limit terminates.
     """
@@ -57,7 +59,7 @@ class Smax:
         scenario = get_scenario(map_name)
         self.kinds = Team(scenario.units).kinds
         if isinstance(rules, str):
-            rules = preset(rules, self.kinds)
+            rules = find_rules(rules, self.kinds)
         if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:
             raise ConfigError(f"randomise={randomise}: give how far numbers are drawn from their value, 0 <= x < 1")
         if randomise and rules is not None:

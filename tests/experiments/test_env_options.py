@@ -9,10 +9,11 @@ SHORT = ["--total-steps", "32", "--seeds", "1", "--eval-episodes", "2", "--eval-
 
 
 def test_values_are_literals_or_bare_words():
-    words = ["a=2", "b=0.5", "c=[[8,-12],[-12,0]]", "d=flat", "e=None", "f=True", "g='x y'", "h=per_pair", "i=(1, 2)"]
+    words = ["a=2", "b=0.5", "c=[[8,-12],[-12,0]]", "d=flat", "e=None", "f=True", "g='x y'", "h=per_pair", "i=(1, 2)",
+             "j=out/my-rules.json", "k=../x", "l=/a/b.json"]  # fmt: skip
     assert read_env_options(words) == {
         "a": 2, "b": 0.5, "c": [[8, -12], [-12, 0]], "d": "flat", "e": None, "f": True, "g": "x y", "h": "per_pair",
-        "i": (1, 2)}  # fmt: skip
+        "i": (1, 2), "j": "out/my-rules.json", "k": "../x", "l": "/a/b.json"}  # fmt: skip
     assert read_env_options(()) == {}
 
 

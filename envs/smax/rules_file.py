@@ -1,0 +1,68 @@
+"""Rules in a file: what `experiments.smac_probe` measured on the real game, for `--env-options rules=FILE.json`.
+
+    {"rules": {"enemy_medivac": 1.0, ...}, "numbers": {"stalker": {"damage": 13.0, ...}, ...}, ...}
+
+Both keys may be absent or empty: what is not named keeps the default rules' value and the units' own numbers. Other
+keys are the file's own notes.
+"""
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from envs.smax.battle import Numbers, Rules, default_rules
+from envs.smax.rules import PRESETS, UNKNOWN, preset, smac_numbers, stack_numbers
+from envs.smax.units import UNITS
+
+SUFFIX = ".json"
+
+
+def find_rules(name: str, kinds: tuple[str, ...]) -> Rules:
+    """The rules called `name` for a battle of the unit types `kinds` (sorted): a preset, or a file that ends in .json.
+
+    Raises:
+      ConfigError: there is no such preset or file, or the file does not say rules.
+    """
+    if name.endswith(SUFFIX):
+        return load_rules(name, kinds)
+    if name not in PRESETS:
+        raise ConfigError(f"unknown rules '{name}': choose {', '.join(PRESETS)}, or give a file that ends in {SUFFIX}")
+    return preset(name, kinds)
+
+
+def load_rules(path: str | pathlib.Path, kinds: tuple[str, ...]) -> Rules:
+    """The rules in a file, f32 scalars; `numbers` f32[T, 1] only if the file has some of `kinds`.
+
+    Raises:
+      ConfigError: the file is absent or unreadable, or names what does not exist.
+    """
+    try:
+        data = json.loads(pathlib.Path(path).expanduser().read_text())
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"rules file {path} cannot be read ({error}): give one that smac_probe --out wrote") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"rules file {path} must hold an object with the keys rules and numbers")
+    given = _values(path, "rules", data.get("rules", {}), UNKNOWN)
+    rules = default_rules()._replace(**{name: np.float32(value) for name, value in given.items()})
+    units = data.get("numbers", {})
+    if not isinstance(units, dict) or not units.keys() <= UNITS.keys():
+        raise ConfigError(f"rules file {path}: numbers must be given by unit type: {', '.join(sorted(UNITS))}")
+    rows = {name: _values(path, f"numbers of {name}", row, Numbers._fields) for name, row in units.items()}
+    if not any(rows.get(kind) for kind in kinds):
+        return rules
+    return rules._replace(numbers=stack_numbers({kind: smac_numbers(kind) | rows.get(kind, {}) for kind in kinds}))
+
+
+def _values(path: Any, where: str, values: Any, known: tuple[str, ...]) -> dict[str, float]:
+    """`values` if it is an object of finite numbers under `known` names."""
+    if not isinstance(values, dict) or not values.keys() <= set(known):
+        wrong = f"{', '.join(sorted(values.keys() - set(known)))} in {where}" if isinstance(values, dict) else where
+        raise ConfigError(f"rules file {path}: unknown {wrong}: it takes {', '.join(known)}")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"rules file {path}: {name} in {where} must be a number, not {value!r}")
+    return values
