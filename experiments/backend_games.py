@@ -30,6 +30,7 @@ class Played(NamedTuple):
     rows: list[Evaluation]
     discarded: int  # episodes that the game lost, and that were replayed
     replaced: int  # illegal actions, never sent
+    replays: int  # files written
     complete: bool  # False: interrupted
 
 
@@ -110,7 +111,7 @@ def play_on_backend(
         outcome = "won" if episode.won else "not won"
         say(f"seed {number}, episode {count}/{episodes}: {outcome}, {episode.length} steps")
 
-    complete = False
+    complete, replays = False, 0
     arena = Arena(backend, map_name, games, seed, options, say=say)
     with Journal(file) as journal:
         try:
@@ -119,7 +120,7 @@ def play_on_backend(
                     carry = policy.carry(len(arena.lanes))
                     arena.play(partial(act, params), carry, episodes, lambda e, n=number: keep(n, e))
                 if save_replay:
-                    arena.save_replays()
+                    replays = arena.save_replays()
             complete = True
         except KeyboardInterrupt:
             pass
@@ -131,7 +132,7 @@ def play_on_backend(
         summarise(number, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
         for number, ended in results.items()
     ]
-    return Played(rows, arena.discarded, arena.replaced, complete)
+    return Played(rows, arena.discarded, arena.replaced, replays, complete)
 
 
 def command(args: argparse.Namespace, directory: pathlib.Path) -> int:
@@ -162,6 +163,6 @@ def command(args: argparse.Namespace, directory: pathlib.Path) -> int:
         count = sum(row.episodes for row in played.rows)
         print(f"interrupted: {count} of {args.episodes * len(policy.seeds)} episodes are in {file}")
         return 130
-    if args.save_replay:
-        print(f"replays: in the game's own folder, Replays/{map_name}_game*.SC2Replay")
+    if played.replays:
+        print(f"replays written: {played.replays}, in the game's own folder, Replays/{map_name}_game*.SC2Replay")
     return 0

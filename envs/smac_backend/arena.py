@@ -130,16 +130,19 @@ class Arena:
                     record(lane.finish())
                     ended += 1
 
-    def save_replays(self) -> None:
-        """Each game writes one file of all its episodes since its launch."""
+    def save_replays(self) -> int:
+        """Each game writes one file of all its episodes since its launch. Returns how many did."""
         launched = [lane for lane in self.lanes if lane.slot is not None]
         for lane in launched:
             lane.slot.ask("save_replay")
+        saved = 0
         for lane in launched:
             try:
                 lane.slot.answer(self.limits.step)
+                saved += 1
             except (Lost, ConfigError) as error:
                 self.say(f"game {lane.number}: no replay ({error})")
+        return saved
 
     def close(self) -> None:
         """Ends all games and their processes. The arena can be played in again: that launches new ones."""

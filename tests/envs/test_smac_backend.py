@@ -11,6 +11,7 @@ import pytest
 from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend, load_backend
+from envs.smac_backend.host import InOwnProcess, InThisProcess
 from tests.envs.game_double import GameDouble, make_game, read_log
 
 DOUBLE = Backend("double", make_game)
@@ -78,6 +79,41 @@ def test_a_game_that_keeps_failing_ends_with_one_line(plan):
         with Arena(DOUBLE, "3m", games=0, limits=Limits(restarts=2), say=lambda line: None) as arena:
             arena.play(stop, (), 5, episodes.append)
     assert len(episodes) == 1 and words("make", "close") == {"make": 3, "close": 3}
+
+
+def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
+    """Game 1 does not start at once: fatal where no game has started yet, a failure like others where one has."""
+    plan("win:2")
+    refused, said, episodes = [], [], []
+
+    def make(map_name, replay_prefix, **options):
+        if replay_prefix.endswith("game1") and not refused:
+            refused.append(replay_prefix)
+            raise ConfigError("the port was taken")
+        return make_game(map_name, replay_prefix=replay_prefix, **options)
+
+    arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
+    arena._make_slot = InThisProcess
+    with arena:
+        arena.play(stop, (), 4, episodes.append)
+    assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
+    refused.clear()
+    arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
+    arena.lanes.reverse()  # game 1 first
+    arena._make_slot = InThisProcess
+    with pytest.raises(ConfigError, match="^the port was taken$"):
+        with arena:
+            arena.play(stop, (), 4, episodes.append)
+    assert words("make", "close") == {"make": 3, "close": 3}
+
+
+def test_a_replay_that_fails_is_said_and_no_more(plan):
+    plan("win:2")
+    said = []
+    with Arena(DOUBLE, "3m", games=0, options={"save_replay": lambda: {}["disk"]}, say=said.append) as arena:
+        arena.play(stop, (), 1, lambda e: None)
+        assert arena.save_replays() == 0
+    assert len(said) == 1 and said[0].startswith("game 0: no replay (KeyError: 'disk'")
 
 
 def test_failures_are_counted_between_finished_episodes(plan):
@@ -156,7 +192,7 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     limits = Limits(reset=60.0, step=1.0, close=1.0)
     with Arena(DOUBLE, "3m", games=2, limits=limits, say=said.append) as arena:
         arena.play(stop, (), 6, episodes.append)
-        arena.save_replays()
+        assert arena.save_replays() == 2
         assert arena.discarded == 4
     assert [(e.won, e.length, e.episode_return) for e in episodes] == [(True, 3, 3.5)] * 6
     assert Counter(e.game for e in episodes) == {0: 3, 1: 3}
@@ -176,8 +212,6 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
 def test_a_process_closes_its_game_when_its_owner_is_gone(plan):
     """As after SIGKILL of the command: the pipe breaks."""
     plan("win:3")
-    from envs.smac_backend.host import InOwnProcess
-
     slot = InOwnProcess(DOUBLE, "3m", {"replay_prefix": "g"})
     slot.ask("reset")
     slot.answer(60.0)
@@ -188,8 +222,6 @@ def test_a_process_closes_its_game_when_its_owner_is_gone(plan):
 
 def test_sigterm_closes_the_game_too(plan):
     plan("win:3")
-    from envs.smac_backend.host import InOwnProcess
-
     slot = InOwnProcess(DOUBLE, "3m", {"replay_prefix": "g"})
     slot.ask("reset")
     slot.answer(60.0)

@@ -63,7 +63,7 @@ def test_each_seed_plays_on_the_same_games(run_dir, plan, capsys):
     assert "seed 3, episode 2/2: not won, 5 steps" in out
     assert "2 greedy episodes per seed on make_game:3m" in out and "0.500" in out
     assert "episodes discarded and replayed: 1; illegal actions replaced: 0" in out
-    assert "Replays/3m_game*.SC2Replay" in out
+    assert "replays written: 1, in the game's own folder, Replays/3m_game*.SC2Replay" in out
     rows = read_table(run_dir / "evaluation_make_game_3m.csv")
     told = [(r["seed"], r["episodes"], r["return_mean"], r["length_mean"], r["win_rate"]) for r in rows]
     assert told == [(3, 2, 3.25, 4.5, 0.5), (8, 2, 4.0, 4.0, 1.0)]
