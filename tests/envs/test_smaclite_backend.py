@@ -14,7 +14,7 @@ from envs.smax.scenarios import NUM_COMMON_ACTIONS, get_scenario
 
 pytest.importorskip("smaclite", reason="SMAClite is not installed: its battles are not compared with our interface")
 
-SLOW = pytest.mark.slow
+MAPS = ("3m", "2s3z", "MMM", pytest.param("3s5z", marks=pytest.mark.slow), pytest.param("MMM2", marks=pytest.mark.slow))
 
 
 def snapshot(game):
@@ -51,7 +51,7 @@ def battle(name, seed, steps):
             return
 
 
-@pytest.mark.parametrize("name", ["3m", "2s3z", "MMM", pytest.param("3s5z", marks=SLOW), pytest.param("MMM2", marks=SLOW)])
+@pytest.mark.parametrize("name", MAPS)
 def test_shows_what_our_interface_shows(name):
     """Observations, state and masks, value by value, but for the masks of moves at the western edge."""
     scenario, seen = get_scenario(name), 0
