@@ -126,9 +126,10 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
             config = peer_config(algo, args.peer_dir, name, args.steps, peer_set)
             common = {"algo": algo, "map": name, "seeds": args.seeds, "episodes": args.episodes}
             common |= {"steps": config["TOTAL_TIMESTEPS"], "options": config["ENV_KWARGS"]}
-            jobs.append(common | {"system": "jaxmarl", "preset": "", "changes": peer_set})
-            jobs.append(common | {"system": "ours", "preset": args.preset, "changes": our_set})
-            our_settings(jobs[-1], args.run_dir)
+            ours = common | {"system": "ours", "preset": args.preset, "changes": our_set}
+            our_settings(ours, args.run_dir)
+            # Ours comes first: what it refuses only when it starts costs no training of the peer's.
+            jobs += [ours, common | {"system": "jaxmarl", "preset": "", "changes": peer_set}]
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
 
@@ -238,7 +239,7 @@ def run_learn(args: argparse.Namespace) -> int:
     asked = [next(row for row in rows if row["job"] == job) for job in jobs]
     for row in asked:
         print_row(row)
-    for theirs, ours in zip(asked[::2], asked[1::2], strict=True):
+    for ours, theirs in zip(asked[::2], asked[1::2], strict=True):
         print(verdict(theirs, ours))
     print(f"wrote {args.out} and {args.out.with_suffix('.csv')}")
     return 0

@@ -227,12 +227,12 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
         printed = capsys.readouterr().out
         assert "ippo on 3m: ours / theirs win rate 0.750 / 0.500 (greedy 0.750 / 0.500)" in printed
         assert "wall-clock of training x 0.50, processor time x 1.00: the bar is reached" in printed
-    assert calls == ["jaxmarl", "ours"]
+    assert calls == ["ours", "jaxmarl"]
     rows = json.loads(out.read_text())
     assert [row["job"]["system"] for row in rows] == calls and "--steps 150" in rows[0]["command"]
     with out.with_suffix(".csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert len(table) == 4 and table[2]["train_win_rate"] == "0.75" and table[2]["win_rate_at_25"] == ""
+    assert len(table) == 4 and table[0]["train_win_rate"] == "0.75" and table[0]["win_rate_at_25"] == ""
     assert benchmark_learn.predicted_seconds(job(steps=280), rows) == pytest.approx(10.0)  # twice the steps in 5 s
 
 
