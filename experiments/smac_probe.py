@@ -6,6 +6,7 @@ writes what they disagree about as rules that our engine loads: `--env-options r
 
 import argparse
 import math
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -146,6 +147,8 @@ def _command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.smac_probe", description=__doc__.split("\n\n")[0])
     parser.add_argument("--map", default="2s3z", help="map of the duels (default: %(default)s); MMM shows the healing")
     parser.add_argument("--out", metavar="FILE.json", help="file for the rules and the measurements")
+    parser.add_argument("--sc2-path", help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)")
+    parser.add_argument("--game-version", help="an installed version, e.g. 4.10.0 (default: the latest)")
     args = parser.parse_args(argv)
     from envs.smax.scenarios import get_scenario
 
@@ -155,7 +158,9 @@ def _command(argv: Sequence[str]) -> int:
         raise ConfigError(f"--out {out}: give a file that ends in .json, in a directory that exists")
     from envs.smac_backend import starcraft
 
-    game = starcraft.make_game(scenario.name)
+    if args.sc2_path:
+        os.environ["SC2PATH"] = args.sc2_path
+    game = starcraft.make_game(scenario.name, **({"game_version": args.game_version} if args.game_version else {}))
     result, found = probe(game, scenario, lambda line: print(f"{scenario.name}: {line}", flush=True))
     from rich.console import Console
 

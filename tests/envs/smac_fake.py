@@ -12,6 +12,7 @@ os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 import jax
 import numpy as np
+from pysc2.lib import protocol
 from s2clientprotocol import raw_pb2, sc2api_pb2
 from smac.env import StarCraft2Env
 
@@ -28,11 +29,12 @@ STANDARD_ID = {
 }  # fmt: skip
 FIRST_OWN_ID = 1970
 ALLY, ENEMY = 1, 2  # owners
+KEPT = 8  # battles that a controller remembers
 ABILITY_KIND = {4: STOP, 16: MOVE, 23: ATTACK, 386: ATTACK}  # 386 is the medivac's heal
 
 
 class Step(NamedTuple):
-    """What the engine was given last: with it, and this alone, the step can be made again."""
+    """What the engine was given: with it, and this alone, the step can be made again."""
 
     battle: Battle
     orders: Orders
@@ -41,17 +43,21 @@ class Step(NamedTuple):
 
 
 class Controller:
-    """The four methods of PySC2's controller that SMAC calls during a battle. One battle, E = 1.
+    """The methods of PySC2's controller that SMAC calls after the launch. One battle, E = 1.
 
     `rules`: of the engine. `enemy_life`: the fraction of life and shield with which enemies are made, for easy wins.
+    `breaks_after`: so many steps, the connection breaks.
     """
 
-    def __init__(self, map_name: str, rules: Rules, seed: int, enemy_life: float = 1.0):
+    def __init__(
+        self, map_name: str, rules: Rules, seed: int, enemy_life: float = 1.0, breaks_after: int | None = None
+    ):
         self.scenario = get_scenario(map_name)
         self.rules = rules
         self.enemy_life = enemy_life
         self.units = [UNITS[name] for name in self.scenario.units]
-        self.last: Step | None = None
+        self.breaks_after = breaks_after
+        self.stories: list[list[Step]] = []  # of each battle, the latest ones
         self._key = jax.random.key(seed)
         self._shuffle = np.random.default_rng(seed)
         self._generation = 0
@@ -76,16 +82,21 @@ class Controller:
 
         The loops that enemies walk before the first observation are `Rules.pre_advance`.
         """
+        if self.breaks_after is not None:
+            self.breaks_after -= 1
+            if self.breaks_after < 0:
+                raise protocol.ConnectionError("the game is gone")
         if not (self.battle.health > 0).any():
             self._make()
             return
         # Only an order that was given again may restart a strike.
         rules = self.rules if self._renewed else self.rules._replace(restart_windup=np.float32(0.0))
         orders = Orders(*(field.copy() for field in self._orders))
-        self.last = Step(self.battle, orders, self._next_key(), count)
+        told = Step(self.battle, orders, self._next_key(), count)
+        self.stories[-1].append(told)
         scenario = self.scenario
         extra = {} if count == LOOPS_PER_STEP else {"loops": count}
-        battle = advance(scenario.units, scenario.num_allies, rules, self.battle, orders, self.last.key, **extra)
+        battle = advance(scenario.units, scenario.num_allies, rules, self.battle, orders, told.key, **extra)
         self.battle = jax.device_get(battle)
         self._renewed = False
 
@@ -105,8 +116,13 @@ class Controller:
                 health[self._index(tag)] = 0.0
         self.battle = self.battle._replace(health=health)
 
+    def save_replay(self) -> bytes:
+        """What would be a replay."""
+        return f"{self._generation} battles".encode()
+
     def _make(self) -> None:
         """Both teams, by new tags."""
+        self.stories = [*self.stories[-KEPT:], []]
         scenario = self.scenario
         battle = jax.device_get(spawn(scenario.units, scenario.num_allies, self.rules, self._next_key(), 1))
         life = np.where(np.arange(len(self.units)) < scenario.num_allies, 1.0, self.enemy_life)[:, None]
@@ -159,19 +175,46 @@ class Controller:
         return message
 
 
+class Installation:
+    """Stands for the game's process and its folder: what SMAC closes, and where it puts replays."""
+
+    def __init__(self):
+        self.closed = 0
+        self.replays: list[tuple[str, bytes]] = []
+
+    def close(self) -> None:
+        """Counts the processes that were ended."""
+        self.closed += 1
+
+    def save_replay(self, data: bytes, replay_dir: str, prefix: str) -> str:
+        """Keeps a replay, and names it as PySC2 does."""
+        self.replays.append((prefix, data))
+        return f"{replay_dir}/{prefix}.SC2Replay"
+
+
 class FakeSC2(StarCraft2Env):
-    """SMAC's environment over `Controller`. `options` are StarCraft2Env's own."""
+    """SMAC's environment over `Controller`. `breaks_after`: the first launch's; `options`: StarCraft2Env's."""
 
     def __init__(
-        self, map_name: str = "3m", seed: int = 0, rules: Rules | None = None, enemy_life: float = 1.0, **options
+        self,
+        map_name: str = "3m",
+        seed: int = 0,
+        rules: Rules | None = None,
+        enemy_life: float = 1.0,
+        breaks_after: int | None = None,
+        **options,
     ):
         super().__init__(map_name=map_name, seed=seed, **options)
         self.rules = default_rules() if rules is None else rules
         self.enemy_life = enemy_life
+        self.breaks_after = breaks_after
         self.launches = 0
 
     def _launch(self):
-        self._controller = Controller(self.map_name, self.rules, self._seed + 1000 * self.launches, self.enemy_life)
+        seed = self._seed + 1000 * self.launches
+        self._controller = Controller(self.map_name, self.rules, seed, self.enemy_life, self.breaks_after)
+        self._sc2_proc = self._run_config = Installation()
+        self.breaks_after = None
         self.launches += 1
         size = int(MAP_SIZE)
         self.map_x = self.map_y = self.max_distance_x = self.max_distance_y = size

@@ -105,7 +105,7 @@ class Oracle:
 
 def compare_environment(oracle: Oracle, action, steps: int, reward: float, over: bool) -> None:
     """The same step by `Smax.step`: our action ids must mean the orders that SMAC sent."""
-    env, given = oracle.env, oracle.game._controller.last
+    env, given = oracle.env, oracle.game._controller.stories[-1][-1]
     nothing = jnp.full((env.spec.num_agents, 1), -1, jnp.int32)
     state = SmaxState(given.battle, env.rules, nothing, jnp.asarray([steps - 1]))
     state, timestep = env.step(given.key, state, jnp.asarray([action]))
