@@ -1,0 +1,68 @@
+"""experiments.transfer: worlds, the pooled interval, rows of other runs kept, and what is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from envs.registry import make_env
+from experiments.results import wilson
+from experiments.transfer import main, merge, rate_text, read_rows
+from iacjax.algorithms import get_entry
+from iacjax.policy import save_policy
+
+DOUBLE = "tests.envs.game_double:make_game"
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch):
+    """An untrained policy of 3m, seeds 3 and 8; the double's battles: one won, one lost, then all won."""
+    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("GAME_DOUBLE_PLAN", "win:4 lose:5 win:4")
+    entry, spec = get_entry("ippo"), make_env("smax:3m").spec
+    config = entry.config(num_envs=4, rollout_length=4)
+    algorithm = entry.make(spec, config)
+    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(size=(2, *x.shape)).astype(np.float32), shapes)
+    directory = tmp_path / "run"
+    save_policy(directory / "policy", "ippo", config, spec, (3, 8), params, ("randomise=0.2",))
+    return directory
+
+
+def test_plays_in_every_world(run_dir, tmp_path, capsys):
+    """The double: seed 3 wins one of two, seed 8 both. A second call replaces its own rows only."""
+    out = tmp_path / "kept" / "t.csv"
+    options = ["--episodes", "2", "--games", "0", "--out", str(out)]
+    assert main([str(run_dir), "--backends", "smax", DOUBLE, *options]) == 0
+    rows = read_rows(out)
+    told = [(r["world"], r["seed"], r["win_rate"]) for r in rows if r["world"] == DOUBLE]
+    assert told == [(DOUBLE, "3", "0.5"), (DOUBLE, "8", "1")]
+    assert [r["seed"] for r in rows if r["world"] == "smax"] == ["3", "8"]
+    keys = {(r["run"], r["algo"], r["map"], r["trained_with"]) for r in rows}
+    assert keys == {("run", "ippo", "3m", "randomise=0.2")}
+    assert "0.750 [0.301, 0.954]" in capsys.readouterr().out  # Wilson at 3 of 4
+    assert main([str(run_dir), "--backends", DOUBLE, *options]) == 0
+    assert len(read_rows(out)) == 4
+
+
+def test_pooled_rate():
+    """9 of 10 and 12 of 20 are 21 of 30."""
+    rows = [{"episodes": "10", "win_rate": "0.9"}, {"episodes": "20", "win_rate": "0.6"}]
+    low, high = wilson(21, 30)
+    assert rate_text(rows) == f"0.700 [{low:.3f}, {high:.3f}]\n(0.90 0.60)"
+
+
+def test_merge():
+    old = [{"run": "a", "world": "smax", "n": "1"}, {"run": "a", "world": "x", "n": "2"}]
+    new = [{"run": "a", "world": "x", "n": "3"}]
+    assert merge(old, new) == [old[0], new[0]]
+
+
+def test_what_is_refused(run_dir, tmp_path, capsys):
+    for words, says in (
+        ([str(tmp_path / "none")], "no run directory"),
+        ([str(run_dir), "--episodes", "0"], "at least 1"),
+        ([str(run_dir), "--backends", "smaclight"], "smaclight"),
+    ):
+        assert main([*words, "--out", str(tmp_path / "t.csv")]) == 2
+        assert says in capsys.readouterr().err
