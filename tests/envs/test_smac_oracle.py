@@ -1,6 +1,6 @@
 """The unmodified SMAC code, with our engine for a game, against our own interface: step by step over random battles.
 
-Needs `oxwhirl/smac`; says so where it is not installed. `-m slow` plays 20 battles on each of five maps.
+Needs `oxwhirl/smac`; says so where it is not installed. `-m slow` plays 24 battles on each of five maps.
 """
 
 import warnings
@@ -74,9 +74,26 @@ class Oracle:
             actions.append(int(targets[0] if attacks and self.rng.random() < 0.8 else self.rng.choice(legal)))
         return actions
 
-    def battle_through(self, daring: float, after_step=None) -> None:
+    def disturb(self, **changes):
+        """Sets fields of the battle behind SMAC's back, and shows them to SMAC."""
+        controller = self.game._controller
+        controller.battle = controller.battle._replace(**changes)
+        self.game._obs = controller.observe()
+        self.game.update_units()
+        return self.game.get_obs(), self.game.get_state()
+
+    def scatter(self):
+        """Everybody anywhere on the map's strip, many at its walls."""
+        units = (len(self.scenario.units), 1)
+        x = np.clip(self.rng.uniform(-6.0, 38.0, units), 0.0, 32.0)
+        y = np.clip(self.rng.uniform(6.0, 26.0, units), 8.0, 24.0)
+        return self.disturb(x=x.astype(np.float32), y=y.astype(np.float32))
+
+    def battle_through(self, daring: float, after_step=None, scattered: bool = False) -> None:
         game = self.game
         obs, state = game.reset()
+        if scattered:
+            obs, state = self.scatter()
         last_action = np.full((self.scenario.num_allies, 1), -1, np.int32)
         self.compare_sight(obs, state, last_action)
         over, steps = False, 0
@@ -121,8 +138,8 @@ def compare_environment(oracle: Oracle, action, steps: int, reward: float, over:
 @pytest.mark.parametrize("name", ("3m", "2s3z"))
 def test_what_smac_computes_of_a_battle_is_what_we_compute(name):
     oracle = Oracle(name, seed=1)
-    for daring in (0.9, 0.5):
-        oracle.battle_through(daring)
+    for daring, scattered in ((0.9, False), (0.5, True)):
+        oracle.battle_through(daring, scattered=scattered)
     assert oracle.counts["battles"] == 2 and oracle.counts["steps"] > 20
 
 
@@ -147,13 +164,44 @@ def test_a_battle_that_the_limit_ends():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIVE_MAPS)
-def test_twenty_battles_a_map(name, capsys):
+def test_two_dozen_battles_a_map(name, capsys):
     total = Counter()
-    for seed, life, least in ((10, 1.0, 0.4), (11, 0.15, 0.8)):
+    for seed, life, least, scattered in ((10, 1.0, 0.4, False), (11, 0.15, 0.8, False), (12, 0.4, 0.3, True)):
         oracle = Oracle(name, seed, enemy_life=life)
-        for daring in np.linspace(least, 1.0, 10):
-            oracle.battle_through(daring, compare_environment)
+        for daring in np.linspace(least, 1.0, 8):
+            oracle.battle_through(daring, compare_environment, scattered)
         total += oracle.counts
         with capsys.disabled():
             print("\n" + oracle.report())
-    assert total["battles"] == 20 and total["won"] >= 2 and total["battles"] - total["won"] >= 2
+    assert total["battles"] == 24 and total["won"] >= 2 and total["battles"] - total["won"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "allies, enemies, won, terminated",
+    [
+        (10, (9,), True, True),  # only their medivac is left
+        ((9,), 10, False, True),  # only ours is
+        ((9,), (9,), False, True),  # both
+        ((), (), False, True),
+        ((0, 9), (0, 9), False, False),
+        (10, (0,), False, False),
+        (10, (), True, True),
+    ],
+)
+def test_who_is_left_decides_on_mmm(allies, enemies, won, terminated):
+    """`allies` and `enemies`: who lives on, by number; 10: all."""
+    oracle = Oracle("MMM", seed=5)
+    oracle.game.reset()
+    before = oracle.battle
+    left = [*(range(10) if allies == 10 else allies), *(10 + e for e in (range(10) if enemies == 10 else enemies))]
+    health = np.where(np.isin(np.arange(20), left), before.health[:, 0], 0.0).astype(np.float32)[:, None]
+    # They die in the step itself: SMAC must not have seen them dead before.
+    oracle.game._controller.battle = before._replace(health=health)
+    action = [int(legal[1]) for legal in oracle.game.get_avail_actions()]
+    reward, over, info = oracle.game.step(action)
+    after = oracle.battle if left else before._replace(health=health)  # where nobody is, the map makes new teams
+    our_reward, ended, we_won, dead = jax.device_get(oracle.judge(before, after))
+    oracle.equal("reward", reward, our_reward[0], 1e-5)
+    assert (over, info["battle_won"]) == (terminated, won) == (bool(ended[0]), bool(we_won[0]))
+    oracle.equal("dead", [info["dead_allies"], info["dead_enemies"]], np.concatenate(dead))
