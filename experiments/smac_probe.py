@@ -124,7 +124,7 @@ def probe(game: Any, scenario: "Scenario", say=print) -> tuple[dict[str, Any], "
     """Plays on `game`, a StarCraft2Env, and closes it. Returns (`report`, the findings).
 
     Raises:
-      ConfigError: the game cannot be launched, or its map is not ours.
+      ConfigError: the game cannot be launched, or breaks off.
     """
     from envs.smac_backend.starcraft import explain
     from experiments.smac_films import shoot_all
@@ -134,6 +134,8 @@ def probe(game: Any, scenario: "Scenario", say=print) -> tuple[dict[str, Any], "
         films = shoot_all(game, scenario, say)
     except Exception as error:
         advice = explain(error)
+        if not advice and type(error).__module__.startswith("pysc2"):
+            advice = f"StarCraft II broke off ({type(error).__name__}: {' '.join(str(error).split())}): try again"
         if not advice:
             raise
         raise ConfigError(advice) from None

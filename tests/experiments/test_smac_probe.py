@@ -167,6 +167,13 @@ def test_over_our_engine_it_reads_back_our_numbers(fake, monkeypatch, capsys, tm
     assert make_env("smax:2s3z", rules=file).rules == default_rules()
 
 
+def test_a_game_that_breaks_off_is_one_line(fake, monkeypatch, capsys):
+    monkeypatch.setattr(starcraft, "make_game", lambda map_name: fake.make_game(map_name, breaks_after=30))
+    assert smac_probe.main(["--map", "2s3z"]) == 2
+    error = capsys.readouterr().err
+    assert error == "error: StarCraft II broke off (ConnectionError: the game is gone): try again\n"
+
+
 @pytest.mark.slow
 def test_it_sees_a_medivac_heal_and_follow(fake, monkeypatch, capsys, tmp_path):
     data, _ = probed(fake, monkeypatch, capsys, tmp_path, "MMM")
