@@ -11,6 +11,10 @@ Adapted, so that a policy gets what SMAC shows it:
 Not adapted, because it is the other simulator that is wanted: physics, enemies, the opening formation, rewards (damage
 as dealt, not net of regeneration), and the masks of moves at the western edge: west ends at x = 1 instead of 0, and a
 unit that was pushed off the map (x < 0) may not go north or south.
+
+SMAClite opens every battle alike and draws nothing but the order of updates: a greedy policy plays nearly one battle
+however many episodes are asked for. `NOISY` (--backend envs.smaclite_backend:NOISY) moves each unit's first place by up
+to 0.1 cells, as our engine does, so that a win rate has something to be a rate of.
 """
 
 import contextlib
@@ -28,10 +32,13 @@ SOURCE = "git+https://github.com/uoe-agents/smaclite.git"
 # SMAC's divisors of cooldowns, in game loops (specification, section 3).
 MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
 NO_OP = 0
+SPAWN_NOISE = 0.1  # cells, as `default_rules` has it
 
 
-def make_game(map_name: str, seed: int | None = None, **_: Any) -> "SmacliteGame":
+def make_game(map_name: str, seed: int | None = None, noise: float = 0.0, **_: Any) -> "SmacliteGame":
     """A game of that map: SMAClite's own, or one of SMAC's that it lacks (3m, 8m) made of its units.
+
+    `noise`: cells by which each unit may stand off its place at the reset, uniform, both ways.
 
     Raises:
       ConfigError: SMAClite is not installed, or has not the units of that map.
@@ -45,7 +52,12 @@ def make_game(map_name: str, seed: int | None = None, **_: Any) -> "SmacliteGame
     own = [entry.value for entry in MapPreset if entry.value.name == map_name]
     with contextlib.redirect_stdout(io.StringIO()):  # it tells how it avoids collisions
         env = SMACliteEnv(map_info=own[0] if own else _new_map(scenario), seed=seed)
-    return SmacliteGame(env, scenario)
+    return SmacliteGame(env, scenario, noise, seed)
+
+
+def make_noisy_game(map_name: str, **options: Any) -> "SmacliteGame":
+    """`make_game` with the noise of our own openings."""
+    return make_game(map_name, **{"noise": SPAWN_NOISE, **options})
 
 
 def _new_map(scenario: Scenario) -> Any:
@@ -88,8 +100,9 @@ def _name(unit: Any) -> str:
 class SmacliteGame:
     """`StarCraft2Env`'s interface over a `SMACliteEnv`: envs.smac_backend.backend.Game says what each method gives."""
 
-    def __init__(self, env: Any, scenario: Scenario):
+    def __init__(self, env: Any, scenario: Scenario, noise: float = 0.0, seed: int | None = None):
         self._env, self._scenario = env, scenario
+        self._noise, self._random = noise, np.random.default_rng(seed)
         self.n_agents, self.n_enemies = scenario.num_allies, scenario.num_enemies
         self.map_x, self.map_y = env.map_info.width, env.map_info.height
         self._heals = np.array([scenario.has_medivac_rules and name == "medivac" for name in scenario.allies])
@@ -116,6 +129,8 @@ class SmacliteGame:
 
     def reset(self) -> None:
         self._env.reset()
+        if self._noise:
+            self._move_apart()
         ours, theirs = self._scenario, self._env
         kinds = list(dict.fromkeys(ours.allies))
 
@@ -133,6 +148,14 @@ class SmacliteGame:
         periods = [unit.max_cooldown * LOOPS_PER_SECOND / MAX_COOLDOWN.get(_name(unit), 1.0) for unit in agents]
         self._charge = np.where(self._heals, 1.0, periods).astype(np.float32)
         self._steps, self._last = 0, np.zeros_like(self._last)
+
+    def _move_apart(self) -> None:
+        """Adds the noise to all places."""
+        env = self._env
+        for unit in env.all_units.values():
+            unit.pos += self._random.uniform(-self._noise, self._noise, 2).astype(np.float32)
+        for finder in (env.neighbour_finder_all, env.neighbour_finder_ally, env.neighbour_finder_enemy):
+            finder.update()
 
     def _bits(self, units: list, first: int) -> np.ndarray:
         """Its number of our type bit b, for the side whose first unit is `first`; a type that is absent has its own."""
@@ -238,3 +261,4 @@ def _permute_bits(rows: np.ndarray, bits: np.ndarray) -> np.ndarray:
 
 
 BACKEND = Backend("smaclite", make_game, alive=SmacliteGame.alive)
+NOISY = Backend("smaclite_noisy", make_noisy_game, alive=SmacliteGame.alive)

@@ -1,4 +1,4 @@
-"""How policies of our engine do elsewhere: `python -m experiments.transfer RUN ... [--backends smax smaclite]`.
+"""How policies of our engine do elsewhere: `python -m experiments.transfer RUN ... [--backends smax ...]`.
 
 Plays greedy episodes of every run, with each of its seeds, in every world, without further training: at home by SMAC's
 rules, at home by SMAClite's (`smax-smaclite`), in SMAClite, in StarCraft II. Prints a table and keeps a csv.
@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy
 
 HOME = {"smax": (), "smax-smaclite": ("rules=smaclite",)}  # our engine, and its options
+# SMAClite opens every battle alike; the noisy one moves each unit's first place a little, as our engine does.
+BACKENDS = {"smaclite-noisy": "envs.smaclite_backend:NOISY"}
+WORLDS = ("smax", "smaclite", "smaclite-noisy")  # played by default
 OUT = pathlib.Path("results/transfer/transfer.csv")
 KEYS = ("run", "algo", "map", "trained_with", "world")
 Row = dict[str, str]
@@ -40,7 +43,7 @@ def play_in(
     from envs.smac_backend.backend import load_backend
     from experiments.backend_games import play_on_backend
 
-    backend = load_backend(world)
+    backend = load_backend(BACKENDS.get(world, world))
     file = directory / f"evaluation_{backend.name}_{map_name}_episodes.csv"
     played = play_on_backend(policy, backend, map_name, episodes, file, games, seed, say=lambda line: None)
     if not played.complete:
@@ -107,7 +110,7 @@ def transfer(
     from iacjax import load_policy
 
     for world in set(worlds) - set(HOME):
-        load_backend(world)  # a mistyped one is told before anything is played
+        load_backend(BACKENDS.get(world, world))  # a mistyped one is told before anything is played
     played: list[Row] = []
     for directory in runs:
         policy = load_policy(directory)
@@ -128,8 +131,9 @@ def _command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.transfer", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", metavar="RUN", nargs="+", type=pathlib.Path, help="run directories, trained in smax:*")
     parser.add_argument(
-        "--backends", nargs="+", default=["smax", "smaclite"], metavar="WORLD",
-        help=f"{', '.join(HOME)} (our engine), smaclite, smac, or MODULE:FACTORY (default: smax smaclite)",
+        "--backends", nargs="+", default=WORLDS, metavar="WORLD",
+        help=f"{', '.join(HOME)} (our engine), smaclite, smaclite-noisy (it opens every battle a little differently), "
+        f"smac, or MODULE:FACTORY (default: {' '.join(WORLDS)})",
     )  # fmt: skip
     parser.add_argument("--episodes", type=int, default=32, help="greedy episodes per seed (default: %(default)s)")
     parser.add_argument("--games", type=int, help="games at once, each in a process (0: one, in this process)")

@@ -8,7 +8,7 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena
 from envs.smac_backend.checks import check_game
 from envs.smac_backend.host import Host
-from envs.smaclite_backend import BACKEND, make_game
+from envs.smaclite_backend import BACKEND, make_game, make_noisy_game
 from envs.smax import interface
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, get_scenario
 
@@ -143,3 +143,20 @@ def test_plays_in_the_arena():
 def test_maps_it_cannot_play():
     with pytest.raises(ConfigError, match="no hydralisk"):
         make_game("6h_vs_8z")
+
+
+def test_noise_moves_every_unit_a_little():
+    """At most 0.1 cells along each axis; other places at each reset, the same with the same seed."""
+    places = []
+    for game in (make_game("3m"), make_noisy_game("3m", seed=5), make_noisy_game("3m", seed=5)):
+        for _ in range(2):
+            game.reset()
+            places.append(np.array([unit.pos for unit in game._env.all_units.values()]))
+            assert np.isfinite(game.get_obs()).all()
+    plain, again, first, second, same, _ = places
+    np.testing.assert_array_equal(plain, again)
+    np.testing.assert_array_equal(first, same)
+    for noisy in (first, second):
+        off = np.abs(noisy - plain)
+        assert 0.0 < off.min() and off.max() <= 0.1 + 1e-6
+    assert np.abs(first - second).max() > 0.01
