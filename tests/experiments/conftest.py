@@ -1,10 +1,11 @@
-"""The run command in this process, with a fake learner, a compile cache of its own, and directories that go away."""
+"""The run command in this process, with a fake learner, programs compiled once a file, directories that go away."""
 
 import os
 
 import fake_algorithm
 import pytest
 
+UNOPTIMISED = "jax_disable_most_optimizations"
 FAST = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
 
 
@@ -15,18 +16,49 @@ def _fake_algorithm():
     del fake_algorithm.ALGORITHMS["fake"]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def _jax_settings():
+    """Programs that run for a moment are compiled without optimisation; and what the run command sets, it sets for
+    the tests of its file alone: from how many seconds and bytes on the compile cache keeps a program."""
     import jax
 
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-        yield
+    names = ("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")
+    before = {name: getattr(jax.config, name) for name in names} | {UNOPTIMISED: jax.config.read(UNOPTIMISED)}
+    jax.config.update(UNOPTIMISED, True)
+    yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once():
+    """Runs of one configuration in a file share their programs (tracing them takes as long as running them): the same
+    env and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
+    from experiments import run, startup
+
+    build, trace, compile_ = run.build, startup.trace_programs, startup.compile_programs
+
+    def what_is_built(settings):
+        return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "build", once(build, what_is_built))
+        patch.setattr(startup, "trace_programs", once(trace, lambda *args: (*map(id, args[:2]), *args[2:])))
+        patch.setattr(startup, "compile_programs", once(compile_, id))
+        yield
+
+
+def once(function, key):
+    """`function`, called once for arguments of one key; the arguments are kept, so that no id comes again."""
+    known = {}
+
+    def call(*args):
+        k = key(*args)
+        if k not in known:
+            known[k] = args, function(*args)
+        return known[k][1]
+
+    return call
 
 
 @pytest.fixture
@@ -54,4 +86,5 @@ def fake_process():
 
     here = pathlib.Path(__file__).parent
     paths = os.pathsep.join([str(here), str(here.parent.parent)])
-    return [sys.executable, str(here / "fake_algorithm.py"), *FAST], {**os.environ, "PYTHONPATH": paths}
+    environment = {**os.environ, "PYTHONPATH": paths, UNOPTIMISED.upper(): "1"}
+    return [sys.executable, str(here / "fake_algorithm.py"), *FAST], environment

@@ -1,5 +1,6 @@
 """Every registered algorithm goes through the run command: trains under vmap, resumes bitwise, evaluates, loads."""
 
+import dataclasses
 import signal
 
 import numpy as np
@@ -22,7 +23,6 @@ FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "
 FIELDS |= {name: FIELDS["aiir_mix"] for name in ("rmix", "aiir", "liir")}
 FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for name in ("ippo", "mappo", "coma")}
 
-
 REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
 # of whose parts the others are made
 SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
@@ -36,6 +36,8 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
     entry = ALGORITHMS[algo]
     env = "toy:coordination" if entry.discrete else "toy:coordination_continuous"
     fields = FIELDS.get(algo, REPLAY) if entry.discrete else [*REPLAY, "--updates-per-step", "0.0625"]
+    layers = [] if entry.discrete else [f.name for f in dataclasses.fields(entry.config) if f.name.endswith("_layers")]
+    fields = [*fields, *(word for name in layers for word in (f"--{name.replace('_', '-')}", "1"))]
     options = ["--algo", algo, "--env", env, *SMALL, *fields]
     code, whole, _, err = run(*options, into="whole", fast=False)
     assert (code, err) == (0, "")
