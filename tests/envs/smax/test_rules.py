@@ -161,7 +161,7 @@ def test_keeps_the_contract(options):
 
 def test_mistakes_are_named():
     for options, says in (
-        ({"rules": "smacv2"}, "choose smac or smaclite"),
+        ({"rules": "smacv2"}, "choose smac"),
         ({"randomise": 1.5}, "0 <= x < 1"),
         ({"randomise": True}, "0 <= x < 1"),
         ({"randomise": 0.2, "rules": "smac"}, "leave out rules"),
