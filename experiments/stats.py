@@ -1,7 +1,7 @@
 """Statistics over seeds. NumPy and SciPy only.
 
-Sources: Student (1908) for few seeds; Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice",
-for the interquartile mean and the stratified bootstrap.
+Sources: Student (1908) for few seeds; Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice" (NeurIPS,
+arXiv 2108.13264; the sections named below are its) for all the others. Scores are f[S, T, ...]: S seeds, T tasks.
 """
 
 from collections.abc import Callable
@@ -38,30 +38,79 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def iqm(values: np.ndarray) -> float:
-    """Interquartile mean: the mean of what is left when a quarter of all values is cut from each end."""
-    ordered = np.sort(np.asarray(values, float), axis=None)
-    cut = ordered.size // 4
-    return float(ordered[cut : ordered.size - cut].mean())
+def mean(scores: np.ndarray) -> np.ndarray:
+    """Mean over seeds and tasks: f[S, T, ...] -> f[...]."""
+    return _pooled(scores).mean(axis=0)
+
+
+def iqm(scores: np.ndarray) -> np.ndarray:
+    """Interquartile mean: the mean of what is left when a quarter of all values is cut from each end.
+
+    Args:
+      scores: f[S] or f[S, T, ...]; seeds and tasks are pooled, the other axes stay. nan where one of them is nan.
+    """
+    ordered = np.sort(_pooled(scores), axis=0)  # nan comes last
+    cut = ordered.shape[0] // 4
+    return np.where(np.isnan(ordered[-1]), np.nan, ordered[cut : ordered.shape[0] - cut].mean(axis=0))[()]
+
+
+def median(scores: np.ndarray) -> np.ndarray:
+    """Median over tasks of the mean over seeds: f[S, T, ...] -> f[...]."""
+    return np.median(np.mean(np.asarray(scores, float), axis=0), axis=0)
+
+
+def optimality_gap(scores: np.ndarray, target: float = 1.0) -> np.ndarray:
+    """By how much runs miss `target` on average: f[S, T, ...] -> f[...]. What lies above it makes up for nothing."""
+    return np.maximum(target - _pooled(scores), 0.0).mean(axis=0)
+
+
+def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Share of the runs with a score above each threshold: f[S, T], f[K] -> f[K] (score distributions, section 4.2)."""
+    return (_pooled(scores)[:, None] > np.asarray(thresholds)).mean(axis=0)
+
+
+def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """How likely a run of ours scores higher than one of theirs on the same task, mean over tasks (section 4.3).
+
+    On each task it is the Mann-Whitney U over the number of pairs: a tie counts half.
+
+    Args:
+      ours, theirs: f[S, T, ...] and f[R, T, ...]; the seeds need not be as many. Returns f[...].
+    """
+    ours, theirs = np.asarray(ours, float)[:, None], np.asarray(theirs, float)[None]
+    return ((ours > theirs) + 0.5 * (ours == theirs)).mean(axis=(0, 1, 2))
 
 
 def bootstrap_interval(
-    scores: np.ndarray,
-    statistic: Callable[[np.ndarray], float] = iqm,
+    scores: np.ndarray | tuple[np.ndarray, ...],
+    statistic: Callable[..., np.ndarray] = iqm,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """`statistic` of `scores` with a percentile interval by the stratified bootstrap.
 
+    Of few seeds it is too narrow: on one task "95 %" cover the mean in 84 % of cases with five seeds, in 75 with three.
+
     Args:
-      scores: f[S, tasks]; seeds are drawn with replacement for each task apart, so every task keeps its weight.
-      statistic: array of the same shape -> number.
+      scores: f[S, T, ...]; seeds are drawn with replacement for each task apart, so every task keeps its weight. A seed
+        is drawn with all that lies on its further axes, such as the points of its curve. A tuple of such arrays is
+        drawn each for itself.
+      statistic: arrays of the same shapes -> f[...], of any shape.
       resamples: bootstrap samples; the interval's ends are quantiles of their statistics.
     """
-    scores = np.asarray(scores, float)
+    samples = [np.asarray(x, float) for x in (scores if isinstance(scores, tuple) else (scores,))]
     draw = np.random.default_rng(seed)
-    columns = np.arange(scores.shape[1])
-    samples = [statistic(scores[draw.integers(scores.shape[0], size=scores.shape), columns]) for _ in range(resamples)]
-    low, high = np.quantile(samples, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(np.float64(statistic(scores)), low, high)
+    drawn = np.stack([statistic(*(_resample(draw, x) for x in samples)) for _ in range(resamples)])
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    return Interval(np.asarray(statistic(*samples))[()], low, high)
+
+
+def _resample(draw: np.random.Generator, scores: np.ndarray) -> np.ndarray:
+    return scores[draw.integers(scores.shape[0], size=scores.shape[:2]), np.arange(scores.shape[1])]
+
+
+def _pooled(scores: np.ndarray) -> np.ndarray:
+    """f[S], or f[S, T, ...] with seeds and tasks in one axis: f[S * T, ...]."""
+    scores = np.asarray(scores, float)
+    return scores.reshape(-1, *scores.shape[2:])

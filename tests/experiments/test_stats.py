@@ -1,4 +1,4 @@
-"""Intervals and interquartile means against SciPy and by hand."""
+"""Statistics over seeds against SciPy, rliable and by hand."""
 
 import itertools
 
@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.stats import bootstrap_interval, iqm, mean_interval
+from experiments.stats import (
+    bootstrap_interval,
+    iqm,
+    mean,
+    mean_interval,
+    median,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+)
 
 
 def test_three_seeds_by_hand():
@@ -73,3 +82,84 @@ def test_bootstrap_of_the_iqm_against_every_resample():
 def test_bootstrap_of_one_seed_has_no_width():
     got = bootstrap_interval(np.array([[10.0, 50.0]]), resamples=10)
     assert (got.mean, got.low, got.high) == (30.0, 30.0, 30.0)
+
+
+A = (np.arange(20) ** 2 % 23).reshape(5, 4) / 20  # five seeds of four tasks
+B = (np.arange(12) ** 3 % 17).reshape(3, 4) / 20  # three of another algorithm
+
+
+def test_point_estimates_agree_with_rliable():
+    # rliable at its head, beside arch 8: metrics.aggregate_mean(A), ... aggregate_optimality_gap(A, 0.5) and
+    # probability_of_improvement(A, B)
+    assert mean(A) == pytest.approx(0.425)
+    assert median(A) == pytest.approx(0.41)
+    assert iqm(A) == pytest.approx(0.405)
+    assert iqm(B) == pytest.approx(0.36666667)
+    assert optimality_gap(A) == pytest.approx(0.575)
+    assert optimality_gap(A, 0.5) == pytest.approx(0.17)
+    assert probability_of_improvement(A, B) == pytest.approx(0.54166667)
+
+
+def test_probability_of_improvement_by_hand_and_by_scipy():
+    # Task 0: of the pairs 1>0, 1>0, 2>0, 2>0 all are won: 1. Task 1: 3=3 (half), 3<4, 5>3, 5>4: 2.5 / 4 = 0.625.
+    got = probability_of_improvement([[1, 3], [2, 5]], [[0, 3], [0, 4]])
+    assert got == (1 + 0.625) / 2
+    draw = np.random.default_rng(4)
+    ours, theirs = draw.integers(0, 6, (7, 3)), draw.integers(0, 6, (4, 3))  # with many ties
+    want = [stats.mannwhitneyu(ours[:, t], theirs[:, t]).statistic / (7 * 4) for t in range(3)]
+    assert probability_of_improvement(ours, theirs) == pytest.approx(np.mean(want), rel=1e-12)
+    assert probability_of_improvement(theirs, ours) == pytest.approx(1 - np.mean(want), rel=1e-12)
+
+
+def test_profile_by_hand():
+    scores = np.array([[0.0, 0.5], [0.5, 1.0]])  # above 0: three of four; above 0.5 (not at it): one; above 1: none
+    np.testing.assert_array_equal(performance_profile(scores, [-1, 0, 0.5, 1]), [1, 0.75, 0.25, 0])
+
+
+def test_area_under_the_profile_is_the_mean():
+    """Agarwal et al. 2021, section 4.2; a sum over a fine grid."""
+    thresholds = (np.arange(10_000) + 0.5) / 10_000
+    assert performance_profile(A, thresholds).mean() == pytest.approx(A.mean(), abs=1e-4)
+
+
+def test_gap_and_median_by_hand():
+    scores = np.array([[0.5, 1.5, 0.0], [0.75, 0.5, 0.0]])
+    # to 1: 0.5, 0 (1.5 is above), 1, 0.25, 0.5, 1: 3.25 / 6. Means of the tasks: 0.625, 1, 0: the middle one is 0.625.
+    assert optimality_gap(scores) == pytest.approx(3.25 / 6)
+    assert median(scores) == 0.625
+
+
+@pytest.mark.parametrize("statistic", [mean, iqm, median, optimality_gap])
+def test_statistics_keep_the_other_axes(statistic):
+    scores = np.random.default_rng(5).normal(size=(5, 3, 4))
+    np.testing.assert_allclose(statistic(scores), [statistic(scores[..., k]) for k in range(4)], rtol=1e-12)
+
+
+def test_a_missing_value_is_not_cut_away():
+    scores = np.array([[1.0, 2.0], [1.0, np.nan], [1.0, 2.0], [1.0, 2.0]])[:, None]
+    np.testing.assert_array_equal(iqm(scores), [1.0, np.nan])
+
+
+def test_intervals_of_a_curve_are_those_of_its_points():
+    """Whole curves are drawn, and by the same seeds whatever lies on the last axis."""
+    curves = np.random.default_rng(6).normal(size=(6, 2, 3))
+    got = bootstrap_interval(curves, resamples=200)
+    for k in range(3):
+        np.testing.assert_allclose([x[k] for x in got], bootstrap_interval(curves[..., k], resamples=200), rtol=1e-12)
+
+
+def test_two_algorithms_are_drawn_each_for_itself():
+    """One task, two seeds against one: of the four draws of ours one wins never, two half the time, one always."""
+    got = bootstrap_interval((np.array([[0.0], [2.0]]), np.array([[1.0]])), probability_of_improvement, level=0.4)
+    assert (got.mean, got.low, got.high) == (0.5, 0.5, 0.5)  # 0.3 and 0.7 lie within the middle half
+    got = bootstrap_interval((np.array([[0.0], [2.0]]), np.array([[1.0]])), probability_of_improvement, level=0.6)
+    assert (got.low, got.high) == (0.0, 1.0)  # 0.2 and 0.8 without
+
+
+def test_a_few_seeds_cover_less_than_they_say():
+    """Five normal seeds: the percentile interval has half-width 1.96 sqrt(4 / 5) standard errors, P(|t_4| < 1.753)."""
+    draws = np.random.default_rng(7).normal(size=(5, 1, 2000))
+    got = bootstrap_interval(draws, mean, resamples=400)
+    covered = ((got.low <= 0) & (got.high >= 0)).mean()
+    want = stats.t.cdf(1.96 * np.sqrt(4 / 5), 4) * 2 - 1  # 0.845
+    assert covered == pytest.approx(want, abs=0.025)  # its own standard error is 0.008
