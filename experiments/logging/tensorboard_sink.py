@@ -1,12 +1,16 @@
 """TensorBoard events, one run a seed, so that its own smoothing and averaging stay the reader's choice."""
 
 import pathlib
+from typing import Any
 
 from envs.errors import ConfigError
 
 
 class TensorboardSink:
-    """Writes <directory>/tensorboard/seed_<seed>; `metrics/...` and `eval/...` over environment steps."""
+    """Writes <directory>/tensorboard/seed_<seed>; `metrics/...` and `eval/...` over environment steps.
+
+    What a resumed run writes again, from its checkpoint on, takes the place of what was there (`purge_step`).
+    """
 
     def __init__(self, directory: pathlib.Path):
         try:
@@ -14,16 +18,16 @@ class TensorboardSink:
         except ImportError:
             raise ConfigError('--tensorboard needs its package: pip install "iacjax[tensorboard]"') from None
         self._make, self._directory = SummaryWriter, directory / "tensorboard"
-        self._writers = {}
+        self._writers: dict[int, Any] = {}
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         for row in rows:
-            seed = int(row["seed"])
+            seed, steps = int(row["seed"]), int(row["env_steps"])
             if seed not in self._writers:
-                self._writers[seed] = self._make(str(self._directory / f"seed_{seed}"))
+                self._writers[seed] = self._make(str(self._directory / f"seed_{seed}"), purge_step=steps)
             for name, value in row.items():
                 if name not in ("iteration", "env_steps", "seed") and value == value:
-                    self._writers[seed].add_scalar(f"{table}/{name}", value, int(row["env_steps"]))
+                    self._writers[seed].add_scalar(f"{table}/{name}", value, steps)
 
     def sync(self) -> None:
         for writer in self._writers.values():

@@ -1,37 +1,50 @@
-"""Weights & Biases: one of its runs for all seeds of a run, one series a seed."""
+"""Weights & Biases: one of its runs a seed, all seeds of a run in one group, so that W&B itself averages over seeds."""
 
 import pathlib
+from typing import Any
 
 from envs.errors import ConfigError
 from experiments.config import Settings, to_dict
 
 
 class WandbSink:
-    """Logs `metrics/<name>/seed_<seed>` over environment steps; a resumed run goes on in the same one."""
+    """Logs `metrics/<name>` and `eval/<name>` over environment steps; a resumed run goes on in the same W&B runs."""
 
     def __init__(self, settings: Settings, directory: pathlib.Path):
         try:
             import wandb
         except ImportError:
             raise ConfigError('--wandb needs its package: pip install "iacjax[wandb]"') from None
-        self._run = wandb.init(
-            project=settings.run.wandb_project,
-            id=directory.name,
-            name=f"{settings.run.algo} {settings.run.env} {directory.name}",
-            dir=str(directory),
-            config=to_dict(settings),
+        self._init, self._settings, self._directory = wandb.init, settings, directory
+        self._runs: dict[int, Any] = {}
+
+    def _open(self, seed: int) -> Any:
+        run, group = self._settings.run, self._directory.name
+        opened = self._init(
+            project=run.wandb_project,
+            group=group,
+            id=f"{group}-seed{seed}",
+            name=f"{run.algo} {run.env} {group} seed {seed}",
+            dir=str(self._directory),
+            config={**to_dict(self._settings), "seed": seed},
             resume="allow",
+            reinit="create_new",  # the other seeds' runs stay open
         )
-        self._run.define_metric("*", step_metric="env_steps")
+        opened.define_metric("*", step_metric="env_steps")
+        return opened
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         for row in rows:
+            seed = int(row["seed"])
+            if seed not in self._runs:
+                self._runs[seed] = self._open(seed)
             told = {k: v for k, v in row.items() if k not in ("iteration", "env_steps", "seed") and v == v}
-            named = {f"{table}/{k}/seed_{int(row['seed'])}": v for k, v in told.items()}
-            self._run.log({"env_steps": int(row["env_steps"]), **named})
+            named = {f"{table}/{k}": v for k, v in told.items()}
+            self._runs[seed].log({"env_steps": int(row["env_steps"]), **named})
 
     def sync(self) -> None:
         """W&B sends from its own process, which outlives this one."""
 
     def close(self) -> None:
-        self._run.finish()
+        for run in self._runs.values():
+            run.finish()
