@@ -33,13 +33,17 @@ EPISODES = 3
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    """An untrained policy of 3m that heeds what it sees."""
+    """An untrained policy of 3m that heeds what it sees, with weights of a usual size: rounding must not grow in it."""
     entry, spec = get_entry("ippo"), make_env("smax:3m").spec
     config = entry.config(num_envs=4, rollout_length=4)
     algorithm = entry.make(spec, config)
     shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     rng = np.random.default_rng(2)
-    params = jax.tree.map(lambda x: rng.normal(size=(1, *x.shape)).astype(np.float32), shapes)
+
+    def draw(leaf):
+        return (rng.normal(size=(1, *leaf.shape)) / np.sqrt(leaf.shape[0])).astype(np.float32)
+
+    params = jax.tree.map(draw, shapes)
     directory = tmp_path_factory.mktemp("run")
     save_policy(directory / "policy", "ippo", config, spec, (0,), params)
     return directory
