@@ -163,3 +163,15 @@ def test_a_few_seeds_cover_less_than_they_say():
     covered = ((got.low <= 0) & (got.high >= 0)).mean()
     want = stats.t.cdf(1.96 * np.sqrt(4 / 5), 4) * 2 - 1  # 0.845
     assert covered == pytest.approx(want, abs=0.025)  # its own standard error is 0.008
+
+
+def test_intervals_agree_with_rliable():
+    # rliable at its head, beside arch 8: library.get_interval_estimates({"a": A}, ..., reps=50000) of its four
+    # aggregates, and library.create_performance_profile({"a": A}, [0, 0.2, 0.4, 0.6, 0.8], reps=5000)
+    want = {mean: (0.3025, 0.55), median: (0.285, 0.555), iqm: (0.235, 0.585), optimality_gap: (0.45, 0.6975)}
+    for statistic, ends in want.items():
+        assert bootstrap_interval(A, statistic, resamples=4000)[1:] == pytest.approx(ends, abs=0.013)
+    got = bootstrap_interval(A, lambda x: performance_profile(x, [0, 0.2, 0.4, 0.6, 0.8]), resamples=1000)
+    np.testing.assert_allclose(got.mean, [0.95, 0.65, 0.45, 0.3, 0.1])
+    np.testing.assert_allclose(got.low, [0.85, 0.45, 0.25, 0.1, 0.0], atol=0.051)  # one run of twenty is 0.05
+    np.testing.assert_allclose(got.high, [1.0, 0.85, 0.65, 0.5, 0.25], atol=0.051)
