@@ -175,3 +175,6 @@ def test_intervals_agree_with_rliable():
     np.testing.assert_allclose(got.mean, [0.95, 0.65, 0.45, 0.3, 0.1])
     np.testing.assert_allclose(got.low, [0.85, 0.45, 0.25, 0.1, 0.0], atol=0.051)  # one run of twenty is 0.05
     np.testing.assert_allclose(got.high, [1.0, 0.85, 0.65, 0.5, 0.25], atol=0.051)
+    # the same of (A, B) and probability_of_improvement, reps=3000; ours moves in steps of 1 / 60
+    ends = bootstrap_interval((A, B), probability_of_improvement, resamples=3000)[1:]
+    np.testing.assert_allclose(ends, [0.34166667, 0.73333333], atol=0.03)
