@@ -34,7 +34,11 @@ class QmixConfig:
     """Hidden units of the networks that make its weights (PyMARL, table 7: 64)."""
     mixer_layers: int = 2
     """Layers of those networks (PyMARL, table 7: 2; PyMARL's first version: 1)."""
+    mixer_scale: float = 1.0
+    """Scale of the weights that the state makes at the start (PyMARL: 1; JaxMARL: 0.001, its states are large)."""
 
+    reward_scale: float = 1.0
+    """Rewards are learned times this (JaxMARL: 10 on its SMAX, whose battles pay 2 where SMAC's pay 20)."""
     gamma: float = 0.99
     """Discount (PyMARL: 0.99)."""
     td_lambda: float = 0.0
@@ -50,7 +54,7 @@ class QmixConfig:
     batch_size: int = 32
     """Sequences of an update (PyMARL: 32 episodes), or transitions without `recurrent`."""
     window: int = 0
-    """Rows of a sequence; 0: the world's horizon and one more, so that it holds its first episode whole."""
+    """Rows of a sequence; 0: the world's horizon and one more, the least with which all of an episode is learned."""
     whole_episodes: bool = True
     """A sequence counts to the end of its first episode (PyMARL), or with the episodes that follow in it."""
     buffer_size: int = 200_000

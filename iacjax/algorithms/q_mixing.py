@@ -72,7 +72,7 @@ def _build(spec: EnvSpec, config: QmixConfig) -> Family:
     """The networks and what belongs to them; raises as `make` does."""
     _check(spec, config)
     agents = AgentMlp((config.hidden_dim,) * config.agent_layers, spec.action.num_actions, config.share_agents)
-    mixer = QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers)
+    mixer = QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale)
     optimizer = make_optimizer(config.optimizer, config.lr, config.max_grad_norm)
     return Family(spec, config, agents, mixer, optimizer)
 
@@ -172,7 +172,7 @@ def _target(f: Family, learner: Learner, after: TimeStep) -> jax.Array:
     ended = after.boundary if f.config.time_limit == "terminate" else after.terminated
     best = _greedy(f, learner.params if f.config.double_q else learner.target, after)
     value = _team(f, learner.target, after, best)
-    return after.reward[..., None] + f.config.gamma * (1.0 - ended)[..., None] * value
+    return f.config.reward_scale * after.reward[..., None] + f.config.gamma * (1.0 - ended)[..., None] * value
 
 
 def _loss(

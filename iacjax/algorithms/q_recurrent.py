@@ -47,7 +47,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
     """
     if config.others_actions:
         raise ConfigError("--others-actions has no recurrent agents: use --no-recurrent with it")
-    f = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers))
+    f = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale))
     return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 
 
@@ -80,9 +80,15 @@ def assemble(f: Family, init: Any, update: Any, inspect: Any) -> Algorithm:
 
 
 def _store(f: Family) -> tuple[Store, int]:
-    """The replay, and the rows of its windows."""
+    """The replay, and the rows of its windows.
+
+    Sequences open with an episode: what a shorter one leaves out of every long episode would be bootstrapped from and
+    never learned, and its values would run away.
+    """
     c = f.config
     rows = c.window or f.spec.horizon + 1
+    if rows <= f.spec.horizon:
+        raise ConfigError(f"--window {rows} cuts episodes of up to {f.spec.horizon} steps: give 0, or more rows")
     store = windows(
         c.buffer_size, c.batch_size, rows, c.num_envs, c.rollout_length, f.spec.horizon,
         f.spec.state_is_obs, c.storage, c.whole_episodes,
@@ -142,7 +148,7 @@ def _targets(f: Family, target: dict[str, Any], batch: Batch, online_q: jax.Arra
     q = unroll(f, target["agents"], batch)[0][1:]
     best = greedy_actions(online_q[1:] if f.config.double_q else q, batch.next.avail)
     value = mix(f, target, take_action(q, best), batch.next.state)
-    return returns(f, batch, batch.next.reward, value)
+    return returns(f, batch, f.config.reward_scale * batch.next.reward, value)
 
 
 def loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:

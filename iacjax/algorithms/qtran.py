@@ -88,7 +88,7 @@ def _targets(f: Family, target: dict[str, Any], batch: Batch, online_best: jax.A
     q, hidden = unroll(f, target["agents"], batch)
     best = online_best if f.config.double_q else greedy_actions(q[1:], batch.next.avail)
     value = f.mixer.apply(target["mixer"], hidden[1:], best, batch.next.state)[0]
-    return returns(f, batch, batch.next.reward, value)
+    return returns(f, batch, f.config.reward_scale * batch.next.reward, value)
 
 
 def losses(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[Losses, jax.Array]:

@@ -19,6 +19,7 @@ class Hypernet(nn.Module):
     layers: int
     out: int
     fan_in: int = 1
+    scale: float = 1.0  # of the last layer's initial weights
 
     @nn.compact
     def __call__(self, state: jax.Array) -> jax.Array:
@@ -26,7 +27,8 @@ class Hypernet(nn.Module):
         x = state
         for _ in range(self.layers - 1):
             x = nn.relu(Dense(self.hidden)(x))
-        init = nn.initializers.variance_scaling(1.0 / self.fan_in, "fan_in", "truncated_normal")  # 1.0: lecun-normal
+        variance = self.scale**2 / self.fan_in  # 1: lecun-normal
+        init = nn.initializers.variance_scaling(variance, "fan_in", "truncated_normal")
         return Dense(self.out, kernel_init=init)(x)
 
 
@@ -40,15 +42,17 @@ class QMixer(nn.Module):
     mixer_dim: int = 64
     hyper_dim: int = 64
     hyper_layers: int = 2
+    init_scale: float = 1.0  # of what the state makes at the start; small where states are large numbers
 
     @nn.compact
     def __call__(self, q: jax.Array, state: jax.Array) -> jax.Array:
         """q f32[..., A], state f32[..., X] -> f32[...]; their leading axes are broadcast against each other."""
         agents, units = q.shape[-1], self.mixer_dim
-        w_1 = Hypernet(self.hyper_dim, self.hyper_layers, agents * units, agents, name="w_1")(state)
-        b_1 = Dense(units, name="b_1")(state)
-        w_2 = Hypernet(self.hyper_dim, self.hyper_layers, units, units, name="w_2")(state)
-        b_2 = Hypernet(self.hyper_dim, 2, 1, name="b_2")(state)
+        w_1 = Hypernet(self.hyper_dim, self.hyper_layers, agents * units, agents, self.init_scale, name="w_1")(state)
+        linear = nn.initializers.variance_scaling(self.init_scale**2, "fan_in", "truncated_normal")
+        b_1 = Dense(units, kernel_init=linear, name="b_1")(state)
+        w_2 = Hypernet(self.hyper_dim, self.hyper_layers, units, units, self.init_scale, name="w_2")(state)
+        b_2 = Hypernet(self.hyper_dim, 2, 1, scale=self.init_scale, name="b_2")(state)
         w_1 = jnp.abs(w_1).reshape(*state.shape[:-1], agents, units)
         # A product a row of the batch: as a sum, since batches of tiny matrix products are slow on a CPU.
         hidden = nn.elu((q[..., None] * w_1).sum(-2) + b_1)
