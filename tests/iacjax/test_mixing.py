@@ -73,3 +73,17 @@ def test_its_slopes_start_near_one(agents):
 
     mean = float(jax.vmap(slope)(jax.random.split(jax.random.key(2), 8)).mean())
     assert 0.3 < mean < 3  # 1.4 with two agents, 0.7 with eight
+
+
+def test_a_small_start_keeps_large_states_out_of_the_value():
+    """All that the state makes is 100 times smaller: biases by 100, a product of two weights by 100 x 100."""
+    q, state = jnp.full((64, 3), 5.0), 30.0 * jax.random.normal(jax.random.key(1), (64, 10))
+
+    def start(scale):
+        mixer = QMixer(init_scale=scale)
+        params = mixer.init(jax.random.key(2), q, state)
+        slope = jax.grad(lambda q: mixer.apply(params, q, state).sum())(q)
+        return float(jnp.abs(mixer.apply(params, q, state)).mean()), float(slope.mean())
+
+    (large, steep), (small, flat) = start(1.0), start(0.01)
+    assert large > 100 and small < 0.02 * large and flat == pytest.approx(1e-4 * steep, rel=0.5)

@@ -92,6 +92,18 @@ def test_targets_of_vdn_by_hand():
     np.testing.assert_allclose(targets(traced, fixed(traced), batch)[..., 0], [[6.4, 10.45], [2, 11]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_rewards_are_scaled_and_nothing_else(recurrent):
+    """10 r + gamma v: of one batch, targets at a scale of 10 are higher by 9 r than at 1 (td_lambda 0)."""
+    batch = hand_batch()
+    if recurrent:
+        plain, scaled = (targets(f, learner_of(f), batch) for f in (build(), build(reward_scale=10.0)))
+    else:
+        families = [q_mixing._build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
+        plain, scaled = (q_mixing._target(f, q_mixing._init(f, jax.random.key(0)), batch.next) for f in families)
+    np.testing.assert_allclose(scaled - plain, 9 * np.array([[1, 1], [2, 2]])[..., None], rtol=1e-4)
+
+
 def test_targets_of_iql_are_an_agents_own_and_illegal_actions_are_not_chosen():
     f, batch = build(mixer="iql", double_q=False), hand_batch()
     avail = batch.rows.avail.at[1, :, 1, 2].set(False)
@@ -244,7 +256,9 @@ def test_acting_is_epsilon_greedy_and_remembers():
 def test_updates_begin_with_a_whole_window_and_user_errors_are_one_line():
     # 8 environments x 7 rows of a window before the first update, where less was asked for
     assert q_mixing.make(SPEC, QmixConfig(warmup=10)).plan.warmup == 56
-    assert q_mixing.make(SPEC, QmixConfig(warmup=10, window=3)).plan.warmup == 24
+    assert q_mixing.make(SPEC, QmixConfig(warmup=10, window=8)).plan.warmup == 64
+    with pytest.raises(ConfigError, match="--window 6 cuts episodes of up to 6 steps: give 0, or more rows"):
+        q_mixing.make(SPEC, QmixConfig(window=6))
     with pytest.raises(ConfigError, match="too small for windows of 7 rows: give at least 112"):
         q_mixing.make(SPEC, QmixConfig(buffer_size=60))
     with pytest.raises(ConfigError, match="use --no-recurrent"):
