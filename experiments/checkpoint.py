@@ -29,6 +29,7 @@ class Progress:
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     save_seconds: float = 0.0
+    diverged: dict[str, int] = dataclasses.field(default_factory=dict)  # of a sweep: lane -> iteration it ended at
 
 
 class Checkpoints:

@@ -32,7 +32,7 @@ class RunConfig:
     env_options: tuple[str, ...] = ()
     """Its options, as KEY=VALUE ..., e.g. num_prey=2 reward=flat payoff=[[8,-12],[-12,0]]."""
     preset: str = "default"
-    """Named set of defaults for all other fields."""
+    """Named set of defaults for all other fields, or a json file that experiments.sweep wrote."""
     seeds: int = 1
     """Seeds trained side by side in one program: `seed`, `seed` + 1, ..."""
     seed: int = 0
@@ -41,6 +41,8 @@ class RunConfig:
     """Environment steps per seed."""
     seeds_per_batch: int = 0
     """Train at most so many seeds at a time, group after group; 0: as many as fit in memory."""
+    devices: int = 0
+    """Devices that the seeds are spread over, each its share; 0: all that this machine has."""
     run_dir: str = "runs"
     """Parent of the run's own directory, <run_dir>/<env>/<algo>/<time>-<hash>."""
 
@@ -83,7 +85,7 @@ class Settings:
 
 # Fields that a resumed run may change: what has been trained so far does not depend on them.
 FREE = ("total_steps", "run_dir", "stop_at", "checkpoint_every", "keep_checkpoints", "chunk_iterations")
-FREE += ("compile_cache", "pictures", "tensorboard", "wandb", "wandb_project")
+FREE += ("compile_cache", "devices", "pictures", "tensorboard", "wandb", "wandb_project")
 
 _UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
 _ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
@@ -140,10 +142,17 @@ class Command:
         self.list = "--list" in argv
         self.help = "--help" in argv or "-h" in argv
         self.resume = _option(argv, "--resume")
-        self.algo = _option(argv, "--algo") or RunConfig.algo
         self.preset = _option(argv, "--preset") or RunConfig.preset
+        self.algo = _option(argv, "--algo") or _algo_of(self.preset)
         self.env = _option(argv, "--env")
         self.fields = _without(argv, "--resume")
+
+
+def _algo_of(preset: str) -> str:
+    """The default algorithm, or the one that a preset's file is of."""
+    from experiments.preset_files import is_file, read_algo
+
+    return read_algo(preset) if is_file(preset) else RunConfig.algo
 
 
 def _option(argv: Sequence[str], name: str) -> str | None:

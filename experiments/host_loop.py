@@ -67,12 +67,15 @@ def find_nonfinite(values: dict[str, np.ndarray]) -> tuple[int, int, str] | None
 class Group:
     """Trains some seeds, in one vmapped program, from where their checkpoints stand to the end."""
 
-    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Programs):
+    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Programs, name: str = "", mark: str = ""):
+        """`name` and `mark` are of the checkpoints' directory and configuration; by default the seeds' and the run's.
+        """
         self.job, self.seeds, self.programs = job, seeds, programs
+        self.name = name or group_name(seeds)
         run = job.settings.run
         self.checkpoints = Checkpoints(
-            job.directory / "checkpoints" / group_name(seeds),
-            fingerprint(job.settings),
+            job.directory / "checkpoints" / self.name,
+            mark or fingerprint(job.settings),
             run.checkpoint_every,
             run.keep_checkpoints,
             job.console.say,
@@ -109,12 +112,17 @@ class Group:
         found = self.checkpoints.restore(self.programs.states)
         states, progress = found or (None, Progress(seeds=len(self.seeds)))
         self.job.sinks[0].trim(self.seeds, progress.iteration)
+        layout = self.programs.layout
         if found is None:
-            return self.programs.init(self.keys), progress
+            return self.programs.init(layout.spread(self.inputs())), progress
         self.saved = progress.iteration
-        self.job.console.say(f"resumed  {group_name(self.seeds)} at iteration {progress.iteration}")
+        self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
         progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
-        return states, progress
+        return layout.spread(states), progress
+
+    def inputs(self) -> Any:
+        """What the lanes start from, as `Trainer.init` takes it."""
+        return self.keys
 
     def _chunk_length(self, total: int) -> int:
         """Iterations until the next thing is due, at most a few seconds' worth; one where the speed is unknown."""
@@ -129,8 +137,8 @@ class Group:
         at = self.progress.iteration
         self.states, metrics, stats = self.programs.chunk(self.states, np.int32(at), np.int32(n))
         metrics, stats = jax.device_get((metrics, stats))
-        values = {name: np.asarray(getattr(stats, name))[:n] for name in STATS}
-        values |= {name: np.asarray(value)[:n] for name, value in metrics.items()}
+        named = {name: getattr(stats, name) for name in STATS} | metrics
+        values = {name: np.asarray(value)[:n, : len(self.seeds)] for name, value in named.items()}
         if metrics.keys() & COLUMNS:
             raise ConfigError(f"the metric {min(metrics.keys() & COLUMNS)} is a column of metrics.csv: rename it")
         self._check_finite(values, at)
@@ -200,7 +208,7 @@ class Group:
         run, progress = self.job.settings.run, self.progress
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
-        episodes = jax.device_get(play(self.states, keys))
+        episodes = jax.device_get(play(self.states, self.programs.layout.spread(keys)))
         rows = []
         for k in range(len(self.seeds)):
             returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
@@ -215,16 +223,20 @@ class Group:
         progress.eval_seconds += time.monotonic() - began
 
     def _save(self) -> None:
-        from iacjax.policy import save_policy
-
         for sink in self.job.sinks:
             sink.sync()
-        self.checkpoints.save(self.states, self.progress)
+        states = self.programs.layout.gather(self.states)
+        self.checkpoints.save(states, self.progress)
         self.saved = self.progress.iteration
-        settings, policy = self.job.settings, self.job.algorithm.policy(self.states.learner)
+        self._save_policies(self.job.algorithm.policy(states.learner))
+
+    def _save_policies(self, params: Any) -> None:
+        """Writes the lanes' policies, parameters [S, ...]."""
+        from iacjax.policy import save_policy
+
+        settings = self.job.settings
         run, directory = settings.run, self.job.directory / "policy"
-        spec = self.job.env.spec
-        save_policy(directory, run.algo, settings.algorithm, spec, self.seeds, policy, run.env_options)
+        save_policy(directory, run.algo, settings.algorithm, self.job.env.spec, self.seeds, params, run.env_options)
 
     def _show(self, total: int) -> None:
         steps = self.job.algorithm.plan.steps_per_iteration

@@ -229,11 +229,25 @@ PRESETS: dict[str, dict[str, Preset]] = {
 
 
 def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
-    """The preset `name` of `algo`, on `env` where one is named; ConfigError lists the known ones."""
+    """The preset `name` of `algo`, or the one in the file `name`, on `env` where one is named.
+
+    Raises:
+      ConfigError: an unknown name (the known ones are listed), or a file that is not a preset of `algo`.
+    """
+    from experiments import preset_files
+
+    if preset_files.is_file(name):
+        return _on(preset_files.read_preset(name, algo), env)
     presets = PRESETS.get(algo, {"default": Preset({}, {})})
     if name not in presets:
         near = difflib.get_close_matches(name, presets, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
-    preset = presets[name]
-    return preset if env is None else preset._replace(run={**preset.run, "env": env})
+    return _on(presets[name], env)
+
+
+def _on(preset: Preset, env: str | None) -> Preset:
+    """With `env` for its environment; another one's options would say nothing there."""
+    if env is None or env == preset.run.get("env"):
+        return preset
+    return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})

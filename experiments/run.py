@@ -17,7 +17,9 @@ from experiments import rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import run_command
 from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
+from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
+from experiments.groups import compile_groups
 from experiments.host_loop import Diverged, Group, Interrupted, Job
 from experiments.logging import open_sinks
 from experiments.logging.console import Console, duration
@@ -79,12 +81,6 @@ def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
     return Settings(run, settings.algorithm)
 
 
-def split(seeds: tuple[int, ...], size: int) -> list[tuple[int, ...]]:
-    """As few groups of at most `size` seeds as can be, in order; all of one size, but the last may be smaller."""
-    size = -(-len(seeds) // -(-len(seeds) // size))
-    return [seeds[i : i + size] for i in range(0, len(seeds), size)]
-
-
 def build(settings: Settings) -> tuple[Any, Any]:
     """The environment and the algorithm; ConfigError where they do not go together."""
     from iacjax.algorithms import check_fits, get_entry
@@ -120,7 +116,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
 def _train_groups(job: Job, stop: Signals) -> int:
     say, run = job.console.say, job.settings.run
     seeds = tuple(range(run.seed, run.seed + run.seeds))
-    device = startup.describe_device()
+    device = startup.describe_devices(run.devices)
     rundir.write_json(job.directory / "versions.json", rundir.versions(device))
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
@@ -128,7 +124,7 @@ def _train_groups(job: Job, stop: Signals) -> int:
     again = f"python -m experiments.run --resume {job.directory}"
     finished: list[Progress] = []
     try:
-        for group in _groups(job, seeds, device):
+        for group in _groups(job, seeds):
             finished.append(group.train())
             job.console.end_progress()
     except Interrupted:
@@ -150,41 +146,22 @@ def _train_groups(job: Job, stop: Signals) -> int:
     return 0
 
 
-def _groups(job: Job, seeds: tuple[int, ...], device: str) -> Iterator[Group]:
-    """The groups of seeds, each compiled when its turn comes; says device, memory and compile seconds."""
-    run, say = job.settings.run, job.console.say
-    free = startup.available_bytes()
-    say(f"device   {device}, {'unknown' if free is None else startup.human(free)} free")
-    size = len(split(seeds, min(run.seeds_per_batch or len(seeds), len(seeds)))[0])
-    traced = startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes)
-    per_seed = startup.tree_bytes(traced.states) // size
-    fit = startup.fitting_seeds(size, per_seed, 1, run, free)
-    say(f"memory   state {startup.human(per_seed)} per seed, {startup.human(per_seed * fit)} for {fit} at a time")
-    programs = _compile(job, traced, fit, free)
-    if programs.num_seeds < len(seeds):
-        say(f"groups   {programs.num_seeds} seed(s) at a time")
-    job = job._replace(settings=_keep_group_size(job, programs.num_seeds))
-    for group in split(seeds, programs.num_seeds):
-        programs = _compile(job, programs, len(group), None)
-        yield Group(job, group, programs)
+def _groups(job: Job, seeds: tuple[int, ...]) -> Iterator[Group]:
+    """The groups of seeds, each compiled when its turn comes."""
+    run, devices = job.settings.run, device_count(job.settings.run.devices)
 
+    def trace(size: int) -> startup.Traced:
+        some = (devices,) if devices > 1 else ()
+        return startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes, *some)
 
-def _compile(job: Job, have: Any, size: int, free: int | None) -> startup.Programs:
-    """Compiles for `size` seeds, or for as many as fit where nobody said how many.
+    kept = job
 
-    Args:
-      have: `Traced` or `Programs` of some number of seeds, used where that is `size`.
-    """
-    run = job.settings.run
-    if have.num_seeds != size:
-        have = startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes)
-    if isinstance(have, startup.Programs):
-        return have
-    programs = startup.compile_programs(have)
-    need = startup.human(programs.bytes_needed)
-    job.console.say(f"compile  {programs.seconds:.1f} s; {size} seed(s) need {need} with what a chunk works on")
-    fit = startup.fitting_seeds(size, programs.bytes_needed, size, run, free)
-    return programs if fit == size else _compile(job, programs, fit, free)
+    def keep_size(size: int) -> None:
+        nonlocal kept
+        kept = job._replace(settings=_keep_group_size(job, size))
+
+    for group, programs in compile_groups(seeds, trace, run, job.console.say, keep_size):
+        yield Group(kept, group, programs)
 
 
 def _keep_group_size(job: Job, size: int) -> Settings:

@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.config import RunConfig
+from experiments.devices import Layout, device_count, layout_of
 
 CHUNK_CAPACITY = 1024  # iterations that one call of the compiled chunk can do at most
 HEADROOM = 0.9  # of the memory that is free
@@ -45,19 +46,26 @@ def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
 def describe_device() -> str:
     import jax
 
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
     return f"{device.device_kind}{cores if device.platform == 'cpu' else ''}"
 
 
-def available_bytes() -> int | None:
-    """Memory that is free where the run will live; None where that cannot be told."""
+def describe_devices(asked: int = 0) -> str:
+    """The device, and how many of its kind are used (see `RunConfig.devices`)."""
+    count = device_count(asked)
+    return f"{count} x {describe_device()}" if count > 1 else describe_device()
+
+
+def available_bytes(devices: int = 1) -> int | None:
+    """Memory that is free where the run will live, on the first `devices` together; None where it cannot be told."""
     import jax
 
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        stats = device.memory_stats() or {}
-        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+    if jax.local_devices()[0].platform != "cpu":
+        stats = [device.memory_stats() or {} for device in jax.local_devices()[:devices]]
+        if any("bytes_limit" not in each for each in stats):
+            return None
+        return devices * min(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
     free = []
     try:
         for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
@@ -95,6 +103,7 @@ class Traced(NamedTuple):
     num_seeds: int
     keys: Any  # shapes of the seeds' keys
     states: Any  # shapes of the TrainState, seeds in front
+    layout: Layout  # on which devices they are
 
 
 class Programs(NamedTuple):
@@ -107,6 +116,7 @@ class Programs(NamedTuple):
     states: Any  # shapes of the TrainState, seeds in front
     bytes_needed: int  # the state, and what a chunk needs beside it
     seconds: float  # until init and chunk were ready
+    layout: Layout  # what the functions take and give is spread like this
 
 
 def seed_keys(seeds: tuple[int, ...]) -> Any:
@@ -116,17 +126,25 @@ def seed_keys(seeds: tuple[int, ...]) -> Any:
     return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
 
 
-def trace_programs(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int) -> Traced:
+def trace_programs(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int, devices: int = 1) -> Traced:
     """Traces the initial state; nothing is compiled or allocated."""
     import jax
 
     from iacjax.train import make_trainer
 
-    trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes)
+    layout = layout_of(num_seeds, devices)
+    trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes, layout.mesh)
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
-    init = trainer.init.lower(keys)
-    states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), init.out_info)
-    return Traced(trainer, init, num_seeds, keys, states)
+    return trace_trainer(trainer, keys, keys, layout)
+
+
+def trace_trainer(trainer: Any, inputs: Any, keys: Any, layout: Layout) -> Traced:
+    """Traces the initial state from the shapes of what the lanes start from and of their keys."""
+    import jax
+
+    init = trainer.init.lower(layout.abstract(inputs))
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((layout.lanes, *x.shape[1:]), x.dtype), init.out_info)
+    return Traced(trainer, init, layout.lanes, keys, states, layout)
 
 
 def compile_programs(traced: Traced) -> Programs:
@@ -134,23 +152,25 @@ def compile_programs(traced: Traced) -> Programs:
     import jax
 
     began = time.monotonic()
-    trainer, states = traced.trainer, traced.states
+    trainer, layout = traced.trainer, traced.layout
+    states, keys = layout.abstract(traced.states), layout.abstract(traced.keys)
     number = jax.ShapeDtypeStruct((), np.int32)
     pool = ThreadPoolExecutor(3)
     init = pool.submit(traced.init.compile)
     chunk = pool.submit(lambda: trainer.chunk.lower(states, number, number).compile())
     init, chunk = init.result(), chunk.result()
-    evaluate = pool.submit(lambda: trainer.evaluate.lower(states, traced.keys).compile())
+    evaluate = pool.submit(lambda: trainer.evaluate.lower(states, keys).compile())
     pool.shutdown(wait=False)
     seconds = time.monotonic() - began
-    return Programs(init, chunk, evaluate, traced.num_seeds, states, _needed(chunk, states), seconds)
+    need = _needed(chunk, states, layout.devices)
+    return Programs(init, chunk, evaluate, traced.num_seeds, traced.states, need, seconds, layout)
 
 
-def _needed(compiled: Any, states: Any) -> int:
-    """The chunk's own account of its memory, or the state twice where the compiler keeps none."""
+def _needed(compiled: Any, states: Any, devices: int) -> int:
+    """The chunk's own account of its memory (of one device), or the state twice where the compiler keeps none."""
     stats = compiled.memory_analysis()
     temporary = getattr(stats, "temp_size_in_bytes", 0) if stats is not None else 0
-    return tree_bytes(states) + (temporary or tree_bytes(states))
+    return tree_bytes(states) + (devices * temporary or tree_bytes(states))
 
 
 def fitting_seeds(wanted: int, bytes_needed: int, num_seeds: int, run: RunConfig, free: int | None) -> int:

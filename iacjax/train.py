@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from envs.base import Environment
 from iacjax import rollout as acting
 from iacjax.evaluate import Episodes, evaluate
 from iacjax.types import Algorithm, Clock, EpisodeStats, Metrics, TrainState
+
+LANES = "lanes"  # the one axis of a mesh of devices: each has some of the seeds
 
 
 class Trainer(NamedTuple):
@@ -89,13 +92,53 @@ def add_seeds(tree: Any, num_seeds: int) -> Any:
     return jax.tree.map(lambda x: x[None], tree) if num_seeds == 1 else tree
 
 
-def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int) -> Trainer:
-    """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`."""
-    step = partial(train_step, env, algorithm)
+def over_devices(function: Callable, mesh: Mesh | None, lane_axes: tuple, out_axes: Any) -> Callable:
+    """`function` on each device's own lanes; as it is where there is no mesh.
 
-    @partial(jax.jit, donate_argnums=0)
+    Lanes have nothing to tell each other, so each device runs the whole program on what it holds: no collective is
+    possible, and one lane a device is stripped of its axis as one seed alone is.
+
+    Args:
+      lane_axes: for each argument, and `out_axes` for the results, the axis of the lanes; None: there is none.
+    """
+    if mesh is None:
+        return function
+
+    def spec(axis):
+        return PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, LANES)
+
+    in_specs, out_specs = tuple(map(spec, lane_axes)), jax.tree.map(spec, out_axes)
+    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def make_trainer(
+    env: Environment, algorithm: Algorithm, chunk_size: int, eval_episodes: int, mesh: Mesh | None = None
+) -> Trainer:
+    """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`.
+
+    With a mesh (one axis, LANES) the seeds, a multiple of its devices, are spread over it.
+    """
+
+    def evaluate_one(state, key):
+        return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
+
+    step = partial(train_step, env, algorithm)
+    return assemble_trainer(partial(init_state, env, algorithm), step, evaluate_one, chunk_size, mesh)
+
+
+def assemble_trainer(
+    init_one: Callable, step: Callable, evaluate_one: Callable, chunk_size: int, mesh: Mesh | None = None
+) -> Trainer:
+    """The compiled functions of many lanes, given those of one.
+
+    Args:
+      init_one: (what a lane starts from, its key for instance) -> state.
+      step: (state, iteration) -> (state, metrics, stats).
+      evaluate_one: (state, key) -> Episodes.
+    """
+
     def chunk(states, t0, n):
-        num_seeds = states.key.shape[0]
+        num_seeds = jax.tree.leaves(states)[0].shape[0]
         # Jitted only to be traced once, though both its shapes and its calls are asked for: a second of start-up.
         step_seeds = jax.jit(over_seeds(step, num_seeds))
         states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
@@ -111,16 +154,19 @@ def make_trainer(env: Environment, algorithm: Algorithm, chunk_size: int, eval_e
         metrics, stats = jax.tree.map(lambda row: row.reshape(chunk_size, num_seeds), rows)
         return add_seeds(states, num_seeds), metrics, stats
 
-    @jax.jit
     def evaluate_seeds(states, keys):
-        def one(state_and_key):
-            state, key = state_and_key
-            return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
-
-        num_seeds = states.key.shape[0]
-        return add_seeds(over_seeds(one, num_seeds)(strip_seeds((states, keys), num_seeds)), num_seeds)
+        num_seeds = keys.shape[0]
+        play = over_seeds(lambda state_and_key: evaluate_one(*state_and_key), num_seeds)
+        return add_seeds(play(strip_seeds((states, keys), num_seeds)), num_seeds)
 
     # Seed after seed: jaxlib's batched QR (orthogonal initialisers) waits for the pool of threads that it runs on, and
     # two of them at once, on two cores, wait for ever.
-    init = jax.jit(lambda keys: jax.lax.map(partial(init_state, env, algorithm), keys))
-    return Trainer(init=init, chunk=chunk, evaluate=evaluate_seeds, step=step)
+    def init(inputs):
+        return jax.lax.map(init_one, inputs)
+
+    return Trainer(
+        init=jax.jit(over_devices(init, mesh, (0,), 0)),
+        chunk=jax.jit(over_devices(chunk, mesh, (0, None, None), (0, 1, 1)), donate_argnums=0),
+        evaluate=jax.jit(over_devices(evaluate_seeds, mesh, (0, 0), 0)),
+        step=step,
+    )

@@ -7,9 +7,9 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.config import RunConfig
+from experiments.groups import split
 from experiments.host_loop import Group, evaluation_due, find_nonfinite
 from experiments.results import wilson
-from experiments.run import split
 from experiments.startup import fitting_seeds, human, tree_bytes
 
 

@@ -1,0 +1,153 @@
+"""Trains many configurations: `python -m experiments.sweep --algo liir --env smax:3m --seeds 5 --set lr=5e-4,1e-3`.
+
+Seeds and float hyper-parameters are lanes of one compiled program; algorithms, environments and all other fields are
+programs in a queue. The same command goes on where it was stopped; what has ended is not trained again.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from envs.errors import ConfigError
+from envs.registry import check_name
+from experiments import rundir
+from experiments.cli import run_command
+from experiments.env_options import read_env_options
+from experiments.sweep_files import as_json, open_sweep
+from experiments.sweep_plan import Program, Request, make_programs
+
+# Options that are fields of RunConfig: part of the request, or (FREE) how this process works.
+FIELDS = {"seeds": int, "seed": int, "total_steps": int, "eval_every": int, "eval_episodes": int, "log_every": int}
+FREE_FIELDS = {"seeds_per_batch": int, "devices": int, "checkpoint_every": float, "chunk_iterations": int}
+HELP = {
+    "seeds": "seeds of every point: --seed, --seed + 1, ...",
+    "seeds_per_batch": "train at most so many lanes (a point's seed) at a time; 0: as many as fit in memory",
+    "devices": "devices that the lanes are spread over; 0: all that this machine has",
+}
+LAUNCHERS = ("here", "slurm", "local")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--algo", nargs="+", required=True, metavar="NAME", help="algorithms (experiments.run --list)")
+    add("--env", nargs="+", required=True, metavar="NAME", help="environments (experiments.run --list)")
+    add("--env-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every environment")
+    values = "values of a field of the algorithms; with --random also a range, NAME=1e-4..1e-2, drawn evenly in its"
+    values += " logarithm, or NAME=lin:0..1, drawn evenly"
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE,...", dest="sets", help=values)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--grid", action="store_true", help="all combinations of the values (the default)")
+    how.add_argument("--random", type=int, default=0, metavar="N", help="N points drawn at random")
+    add("--draw-seed", type=int, default=0, help="of --random (default: %(default)s)")
+    add("--preset", default="default", help="of every algorithm: where the other fields come from")
+    for name, kind in {**FIELDS, **FREE_FIELDS}.items():
+        default = {"seeds": 5}.get(name)
+        text = HELP.get(name, "as in experiments.run")
+        add("--" + name.replace("_", "-"), type=kind, default=default, metavar="N", help=text)
+    add("--deterministic", action="store_true", help="deterministic GPU kernels")
+    add("--no-compile-cache", action="store_true", help="keep no compiled programs")
+    add("--out", help="directory of the sweep (default: sweeps/<hash of what is swept>)")
+    add("--dry-run", action="store_true", help="only show the programs")
+    launch = "train here, one program after the other (the default), or each as a job of Slurm's, or as a process"
+    add("--launcher", choices=LAUNCHERS, default="here", help=launch + ' (pip install "iacjax[slurm]")')
+    resources = "of a job, as submitit names them: timeout_min=240 slurm_partition=gpu gpus_per_node=1"
+    add("--job", nargs="+", default=[], metavar="KEY=VALUE", help=resources)
+    several = "several machines that see the same directory: how many, the same command on each"
+    add("--num-processes", type=int, default=1, metavar="N", help=several + "; the lanes are dealt out to them")
+    add("--process-id", type=int, default=0, metavar="I", help="which of them this is; 0 makes the tables")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
+    """The command line.
+
+    Raises:
+      ConfigError: what it says cannot be.
+    """
+    parser = _parser()
+    parser.error = _refuse  # one line, as of every command
+    args = parser.parse_args(list(argv))
+    for env in args.env:
+        check_name(env)
+    read_env_options(args.env_options)
+    if args.random < 0 or args.draw_seed < 0:
+        raise ConfigError("--random and --draw-seed must be at least 0")
+    if not 0 <= args.process_id < args.num_processes:
+        raise ConfigError("--process-id must be from 0 to --num-processes - 1")
+    if args.launcher != "here" and args.num_processes > 1:
+        raise ConfigError(f"--launcher {args.launcher} and --num-processes: choose one of them")
+    run = {name: getattr(args, name) for name in FIELDS if getattr(args, name) is not None}
+    run |= {"env_options": tuple(args.env_options)} if args.env_options else {}
+    run |= {"deterministic": args.deterministic}
+    algos, envs = tuple(dict.fromkeys(args.algo)), tuple(dict.fromkeys(args.env))
+    request = Request(
+        algos, envs, tuple(args.sets), args.random, args.draw_seed, args.preset, tuple(run.items()), args.num_processes
+    )
+    return args, request
+
+
+def _refuse(message: str) -> None:
+    raise ConfigError(f"{message}: see --help")
+
+
+def _with_free(request: Request, args: argparse.Namespace) -> Request:
+    """The request with the fields that say how to work, not what to train."""
+    free = {name: getattr(args, name) for name in FREE_FIELDS if getattr(args, name) is not None}
+    free |= {"compile_cache": not args.no_compile_cache, "keep_checkpoints": 1}
+    return dataclasses.replace(request, run=(*request.run, *free.items()))
+
+
+def _show(programs: Sequence[Program]) -> None:
+    """The queue: what each program trains."""
+    for program in programs:
+        run = program.settings.run
+        lanes = len(program.points) * run.seeds
+        floats = f", lanes over {', '.join(program.floats)}" if program.floats else ""
+        total = f"{lanes * run.total_steps:,} env steps"
+        print(f"  {program.index:3}  {program.title}: {len(program.points)} point(s), {lanes} lane(s), {total}{floats}")
+    total = sum(len(p.points) * p.settings.run.seeds * p.settings.run.total_steps for p in programs)
+    print(f"{len(programs)} program(s), {total:,} env steps in all")
+
+
+def _command(argv: Sequence[str]) -> int:
+    args, request = parse(argv)
+    name = hashlib.sha256(json.dumps(as_json(request), sort_keys=True).encode()).hexdigest()[:10]
+    out = pathlib.Path(args.out or pathlib.Path("sweeps") / name)
+    working = _with_free(request, args)
+    programs = make_programs(working, str(out))
+    print(f"sweep    {out}")
+    _show(programs)
+    if args.dry_run:
+        return 0
+    with contextlib.ExitStack() as stack:
+        if args.process_id == 0:  # of several processes, the one that writes what is common to them
+            open_sweep(out, request, working)
+            stack.enter_context(rundir.locked(out))
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+        from experiments import sweep_launch
+
+        if args.launcher != "here":
+            return sweep_launch.submit_all(out, programs, args.launcher, sweep_launch.read_options(args.job))
+        return sweep_launch.train_here(out, programs, args.num_processes, args.process_id)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code."""
+    try:
+        return run_command(_command, argv)
+    except KeyboardInterrupt:
+        print("stopped at once", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

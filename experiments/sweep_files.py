@@ -1,0 +1,35 @@
+"""A sweep's own directory: what was asked for, so that the same command goes on and another one is refused."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments import rundir
+from experiments.sweep_plan import Request
+
+
+def as_json(request: Request) -> dict[str, Any]:
+    """The request as json gives it back."""
+    return json.loads(json.dumps(dataclasses.asdict(request)))
+
+
+def read_request(out: pathlib.Path) -> Request:
+    """What the sweep in `out` was asked for, and how its jobs are to work."""
+    data = json.loads((out / "job.json").read_text())
+    run = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in data.pop("run"))
+    return Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}, run=run)
+
+
+def open_sweep(out: pathlib.Path, request: Request, working: Request) -> None:
+    """Makes the directory, or goes on in it; ConfigError where it holds another sweep."""
+    file = out / "sweep.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if file.exists() and json.loads(file.read_text()) != as_json(request):
+            raise ConfigError(f"{out} holds another sweep (sweep.json there): choose another --out")
+        rundir.write_json(file, as_json(request))
+        rundir.write_json(out / "job.json", as_json(working))
+    except OSError as error:
+        raise ConfigError(f"cannot write to {out} ({error.strerror}): choose another --out") from None

@@ -1,0 +1,177 @@
+"""Where the programs of a sweep are trained: in this process, in several that share the lanes, or as jobs."""
+
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments import startup
+from experiments.host_loop import Interrupted
+from experiments.logging.console import Console
+from experiments.run import Signals
+from experiments.sweep_files import read_request
+from experiments.sweep_lanes import Unit, units_of
+from experiments.sweep_plan import Program, make_programs
+
+POLL_SECONDS = 1.0
+
+
+def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, index: int = 0) -> int:
+    """Trains the queue, or, of `count` processes, the part of it that is `index`'s; the exit code.
+
+    Lanes have nothing to tell each other, so neither have the processes: each trains whole units of its own on its
+    own devices, and process 0, which waits for the others, makes the tables. All see the same directory `out`. One
+    that dies costs the others nothing: start it again.
+    """
+    startup.prepare_jax(programs[0].settings.run, print)
+    check_pairs(programs)
+    log = out / (f"log_{index}.txt" if index else "log.txt")
+    with Console(log) as console, Signals().listening() as stop:
+        try:
+            for program in programs:
+                _train_one(out, program, console, stop, count, index)
+                forget()
+        except Interrupted:
+            console.end_progress()
+            console.say("stopped, saved; the same command goes on")
+            return 128 + stop.received
+        if index == 0:
+            if not _wait(out, programs, count, stop):
+                return 128 + stop.received
+            finish(out, programs, console, count)
+    return 0
+
+
+def _train_one(
+    out: pathlib.Path, program: Program, console: Console, stop: Callable[[], bool], count: int, index: int
+) -> None:
+    from experiments.sweep_train import train_program
+
+    mine = units_of(program, out, count)[index::count]
+    train_program(program, mine, program_dir(out, program, count, index), console, stop)
+
+
+def check_pairs(programs: Sequence[Program]) -> None:
+    """Raises ConfigError where an algorithm of the queue cannot handle its environment, before anything is trained."""
+    from experiments.env_options import make_run_env
+    from iacjax.algorithms import check_fits
+
+    pairs = {(p.settings.run.algo, p.settings.run.env): p.settings.run for p in programs}
+    specs = {run.env: make_run_env(run.env, run.env_options).spec for run in pairs.values()}
+    for algo, env in pairs:
+        check_fits(algo, specs[env])
+
+
+def program_dir(out: pathlib.Path, program: Program, count: int = 1, index: int = 0) -> pathlib.Path:
+    """Where a program's checkpoints and its end are kept; of several processes each has its own."""
+    return out / "programs" / (f"{program.index:03}" + (f"_{index}_of_{count}" if count > 1 else ""))
+
+
+def forget() -> None:
+    """Frees a program's compiled code and replay before the next one."""
+    import gc
+
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
+
+
+def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Callable[[], bool]) -> bool:
+    """Waits until every process has ended every program; False where the user would not."""
+    ends = [program_dir(out, p, count, k) / "finished.json" for p in programs for k in range(count)]
+    while not all(file.exists() for file in ends):
+        if stop():
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
+    """The tables and the winners of a sweep that has ended."""
+    from experiments import sweep_results
+
+    units: list[Unit] = [unit for program in programs for unit in units_of(program, out, count)]
+    lanes = sweep_results.read_lanes(units)
+    sweep_results.write_tables(out, units, lanes)
+    points = sweep_results.points_of(lanes)
+    for table in sweep_results.tables(points):
+        console.terminal.print(table)
+    for path in sweep_results.write_winners(out, points):
+        console.say(f"winner   --preset {path}")
+
+
+def read_options(words: Sequence[str]) -> dict[str, Any]:
+    """`--job KEY=VALUE ...` as submitit's parameters.
+
+    Raises:
+      ConfigError: a word that is not of that form.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--job {word}: write KEY=VALUE, e.g. timeout_min=240")
+        options[key] = int(value) if value.isdigit() else value
+    return options
+
+
+class ProgramJob:
+    """One program as a job. submitit pickles it; where Slurm ends a job early, it is queued again and goes on."""
+
+    def __call__(self, out: str, index: int) -> int:
+        directory = pathlib.Path(out)
+        request = read_request(directory)
+        program = make_programs(request, out)[index]
+        startup.prepare_jax(program.settings.run, print)
+        place = program_dir(directory, program)
+        place.mkdir(parents=True, exist_ok=True)
+        with Console(place / "log.txt") as console, Signals().listening() as stop:
+            try:
+                _train_one(directory, program, console, stop, 1, 0)
+            except Interrupted:
+                return 128 + stop.received
+        return 0
+
+    def checkpoint(self, out: str, index: int) -> Any:
+        """What submitit queues again when the job's time is up; the newest checkpoint is at most minutes old."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, out, index)
+
+
+def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, options: dict[str, Any]) -> int:
+    """Each program that has not ended as a job, by submitit (`slurm`, or its `local` processes); waits; the exit code.
+
+    Raises:
+      ConfigError: submitit is not installed, there is no Slurm, or it does not know an option.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise ConfigError(f'--launcher {launcher} needs its package: pip install "iacjax[slurm]"') from None
+    check_pairs(programs)
+    left = [program for program in programs if not (program_dir(out, program) / "finished.json").exists()]
+    try:
+        executor = submitit.AutoExecutor(folder=out / "jobs", cluster=launcher)
+        executor.update_parameters(**{"name": "iacjax", "timeout_min": 24 * 60, **options})
+    except (RuntimeError, NameError, TypeError, AssertionError) as error:
+        raise ConfigError(f"--launcher {launcher}: {str(error).splitlines()[0]}") from None
+    with Console(out / "log.txt") as console, Signals().listening() as stop:
+        jobs = [(program, executor.submit(ProgramJob(), str(out), program.index)) for program in left]
+        for program, job in jobs:
+            console.say(f"job      {job.job_id}: {program.title}; its output is {job.paths.stdout}")
+        while not all(job.done() for _, job in jobs):
+            if stop():
+                for _, job in jobs:
+                    job.cancel()
+                console.say("stopped: the jobs are cancelled, and save; the same command goes on")
+                return 128 + stop.received
+            time.sleep(POLL_SECONDS)
+        failed = [(program, job) for program, job in jobs if job.exception() is not None or job.result() != 0]
+        for program, job in failed:
+            console.say(f"failed   {program.title}: see {job.paths.stderr}; the same command tries again")
+        if not failed:
+            finish(out, programs, console)
+    return 1 if failed else 0

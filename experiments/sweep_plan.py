@@ -1,0 +1,186 @@
+"""What a sweep trains: its points, and the programs that they are grouped into. No jax here.
+
+A point is one configuration; a program holds the points that differ in float fields alone, so that they can be lanes
+of one compiled program. Algorithms, environments and all other fields make programs of their own.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.config import RunConfig, Settings, check_ranges, default_settings, parse_fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A sweep as it was asked for: kept in sweep.json, from which every process makes the same plan."""
+
+    algos: tuple[str, ...]
+    envs: tuple[str, ...]
+    sets: tuple[str, ...] = ()  # NAME=VALUE,... or NAME=LOW..HIGH
+    random: int = 0  # points drawn; 0: the grid of all values
+    draw_seed: int = 0
+    preset: str = "default"
+    run: tuple[tuple[str, Any], ...] = ()  # fields of RunConfig that were given
+    processes: int = 1
+
+
+class Range(NamedTuple):
+    """Where values are drawn from."""
+
+    low: Any  # float, or int for a field of whole numbers
+    high: Any
+    log: bool
+
+
+class Point(NamedTuple):
+    """One configuration, trained with every seed."""
+
+    settings: Settings
+    values: dict[str, Any]  # the fields that the sweep varies, by name
+
+    @property
+    def name(self) -> str:
+        """Its directory's name, such as `lr=0.0005_entropy=0.01`."""
+        words = [f"{name}={_text(value)}" for name, value in self.values.items()]
+        return "_".join(words).replace("/", "-") or "default"
+
+
+class Program(NamedTuple):
+    """Points that differ in floats alone."""
+
+    index: int
+    points: tuple[Point, ...]
+
+    @property
+    def settings(self) -> Settings:
+        return self.points[0].settings
+
+    @property
+    def title(self) -> str:
+        fixed = {name: value for name, value in self.points[0].values.items() if name not in self.floats}
+        run = self.settings.run
+        return " ".join((run.algo, "on", run.env, *(f"{name}={_text(value)}" for name, value in fixed.items())))
+
+    @property
+    def floats(self) -> tuple[str, ...]:
+        """The float fields in which its points differ."""
+        names = [name for name, value in self.points[0].values.items() if isinstance(value, float)]
+        return tuple(name for name in names if len({point.values[name] for point in self.points}) > 1)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def make_programs(request: Request, run_dir: str) -> list[Program]:
+    """The queue of a sweep, in the order of its algorithms and environments.
+
+    Args:
+      run_dir: where the points' directories will stand.
+
+    Raises:
+      ConfigError: an unknown algorithm, preset, field or value, a range without --random.
+    """
+    groups: dict[tuple, list[Point]] = {}
+    for algo, env in itertools.product(request.algos, request.envs):
+        base = default_settings(algo, request.preset, env)
+        run = dataclasses.replace(base.run, **dict(request.run), run_dir=run_dir, stop_at=0.0, pictures=False)
+        check_ranges(run)
+        choices = read_choices(request.sets, Settings(run, base.algorithm), drawn=request.random > 0)
+        for values in _draw(choices, request) if request.random else _grid(choices):
+            algorithm = dataclasses.replace(base.algorithm, **values)
+            fixed = tuple((k, v) for k, v in values.items() if not isinstance(v, float))
+            groups.setdefault((algo, env, fixed), []).append(Point(Settings(run, algorithm), values))
+    return [Program(index, tuple(points)) for index, points in enumerate(groups.values())]
+
+
+def read_choices(sets: Sequence[str], base: Settings, drawn: bool) -> dict[str, list[Any] | Range]:
+    """The values of each field in `--set NAME=VALUE,...` and `--set NAME=[lin:]LOW..HIGH`, as the field's own type.
+
+    Raises:
+      ConfigError: not of that form, an unknown field, a value that the field cannot take, a range where `drawn` is not.
+    """
+    choices: dict[str, list[Any] | Range] = {}
+    for word in sets:
+        name, equals, text = word.partition("=")
+        name = name.replace("-", "_")
+        if not equals or not text:
+            raise ConfigError(f"--set {word}: write NAME=VALUE,VALUE, e.g. lr=3e-4,1e-3")
+        if name in choices:
+            raise ConfigError(f"--set {word}: {name} is given twice")
+        _check_field(name, base)
+        if ".." in text:
+            if not drawn:
+                raise ConfigError(f"--set {word}: a range needs --random N; for a grid write values, as in {name}=1,2")
+            choices[name] = _read_range(word, name, text, base)
+        else:
+            choices[name] = list(dict.fromkeys(_read(name, value, base) for value in text.split(",")))
+    return choices
+
+
+def _check_field(name: str, base: Settings) -> None:
+    known = [field.name for field in dataclasses.fields(base.algorithm)]
+    if name in known:
+        return
+    if name in {field.name for field in dataclasses.fields(RunConfig)}:
+        raise ConfigError(f"--set {name}: it is the same for the whole sweep: give --{name.replace('_', '-')}")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"see python -m experiments.run --algo {base.run.algo} --help"
+    raise ConfigError(f"--set {name}: {base.run.algo} has no such field: {hint}")
+
+
+def _read(name: str, text: str, base: Settings) -> Any:
+    """One value as the command line of experiments.run reads it."""
+    option = name.replace("_", "-")
+    if isinstance(getattr(base.algorithm, name), bool):
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"--set {name}={text}: write true or false")
+        words = [f"--{option}" if text.lower() == "true" else f"--no-{option}"]
+    else:
+        words = [f"--{option}={text}"]
+    value = getattr(parse_fields(words, base).algorithm, name)
+    return float(value) if isinstance(getattr(base.algorithm, name), float) else value
+
+
+def _read_range(word: str, name: str, text: str, base: Settings) -> Range:
+    linear, ends = text.startswith("lin:"), text.removeprefix("lin:").split("..")
+    if len(ends) != 2:
+        raise ConfigError(f"--set {word}: write a range as {name}=LOW..HIGH, or {name}=lin:LOW..HIGH")
+    low, high = (_read(name, end, base) for end in ends)
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise ConfigError(f"--set {word}: only numbers have ranges")
+    if not low < high:
+        raise ConfigError(f"--set {word}: the lower end comes first")
+    if low <= 0 and not linear:
+        raise ConfigError(f"--set {word}: a range down to 0 is drawn evenly: write {name}=lin:{text}")
+    return Range(low, high, not linear)
+
+
+def _grid(choices: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
+
+
+def _draw(choices: dict[str, Any], request: Request) -> list[dict[str, Any]]:
+    """`request.random` points, the same numbers for each algorithm and environment; what comes twice counts once."""
+    draw = np.random.default_rng(request.draw_seed)
+    points = [{name: _draw_one(choice, draw) for name, choice in choices.items()} for _ in range(request.random)]
+    return [dict(items) for items in dict.fromkeys(tuple(point.items()) for point in points)]
+
+
+def _draw_one(choice: list[Any] | Range, draw: np.random.Generator) -> Any:
+    if not isinstance(choice, Range):
+        return choice[draw.integers(len(choice))]
+    share = draw.uniform()
+    low, high = (math.log(choice.low), math.log(choice.high)) if choice.log else (choice.low, choice.high)
+    value = low + share * (high - low)
+    value = math.exp(value) if choice.log else value
+    # Four digits, so that names can be read; never past the ends.
+    value = min(max(float(f"{value:.4g}"), choice.low), choice.high)
+    return round(value) if isinstance(choice.low, int) else value

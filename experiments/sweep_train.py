@@ -1,0 +1,185 @@
+"""Training one program of a sweep: its points and seeds are lanes, its rows go to the directory of each point.
+
+A point's directory, <out>/<env>/<algo>/<point>, is that of a run (config.json, metrics.csv, eval.csv, policy/,
+summary.json), so evaluate, record and plot take it. Checkpoints hold whole groups of lanes: <out>/programs/<program>.
+"""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments import results, rundir, startup
+from experiments.checkpoint import Progress
+from experiments.config import RunConfig, Settings, to_dict
+from experiments.devices import device_count, layout_of
+from experiments.groups import compile_groups
+from experiments.host_loop import Job
+from experiments.logging.console import Console, duration
+from experiments.run import build, resolve
+from experiments.sweep_lanes import Lane, LaneGroup, Unit
+from experiments.sweep_plan import Program
+from iacjax.algorithms import get_entry
+
+PROBE = 3  # iterations that are timed for the prediction
+
+
+class Part(NamedTuple):
+    """Units that are lanes of one compiled program, and the floats that those lanes differ in."""
+
+    name: str
+    units: tuple[Unit, ...]
+    floats: tuple[str, ...]
+
+
+def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
+    entry = get_entry(settings.run.algo)
+    return lambda floats: entry.make(spec, dataclasses.replace(settings.algorithm, **floats))
+
+
+def parts_of(program: Program, units: Sequence[Unit], env: Any) -> list[Part]:
+    """The units in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
+    is found out by tracing it, makes parts of its own."""
+    from iacjax.lanes import can_be_lanes
+
+    make, names = _maker(program.settings, env.spec), program.floats
+    if names and not can_be_lanes(env, make, names):
+        names = tuple(name for name in names if can_be_lanes(env, make, (name,)))
+    fixed = [name for name in program.floats if name not in names]
+    parts: dict[tuple, list[Unit]] = {}
+    for unit in units:
+        parts.setdefault(tuple(unit.point.values[name] for name in fixed), []).append(unit)
+    return [Part(f"part_{k}", tuple(some), names) for k, some in enumerate(parts.values())]
+
+
+def train_program(
+    program: Program, units: Sequence[Unit], directory: pathlib.Path, console: Console, stop: Callable[[], bool]
+) -> None:
+    """Trains the units of a program to their end, on from their checkpoints; nothing where they have ended.
+
+    Args:
+      directory: of this program's checkpoints and of the marker that it has ended.
+
+    Raises:
+      Interrupted: the user asked to stop, and a checkpoint was written.
+      ConfigError: what was asked for cannot be trained.
+    """
+    marker = directory / "finished.json"
+    if marker.exists():
+        console.say(f"finished {program.title}: {len(program.points)} point(s)")
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    console.say(f"program  {program.title}: {len(program.points)} point(s), {program.settings.run.seeds} seed(s)")
+    began = time.monotonic()
+    with rundir.locked(directory):
+        env, _ = build(program.settings)
+        try:
+            for part in parts_of(program, units, env) if units else ():
+                _train_part(part, env, directory / part.name, console, stop)
+        except RuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
+            raise ConfigError(text) from error
+        rundir.write_json(marker, {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)})
+    for part in directory.glob("part_*"):
+        shutil.rmtree(part)  # whole states: the policies and the rows stay
+
+
+def _train_part(part: Part, env: Any, directory: pathlib.Path, console: Console, stop: Callable[[], bool]) -> None:
+    directory.mkdir(exist_ok=True)
+    first = part.units[0].point.settings
+    make = _maker(first, env.spec)
+    algorithm = make({})
+    settings = _sized(resolve(first, algorithm.plan.steps_per_iteration), directory)
+    _open_units(part, settings.run)
+    job = Job(settings, directory, algorithm, env, [], console, stop)
+    lanes = [Lane(unit, seed) for unit in part.units for seed in unit.seeds]
+    trace = _tracer(job, make, part.floats)
+    finished: list[tuple[Sequence[Lane], Progress]] = []
+    for some, programs in compile_groups(
+        lanes, trace, settings.run, console.say, lambda size: _keep_size(directory, size), "lane"
+    ):
+        group = LaneGroup(job, some, programs, part.floats, sum(len(lanes) for lanes, _ in finished))
+        if not finished and group.checkpoints.latest() is None:
+            _predict(group, len(lanes))
+        finished.append((some, group.train()))
+        console.end_progress()
+    _close_units(part, finished)
+
+
+def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], startup.Traced]:
+    import jax
+
+    from iacjax.lanes import make_lane_trainer
+
+    run = job.settings.run
+    devices = device_count(run.devices)
+
+    def trace(size: int) -> startup.Traced:
+        layout = layout_of(size, devices)
+        trainer = make_lane_trainer(job.env, make, startup.CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+        keys = jax.eval_shape(lambda: startup.seed_keys(tuple(range(size))))
+        values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
+        return startup.trace_trainer(trainer, (keys, values), keys, layout)
+
+    return trace
+
+
+def _sized(settings: Settings, directory: pathlib.Path) -> Settings:
+    """With the size of the groups that the part's checkpoints are of, if it was begun."""
+    file = directory / "groups.json"
+    size = json.loads(file.read_text())["size"] if file.exists() else settings.run.seeds_per_batch
+    return Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
+
+
+def _keep_size(directory: pathlib.Path, size: int) -> None:
+    rundir.write_json(directory / "groups.json", {"size": size})
+
+
+def _predict(group: LaneGroup, lanes: int) -> None:
+    """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
+    import jax
+
+    job, programs = group.job, group.programs
+    plan, run = job.algorithm.plan, job.settings.run
+    past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
+    states = programs.init(programs.layout.spread(group.inputs()))
+    states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
+    began = time.monotonic()
+    jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[0])
+    seconds = (time.monotonic() - began) / PROBE * job.iterations * -(-lanes // len(group.seeds))
+    need = startup.human(programs.bytes_needed)
+    steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
+    job.console.say(f"predict  {steps}: about {duration(seconds)} and its evaluations, {need} at a time")
+
+
+def _open_units(part: Part, run: RunConfig) -> None:
+    """Each unit's directory as that of a run: its configuration, and what it is made with."""
+    made = rundir.versions(startup.describe_devices(run.devices))
+    for unit in part.units:
+        own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
+        unit.directory.mkdir(parents=True, exist_ok=True)
+        rundir.write_json(unit.directory / "config.json", to_dict(Settings(own, unit.point.settings.algorithm)))
+        rundir.write_json(unit.directory / "versions.json", made)
+
+
+def _close_units(part: Part, finished: list[tuple[Sequence[Lane], Progress]]) -> None:
+    """Each unit's summary.json, with its share of the times and the seeds that diverged."""
+    progress = [p for _, p in finished]
+    lanes = sum(len(some) for some, _ in finished)
+    diverged = {
+        (some[int(k)].unit.directory, some[int(k)].seed): at for some, p in finished for k, at in p.diverged.items()
+    }
+    for unit in part.units:
+        share = len(unit.seeds) / lanes
+        names = ("train_seconds", "eval_seconds", "save_seconds")
+        timing: dict[str, Any] = {name: share * sum(getattr(p, name) for p in progress) for name in names}
+        timing["diverged"] = {str(s): at for (directory, s), at in diverged.items() if directory == unit.directory}
+        results.write_summary(unit.directory, "finished", timing)

@@ -1,0 +1,82 @@
+"""Lanes of a sweep: each has a seed and some floats, from which its algorithm is rebuilt inside the mapped function."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from envs.base import ConfigError, Environment
+from iacjax.evaluate import evaluate
+from iacjax.train import Trainer, assemble_trainer, init_state, train_step
+from iacjax.types import Algorithm, TrainState
+
+Floats = dict[str, jax.Array]  # f32[] by the config's field
+
+
+class LaneState(NamedTuple):
+    """A lane's run, and the floats that its algorithm is made of, so that both are saved and resumed together."""
+
+    train: TrainState
+    floats: Floats
+
+    @property
+    def learner(self) -> Any:
+        return self.train.learner
+
+    @property
+    def runner(self) -> Any:
+        return self.train.runner
+
+
+def make_lane_trainer(
+    env: Environment,
+    make: Callable[[Floats], Algorithm],
+    chunk_size: int,
+    eval_episodes: int,
+    mesh: Mesh | None = None,
+) -> Trainer:
+    """As `iacjax.train.make_trainer`, with an algorithm a lane; its `init` takes (keys [S], floats [S] each).
+
+    Args:
+      make: builds the algorithm from a lane's floats, which are tracers: it must not branch on them (`can_be_lanes`).
+    """
+
+    def init_one(key_and_floats):
+        key, floats = key_and_floats
+        return LaneState(init_state(env, make(floats), key), floats)
+
+    def step(lane, iteration):
+        state, metrics, stats = train_step(env, make(lane.floats), lane.train, iteration)
+        return LaneState(state, lane.floats), metrics, stats
+
+    def evaluate_one(lane, key):
+        algorithm = make(lane.floats)
+        return evaluate(env, algorithm, algorithm.policy(lane.learner), key, eval_episodes)
+
+    return assemble_trainer(init_one, step, evaluate_one, chunk_size, mesh)
+
+
+def can_be_lanes(env: Environment, make: Callable[[Floats], Algorithm], names: tuple[str, ...]) -> bool:
+    """Whether an algorithm can be built and trained with tracers for the config's floats `names`.
+
+    A factory that branches on one of them in Python, or makes a shape of it, cannot: found out by tracing an
+    initial state and an iteration, nothing is compiled.
+
+    Raises:
+      ConfigError: the algorithm cannot be built at all.
+    """
+    floats = {name: jax.ShapeDtypeStruct((), "float32") for name in names}
+    key = jax.eval_shape(lambda: jax.random.key(0))
+
+    def one_iteration(key, floats):
+        algorithm = make(floats)
+        return train_step(env, algorithm, init_state(env, algorithm, key), jax.numpy.int32(0))
+
+    try:
+        jax.eval_shape(one_iteration, key, floats)
+    except ConfigError:  # is a ValueError; it is the user's
+        raise
+    except (TypeError, ValueError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return False
+    return True
