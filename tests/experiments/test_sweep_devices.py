@@ -1,0 +1,137 @@
+"""Many devices and many processes: 8 virtual CPU devices, 2 processes that share a sweep, programs as jobs."""
+
+import csv
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.logging.csv_sink import read_table
+
+HERE = pathlib.Path(__file__).parent
+SHORT = ["--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
+FIXED = ["num_envs=2", "rollout_length=4"]
+
+MESH = """
+import sys, jax
+import fake_algorithm
+from experiments import run, sweep
+fake_algorithm.register()
+assert jax.device_count() == 8
+out = sys.argv[1]
+short = sys.argv[2:]
+base = ["--algo", "fake", "--env", "toy:coordination", "--num-envs", "2", "--rollout-length", "4", "--no-pictures"]
+for name, devices in (("one", "1"), ("eight", "0")):
+    assert run.main([*base, *short, "--seeds", "10", "--devices", devices, "--run-dir", f"{out}/{name}"]) == 0
+begun = [*base, *short, "--total-steps", "24", "--seeds", "3", "--run-dir", f"{out}/moved"]
+assert run.main(begun) == 0
+moved = str(next(__import__("pathlib").Path(f"{out}/moved").glob("*/*/*/config.json")).parent)
+assert run.main(["--resume", moved, "--total-steps", "48", "--devices", "2"]) == 0
+lanes = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "3", "--set", "num_envs=2", "rollout_length=4"]
+assert sweep.main([*lanes, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) == 0
+"""
+
+
+def environment(**more):
+    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    return {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **more}
+
+
+def same_rows(ours, theirs, count):
+    assert len(ours) == len(theirs) == count
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.keys() == b.keys()
+        np.testing.assert_allclose(list(a.values()), list(b.values()), rtol=2e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def meshed(tmp_path_factory):
+    """What runs and a sweep wrote in a process of 8 virtual devices."""
+    out = tmp_path_factory.mktemp("mesh")
+    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    done = subprocess.run([sys.executable, "-c", MESH, str(out), *SHORT], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert "8 x" in done.stdout
+    return out
+
+
+def directory(parent):
+    return next(parent.glob("*/*/*/config.json")).parent
+
+
+def test_ten_seeds_over_eight_devices_are_those_of_one(meshed):
+    """Ten lanes are padded to sixteen, two a device; 6 iterations: 3 rows of metrics, 2 evaluations a seed."""
+    one, eight = directory(meshed / "one"), directory(meshed / "eight")
+    for name, count in (("metrics", 30), ("eval", 20)):
+        same_rows(read_table(eight / f"{name}.csv"), read_table(one / f"{name}.csv"), count)
+    for seed in (0, 9):
+        a, b = (np.load(d / "policy" / f"seed_{seed}.npz") for d in (one, eight))
+        np.testing.assert_allclose(a[a.files[0]], b[b.files[0]], rtol=2e-5, atol=1e-6)
+
+
+def test_a_run_of_three_devices_goes_on_on_two(meshed):
+    """Begun with a seed a device, resumed with three seeds on two: padded to four."""
+    moved = directory(meshed / "moved")
+    first = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 3]
+    same_rows(read_table(moved / "metrics.csv"), first, 9)
+
+
+def test_nine_lanes_of_a_sweep_over_eight_devices(meshed):
+    parent = meshed / "sweep" / "toy_coordination" / "fake"
+    default = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 3]
+    same_rows(read_table(parent / "num_envs=2_rollout_length=4_lr=0.1" / "metrics.csv"), default, 9)
+    with (meshed / "sweep" / "lanes.csv").open(newline="") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["finished"] * 9
+
+
+PROCESS = """
+import sys
+import fake_algorithm
+from experiments.sweep import main
+fake_algorithm.register()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_two_processes_share_the_lanes(tmp_path):
+    """Two seeds of one point: a process each; the first one makes the table of both."""
+    words = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--set", *FIXED, *SHORT]
+    words += ["--out", str(tmp_path / "out"), "--num-processes", "2", "--process-id"]
+    command = [sys.executable, "-c", PROCESS, *words]
+    both = [
+        subprocess.Popen(
+            [*command, str(k)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for k in range(2)
+    ]
+    said = [process.communicate(timeout=1200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    with (tmp_path / "out" / "lanes.csv").open(newline="") as file:
+        lanes = list(csv.DictReader(file))
+    assert [(row["seed"], row["status"]) for row in lanes] == [("0", "finished"), ("1", "finished")]
+    assert len({row["directory"] for row in lanes}) == 2
+    assert "winner" in said[0] and "winner" not in said[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="needs submitit: pip install iacjax[slurm]")
+def test_programs_are_jobs(tmp_path):
+    """Two programs (2 and 4 environments) as processes of submitit's, the stand-in for Slurm."""
+    words = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--total-steps", "64", "--eval-episodes", "2"]
+    words += ["--set", "num_envs=2,4", "rollout_length=4", "hidden_dim=8", "buffer_size=64", "batch_size=4"]
+    words += ["updates_per_step=0.125", "recurrent=false"]
+    words += ["--out", str(tmp_path / "out"), "--launcher", "local", "--job", "timeout_min=20"]
+    command = [sys.executable, "-m", "experiments.sweep", *words]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, cwd=HERE.parents[1])
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    out = tmp_path / "out"
+    assert sorted(path.parent.name for path in out.glob("programs/*/finished.json")) == ["000", "001"]
+    winner = json.loads((out / "winner.json").read_text())
+    assert winner["algo"] == "iql" and winner["run"]["env"] == "matrix_game"
+    again = subprocess.run(command, env=environment(), capture_output=True, text=True, cwd=HERE.parents[1])
+    assert again.returncode == 0 and "job  " not in again.stdout
