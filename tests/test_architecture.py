@@ -98,7 +98,7 @@ def test_importing_the_agents_pulls_in_nothing_heavy():
     assert "jax" in loaded
 
 
-@pytest.mark.parametrize("command", ["run", "evaluate", "record", "plot", "benchmark", "reproduce"])
+@pytest.mark.parametrize("command", ["run", "sweep", "evaluate", "record", "plot", "compare", "benchmark", "reproduce"])
 def test_help_imports_no_jax(command):
     code = f"""
 import runpy, sys
