@@ -173,7 +173,7 @@ _SKIRMISH = {"env": "smax:3m", "total_steps": 500_000}
 # 200 episodes, 25 updates of 8: on 2s3z after 0.3 M steps (one seed) 0.80 with 20 of these updates, 0.31 with 200.
 _Q_TUNED = {"optimizer": "adam", "lr": 1e-3, "td_lambda": 0.6, "whole_episodes": False, "batch_size": 16}
 _Q_TUNED |= {"num_envs": 16, "updates_per_step": 1 / 128, "target_every": 25, "mixer_scale": 0.01}
-# JaxMARL's battles pay 2, and their states are large numbers: at scales of 1 Q_tot starts at 20, and is still above what
+# JaxMARL's battles pay 2, and their states are large numbers: at scales of 1 Q_tot starts at 20, still above what
 # the battle pays when the exploration ends (3m: win rate 0.00 after 0.2 M steps; with these 0.39 after 0.05 M).
 _Q_JAXMARL = {**_Q_TUNED, "reward_scale": 10.0}
 _Q_MIXING = {
