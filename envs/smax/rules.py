@@ -82,8 +82,8 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
     "smac" is the default, without numbers. "smaclite" cannot have SMAClite's collision avoidance: who fights or stands
     yields to nobody, who walks is pushed out of the radii. Missiles and second hits land one loop late, medivacs heal
     by SMAC's rules; enemies that are attacked from farther off than they look pick the nearest attacker, and drop a
-    target out of range even while it attacks them. How policies of
-    SMAC's rules fare here says little of SMAClite itself: worse than there on 2s3z and 8m, better on 3m and MMM.
+    target out of range even while it attacks them. How policies of SMAC's rules fare here says little of SMAClite
+    itself: worse than there on 2s3z and 8m, better on 3m and MMM.
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown rules '{name}': choose {' or '.join(PRESETS)}")
