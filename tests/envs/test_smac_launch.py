@@ -17,6 +17,20 @@ SPEC = importlib.util.find_spec("smac")
 needs_smac = pytest.mark.skipif(SPEC is None, reason="oxwhirl/smac is not installed: its own errors are not provoked")
 
 
+def _loaded():
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "smac"}
+
+
+@pytest.fixture(autouse=True)
+def forget_the_doubles():
+    """Other files ask whether SMAC is installed."""
+    before = _loaded()
+    yield
+    for name in _loaded():
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
 def package(folder, monkeypatch, files):
     """A package `smac` of these files alone, importable from `folder`."""
     for name in [name for name in sys.modules if name.split(".")[0] == "smac"]:
