@@ -8,17 +8,14 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
-from envs.registry import make_env
 from experiments import backend_games
 from experiments.evaluate import main
 from experiments.logging.csv_sink import read_table
 from experiments.results import wilson
-from iacjax.algorithms import get_entry
-from iacjax.policy import save_policy
+from tests.experiments.untrained import save_untrained
 
 DOUBLE = ["--backend", "tests.envs.game_double:make_game"]
 
@@ -26,15 +23,8 @@ DOUBLE = ["--backend", "tests.envs.game_double:make_game"]
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     """An untrained policy of 3m, seeds 3 and 8."""
-    entry, spec = get_entry("ippo"), make_env("smax:3m").spec
-    config = entry.config(num_envs=4, rollout_length=4)
-    algorithm = entry.make(spec, config)
-    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: rng.normal(size=(2, *x.shape)).astype(np.float32), shapes)
-    directory = tmp_path_factory.mktemp("run")
-    save_policy(directory / "policy", "ippo", config, spec, (3, 8), params)
-    return directory
+    return save_untrained(tmp_path_factory.mktemp("run"), (3, 8), lambda shape: rng.normal(size=shape))
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,7 @@ from envs.smax.env import SmaxState
 from experiments.backend_games import play_on_backend
 from experiments.evaluate import main
 from iacjax import load_policy
-from iacjax.algorithms import get_entry
-from iacjax.policy import save_policy
+from tests.experiments.untrained import save_untrained
 
 if importlib.util.find_spec("smac") is None:
     pytest.skip("needs oxwhirl/smac, which is not installed here", allow_module_level=True)
@@ -34,19 +33,9 @@ EPISODES = 3
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     """An untrained policy of 3m that heeds what it sees, with weights of a usual size: rounding must not grow in it."""
-    entry, spec = get_entry("ippo"), make_env("smax:3m").spec
-    config = entry.config(num_envs=4, rollout_length=4)
-    algorithm = entry.make(spec, config)
-    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     rng = np.random.default_rng(2)
-
-    def draw(leaf):
-        return (rng.normal(size=(1, *leaf.shape)) / np.sqrt(leaf.shape[0])).astype(np.float32)
-
-    params = jax.tree.map(draw, shapes)
     directory = tmp_path_factory.mktemp("run")
-    save_policy(directory / "policy", "ippo", config, spec, (0,), params)
-    return directory
+    return save_untrained(directory, (0,), lambda shape: rng.normal(size=shape) / np.sqrt(shape[1]))
 
 
 class Games:

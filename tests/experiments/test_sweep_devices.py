@@ -79,6 +79,7 @@ def test_a_run_of_three_devices_goes_on_on_two(meshed):
     moved = directory(meshed / "moved")
     first = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 3]
     same_rows(read_table(moved / "metrics.csv"), first, 9)
+    assert sorted(p.stem for p in (moved / "policy").glob("*.npz")) == ["seed_0", "seed_1", "seed_2"]
 
 
 def test_nine_lanes_of_a_sweep_over_eight_devices(meshed):

@@ -1,14 +1,11 @@
 """experiments.transfer: worlds, the pooled interval, rows of other runs kept, and what is refused."""
 
-import jax
 import numpy as np
 import pytest
 
-from envs.registry import make_env
 from experiments.results import wilson
 from experiments.transfer import main, merge, rate_text, read_rows
-from iacjax.algorithms import get_entry
-from iacjax.policy import save_policy
+from tests.experiments.untrained import save_untrained
 
 DOUBLE = "tests.envs.game_double:make_game"
 
@@ -18,15 +15,8 @@ def run_dir(tmp_path, monkeypatch):
     """An untrained policy of 3m, seeds 3 and 8; the double's battles: one won, one lost, then all won."""
     monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("GAME_DOUBLE_PLAN", "win:4 lose:5 win:4")
-    entry, spec = get_entry("ippo"), make_env("smax:3m").spec
-    config = entry.config(num_envs=4, rollout_length=4)
-    algorithm = entry.make(spec, config)
-    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: rng.normal(size=(2, *x.shape)).astype(np.float32), shapes)
-    directory = tmp_path / "run"
-    save_policy(directory / "policy", "ippo", config, spec, (3, 8), params, ("randomise=0.2",))
-    return directory
+    return save_untrained(tmp_path / "run", (3, 8), lambda shape: rng.normal(size=shape), ("randomise=0.2",))
 
 
 def test_plays_in_every_world(run_dir, tmp_path, capsys):
