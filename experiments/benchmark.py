@@ -1,8 +1,8 @@
 """How fast it is, beside its peers: `python -m experiments.benchmark env --env smax:2s3z --num-envs 64 512`.
 
-`env` plays random legal actions in our environments and in their counterparts by others (`benchmark_env_peers`), in the
-same process and by turns. Both restart finished episodes and hand back all that an algorithm reads of every step, the
-masks of a battle too. Compiling is timed apart; speeds are medians.
+`env` plays random legal actions in our environments and in their counterparts by others (`benchmarks.env_peers`), in
+the same process and by turns. Both restart finished episodes and hand back all that an algorithm reads of every step,
+the masks of a battle too. Compiling is timed apart; speeds are medians.
 """
 
 import argparse
@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments import benchmark_learn, benchmark_train, benchmark_updates
-from experiments.benchmark_env_peers import peer_of, random_action, versions
+from experiments.benchmarks import learn as benchmark_learn
+from experiments.benchmarks import train as benchmark_train
+from experiments.benchmarks import updates as benchmark_updates
+from experiments.benchmarks.env_peers import peer_of, random_action, versions
 from experiments.cli import run_command
 from experiments.scripted import run_scripted
 

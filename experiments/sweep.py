@@ -18,8 +18,8 @@ from envs.registry import check_name
 from experiments import rundir
 from experiments.cli import run_command
 from experiments.env_options import read_env_options
-from experiments.sweep_files import as_json, open_sweep
-from experiments.sweep_plan import Program, Request, make_programs
+from experiments.sweeps.files import as_json, open_sweep
+from experiments.sweeps.plan import Program, Request, make_programs
 
 # Options that are fields of RunConfig: part of the request, or (FREE) how this process works.
 FIELDS = {"seeds": int, "seed": int, "total_steps": int, "eval_every": int, "eval_episodes": int, "log_every": int}
@@ -133,7 +133,7 @@ def _command(argv: Sequence[str]) -> int:
             stack.enter_context(rundir.locked(out))
         else:
             out.mkdir(parents=True, exist_ok=True)
-        from experiments import sweep_launch
+        from experiments.sweeps import launch as sweep_launch
 
         if args.launcher != "here":
             return sweep_launch.submit_all(out, programs, args.launcher, sweep_launch.read_options(args.job))

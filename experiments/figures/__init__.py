@@ -1,1 +1,1 @@
-"""The figures and tables of IAC's paper, made anew: what to train, what is kept of it, how it is drawn."""
+"""The figures and tables of the papers, made anew: what to train, what is kept of it, how it is drawn."""

@@ -41,9 +41,12 @@ def _compiled_once():
     def what_is_built(settings):
         return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
 
+    def what_is_traced(env, algorithm, *args, **kwargs):
+        return id(env), id(algorithm), args, tuple(sorted(kwargs.items()))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", once(build, what_is_built))
-        patch.setattr(startup, "trace_programs", once(trace, lambda *args: (*map(id, args[:2]), *args[2:])))
+        patch.setattr(startup, "trace_programs", once(trace, what_is_traced))
         patch.setattr(startup, "compile_programs", once(compile_, id))
         yield
 
@@ -52,10 +55,10 @@ def once(function, key):
     """`function`, called once for arguments of one key; the arguments are kept, so that no id comes again."""
     known = {}
 
-    def call(*args):
-        k = key(*args)
+    def call(*args, **kwargs):
+        k = key(*args, **kwargs)
         if k not in known:
-            known[k] = args, function(*args)
+            known[k] = args, function(*args, **kwargs)
         return known[k][1]
 
     return call

@@ -11,7 +11,7 @@ import pytest
 
 from envs.base import ActionSpec
 from experiments import benchmark
-from experiments.benchmark_env_peers import peer_of, random_action, random_legal
+from experiments.benchmarks.env_peers import peer_of, random_action, random_legal
 from experiments.cli import run_command
 from experiments.scripted import Score, markdown, play_scripted
 

@@ -12,8 +12,12 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from experiments import benchmark, benchmark_learn, benchmark_learn_ours, benchmark_learn_peer, benchmark_peers
-from experiments.benchmark_learn_peer import Point
+from experiments import benchmark
+from experiments.benchmarks import learn as benchmark_learn
+from experiments.benchmarks import learn_ours as benchmark_learn_ours
+from experiments.benchmarks import learn_peer as benchmark_learn_peer
+from experiments.benchmarks import peers as benchmark_peers
+from experiments.benchmarks.learn_peer import Point
 from experiments.cli import run_command
 
 CONFIG = """

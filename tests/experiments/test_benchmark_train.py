@@ -7,7 +7,9 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import make_env
-from experiments import benchmark, benchmark_peers, benchmark_train
+from experiments import benchmark
+from experiments.benchmarks import peers as benchmark_peers
+from experiments.benchmarks import train as benchmark_train
 from experiments.cli import run_command
 from iacjax.algorithms import q_mixing
 from iacjax.algorithms.configs import AiirMixConfig

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.config import default_settings
 from experiments.sweep import main, parse
-from experiments.sweep_plan import Range, make_programs, read_choices
+from experiments.sweeps.plan import Range, make_programs, read_choices
 
 ROOT = pathlib.Path(__file__).parents[2]
 BASE = ["--algo", "liir", "--env", "smax:3m"]

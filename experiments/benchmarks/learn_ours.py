@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.benchmark_learn_peer import Point
+from experiments.benchmarks.learn_peer import Point
 from experiments.config import Settings, default_settings, parse_fields
 
 

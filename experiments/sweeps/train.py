@@ -23,8 +23,8 @@ from experiments.groups import compile_groups
 from experiments.host_loop import Job
 from experiments.logging.console import Console, duration
 from experiments.run import build, resolve
-from experiments.sweep_lanes import Lane, LaneGroup, Unit
-from experiments.sweep_plan import Program
+from experiments.sweeps.lanes import Lane, LaneGroup, Unit
+from experiments.sweeps.plan import Program
 from iacjax.algorithms import get_entry
 
 PROBE = 3  # iterations that are timed for the prediction

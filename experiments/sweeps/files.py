@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments import rundir
-from experiments.sweep_plan import Request
+from experiments.sweeps.plan import Request
 
 
 def as_json(request: Request) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from experiments.config import Settings
 from experiments.logging.csv_sink import read_table
 from experiments.preset_files import write_preset
 from experiments.results import RATE, interval_text
-from experiments.sweep_lanes import Unit
-from experiments.sweep_plan import Point
+from experiments.sweeps.lanes import Unit
+from experiments.sweeps.plan import Point
 
 TABLES = ("eval", "metrics")
 SHOWN = 20  # rows of a table

@@ -23,7 +23,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from experiments.benchmark_train import _timed
+    from experiments.benchmarks.train import _timed
     from iacjax.algorithms import iac, iac_policy
     from iacjax.algorithms.off_policy import transition
     from iacjax.rollout import rollout
@@ -79,7 +79,7 @@ def run_updates(args: argparse.Namespace) -> int:
     if min(args.seeds) < 1 or args.seconds <= 0:
         raise ConfigError("--seeds and --seconds must be more than 0")
     from envs.registry import make_env
-    from experiments.benchmark_train import benchmark_ours
+    from experiments.benchmarks.train import benchmark_ours
     from experiments.rundir import versions
     from experiments.startup import describe_device
     from iacjax.algorithms import check_fits, get_entry

@@ -167,7 +167,7 @@ def _split(word: str) -> tuple[str, str]:
 def _rows(args: argparse.Namespace):
     """Yields the rows of the table as they are measured."""
     from envs.registry import make_env
-    from experiments.benchmark_peers import PEERS, benchmark_peer
+    from experiments.benchmarks.peers import PEERS, benchmark_peer
     from experiments.config import default_settings
     from iacjax.algorithms import get_entry
     from iacjax.algorithms.configs import AiirMixConfig
@@ -204,7 +204,7 @@ def _print(row: dict[str, Any]) -> None:
 def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
-    from experiments.benchmark_peers import check_peers
+    from experiments.benchmarks.peers import check_peers
     from experiments.config import default_settings
 
     check_name(args.env)

@@ -10,9 +10,9 @@ from experiments import startup
 from experiments.host_loop import Interrupted
 from experiments.logging.console import Console
 from experiments.run import Signals
-from experiments.sweep_files import read_request
-from experiments.sweep_lanes import Unit, units_of
-from experiments.sweep_plan import Program, make_programs
+from experiments.sweeps.files import read_request
+from experiments.sweeps.lanes import Unit, units_of
+from experiments.sweeps.plan import Program, make_programs
 
 POLL_SECONDS = 1.0
 
@@ -46,7 +46,7 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
 def _train_one(
     out: pathlib.Path, program: Program, console: Console, stop: Callable[[], bool], count: int, index: int
 ) -> None:
-    from experiments.sweep_train import train_program
+    from experiments.sweeps.train import train_program
 
     mine = units_of(program, out, count)[index::count]
     train_program(program, mine, program_dir(out, program, count, index), console, stop)
@@ -90,7 +90,7 @@ def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Call
 
 def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
     """The tables and the winners of a sweep that has ended."""
-    from experiments import sweep_results
+    from experiments.sweeps import results as sweep_results
 
     units: list[Unit] = [unit for program in programs for unit in units_of(program, out, count)]
     lanes = sweep_results.read_lanes(units)

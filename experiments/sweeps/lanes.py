@@ -15,7 +15,7 @@ from experiments.config import Settings, fingerprint
 from experiments.host_loop import Group, Job
 from experiments.logging.csv_sink import CsvSink
 from experiments.startup import Programs
-from experiments.sweep_plan import Point, Program
+from experiments.sweeps.plan import Point, Program
 
 
 class Unit(NamedTuple):

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.benchmark_learn_ours import our_settings, train_ours
-from experiments.benchmark_learn_peer import LEARNERS, Point, peer_config, train_peer
-from experiments.benchmark_peers import check_peers
+from experiments.benchmarks.learn_ours import our_settings, train_ours
+from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, train_peer
+from experiments.benchmarks.peers import check_peers
 from experiments.rundir import write_json
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps

@@ -1,6 +1,6 @@
 """JaxMARL's own scripts trained to the end: their reports as a curve, and their final policies in our evaluator.
 
-`benchmark_peers` runs the scripts unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX
+`benchmarks.peers` runs the scripts unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX
 reports means over all steps of what its log wrapper holds, which is 0 before the first episode of a rollout has ended;
 it takes its environment as an argument, so one that also tells what ended just now gives the rate by episodes.
 """
@@ -15,7 +15,7 @@ import types
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.benchmark_peers import FACTS, PEERS, Reports, import_script, make_program, orthogonal_one_by_one
+from experiments.benchmarks.peers import FACTS, PEERS, Reports, import_script, make_program, orthogonal_one_by_one
 
 LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in PEERS
 SHOWN = (*FACTS, "LR", "BUFFER_SIZE", "EPS_DECAY")
