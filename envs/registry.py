@@ -1,4 +1,5 @@
-"""Every environment by its name: `family:member` (`smax:2s3z`, `multi_pendulum:3`), or a family alone (`matrix_game`).
+"""Every environment by its name: `family:member` (`smax:2s3z`, `multi_pendulum:3`), or a family alone (`matrix_game`);
+and any other, by the module that it is in (`envs.own`).
 
 No jax here, and none in what lists the names: a mistyped one need not wait for it.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envs.adapters import names
 from envs.errors import ConfigError
+from envs.own import is_own, own_env
 
 if TYPE_CHECKING:
     from envs.base import Environment
@@ -138,9 +140,12 @@ def known_envs() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raises ConfigError, naming what exists and what comes closest, unless `name` is a known environment."""
+    """Raises ConfigError, naming what exists and what comes closest, unless `name` is a known environment, or one in
+    a module that Python finds."""
     family, _, member = name.partition(":")
     entry = FAMILIES.get(family)
+    if entry is None and is_own(name):
+        return
     if entry is not None and entry.counts:
         if re.fullmatch("[1-9][0-9]{0,5}", member) is None:
             raise ConfigError(f"'{name}' must end in its number of {entry.counts}, at least 1: e.g. '{family}:3'")
@@ -153,7 +158,8 @@ def check_name(name: str) -> None:
     close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
     hint = f"; did you mean '{close[0]}'?" if close else ""
     kin = [env for env in known if env.startswith(f"{family}:")]
-    exist = f"known: {', '.join(kin)}" if kin else f"families: {', '.join(FAMILIES)}; --list names all"
+    others = f"families: {', '.join(FAMILIES)}; --list names all; yours is MODULE:NAME"
+    exist = f"known: {', '.join(kin)}" if kin else others
     raise ConfigError(f"unknown environment '{name}'{hint} ({exist})")
 
 
@@ -164,7 +170,7 @@ def make_env(name: str, /, **options) -> "Environment":
     """
     check_name(name)
     family, _, member = name.partition(":")
-    build = FAMILIES[family].load(member)
+    build = FAMILIES[family].load(member) if family in FAMILIES else own_env(name)
     takes = list(inspect.signature(build).parameters)
     unknown = [option for option in options if option not in takes]
     if unknown:

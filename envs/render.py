@@ -1,8 +1,9 @@
 """Pictures of an episode, whatever the world: `frames` finds the family's own artist.
 
 A family joins by one line in `ARTISTS`: the module that draws it, with a function
-`episode_frames(env, episode, lane, width) -> list[PIL.Image]`, and its pictures a second. Artists and
-Pillow are imported when they are used.
+`episode_frames(env, episode, lane, width) -> list[PIL.Image]`, and its pictures a second. A world of one's own
+(`envs.own`) is drawn by that function of its own module, FPS pictures a second where the module names a number.
+Artists and Pillow are imported when they are used.
 """
 
 from importlib import import_module
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.base import ConfigError, Environment, TimeStep
+from envs.own import is_own, module_of
+from envs.registry import FAMILIES
 
 
 class Artist(NamedTuple):
@@ -40,13 +43,16 @@ class Episode(NamedTuple):
 
 def has_artist(name: str) -> bool:
     """True if pictures of the environment called `name` can be drawn."""
-    return name.split(":")[0] in ARTISTS
+    return _find_artist(name) is not None
 
 
 def check_artist(name: str) -> None:
     """Raises ConfigError if nobody draws the environment called `name`."""
     if not has_artist(name):
-        raise ConfigError(f"no pictures of '{name}': worlds that can be drawn are {', '.join(ARTISTS)}")
+        raise ConfigError(
+            f"no pictures of '{name}': worlds that can be drawn are {', '.join(ARTISTS)}, and yours, "
+            "by a function episode_frames in its module"
+        )
 
 
 def frames(env: Environment, episode: Episode, lane: int = 0, width: int = 640) -> list:
@@ -65,7 +71,15 @@ def frames_per_second(name: str) -> float:
 
 def _artist(name: str) -> Artist:
     check_artist(name)
-    return ARTISTS[name.split(":")[0]]
+    return _find_artist(name)
+
+
+def _find_artist(name: str) -> Artist | None:
+    family = name.split(":")[0]
+    if family in FAMILIES or not is_own(name):
+        return ARTISTS.get(family)
+    module = module_of(name)
+    return Artist(family, float(getattr(module, "FPS", 8.0))) if hasattr(module, "episode_frames") else None
 
 
 def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:

@@ -13,7 +13,7 @@ import json
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from envs.errors import ConfigError
 from iacjax.algorithms import get_entry
@@ -28,7 +28,7 @@ class RunConfig:
     algo: str = "aiir_mix"
     """Algorithm; `--list` shows them."""
     env: str = "smax:2s3z"
-    """Environment, as family:name; `--list` shows them."""
+    """Environment, as family:name; `--list` shows them. Yours is MODULE:NAME, a class in a module that Python finds."""
     env_options: tuple[str, ...] = ()
     """Its options, as KEY=VALUE ..., e.g. num_prey=2 reward=flat payoff=[[8,-12],[-12,0]]."""
     preset: str = "default"
@@ -65,6 +65,8 @@ class RunConfig:
     """Keep compiled programs in the user's cache directory, so that the next start is quick."""
     deterministic: bool = False
     """Ask XLA for deterministic GPU kernels: slower, and bitwise repeatable there too (the CPU always is)."""
+    matmul_precision: Literal["default", "float32", "tensorfloat32", "bfloat16"] = "default"
+    """Of the networks' matrix products on a GPU, where the default is TF32; sums and all else stay float32."""
     pictures: bool = True
     """Draw curves.png and record the best seed at the end."""
     tensorboard: bool = False
@@ -86,6 +88,8 @@ class Settings:
 # Fields that a resumed run may change: what has been trained so far does not depend on them.
 FREE = ("total_steps", "run_dir", "stop_at", "checkpoint_every", "keep_checkpoints", "chunk_iterations")
 FREE += ("compile_cache", "devices", "pictures", "tensorboard", "wandb", "wandb_project")
+
+YOUNG = ("env_options", "matmul_precision")  # fields that some checkpoints are older than
 
 _UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
 _ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
@@ -269,8 +273,9 @@ def read_config(directory: pathlib.Path) -> Settings:
 def fingerprint(settings: Settings) -> str:
     """Short hash of all fields that the training depends on; every checkpoint carries it."""
     data = {name: value for name, value in to_dict(settings).items() if name not in FREE}
-    if not settings.run.env_options:  # the field is younger than some checkpoints
-        del data["env_options"]
+    for name in YOUNG:
+        if data[name] == getattr(RunConfig(), name):
+            del data[name]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

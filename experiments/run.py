@@ -15,7 +15,7 @@ from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
 from experiments import rundir, startup
 from experiments.checkpoint import Progress
-from experiments.cli import run_command
+from experiments.cli import run_stoppable
 from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
 from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
@@ -67,6 +67,7 @@ def print_list() -> None:
         families.setdefault(env.split(":")[0], []).append(env)
     for members in families.values():
         print("  " + "  ".join(members))
+    print("  MODULE:NAME, a class or function of yours (envs/own.py)")
 
 
 def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
@@ -208,11 +209,7 @@ def _command(argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code."""
-    try:
-        return run_command(_command, argv)
-    except KeyboardInterrupt:
-        print("stopped at once", file=sys.stderr)
-        return 130
+    return run_stoppable(_command, argv)
 
 
 if __name__ == "__main__":
