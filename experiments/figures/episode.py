@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,8 +103,16 @@ def choose(timesteps: Sequence[Any]) -> tuple[int, int, bool]:
     return lane, int(ends[lane]), bool(won[lane])
 
 
-def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: str) -> None:
-    """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
+class Observed(NamedTuple):
+    """One episode that a learner with intrinsic rewards played."""
+
+    rows: list[dict]  # of `episode_rows`
+    record: dict[str, Any]  # how it was made
+    reward: np.ndarray  # f[T + 1], of the team in the step that led to each moment, nan at the reset
+
+
+def observe(trained: Trained, run_dir: pathlib.Path) -> Observed:
+    """Plays a few episodes and asks the learner about the one to show; ConfigError where it has no reward nets."""
     settings = read_config(run_dir)
     if getattr(settings.algorithm, "reward_net", "none") == "none":
         raise ConfigError(f"--run {run_dir}: has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir")
@@ -112,7 +120,6 @@ def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: st
     lane, steps, won = choose(episode.timesteps)
     seen = trained.look(episode, lane)
     rows = episode_rows(trained.env.spec.name, episode, lane, seen["intrinsic_reward"], seen["attention"])
-    write_rows(table, rows)
     summary = kept_runs.read_json(run_dir / "summary.json")
     record = {
         "algo": settings.run.algo,
@@ -124,9 +131,16 @@ def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: st
         "steps": steps,
         "won": won,
         **device_and_versions(run_dir),
-        "command": again,
     }
-    write_json(table.with_suffix(".json"), record)
+    reward = np.array([np.nan, *(float(ts.reward[lane]) for ts in episode.timesteps[1 : steps + 1])])
+    return Observed(rows, record, reward)
+
+
+def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: str) -> None:
+    """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
+    seen = observe(trained, run_dir)
+    write_rows(table, seen.rows)
+    write_json(table.with_suffix(".json"), {**seen.record, "command": again})
 
 
 def episode_rows(env_name: str, episode: Any, lane: int, r_in: np.ndarray, attention: np.ndarray) -> list[dict]:

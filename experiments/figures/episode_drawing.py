@@ -13,6 +13,7 @@ from experiments.figures.kept import read_rows
 from experiments.plot import COLOURS
 
 LETTERS = "abcd"
+NUMBERED = 6  # agents up to which a heat map holds its numbers
 MOST, APART = len(LETTERS), 3  # pictures in a row, and steps between an extreme and its neighbours
 WIDTH = 1600  # pixels of a drawn battle, of which a snapshot shows a part
 
@@ -37,11 +38,16 @@ def read_episode(table: pathlib.Path) -> Kept:
     rows = read_rows(table)
     if not rows:
         raise ConfigError(f"no episode is kept in {table}: give the command without --redraw")
-    types = tuple(row["type"] for row in rows if row["step"] == "0")
-    agents = sum(row["side"] == "agent" for row in rows if row["step"] == "0")
+    return as_kept(rows)
+
+
+def as_kept(rows: Sequence[dict[str, Any]]) -> Kept:
+    """The rows of `episode.episode_rows`, or their text, as arrays."""
+    first = [row for row in rows if str(row["step"]) == "0"]
+    types, agents = tuple(row["type"] for row in first), sum(row["side"] == "agent" for row in first)
 
     def column(name: str) -> np.ndarray:
-        return np.array([float(row[name] or "nan") for row in rows]).reshape(-1, len(types))
+        return np.array([float(str(row[name]) or "nan") for row in rows]).reshape(-1, len(types))
 
     units = {name: column(name) for name in ("x", "y", "health", "shield", "energy")}
     units["target"] = column("target").astype(int) - 1
@@ -54,10 +60,10 @@ def moments(kept: Kept) -> list[tuple[int, str]]:
 
     An extreme that stands right beside another step is passed over: two pictures of one thing.
     """
-    falls, found = _falls(kept), {}
+    fallen, found = falls(kept), {}
     for side, part in (("enemy", slice(kept.num_agents, None)), ("agent", slice(kept.num_agents))):
-        if falls[:, part].any():
-            found.setdefault(int(falls[:, part].any(1).argmax()), []).append(f"the first {side} falls")
+        if fallen[:, part].any():
+            found.setdefault(int(fallen[:, part].any(1).argmax()), []).append(f"the first {side} falls")
     change = np.diff(kept.r_in, axis=0, prepend=np.nan)
     for what, values in (("is the highest", -kept.r_in), ("drops most", change), ("is the lowest", kept.r_in)):
         step, agent = (int(i) for i in np.unravel_index(np.nanargmin(values), values.shape))
@@ -66,7 +72,7 @@ def moments(kept: Kept) -> list[tuple[int, str]]:
     return [(step, "; ".join(found[step])) for step in sorted(found)]
 
 
-def _falls(kept: Kept) -> np.ndarray:
+def falls(kept: Kept) -> np.ndarray:
     """bool[T + 1, N]: the unit falls in the step that leads there."""
     health = kept.units["health"]
     return np.vstack([np.zeros(health.shape[1], bool), (health[:-1] > 0) & (health[1:] <= 0)])
@@ -98,11 +104,11 @@ def _rewards(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
     grid = figure.add_gridspec(2, len(marks), height_ratios=[1.0, 1.25])
     for k, (step, _) in enumerate(marks):
         ax = figure.add_subplot(grid[0, k])
-        _snapshot(ax, kept, step)
-        ax.set_title(_title(marks, k), fontsize=8.5)
+        snapshot(ax, kept, step)
+        ax.set_title(title(marks, k), fontsize=8.5)
     ax = figure.add_subplot(grid[1, :])
     curves(ax, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
-    _mark(ax, marks)
+    mark(ax, marks)
     ax.set_ylabel("intrinsic reward $r^{in}_i$", fontsize=10)
     ax.legend(loc="best", fontsize=9)
     _note(figure, record, "Snapshots: agents blue, enemies red; an agent's name and the intrinsic reward of the action "
@@ -127,8 +133,8 @@ def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
     limit = max(float(np.nanmax(np.abs(weights[step]))) for step, _ in marks)
     tops = [figure.add_subplot(grid[0, k * len(attending) : (k + 1) * len(attending)]) for k in range(len(marks))]
     for k, ax in enumerate(tops):
-        image = _heat_map(ax, kept, weights[marks[k][0]], limit)
-        ax.set_title(_title(marks, k), fontsize=8.5)
+        image = heat_map(ax, kept, weights[marks[k][0]], limit)
+        ax.set_title(title(marks, k), fontsize=8.5)
     tops[0].set_ylabel("attention of", fontsize=9)
     bar = figure.colorbar(image, ax=tops, shrink=0.85)
     bar.set_label("weight against equal attention, %", fontsize=8)
@@ -139,7 +145,7 @@ def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
         ax = figure.add_subplot(place, sharey=panels[0] if panels else None)
         panels.append(ax)
         curves(ax, kept, weights[:, i], [f"to {name}" for name in kept.names])
-        _mark(ax, marks)
+        mark(ax, marks)
         ax.set_title(f"attention of {kept.names[i]} ({kept.types[i]})", fontsize=9, pad=14)
     panels[0].set_ylabel("weight against\nequal attention, %", fontsize=9)
     fewest = int(np.argmin([np.isfinite(weights[:, i, i]).sum() for i in attending]))  # of them the legend's room
@@ -149,38 +155,41 @@ def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
     style.save(figure, out)
 
 
-def _title(marks: Sequence[tuple[int, str]], k: int) -> str:
+def title(marks: Sequence[tuple[int, str]], k: int) -> str:
+    """What stands above the k-th picture of `moments`."""
     return f"({LETTERS[k]}) step {marks[k][0]}: {marks[k][1]}"
 
 
 def curves(ax: Any, kept: Kept, values: np.ndarray, labels: Sequence[str]) -> None:
     """A line an agent, values [T + 1, A], with a cross where the agent falls and a triangle where an enemy does."""
-    steps, falls = np.arange(len(values)), _falls(kept)
+    steps, fallen = np.arange(len(values)), falls(kept)
+    types = kept.types[: kept.num_agents]
+    usual = max(types, key=types.count)  # the most frequent type is drawn solid, the others dashed
     for i, (colour, label) in enumerate(zip(colours(kept), labels, strict=True)):
-        dashes = "-" if kept.types[i] == "zealot" else (0, (4, 1.5))
+        dashes = "-" if kept.types[i] == usual else (0, (4, 1.5))
         ax.plot(steps, values[:, i], color=colour, lw=1.7, ls=dashes, label=label)
-        last = falls[:, i] & np.isfinite(values[:, i])
+        last = fallen[:, i] & np.isfinite(values[:, i])
         ax.plot(steps[last], values[last, i], "x", color=colour, ms=8, mew=2.2)
-    for step in np.flatnonzero(falls[:, kept.num_agents :].any(1)):
+    for step in np.flatnonzero(fallen[:, kept.num_agents :].any(1)):
         ax.plot([step], [0.0], marker="^", color="#c0392b", ms=6, transform=ax.get_xaxis_transform(), clip_on=False)
     ax.set_xlim(0, len(values) - 0.5)
     ax.set_xlabel("step of the episode", fontsize=9)
     style.plain(ax)
 
 
-def _mark(ax: Any, marks: Sequence[tuple[int, str]]) -> None:
+def mark(ax: Any, marks: Sequence[tuple[int, str]]) -> None:
     """A dotted line at each marked step, with its letter above."""
     for letter, (step, _) in zip(LETTERS, marks, strict=False):
         ax.axvline(step, color="#555555", lw=0.9, ls=":")
         ax.text(step, 1.01, f"({letter})", transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
 
 
-def _heat_map(ax: Any, kept: Kept, weights: np.ndarray, limit: float) -> Any:
+def heat_map(ax: Any, kept: Kept, weights: np.ndarray, limit: float) -> Any:
     """weights [A, A] in percent over equal attention; a row an agent that attends."""
     ax.set_facecolor("#d5d8dc")
     image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(weights):
-        if np.isfinite(value):
+        if np.isfinite(value) and kept.num_agents <= NUMBERED:
             colour = "white" if abs(value) > 0.6 * limit else "#222222"
             ax.text(j, i, f"{value:+.1f}", ha="center", va="center", fontsize=7.5, color=colour)
     ax.set_xticks(range(kept.num_agents), kept.names, fontsize=8)
@@ -190,7 +199,7 @@ def _heat_map(ax: Any, kept: Kept, weights: np.ndarray, limit: float) -> Any:
     return image
 
 
-def _snapshot(ax: Any, kept: Kept, step: int) -> None:
+def snapshot(ax: Any, kept: Kept, step: int) -> None:
     """The battle at one step, drawn as the films are; at the edge the agents' names and rewards."""
     from envs.smax.canvas import FOOTER, HEADER, HEIGHT, WALL
     from envs.smax.render import camera, draw_frame

@@ -38,7 +38,11 @@ def timesteps(rows):
     """5 moments of 5 lanes: lane 0 lost at 2, 1 won at 3 unharmed, 2 cut at 4, 3 and 4 won at 3 and 4 with a loss."""
     ends, won, dead = np.array([2, 3, 4, 3, 4]), np.array([0, 1, 0, 1, 1]), np.array([5, 0, 1, 1, 1])
     return [
-        SimpleNamespace(boundary=ends == t, info={"won": won * (ends == t) > 0, "dead_allies": dead * (ends == t)})
+        SimpleNamespace(
+            boundary=ends == t,
+            reward=np.full(5, t / 4),
+            info={"won": won * (ends == t) > 0, "dead_allies": dead * (ends == t)},
+        )
         for t, _ in enumerate(rows)
     ]
 
@@ -50,8 +54,7 @@ def test_a_won_episode_that_cost_an_agent_is_chosen():
     def without(*lanes):
         keep = [lane for lane in range(5) if lane not in lanes]
         return [
-            SimpleNamespace(boundary=ts.boundary[keep], info={k: v[keep] for k, v in ts.info.items()})
-            for ts in moments
+            SimpleNamespace(boundary=ts.boundary[keep], info={k: v[keep] for k, v in ts.info.items()}) for ts in moments
         ]
 
     assert episode.choose(without(3, 4)) == (1, 3, True)

@@ -1,0 +1,241 @@
+"""Pictures of a sweep: the score over every number that it varies, the learning curves, a map of two numbers.
+
+The score is that of the sweep's table: the win rate, or the return where nobody wins, a mean over the last tenth of the
+evaluations, of the seeds that came to their end. Functions that end in `_view` return a matplotlib figure.
+"""
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.figures import style
+from experiments.plot import COLOURS, on_common_steps, read_runs
+from experiments.results import RATE
+from experiments.stats import Interval, mean_interval
+from experiments.sweeps.files import read_request
+from experiments.sweeps.lanes import units_of
+from experiments.sweeps.plan import make_programs
+from experiments.sweeps.results import PointResult, points_of, read_lanes
+
+SHOWN_CURVES = 6  # points that have a colour, the best; the others are grey
+GREY = "#b3b9c2"
+FREE_SCALE = (-math.inf, math.inf)
+
+
+def read_sweep(out: str | pathlib.Path, env: str = "") -> list[PointResult]:
+    """The points of the sweep in the directory `out`, the best of each environment first.
+
+    Args:
+      env: one of its environments, where it has several; "": all.
+
+    Raises:
+      ConfigError: no sweep there, or no point of it that was evaluated.
+    """
+    out = pathlib.Path(out)
+    if not (out / "job.json").exists():
+        raise ConfigError(f"no sweep in {out}: give the directory that experiments.sweep names")
+    request = read_request(out)
+    units = [unit for p in make_programs(request, str(out)) for unit in units_of(p, out, request.processes)]
+    lanes = [lane for lane in read_lanes(units) if env in ("", lane.unit.point.settings.run.env)]
+    if not any(lane.env_steps for lane in lanes):
+        raise ConfigError(
+            f"no evaluation {f'of {env} ' if env else ''}in {out} yet: start its command again, it goes on"
+        )
+    return points_of(lanes)
+
+
+def numbers(points: Sequence[PointResult]) -> list[str]:
+    """The fields in which the points differ and whose values are numbers."""
+    names = list(dict.fromkeys(name for result in points for name in result.point.values))
+    values = {name: [result.point.values.get(name) for result in points] for name in names}
+    return [name for name in names if len(set(values[name])) > 1 and all(map(_is_number, values[name]))]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def score_of(points: Sequence[PointResult]) -> tuple[str, str, tuple[float, float]]:
+    """(its name, its column of eval.csv, its bounds)."""
+    wins = [lane.win_rate for result in points for lane in result.lanes]
+    if all(math.isnan(win) for win in wins):
+        return "return", "return_mean", FREE_SCALE
+    return "win rate", "win_rate", RATE
+
+
+def interval(result: PointResult, bounds: tuple[float, float]) -> Interval:
+    """Mean and 95 % interval of a point's score over the seeds that finished; nan where none did."""
+    scores = [lane.score for lane in result.finished]
+    band = mean_interval(scores or [math.nan])
+    return Interval(band.mean, *(np.clip(bound, *bounds) for bound in band[1:]))
+
+
+def draw_field(ax: Any, points: Sequence[PointResult], name: str) -> None:
+    """The score over one number: a mean with its 95 % interval a point, a small dot a seed; what differs in this number
+    alone is joined by a line."""
+    label, _, bounds = score_of(points)
+    groups: dict[tuple[str, ...], list[PointResult]] = {}
+    for result in sorted(points, key=lambda r: r.point.values[name]):
+        groups.setdefault(_others(result, name, points), []).append(result)
+    xs = sorted({result.point.values[name] for result in points})
+    to_x, few = _scale(ax, xs), len(groups) <= len(COLOURS)
+    for k, (key, group) in enumerate(sorted(groups.items())):
+        colour = COLOURS[k] if few else COLOURS[0]
+        shift = 0.05 * (k - (len(groups) - 1) / 2) if few else 0.0
+        x = np.array([to_x(result.point.values[name]) for result in group]) + shift
+        mean, low, high = (np.array([getattr(interval(r, bounds), n) for r in group]) for n in Interval._fields)
+        ax.plot(x, mean, "o-", color=colour, lw=1.6, ms=5, label=" ".join(key))
+        ax.vlines(x, low, high, color=colour, lw=1.2, alpha=0.5)
+        for place, result in zip(x, group, strict=True):
+            seeds = [lane.score for lane in result.finished]
+            ax.plot([place] * len(seeds), seeds, ".", color=colour, ms=4, alpha=0.45)
+    if few and len(groups) > 1:
+        ax.legend(fontsize=8, frameon=False)
+    ax.set(xlabel=name, ylabel=f"{label} (greedy)")
+    _plain(ax, bounds)
+
+
+def _others(result: PointResult, name: str, points: Sequence[PointResult]) -> tuple[str, ...]:
+    """What tells a point from the others beside the field `name`, in words."""
+    algo = result.point.settings.run.algo
+    words = [algo] * any(r.point.settings.run.algo != algo for r in points)
+    for other, value in result.point.values.items():
+        if other != name and any(r.point.values.get(other) != value for r in points):
+            words.append(f"{other}={value:g}" if isinstance(value, float) else f"{other}={value}")
+    return tuple(words)
+
+
+def _scale(ax: Any, xs: Sequence[float]) -> Callable[[float], float]:
+    """Few values stand at equal distances, each with its tick; many on their logarithm or as they are."""
+    if len(xs) <= 8:
+        ax.set_xticks(range(len(xs)), [f"{x:g}" for x in xs])
+        ax.set_xlim(-0.4, len(xs) - 0.6)
+        return {x: float(k) for k, x in enumerate(xs)}.__getitem__
+    if min(xs) > 0 and max(xs) > 20 * min(xs):
+        ax.set_xscale("log")
+    return float
+
+
+def draw_curves(ax: Any, points: Sequence[PointResult]) -> None:
+    """The score over training, mean over seeds: the best points in colour with their 95 % interval, the others grey."""
+    label, column, bounds = score_of(points)
+    some = points[:SHOWN_CURVES]
+    for k, result in reversed(list(enumerate(points))):
+        directories = list(dict.fromkeys(lane.unit.directory for lane in result.lanes if lane.env_steps))
+        if not directories:  # it diverged before its first evaluation, or has not begun
+            continue
+        curves = read_runs(directories)
+        steps, values = on_common_steps(curves, column)
+        band, colour = mean_interval(values), COLOURS[k] if k < len(some) else GREY
+        ax.plot(
+            steps,
+            band.mean,
+            color=colour,
+            lw=2.0 if k < len(some) else 1.0,
+            label=" ".join(_others(result, "", points)),
+        )
+        if k == 0:  # of more than one, the bands would hide the curves
+            low, high = (np.clip(bound, *bounds) for bound in band[1:])
+            ax.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+    handles, names = ax.get_legend_handles_labels()
+    best = slice(-1, -len(some) - 1, -1)
+    ax.legend(handles[best], names[best], fontsize=8, frameon=False, title="best first", title_fontsize=8)
+    ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
+    ax.set(xlabel="environment steps", ylabel=f"{label} (greedy)")
+    _plain(ax, bounds)
+
+
+def draw_map(ax: Any, points: Sequence[PointResult], x: str, y: str) -> Any:
+    """The mean score over two numbers: a cell a pair of values, in it the mean over its points; the best is framed."""
+    label, _, bounds = score_of(points)
+    xs, ys = (sorted({result.point.values[name] for result in points}) for name in (x, y))
+    cells: dict[tuple[int, int], list[float]] = {}
+    for result in points:
+        at = ys.index(result.point.values[y]), xs.index(result.point.values[x])
+        cells.setdefault(at, []).append(float(interval(result, bounds).mean))
+    grid = np.full((len(ys), len(xs)), np.nan)
+    for at, means in cells.items():
+        grid[at] = np.mean([mean for mean in means if np.isfinite(mean)] or [np.nan])
+    image = ax.imshow(grid, cmap="viridis", origin="lower", aspect="auto")
+    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for (i, j), value in np.ndenumerate(grid):
+        text = f"{value:.2f}" if np.isfinite(value) else "none ended" * ((i, j) in cells)
+        ax.text(j, i, text, ha="center", va="center", color="white" if not value > middle else "#111827", fontsize=10)
+    ax.set_xticks(range(len(xs)), [f"{value:g}" for value in xs])
+    ax.set_yticks(range(len(ys)), [f"{value:g}" for value in ys])
+    ax.tick_params(length=0)
+    ax.set(xlabel=x, ylabel=y)
+    best = np.unravel_index(np.nanargmax(grid), grid.shape)
+    ax.add_patch(_frame(best[1], best[0]))
+    ax.figure.colorbar(image, ax=ax, pad=0.02).set_label(f"mean {label}", fontsize=9)
+    return image
+
+
+def _frame(x: int, y: int) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, edgecolor="#e4572e", lw=2.5)
+
+
+def _plain(ax: Any, bounds: tuple[float, float]) -> None:
+    if bounds == RATE:
+        ax.set_ylim(-0.03, 1.03)
+    ax.grid(alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=9)
+
+
+def fields_view(points: Sequence[PointResult]) -> Any:
+    """A panel a number that the sweep varies: `draw_field`. ConfigError where it varies none."""
+    names = numbers(points)
+    if not names:
+        raise ConfigError("the points differ in no number: give --set NAME=VALUE,VALUE")
+    figure = _figure(1.0 + 4.4 * len(names), 3.8)
+    for ax, name in zip(figure.subplots(1, len(names), squeeze=False, sharey=True)[0], names, strict=True):
+        draw_field(ax, points, name)
+    for ax in figure.axes[1:]:
+        ax.set_ylabel("")
+    return figure
+
+
+def curves_view(points: Sequence[PointResult]) -> Any:
+    """The learning curves: `draw_curves`."""
+    figure = _figure(8.4, 4.2)
+    draw_curves(figure.subplots(), points)
+    return figure
+
+
+def map_view(points: Sequence[PointResult], x: str, y: str) -> Any:
+    """The mean score over two numbers: `draw_map`. ConfigError where the sweep does not vary them."""
+    missing = [name for name in (x, y) if name not in numbers(points)]
+    if missing:
+        raise ConfigError(
+            f"the sweep varies no number {missing[0]!r}: it varies {', '.join(numbers(points)) or 'none'}"
+        )
+    figure = _figure(5.6, 3.9)
+    draw_map(figure.subplots(), points, x, y)
+    return figure
+
+
+def overview(points: Sequence[PointResult]) -> Any:
+    """A row an environment: the score over each number, at most three of them, and the learning curves."""
+    envs = list(dict.fromkeys(result.point.settings.run.env for result in points))
+    names = numbers(points)[:3]
+    figure = _figure(1.0 + 4.2 * (len(names) + 1), 0.4 + 3.6 * len(envs))
+    for row, env in zip(figure.subplots(len(envs), len(names) + 1, squeeze=False), envs, strict=True):
+        here = [result for result in points if result.point.settings.run.env == env]
+        for ax, name in zip(row, names, strict=False):
+            draw_field(ax, here, name)
+        draw_curves(row[-1], here)
+        row[0].set_title(env, loc="left", fontsize=11)
+    return figure
+
+
+def _figure(width: float, height: float) -> Any:
+    figure = style.new_figure(width, height)
+    figure.set_dpi(100)
+    return figure
