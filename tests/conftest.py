@@ -8,7 +8,11 @@ Set before jax is first used; children of the tests inherit it.
 import gc
 import os
 import shutil
+import signal
+import sys
 import tempfile
+
+import pytest
 
 FLAG = "--xla_backend_optimization_level"
 CACHE = "JAX_COMPILATION_CACHE_DIR"
@@ -40,3 +44,26 @@ def pytest_collection_modifyitems(items):
     """Files of LONG first, the others as they were."""
     rank = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left():
+    """What the tests of a file, or the commands that they call, set for the whole process is undone after them: a file
+    passes or fails the same whichever stood before it. The environment, jax's settings, the handlers of signals."""
+    environment, settings = dict(os.environ), _jax_settings()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update(environment)
+    for name, value in settings.items():
+        if _jax_settings()[name] != value:
+            sys.modules["jax"].config.update(name, value)
+    for number, handler in handlers.items():
+        if signal.getsignal(number) != handler:
+            signal.signal(number, handler)
+
+
+def _jax_settings():
+    """{name: value}; empty where jax has not been imported."""
+    return dict(sys.modules["jax"].config.values) if "jax" in sys.modules else {}

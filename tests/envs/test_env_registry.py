@@ -75,7 +75,7 @@ def test_listing_and_typos_import_no_jax():
         "assert main(['--list']) == 0\nassert main(['--env', 'matrix_gam', '--total-steps', '10']) == 2\n"
         "sys.exit('jax' in sys.modules)"
     )
-    given = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    given = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert given.returncode == 0, given.stderr
     assert all(family in given.stdout for family in FAMILIES)
     assert "did you mean 'matrix_game'" in given.stderr

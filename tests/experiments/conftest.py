@@ -17,17 +17,11 @@ def _fake_algorithm():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _jax_settings():
-    """Programs that run for a moment are compiled without optimisation; and what the run command sets, it sets for
-    the tests of its file alone: from how many seconds and bytes on the compile cache keeps a program."""
+def _unoptimised(_nothing_is_left):
+    """Programs that run for a moment are compiled without optimisation."""
     import jax
 
-    names = ("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")
-    before = {name: getattr(jax.config, name) for name in names} | {UNOPTIMISED: jax.config.read(UNOPTIMISED)}
     jax.config.update(UNOPTIMISED, True)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -111,13 +111,13 @@ def test_a_real_ctrl_c_ends_the_command_and_its_processes(run_dir, plan, tmp_pat
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         if (tmp_path / "log").exists() and log_words().count("step") == 4:
             break
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert "Traceback" not in err and "interrupted: 1 of 6 episodes are in" in out
     assert log_words().count("close") == 1  # the game's process was told, and closed its game
