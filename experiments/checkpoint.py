@@ -49,7 +49,11 @@ class Checkpoints:
         if self._opened is None:
             self._directory.mkdir(parents=True, exist_ok=True)
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                max_to_keep=self._keep,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=True,
+                create=False,
+                multiprocessing_options=_of_this_process(),
             )
             self._opened = ocp.CheckpointManager(self._directory.absolute(), options=options)
         return self._opened
@@ -141,16 +145,36 @@ class Checkpoints:
             self._opened = None
 
 
-def _stand_in(tree: Any) -> Any:
-    """Orbax saves no empty array (a continuous world's masks): one element stands for it."""
+def _of_this_process() -> Any:
+    """Of several processes, one alone uses a directory: the others need not be waited for."""
     import jax
-    import jax.numpy as jnp
+    from orbax.checkpoint.options import MultiprocessingOptions
+
+    if jax.process_count() == 1:
+        return MultiprocessingOptions()
+    own = jax.process_index()
+    return MultiprocessingOptions(primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}")
+
+
+def _stand_in(tree: Any) -> Any:
+    """The tree as orbax takes it. It saves no empty array (a continuous world's masks): one element stands for it.
+    Of several processes it takes NumPy arrays alone, so there keys are saved as their data."""
+    import jax
+    import numpy as np
+
+    alone = jax.process_count() == 1
 
     def one(leaf):
         shape = leaf.shape if leaf.size else (1,)
         if isinstance(leaf, jax.ShapeDtypeStruct):
-            return jax.ShapeDtypeStruct(shape, leaf.dtype)
-        return leaf if leaf.size else jnp.zeros(shape, leaf.dtype)
+            if alone:
+                return jax.ShapeDtypeStruct(shape, leaf.dtype)
+            if is_key(leaf):
+                leaf = jax.eval_shape(jax.random.key_data, leaf)
+                shape = leaf.shape
+            return np.broadcast_to(np.zeros((), leaf.dtype), shape)  # no memory
+        leaf = leaf if leaf.size else np.zeros(shape, leaf.dtype)
+        return leaf if alone else np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
     return jax.tree.map(one, tree)
 
@@ -160,7 +184,19 @@ def _put_back(tree: Any, abstract: Any) -> Any:
     import jax
     import jax.numpy as jnp
 
-    return jax.tree.map(lambda leaf, due: leaf if due.size else jnp.zeros(due.shape, due.dtype), tree, abstract)
+    def one(leaf, due):
+        if not due.size:
+            return jnp.zeros(due.shape, due.dtype)
+        return jax.random.wrap_key_data(leaf) if is_key(due) and not is_key(leaf) else leaf
+
+    return jax.tree.map(one, tree, abstract)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf (or its shape) is of typed keys."""
+    import jax
+
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -29,3 +30,21 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         message = f"{error.filename}: {_ADVICE[error.errno]}" if error.filename else _ADVICE[error.errno]
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def leave(code: int) -> None:
+    """Ends the process. One that was interrupted does not wait for programs that still compile in the background."""
+    if code > 128:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run_stoppable(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
+    """As `run_command`, of a command that hears the first Ctrl-C itself; one that stops it at once is 130."""
+    try:
+        return run_command(command, argv)
+    except KeyboardInterrupt:
+        print("stopped at once", file=sys.stderr)
+        return 130

@@ -50,6 +50,12 @@ class Layout(NamedTuple):
             tree = jax.tree.map(lambda x: x[index], tree)
         return jax.device_put(tree, self._sharding())
 
+    def fetch(self, tree: Any) -> Any:
+        """Results of the compiled programs as NumPy arrays."""
+        import jax
+
+        return jax.device_get(tree)
+
     def gather(self, tree: Any) -> Any:
         """The inverse of `spread`, in the host's memory where there are several devices: no one need hold it all."""
         import jax

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from experiments import startup
+from experiments import hosts, startup
 from experiments.config import RunConfig
 from experiments.devices import device_count
 
@@ -33,8 +33,11 @@ def compile_groups(
     Raises:
       ConfigError: not one lane fits, or fewer than were asked for.
     """
-    free = startup.available_bytes(min(device_count(run.devices), len(lanes)))
-    say(f"device   {startup.describe_devices(run.devices)}, {'unknown' if free is None else startup.human(free)} free")
+    free = hosts.smallest(startup.available_bytes(min(device_count(run.devices), len(lanes))))
+    device, processes = startup.describe_devices(run.devices), hosts.count()
+    if processes > 1:
+        device, free = f"{processes} processes with {device} each", None if free is None else processes * free
+    say(f"device   {device}, {'unknown' if free is None else startup.human(free)} free")
     size = len(split(lanes, min(run.seeds_per_batch or len(lanes), len(lanes)))[0])
     traced = trace(size)
     per_lane = startup.tree_bytes(traced.states) // size

@@ -132,11 +132,9 @@ class Group:
         return min(n, CHUNK_CAPACITY, due - at)
 
     def _chunk(self, n: int) -> None:
-        import jax
-
         at = self.progress.iteration
         self.states, metrics, stats = self.programs.chunk(self.states, np.int32(at), np.int32(n))
-        metrics, stats = jax.device_get((metrics, stats))
+        metrics, stats = self.programs.layout.fetch((metrics, stats))
         named = {name: getattr(stats, name) for name in STATS} | metrics
         values = {name: np.asarray(value)[:n, : len(self.seeds)] for name, value in named.items()}
         if metrics.keys() & COLUMNS:
@@ -208,7 +206,7 @@ class Group:
         run, progress = self.job.settings.run, self.progress
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
-        episodes = jax.device_get(play(self.states, self.programs.layout.spread(keys)))
+        episodes = self.programs.layout.fetch(play(self.states, self.programs.layout.spread(keys)))
         rows = []
         for k in range(len(self.seeds)):
             returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
@@ -226,9 +224,10 @@ class Group:
         for sink in self.job.sinks:
             sink.sync()
         states = self.programs.layout.gather(self.states)
+        # First: a run that is killed between the two goes on from the checkpoint before, and comes by here again.
+        self._save_policies(self.job.algorithm.policy(states.learner))
         self.checkpoints.save(states, self.progress)
         self.saved = self.progress.iteration
-        self._save_policies(self.job.algorithm.policy(states.learner))
 
     def _save_policies(self, params: Any) -> None:
         """Writes the lanes' policies, parameters [S, ...]."""
@@ -237,6 +236,10 @@ class Group:
         settings = self.job.settings
         run, directory = settings.run, self.job.directory / "policy"
         save_policy(directory, run.algo, settings.algorithm, self.job.env.spec, self.seeds, params, run.env_options)
+
+    def further(self, spent: float) -> list[str]:
+        """What else the progress line tells, of a group that has worked for `spent` seconds."""
+        return []
 
     def _show(self, total: int) -> None:
         steps = self.job.algorithm.plan.steps_per_iteration
@@ -248,5 +251,5 @@ class Group:
                 last = "-" if np.isnan(self.shown[name]) else f"{self.shown[name]:.2f}"  # no episode ended of late
                 parts.append(f"{label} {last}{greedy}")
         spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
-        parts.append(f"ETA {duration(spent / done * (total - done))}")
+        parts += [f"ETA {duration(spent / done * (total - done))}", *self.further(spent)]
         self.job.console.progress(done * steps, total * steps, "  ".join(parts))

@@ -5,6 +5,7 @@ Ctrl-C or SIGTERM finishes the running chunk, saves, and prints the command that
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import signal
 import sys
@@ -15,7 +16,7 @@ from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
 from experiments import rundir, startup
 from experiments.checkpoint import Progress
-from experiments.cli import run_stoppable
+from experiments.cli import leave, run_stoppable
 from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
 from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
@@ -41,6 +42,8 @@ class Signals:
         def remember(number: int, frame: Any) -> None:
             if self.received and number == signal.SIGINT:
                 raise KeyboardInterrupt
+            if number == signal.SIGINT:  # by write: a signal may come in the middle of a print
+                os.write(2, b"\nstopping once this chunk is saved; Ctrl-C again stops at once\n")
             self.received = number
 
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -213,4 +216,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

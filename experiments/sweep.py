@@ -10,13 +10,12 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from envs.errors import ConfigError
 from envs.registry import check_name
-from experiments import rundir
-from experiments.cli import run_command
+from experiments import hosts, rundir
+from experiments.cli import leave, run_stoppable
 from experiments.env_options import read_env_options
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
@@ -60,9 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--launcher", choices=LAUNCHERS, default="here", help=launch + ' (pip install "iacjax[slurm]")')
     resources = "of a job, as submitit names them: timeout_min=240 slurm_partition=gpu gpus_per_node=1"
     add("--job", nargs="+", default=[], metavar="KEY=VALUE", help=resources)
-    several = "several machines that see the same directory: how many, the same command on each"
-    add("--num-processes", type=int, default=1, metavar="N", help=several + "; the lanes are dealt out to them")
+    several = "several processes (machines): how many, the same command on each; without --coordinator the lanes are"
+    add("--num-processes", type=int, default=1, metavar="N", help=several + " dealt out, and all see the same --out")
     add("--process-id", type=int, default=0, metavar="I", help="which of them this is; 0 makes the tables")
+    together = "they train as one program over all their devices (jax.distributed), and process 0, at this address,"
+    add("--coordinator", metavar="HOST:PORT", help=together + " writes; only it needs --out")
     return parser
 
 
@@ -82,14 +83,20 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
         raise ConfigError("--random and --draw-seed must be at least 0")
     if not 0 <= args.process_id < args.num_processes:
         raise ConfigError("--process-id must be from 0 to --num-processes - 1")
+    if args.coordinator is not None:
+        hosts.check_address(args.coordinator)
+        if args.num_processes < 2:
+            raise ConfigError("--coordinator: give --num-processes, how many processes there are, at least 2")
     if args.launcher != "here" and args.num_processes > 1:
         raise ConfigError(f"--launcher {args.launcher} and --num-processes: choose one of them")
     run = {name: getattr(args, name) for name in FIELDS if getattr(args, name) is not None}
     run |= {"env_options": tuple(args.env_options)} if args.env_options else {}
     run |= {"deterministic": args.deterministic}
     algos, envs = tuple(dict.fromkeys(args.algo)), tuple(dict.fromkeys(args.env))
+    # How many train as one program is no matter of the request: it may go on with another number of them.
+    processes = 1 if args.coordinator else args.num_processes
     request = Request(
-        algos, envs, tuple(args.sets), args.random, args.draw_seed, args.preset, tuple(run.items()), args.num_processes
+        algos, envs, tuple(args.sets), args.random, args.draw_seed, args.preset, tuple(run.items()), processes
     )
     return args, request
 
@@ -127,14 +134,21 @@ def _command(argv: Sequence[str]) -> int:
     _show(programs)
     if args.dry_run:
         return 0
+
+    def open_out(held: contextlib.ExitStack) -> None:
+        open_sweep(out, request, working)
+        held.enter_context(rundir.locked(out))
+
+    from experiments.sweeps import launch as sweep_launch
+
+    if args.coordinator:
+        where = (args.coordinator, args.num_processes, args.process_id)
+        return sweep_launch.train_together(out, programs, *where, as_json(request), open_out)
     with contextlib.ExitStack() as stack:
         if args.process_id == 0:  # of several processes, the one that writes what is common to them
-            open_sweep(out, request, working)
-            stack.enter_context(rundir.locked(out))
+            open_out(stack)
         else:
             out.mkdir(parents=True, exist_ok=True)
-        from experiments.sweeps import launch as sweep_launch
-
         if args.launcher != "here":
             return sweep_launch.submit_all(out, programs, args.launcher, sweep_launch.read_options(args.job))
         return sweep_launch.train_here(out, programs, args.num_processes, args.process_id)
@@ -142,12 +156,8 @@ def _command(argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code."""
-    try:
-        return run_command(_command, argv)
-    except KeyboardInterrupt:
-        print("stopped at once", file=sys.stderr)
-        return 130
+    return run_stoppable(_command, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -22,12 +22,19 @@ def read_request(out: pathlib.Path) -> Request:
     return Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}, run=run)
 
 
+def _holds(file: pathlib.Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except ValueError:
+        raise ConfigError(f"{file} cannot be read: choose another --out, or restore that file") from None
+
+
 def open_sweep(out: pathlib.Path, request: Request, working: Request) -> None:
     """Makes the directory, or goes on in it; ConfigError where it holds another sweep."""
     file = out / "sweep.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if file.exists() and json.loads(file.read_text()) != as_json(request):
+        if file.exists() and _holds(file) != as_json(request):
             raise ConfigError(f"{out} holds another sweep (sweep.json there): choose another --out")
         rundir.write_json(file, as_json(request))
         rundir.write_json(out / "job.json", as_json(working))

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import host_lanes, hosts
 from experiments.checkpoint import Progress
 from experiments.config import Settings, fingerprint
 from experiments.host_loop import Group, Job
 from experiments.logging.csv_sink import CsvSink
 from experiments.startup import Programs
+from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Point, Program
 
 
@@ -49,7 +51,10 @@ def units_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[Un
 
 
 class UnitSink:
-    """Sends the rows of a group, one a lane, to their units' CSV files; those of a diverged lane end."""
+    """Sends the rows of a group, one a lane, to their units' CSV files; those of a diverged lane end.
+
+    Of several processes that train together, all call it with the same rows, and process 0 writes.
+    """
 
     def __init__(self, lanes: Sequence[Lane]):
         self._lanes = lanes
@@ -57,6 +62,9 @@ class UnitSink:
         self.diverged: dict[str, int] = {}  # index of a lane -> iteration of its first number that is not finite
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
+        hosts.from_first(lambda: self._write(table, rows))
+
+    def _write(self, table: str, rows: list[dict[str, float]]) -> None:
         of: dict[pathlib.Path, list[dict[str, float]]] = {}
         for k, (lane, row) in enumerate(zip(self._lanes, rows, strict=True)):
             if row["iteration"] < self.diverged.get(str(k), math.inf):
@@ -66,6 +74,9 @@ class UnitSink:
             self._sinks[directory].close()  # a sweep has more files than a process may hold open
 
     def trim(self, seeds: tuple[int, ...], iteration: int) -> None:
+        hosts.from_first(lambda: self._trim(iteration))
+
+    def _trim(self, iteration: int) -> None:
         for directory, sink in self._sinks.items():
             sink.trim(tuple(lane.seed for lane in self._lanes if lane.unit.directory == directory), iteration)
 
@@ -79,12 +90,17 @@ class UnitSink:
 class LaneGroup(Group):
     """Trains some lanes of a program; a lane whose numbers are not finite ends, the others go on."""
 
-    def __init__(self, job: Job, lanes: Sequence[Lane], programs: Programs, floats: tuple[str, ...], at: int):
-        self.lanes, self.floats = lanes, floats
+    def __init__(
+        self, job: Job, lanes: Sequence[Lane], programs: Programs, floats: tuple[str, ...], at: int, watch: Watch
+    ):
+        """`at` is the place of the first lane among all of the program's; `watch` is told how far it is."""
+        self.lanes, self.floats, self.watch = lanes, floats, watch
         self.sink = UnitSink(lanes)
         name = f"lanes_{at}-{at + len(lanes) - 1}"
         seeds = tuple(lane.seed for lane in lanes)
         super().__init__(job._replace(sinks=[self.sink]), seeds, programs, name, _mark(lanes, job.settings))
+        if hosts.count() > 1:
+            self.checkpoints = host_lanes.SharedCheckpoints(self.checkpoints)
 
     def inputs(self) -> Any:
         points = [lane.unit.point for lane in self.lanes]
@@ -96,6 +112,14 @@ class LaneGroup(Group):
         self.sink.diverged = progress.diverged
         return states, progress
 
+    def _chunk_length(self, total: int) -> int:
+        length = super()._chunk_length
+        return hosts.from_first(lambda: length(total))  # hangs on a clock
+
+    def further(self, spent: float) -> list[str]:
+        steps = self.progress.iteration * self.job.algorithm.plan.steps_per_iteration
+        return self.watch.at(min(steps, self.job.settings.run.total_steps) * len(self.lanes), spent)
+
     def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
         bad = {name: ~np.isfinite(value) for name, value in values.items()}
         for k in np.flatnonzero(np.any([mask.any(axis=0) for mask in bad.values()], axis=0)):
@@ -106,6 +130,9 @@ class LaneGroup(Group):
         values |= {name: np.where(bad[name], 0.0, value) for name, value in values.items()}
 
     def _save_policies(self, params: Any) -> None:
+        hosts.from_first(lambda: self._write_policies(params))
+
+    def _write_policies(self, params: Any) -> None:
         import jax
 
         from iacjax.policy import save_policy

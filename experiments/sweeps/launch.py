@@ -1,16 +1,20 @@
 """Where the programs of a sweep are trained: in this process, in several that share the lanes, or as jobs."""
 
+import contextlib
+import os
 import pathlib
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments import startup
+from experiments import hosts, startup
 from experiments.host_loop import Interrupted
 from experiments.logging.console import Console
 from experiments.run import Signals
 from experiments.sweeps.files import read_request
+from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.lanes import Unit, units_of
 from experiments.sweeps.plan import Program, make_programs
 
@@ -29,9 +33,7 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
     log = out / (f"log_{index}.txt" if index else "log.txt")
     with Console(log) as console, Signals().listening() as stop:
         try:
-            for program in programs:
-                _train_one(out, program, console, stop, count, index)
-                forget()
+            _train_queue(out, programs, console, stop, count, index)
         except Interrupted:
             console.end_progress()
             console.say("stopped, saved; the same command goes on")
@@ -43,13 +45,60 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
     return 0
 
 
-def _train_one(
-    out: pathlib.Path, program: Program, console: Console, stop: Callable[[], bool], count: int, index: int
+def train_together(
+    out: pathlib.Path,
+    programs: Sequence[Program],
+    coordinator: str,
+    count: int,
+    index: int,
+    request: Any,
+    open_out: Callable[[contextlib.ExitStack], None],
+) -> int:
+    """Trains the queue as one program over the devices of `count` processes; this is `index`'s part; the exit code.
+
+    Process 0 writes and speaks; a signal that one of them gets stops all of them at the end of the chunk.
+
+    Args:
+      coordinator: HOST:PORT of process 0.
+      request: json that must be the same on all.
+      open_out: makes and locks `out`; called on process 0.
+    """
+    startup.prepare_jax(programs[0].settings.run, print)
+    with hosts.joined(coordinator, count, index), contextlib.ExitStack() as held:
+        hosts.check_alike(request)
+        hosts.from_first(lambda: open_out(held))
+        check_pairs(programs)
+        console = held.enter_context(Console(pathlib.Path(os.devnull) if index else out / "log.txt"))
+        console.say(f"process  {index} of {count}, at {coordinator}; process 0 writes")
+        console.terminal.quiet = index > 0
+        signals = held.enter_context(Signals().listening())
+        try:
+            _train_queue(out, programs, console, lambda: hosts.any_of(signals()), 1, 0)
+        except Interrupted:
+            console.end_progress()
+            console.say("stopped, saved; the same command, on as many processes as you like, goes on")
+            return 128 + (signals.received or signal.SIGTERM)
+        hosts.from_first(lambda: finish(out, programs, console))
+    return 0
+
+
+def _train_queue(
+    out: pathlib.Path, programs: Sequence[Program], console: Console, stop: Callable[[], bool], count: int, index: int
 ) -> None:
+    """Says what the queue will take, and trains `index`'s part of it."""
     from experiments.sweeps.train import train_program
 
-    mine = units_of(program, out, count)[index::count]
-    train_program(program, mine, program_dir(out, program, count, index), console, stop)
+    units = [units_of(program, out, count)[index::count] for program in programs]
+    places = [program_dir(out, program, count, index) for program in programs]
+    ended = hosts.from_first(lambda: [(place / "finished.json").exists() for place in places])
+    forecast = make_forecast(programs, [sum(len(unit.seeds) for unit in some) for some in units], ended)
+    if not all(ended):
+        console.say(forecast.line())
+    for k, (program, mine, place) in enumerate(zip(programs, units, places, strict=True)):
+        train_program(program, mine, place, console, stop, Watch(forecast, k))
+        if not ended[k]:
+            keep(forecast.shares[k])
+        forget()
 
 
 def check_pairs(programs: Sequence[Program]) -> None:
@@ -129,7 +178,7 @@ class ProgramJob:
         place.mkdir(parents=True, exist_ok=True)
         with Console(place / "log.txt") as console, Signals().listening() as stop:
             try:
-                _train_one(directory, program, console, stop, 1, 0)
+                _train_queue(directory, [program], console, stop, 1, 0)
             except Interrupted:
                 return 128 + stop.received
         return 0

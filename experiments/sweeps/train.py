@@ -4,6 +4,7 @@ A point's directory, <out>/<env>/<algo>/<point>, is that of a run (config.json, 
 summary.json), so evaluate, record and plot take it. Checkpoints hold whole groups of lanes: <out>/programs/<program>.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -15,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments import results, rundir, startup
+from experiments import host_lanes, hosts, results, rundir, startup
 from experiments.checkpoint import Progress
 from experiments.config import RunConfig, Settings, to_dict
-from experiments.devices import device_count, layout_of
 from experiments.groups import compile_groups
 from experiments.host_loop import Job
 from experiments.logging.console import Console, duration
 from experiments.run import build, resolve
+from experiments.sweeps.forecast import Watch
 from experiments.sweeps.lanes import Lane, LaneGroup, Unit
 from experiments.sweeps.plan import Program
 from iacjax.algorithms import get_entry
@@ -59,59 +60,83 @@ def parts_of(program: Program, units: Sequence[Unit], env: Any) -> list[Part]:
 
 
 def train_program(
-    program: Program, units: Sequence[Unit], directory: pathlib.Path, console: Console, stop: Callable[[], bool]
+    program: Program,
+    units: Sequence[Unit],
+    directory: pathlib.Path,
+    console: Console,
+    stop: Callable[[], bool],
+    watch: Watch,
 ) -> None:
     """Trains the units of a program to their end, on from their checkpoints; nothing where they have ended.
 
     Args:
       directory: of this program's checkpoints and of the marker that it has ended.
+      watch: is told how far it is.
 
     Raises:
       Interrupted: the user asked to stop, and a checkpoint was written.
       ConfigError: what was asked for cannot be trained.
     """
     marker = directory / "finished.json"
-    if marker.exists():
+    if hosts.from_first(marker.exists):
         console.say(f"finished {program.title}: {len(program.points)} point(s)")
+        _remove_parts(directory)  # where it was killed on the way
         return
-    directory.mkdir(parents=True, exist_ok=True)
     console.say(f"program  {program.title}: {len(program.points)} point(s), {program.settings.run.seeds} seed(s)")
     began = time.monotonic()
-    with rundir.locked(directory):
+    with contextlib.ExitStack() as held:
+        hosts.from_first(lambda: _open(directory, held))
         env, _ = build(program.settings)
         try:
             for part in parts_of(program, units, env) if units else ():
-                _train_part(part, env, directory / part.name, console, stop)
+                _train_part(part, env, directory / part.name, console, stop, watch)
         except RuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
             raise ConfigError(text) from error
-        rundir.write_json(marker, {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)})
-    for part in directory.glob("part_*"):
-        shutil.rmtree(part)  # whole states: the policies and the rows stay
+        record = {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)}
+        hosts.from_first(lambda: rundir.write_json(marker, record))
+    _remove_parts(directory)
 
 
-def _train_part(part: Part, env: Any, directory: pathlib.Path, console: Console, stop: Callable[[], bool]) -> None:
-    directory.mkdir(exist_ok=True)
+def _remove_parts(directory: pathlib.Path) -> None:
+    """Of a program that has ended: whole states; the policies and the rows stay."""
+    for part in directory.glob("part_*") if hosts.is_first() else ():
+        shutil.rmtree(part)
+
+
+def _open(directory: pathlib.Path, held: contextlib.ExitStack) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    held.enter_context(rundir.locked(directory))
+
+
+def _train_part(
+    part: Part, env: Any, directory: pathlib.Path, console: Console, stop: Callable[[], bool], watch: Watch
+) -> None:
     first = part.units[0].point.settings
     make = _maker(first, env.spec)
     algorithm = make({})
-    settings = _sized(resolve(first, algorithm.plan.steps_per_iteration), directory)
-    _open_units(part, settings.run)
+    settings = resolve(first, algorithm.plan.steps_per_iteration)
+    size = hosts.from_first(lambda: _open_part(part, directory, settings.run))
+    settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
     job = Job(settings, directory, algorithm, env, [], console, stop)
     lanes = [Lane(unit, seed) for unit in part.units for seed in unit.seeds]
     trace = _tracer(job, make, part.floats)
+
+    def keep_size(size: int) -> None:
+        hosts.from_first(lambda: rundir.write_json(directory / "groups.json", {"size": size}))
+
     finished: list[tuple[Sequence[Lane], Progress]] = []
-    for some, programs in compile_groups(
-        lanes, trace, settings.run, console.say, lambda size: _keep_size(directory, size), "lane"
-    ):
-        group = LaneGroup(job, some, programs, part.floats, sum(len(lanes) for lanes, _ in finished))
+    for some, programs in compile_groups(lanes, trace, settings.run, console.say, keep_size, "lane"):
+        group = LaneGroup(job, some, programs, part.floats, sum(len(lanes) for lanes, _ in finished), watch)
+        watch.share.bytes = max(watch.share.bytes or 0, programs.bytes_needed)
         if not finished and group.checkpoints.latest() is None:
             _predict(group, len(lanes))
         finished.append((some, group.train()))
+        watch.group_ended(len(some) * settings.run.total_steps)
         console.end_progress()
-    _close_units(part, finished)
+    hosts.from_first(lambda: _close_units(part, finished))
 
 
 def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], startup.Traced]:
@@ -120,10 +145,9 @@ def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int]
     from iacjax.lanes import make_lane_trainer
 
     run = job.settings.run
-    devices = device_count(run.devices)
 
     def trace(size: int) -> startup.Traced:
-        layout = layout_of(size, devices)
+        layout = host_lanes.layout_of(size, run.devices)
         trainer = make_lane_trainer(job.env, make, startup.CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
         keys = jax.eval_shape(lambda: startup.seed_keys(tuple(range(size))))
         values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
@@ -132,15 +156,14 @@ def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int]
     return trace
 
 
-def _sized(settings: Settings, directory: pathlib.Path) -> Settings:
-    """With the size of the groups that the part's checkpoints are of, if it was begun."""
+def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
+    """Makes the directories. The size of the groups that the part's checkpoints are of, if it was begun, or is asked
+    for."""
+    directory.mkdir(exist_ok=True)
     file = directory / "groups.json"
-    size = json.loads(file.read_text())["size"] if file.exists() else settings.run.seeds_per_batch
-    return Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
-
-
-def _keep_size(directory: pathlib.Path, size: int) -> None:
-    rundir.write_json(directory / "groups.json", {"size": size})
+    size = json.loads(file.read_text())["size"] if file.exists() else run.seeds_per_batch
+    _open_units(part, dataclasses.replace(run, seeds_per_batch=size))
+    return size
 
 
 def _predict(group: LaneGroup, lanes: int) -> None:
@@ -154,10 +177,13 @@ def _predict(group: LaneGroup, lanes: int) -> None:
     states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
     jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[0])
-    seconds = (time.monotonic() - began) / PROBE * job.iterations * -(-lanes // len(group.seeds))
+    seconds = (time.monotonic() - began) / PROBE / (plan.steps_per_iteration * len(group.seeds))
     need = startup.human(programs.bytes_needed)
     steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
-    job.console.say(f"predict  {steps}: about {duration(seconds)} and its evaluations, {need} at a time")
+    job.console.say(
+        f"predict  {steps}: about {duration(seconds * lanes * run.total_steps)} and its evaluations, {need} at a time"
+    )
+    job.console.say(group.watch.predicted(seconds))
 
 
 def _open_units(part: Part, run: RunConfig) -> None:

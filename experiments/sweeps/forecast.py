@@ -1,0 +1,144 @@
+"""What a sweep will take, and how far it is: seconds and bytes of every program of its queue, as they become known.
+
+A program's speed is what it measures itself; before that, what the same program measured in an earlier sweep on this
+machine (rates.json, beside the compiled programs). Of what has never been compiled nothing is guessed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import hosts, rundir, startup
+from experiments.logging.console import duration
+from experiments.sweeps.plan import Program
+
+KEPT = 500  # programs whose speed is remembered
+
+
+@dataclasses.dataclass
+class Share:
+    """What this process (or all, where they train together) has to do of one program."""
+
+    steps: int  # env steps of all its lanes
+    key: str = ""  # in rates.json
+    done: int = 0  # of the steps
+    seconds: float | None = None  # an env step of one lane takes, evaluating and saving included
+    bytes: int | None = None  # at a time
+
+    @property
+    def left(self) -> float | None:
+        """Seconds; None where they are not known."""
+        if self.done >= self.steps:
+            return 0.0
+        return None if self.seconds is None else self.seconds * (self.steps - self.done)
+
+
+class Forecast:
+    """Of the programs of a queue, in its order."""
+
+    def __init__(self, shares: Sequence[Share]):
+        self.shares = list(shares)
+
+    def line(self) -> str:
+        """The whole: env steps, time, memory, and of how many programs that is not known."""
+        steps = sum(share.steps - share.done for share in self.shares)
+        text = f"queue    {len(self.shares)} program(s), {steps:,} env steps to go"
+        seconds, unknown = self._left()
+        needs = [share.bytes for share in self.shares if share.bytes is not None]
+        if not needs or unknown == len(self.shares):
+            return text + (": time and memory unknown until compiled" if unknown else "")
+        text += f": about {duration(seconds)}, at most {startup.human(max(needs))} at a time"
+        return text + (f"; {unknown} program(s) unknown until compiled" if unknown else "")
+
+    def _left(self) -> tuple[float, int]:
+        """Seconds of the programs whose speed is known, and the number of the others."""
+        left = [share.left for share in self.shares]
+        return sum(x for x in left if x is not None), sum(x is None for x in left)
+
+    def words(self, index: int) -> list[str]:
+        """For the progress line, while program `index` of the queue is trained."""
+        total = sum(share.steps for share in self.shares)
+        seconds, unknown = self._left()
+        eta = f"ETA of all {duration(seconds)}"
+        if unknown:
+            eta += f" and {unknown} program(s) not compiled yet"
+        percent = 100 * sum(share.done for share in self.shares) // max(total, 1)
+        return [f"program {index + 1} of {len(self.shares)}", f"{percent} % of all", eta]
+
+
+class Watch:
+    """Follows the groups of one program, each of some lanes of `steps` env steps."""
+
+    def __init__(self, forecast: Forecast, index: int):
+        self._forecast, self._index, self._ended = forecast, index, 0
+        self.share = forecast.shares[index]
+
+    def predicted(self, seconds: float) -> str:
+        """Takes the measured seconds of an env step; what the whole queue will take then."""
+        self.share.seconds = seconds
+        return self._forecast.line()
+
+    def at(self, steps: int, spent: float) -> list[str]:
+        """A group has done `steps` in `spent` seconds; the words for the progress line."""
+        self.share.done, self.share.seconds = self._ended + steps, spent / steps
+        return self._forecast.words(self._index) if len(self._forecast.shares) > 1 else []
+
+    def group_ended(self, steps: int) -> None:
+        self._ended += steps
+        self.share.done = self._ended
+
+
+def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: Sequence[bool]) -> Forecast:
+    """Of a queue, with what earlier sweeps have measured.
+
+    Args:
+      lanes: of each program, those that are to be trained here.
+      finished: whether each has ended before.
+    """
+    kept = hosts.from_first(_read) if programs[0].settings.run.compile_cache else {}
+    shares = []
+    for program, count, end in zip(programs, lanes, finished, strict=True):
+        key = _key(program, count)
+        steps = count * program.settings.run.total_steps
+        seconds, needed = kept.get(key, (None, None))
+        shares.append(Share(steps, key, steps if end else 0, seconds, needed))
+    return Forecast(shares)
+
+
+def keep(share: Share) -> None:
+    """Remembers what a program has measured; of processes that train together, the first does."""
+    if share.seconds is None or not share.key or not hosts.is_first():
+        return
+    kept = _read()
+    kept.pop(share.key, None)
+    kept[share.key] = (share.seconds, share.bytes)
+    try:
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        rundir.write_json(_file(), dict(list(kept.items())[-KEPT:]))
+    except OSError:
+        pass  # not worth a sweep's end
+
+
+def _key(program: Program, lanes: int) -> str:
+    """Of what a program's speed hangs on: machine, world, configuration, lanes; not the values that are lanes."""
+    run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
+    fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
+    device = (startup.describe_devices(run.devices), hosts.count())
+    what = [device, run.algo, run.env, run.env_options, run.deterministic, run.seeds_per_batch, fixed, lanes]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _file() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or startup.cache_dir()) / "rates.json"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        kept = json.loads(_file().read_text())
+        return {str(key): (float(seconds), int(needed)) for key, (seconds, needed) in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # none yet, or not ours
