@@ -226,8 +226,13 @@ def _one_line(box: str, argv: Sequence[str], default: Settings) -> str:
             hint = f"did you mean {near[0]}?" if near else "see --help"
             return f"unknown option {name}: {hint}"
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]
-    end = next((i for i, line in enumerate(lines) if line.startswith(("─", "╰"))), len(lines))
+    lines = lines[1:] if lines and _is_rule(lines[0]) else lines  # a frame of dashes, where the terminal is ASCII
+    end = next((i for i, line in enumerate(lines) if _is_rule(line)), len(lines))
     return " ".join(lines[:end]) or "the command line cannot be read: see --help"
+
+
+def _is_rule(line: str) -> bool:
+    return bool(line) and not line.strip("─-╰╯")
 
 
 def to_dict(settings: Settings) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--" + name.replace("_", "-"), type=kind, default=default, metavar="N", help=text)
     add("--deterministic", action="store_true", help="deterministic GPU kernels")
     add("--no-compile-cache", action="store_true", help="keep no compiled programs")
+    add("--no-pictures", action="store_true", help="draw no sweep.png at the end")
     add("--out", help="directory of the sweep (default: sweeps/<hash of what is swept>)")
     add("--dry-run", action="store_true", help="only show the programs")
     launch = "train here, one program after the other (the default), or each as a job of Slurm's, or as a process"
@@ -81,6 +82,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     read_env_options(args.env_options)
     if args.random < 0 or args.draw_seed < 0:
         raise ConfigError("--random and --draw-seed must be at least 0")
+    if args.job and args.launcher == "here":
+        raise ConfigError("--job is for --launcher slurm: give both or neither")
     if not 0 <= args.process_id < args.num_processes:
         raise ConfigError("--process-id must be from 0 to --num-processes - 1")
     if args.coordinator is not None:
@@ -108,7 +111,7 @@ def _refuse(message: str) -> None:
 def _with_free(request: Request, args: argparse.Namespace) -> Request:
     """The request with the fields that say how to work, not what to train."""
     free = {name: getattr(args, name) for name in FREE_FIELDS if getattr(args, name) is not None}
-    free |= {"compile_cache": not args.no_compile_cache, "keep_checkpoints": 1}
+    free |= {"compile_cache": not args.no_compile_cache, "pictures": not args.no_pictures, "keep_checkpoints": 1}
     return dataclasses.replace(request, run=(*request.run, *free.items()))
 
 

@@ -91,9 +91,11 @@ def make_programs(request: Request, run_dir: str) -> list[Program]:
     groups: dict[tuple, list[Point]] = {}
     for algo, env in itertools.product(request.algos, request.envs):
         base = default_settings(algo, request.preset, env)
-        run = dataclasses.replace(base.run, **dict(request.run), run_dir=run_dir, stop_at=0.0, pictures=False)
+        run = dataclasses.replace(base.run, **dict(request.run), run_dir=run_dir, stop_at=0.0)
         check_ranges(run)
         choices = read_choices(request.sets, Settings(run, base.algorithm), drawn=request.random > 0)
+        if request.random and not choices:
+            raise ConfigError(f"--random {request.random}: --set says what is drawn, e.g. --set lr=1e-4..1e-2")
         for values in _draw(choices, request) if request.random else _grid(choices):
             algorithm = dataclasses.replace(base.algorithm, **values)
             fixed = tuple((k, v) for k, v in values.items() if not isinstance(v, float))
@@ -111,7 +113,7 @@ def read_choices(sets: Sequence[str], base: Settings, drawn: bool) -> dict[str, 
     for word in sets:
         name, equals, text = word.partition("=")
         name = name.replace("-", "_")
-        if not equals or not text:
+        if not name or not equals or not all(part.strip() for part in text.split(",")):
             raise ConfigError(f"--set {word}: write NAME=VALUE,VALUE, e.g. lr=3e-4,1e-3")
         if name in choices:
             raise ConfigError(f"--set {word}: {name} is given twice")
@@ -151,7 +153,7 @@ def _read(name: str, text: str, base: Settings) -> Any:
 
 def _read_range(word: str, name: str, text: str, base: Settings) -> Range:
     linear, ends = text.startswith("lin:"), text.removeprefix("lin:").split("..")
-    if len(ends) != 2:
+    if len(ends) != 2 or not all(ends):
         raise ConfigError(f"--set {word}: write a range as {name}=LOW..HIGH, or {name}=lin:LOW..HIGH")
     low, high = (_read(name, end, base) for end in ends)
     if isinstance(low, bool) or not isinstance(low, int | float):
