@@ -138,8 +138,9 @@ def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Call
 
 
 def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
-    """The tables and the winners of a sweep that has ended."""
+    """The tables, the picture and the winners of a sweep that has ended."""
     from experiments.sweeps import results as sweep_results
+    from experiments.sweeps.pictures import write_overview
 
     units: list[Unit] = [unit for program in programs for unit in units_of(program, out, count)]
     lanes = sweep_results.read_lanes(units)
@@ -147,6 +148,8 @@ def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, cou
     points = sweep_results.points_of(lanes)
     for table in sweep_results.tables(points):
         console.terminal.print(table)
+    if programs[0].settings.run.pictures:
+        write_overview(out / "sweep.png", points, console.say)
     for path in sweep_results.write_winners(out, points):
         console.say(f"winner   --preset {path}")
 

@@ -235,6 +235,15 @@ def overview(points: Sequence[PointResult]) -> Any:
     return figure
 
 
+def write_overview(path: pathlib.Path, points: Sequence[PointResult], say: Callable[[str], None]) -> None:
+    """Draws `overview` into a file; what cannot be drawn is said in one line and spoils nothing."""
+    try:
+        overview(points).savefig(path)
+        say(f"wrote    {path}")
+    except Exception as error:  # a picture is not worth a sweep's end
+        say(f"no {path.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+
+
 def _figure(width: float, height: float) -> Any:
     figure = style.new_figure(width, height)
     figure.set_dpi(100)

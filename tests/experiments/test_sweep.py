@@ -68,6 +68,7 @@ def test_tables_hold_every_row_beside_its_configuration(swept):
         ("fake", "1", "24"),
     ]
     assert len(evaluations) == 8  # four evaluations of two seeds
+    assert (swept / "sweep.png").read_bytes()[:4] == b"\x89PNG"
     metrics = rows(swept / "metrics.csv")
     assert len([row for row in metrics if row["lr"] == "0.4"]) == 12 and float(metrics[0]["loss"])
 
@@ -102,7 +103,7 @@ def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch,
     """Two groups of two lanes; SIGTERM comes with a save of the second one (after 6 of 12 iterations), which
     ends after the next three."""
     command = [*WORLD, "lr=0.1,0.4", *SHORT, "--out", str(tmp_path), "--seeds-per-batch", "2"]
-    command += ["--checkpoint-every", "0", "--chunk-iterations", "5"]
+    command += ["--checkpoint-every", "0", "--chunk-iterations", "5", "--no-pictures"]
     save, count = checkpoint.Checkpoints.save, []
 
     def save_then_signal(self, states, progress):
@@ -118,6 +119,7 @@ def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch,
     assert not (tmp_path / "lanes.csv").exists()
     assert main(command) == 0
     assert "resumed  lanes_2-3 at iteration 9" in capsys.readouterr().out
+    assert not (tmp_path / "sweep.png").exists()
     for lr in ("0.1", "0.4"):
         for name in ("metrics.csv", "eval.csv"):
             ours, whole = (read_table(d / POINT.format(lr) / name) for d in (tmp_path, swept))

@@ -121,6 +121,14 @@ def test_the_overview_has_a_row_an_environment(tmp_path):
         pictures.read_sweep(out, "smax:8m")
 
 
+def test_a_picture_that_cannot_be_drawn_spoils_nothing(swept, tmp_path):
+    said, points = [], pictures.read_sweep(swept)
+    pictures.write_overview(tmp_path / "sweep.png", points, said.append)
+    assert said == [f"wrote    {tmp_path / 'sweep.png'}"] and (tmp_path / "sweep.png").exists()
+    pictures.write_overview(tmp_path / "none" / "sweep.png", points, said.append)
+    assert said[1].startswith("no sweep.png: ")
+
+
 def test_it_says_what_cannot_be_drawn(swept, tmp_path):
     with pytest.raises(ConfigError, match="no sweep in .*none: give the directory that experiments.sweep names"):
         pictures.read_sweep(tmp_path / "none")
