@@ -82,15 +82,13 @@ def film_name(env: str) -> str:
     return "battle.gif" if env.startswith("smax:") else "episode.gif"
 
 
-def record(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, episodes: int = 1, seed_index: int | None = None
-) -> str:
-    """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out` (None: by `film_name`, here).
-
-    Returns a line that sums up.
+def play_run(
+    run_dir: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None
+) -> tuple["Environment", "Episode", int]:
+    """Plays greedy episodes of one seed of a run (None: the best): (the world, the episodes, the seed).
 
     Raises:
-      ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
+      ConfigError: no policy there, no such seed, or no pictures of that world.
     """
     import jax
 
@@ -103,11 +101,24 @@ def record(
         seed_index = best_index(run_dir, policy.seeds)
     if not 0 <= seed_index < len(policy.seeds):
         raise ConfigError(f"no seed index {seed_index}: the run has {len(policy.seeds)} seed(s), counted from 0")
-    env = make_run_env(policy.spec.name, policy.env_options)
-    episode = play(env, policy, seed_index, jax.random.key(policy.seeds[seed_index]), episodes)
-    out = out or film_name(policy.spec.name)
+    env, seed = make_run_env(policy.spec.name, policy.env_options), policy.seeds[seed_index]
+    return env, play(env, policy, seed_index, jax.random.key(seed), episodes), seed
+
+
+def record(
+    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, episodes: int = 1, seed_index: int | None = None
+) -> str:
+    """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out` (None: by `film_name`, here).
+
+    Returns a line that sums up.
+
+    Raises:
+      ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
+    """
+    env, episode, seed = play_run(run_dir, episodes, seed_index)
+    out = out or film_name(env.spec.name)
     count = write_gif(env, episode, out)
-    return f"wrote {out}: {episodes} episode(s) of seed {policy.seeds[seed_index]}, {count} pictures{_wins(episode)}"
+    return f"wrote {out}: {episodes} episode(s) of seed {seed}, {count} pictures{_wins(episode)}"
 
 
 def record_insight(

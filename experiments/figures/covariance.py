@@ -115,6 +115,20 @@ def draw(options: Options) -> None:
     if not rows:
         raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
     found = matrices(rows)
+    figure, steps = heat_maps(found)
+    record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
+    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
+    note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
+    note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."
+    style.foot_note(figure, note, 28 * steps)
+    style.save(figure, options.out)
+
+
+def heat_maps(found: dict[tuple[int, int], tuple[np.ndarray, float]]) -> tuple[Any, int]:
+    """The figure of (seed, env steps) -> (covariance f[n, n], greedy return), a row a seed; and its number of columns.
+
+    All have one scale. Diverging colours: red where two agents lean the same way, blue where they lean apart.
+    """
     seeds, steps = (sorted({key[i] for key in found}) for i in (0, 1))
     limit = colour_limit([matrix for matrix, _ in found.values()])
     figure = style.new_figure(2.0 * len(steps) + 0.8, 2.15 * len(seeds) + 0.9)
@@ -126,12 +140,7 @@ def draw(options: Options) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
     bar.set_label("covariance, before squashing", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    record = next(r for r in kept_runs.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
-    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
-    note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
-    note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."
-    style.foot_note(figure, note, 28 * len(steps))
-    style.save(figure, options.out)
+    return figure, len(steps)
 
 
 def _panel(ax: Any, matrix: np.ndarray, score: float, limit: float, title: str) -> Any:

@@ -76,12 +76,16 @@ def command(argv: Sequence[str]) -> int:
     code = 0
     if not options.redraw:
         runs = [make_run(options, algo, env, "simple_world") for env in options.steps for algo in options.methods]
-        total = runs[0].settings.run.total_steps
-        times = [max(1, round(total * k / LOOKS)) for k in range(LOOKS + 1)]
-        code = train_all(options, runs, lambda run: keep(options, run), trainer_of(times, make_look))
+        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        code = train_all(options, runs, lambda run: keep(options, run), train)
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw_learned(options)
     return code
+
+
+def times(total_steps: int) -> list[int]:
+    """Env steps at which to look: after the first iteration, then evenly to the end."""
+    return [max(1, round(total_steps * k / LOOKS)) for k in range(LOOKS + 1)]
 
 
 def _grid_actions(grid: np.ndarray = GRID) -> np.ndarray:
@@ -90,7 +94,8 @@ def _grid_actions(grid: np.ndarray = GRID) -> np.ndarray:
 
 
 def make_look(env: Any, algorithm: Any) -> Any:
-    """(state, key, env steps) -> the greedy joint action f32[2], and Q_tot f32[G G] of all pairs of `GRID`."""
+    """(state, key, env steps) -> the greedy joint action f32[2], Q_tot f32[G G] of all pairs of `GRID`, and (stochastic
+    policies) the joint Gaussian's covariance f32[2, 2] before squashing."""
     import jax
     import jax.numpy as jnp
 
@@ -110,7 +115,8 @@ def make_look(env: Any, algorithm: Any) -> Any:
             carry0=algorithm.carry(lanes),
         )
         seen = algorithm.inspect(state.learner, batch)
-        return {"mean": seen["mean"][0, 0, :, 0], "q": seen["q"][0]}
+        shape = {"covariance": seen["covariance"][0, 0]} if "covariance" in seen else {}
+        return {"mean": seen["mean"][0, 0, :, 0], "q": seen["q"][0], **shape}
 
     return look
 
@@ -148,14 +154,14 @@ def read_paths(rows: Sequence[dict[str, str]], algo: str) -> list[np.ndarray]:
     return [np.array([(float(row["u0"]), float(row["u1"])) for row in path]) for path in ordered]
 
 
-def _reward_landscape() -> np.ndarray:
+def reward_landscape() -> np.ndarray:
     """f[F, F]: the true reward at every pair of `FINE`."""
     from envs.one_step import simple_world_reward
 
     return np.asarray(simple_world_reward(_grid_actions(FINE)[..., 0])).reshape(len(FINE), len(FINE))
 
 
-def _landscape(ax: Any, values: np.ndarray, title: str) -> Any:
+def landscape(ax: Any, values: np.ndarray, title: str) -> Any:
     ends = (GRID[0], GRID[-1]) * 2
     image = ax.imshow(values.T, extent=ends, origin="lower", cmap="viridis", interpolation="bilinear")
     ax.set_title(title, fontsize=10)
@@ -182,11 +188,11 @@ def draw_learned(options: Options) -> None:
         raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
     figure = style.new_figure(3.5 * (len(algos) + 1), 3.9)
     true, *panels = figure.subplots(1, len(algos) + 1, sharey=True)
-    _scale(figure, true, _landscape(true, _reward_landscape(), "the true reward"))
+    _scale(figure, true, landscape(true, reward_landscape(), "the true reward"))
     true.set_ylabel("action of agent 2", fontsize=9)
     for ax, algo in zip(panels, algos, strict=True):
         q = np.array([float(row["q"]) for row in values if row["algo"] == algo]).reshape(len(GRID), len(GRID))
-        _scale(figure, ax, _landscape(ax, q, f"{style.name_of(algo)}: learned Q_tot"))
+        _scale(figure, ax, landscape(ax, q, f"{style.name_of(algo)}: learned Q_tot"))
         first, *others = read_paths(rows, algo)
         for path in others:
             _path(ax, path, "white", 0.35)
@@ -206,12 +212,12 @@ def draw_policies(options: Options) -> None:
 
     from envs.one_step import simple_world_reward
 
-    landscape, rows = _reward_landscape(), []
+    heights, rows = reward_landscape(), []
     figure = style.new_figure(8.2, 4.1)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, letter, (name, covariance) in zip(axes, "ab", COVARIANCES.items(), strict=True):
         shape, reward = ellipse(covariance), mean_reward(MEAN, covariance, simple_world_reward)
-        image = _landscape(ax, landscape, f"({letter}) {name}: mean reward {reward:.3f}")
+        image = landscape(ax, heights, f"({letter}) {name}: mean reward {reward:.3f}")
         for sigmas, style_of_line in ((1, "-"), (2, "--")):
             size = 2 * sigmas * shape.major, 2 * sigmas * shape.minor
             ax.add_patch(Patch(MEAN, *size, angle=shape.degrees, fill=False, color="white", lw=1.8, ls=style_of_line))

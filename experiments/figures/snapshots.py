@@ -1,7 +1,7 @@
 """Training that is looked at on its way: the learner's insides at chosen times, for figures 2 and 5.
 
 The seeds train in one program, as everywhere. What was seen is kept beside the run's checkpoints, so that a run which
-was stopped goes on and sees the rest.
+was stopped goes on and sees the rest; one that has ended can be asked by `experiments.insight`, filmed and evaluated.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import numpy as np
 from experiments import rundir, startup
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
+from experiments.host_loop import group_name
 from experiments.run import Signals, build, resolve
 
 CHUNK = 256  # iterations of one call, so that Ctrl-C is heard within seconds
@@ -74,14 +75,13 @@ class _Session:
         from iacjax.train import make_trainer
 
         run = settings.run
-        self.settings, self.directory, self.algorithm = settings, directory, algorithm
+        self.settings, self.directory, self.env, self.algorithm = settings, directory, env, algorithm
         self.look = jax.jit(jax.vmap(make_look(env, algorithm), in_axes=(0, 0, None)))
         self.seeds = tuple(range(run.seed, run.seed + run.seeds))
         self.keys = startup.seed_keys(self.seeds)
         self.trainer = make_trainer(env, algorithm, CHUNK, run.eval_episodes)
-        self.checkpoints = Checkpoints(
-            directory / "checkpoints", fingerprint(settings), run.checkpoint_every, run.keep_checkpoints
-        )
+        place = directory / "checkpoints" / group_name(self.seeds)
+        self.checkpoints = Checkpoints(place, fingerprint(settings), run.checkpoint_every, run.keep_checkpoints)
         found = self.checkpoints.restore(jax.eval_shape(self.trainer.init, self.keys))
         self.states, self.progress = found or (self.trainer.init(self.keys), Progress(seeds=len(self.seeds)))
 
@@ -98,6 +98,7 @@ class _Session:
                     return 128 + stop.received
             if self.progress.iteration == until and not self._file().exists():
                 self._see()
+        self._keep()
         self._summary("finished")
         return 0
 
@@ -136,6 +137,15 @@ class _Session:
         run = self.settings.run
         shown = " ".join(f"{value:.4g}" for value in seen["return_mean"])
         print(f"{run.algo}: {steps:,} of {run.total_steps:,} steps, return {shown}", flush=True)
+
+    def _keep(self) -> None:
+        """The last state and its policies, where every run has them."""
+        from iacjax.policy import save_policy
+
+        self.checkpoints.save(self.states, self.progress)
+        settings, options = self.settings, self.settings.run.env_options
+        params, folder = self.algorithm.policy(self.states.learner), self.directory / "policy"
+        save_policy(folder, settings.run.algo, settings.algorithm, self.env.spec, self.seeds, params, options)
 
     def _summary(self, status: str) -> None:
         steps = self.progress.iteration * self.algorithm.plan.steps_per_iteration

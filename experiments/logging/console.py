@@ -23,6 +23,8 @@ class Console:
 
         self._log = log.open("a")
         self.terminal = Terminal(soft_wrap=True, highlight=False)
+        if self.terminal.is_jupyter:  # plain lines there, too: rich would make a piece of HTML of each
+            self.terminal = Terminal(soft_wrap=True, highlight=False, force_jupyter=False, force_terminal=False)
         self._bar: Any = None
         self._task: Any = None
         self._last_plain = time.monotonic()

@@ -7,8 +7,10 @@ import pytest
 
 from experiments.config import default_settings
 from experiments.figures import common, covariance, kept, simple_world, snapshots
+from experiments.insight import load_learners
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import main
+from iacjax import load_policy
 
 
 def test_ellipses_of_the_two_policies():
@@ -72,6 +74,8 @@ def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path,
     expected = snapshots.read(whole)
     assert [seen["env_steps"].tolist() for seen in expected] == [[8, 8], [16, 16], [32, 32]]
     assert expected[0]["mean"].shape[0] == 2 and expected[0]["return_mean"].shape == (2,)
+    learners = load_learners(whole)  # what other runs leave behind, too
+    assert np.array_equal(learners[1]["logits"], expected[-1]["mean"][1]) and load_policy(whole).seeds == (0, 1)
     whole.rename(tmp_path / "aside")
     listens = iter([False, False, True, True])  # asked twice a chunk: stop after the second one, 16 steps
     monkeypatch.setattr(snapshots.Signals, "__call__", lambda self: next(listens, False))
