@@ -2,7 +2,7 @@
 
 Reads each run directory's `eval.csv` and `config.json`. One row of panels an environment: win rate (battles) and
 return over environment steps. Runs of one label (the algorithm, and whatever its runs differ in) are one colour: thin
-lines are seeds, the thick one their mean, the band its 95 % interval (Student's t over seeds).
+lines are seeds, the thick one their mean, the band its 95 % interval (Student's t, from three seeds on).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from experiments.stats import mean_interval
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
 MAX_DIFFERENCES = 3  # named in a label
+BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
 
 
 class Curves(NamedTuple):
@@ -148,15 +149,16 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
             ax.plot(c.steps, c.columns[name], color=colour, lw=0.7, alpha=0.35)
         band = mean_interval(values)
         ax.plot(steps, band.mean, color=colour, lw=2.2)
-        low, high = (np.clip(b, 0, 1) if name == "win_rate" else b for b in (band.low, band.high))
-        ax.fill_between(steps, low, high, color=colour, alpha=0.16, lw=0)
+        if len(group) >= BAND_FROM:
+            low, high = (np.clip(b, 0, 1) if name == "win_rate" else b for b in (band.low, band.high))
+            ax.fill_between(steps, low, high, color=colour, alpha=0.16, lw=0)
     ax.set_title(f"{curves[0].env}: {title}", fontsize=11)
     ax.set_xlabel("environment steps")
     ax.set_ylabel(title.split(" (")[0])
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
     if name == "win_rate":
         ax.set_ylim(-0.03, 1.03)
-    else:  # the seeds set the scale: a band over two seeds may be many times as wide
+    else:  # the seeds set the scale: a band over few seeds may be many times as wide
         values = np.concatenate([c.columns[name] for c in curves])
         margin = 0.06 * float(np.ptp(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
         if margin > 0:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.plot import COLOURS, Curves, on_common_steps
+from experiments.plot import BAND_FROM, COLOURS, Curves, on_common_steps
 from experiments.stats import mean_interval
 
-BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
 NAMES = {
     "iac": "IAC",
     "siaq": "SIAQ",
