@@ -38,10 +38,11 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     if train is None:
         from experiments.run import train
     begun = kept_runs.newest_run(settings)
-    if kept_runs.status(begun) not in kept_runs.FINISHED:
-        _end(train(settings if begun is None else read_config(begun), begun))
-        begun = kept_runs.newest_run(settings)
-    return begun
+    if kept_runs.status(begun) in kept_runs.FINISHED:
+        print(f"found    {begun}, trained already")
+        return begun
+    _end(train(settings if begun is None else read_config(begun), begun))
+    return kept_runs.newest_run(settings)
 
 
 def _end(code: int) -> None:

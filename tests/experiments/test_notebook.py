@@ -17,11 +17,13 @@ def command(tmp_path):
     return f"{FAST} --run-dir '{tmp_path}/my runs'"
 
 
-def test_it_trains_once_and_anew_where_an_option_has_changed(command, monkeypatch):
+def test_it_trains_once_and_anew_where_an_option_has_changed(command, monkeypatch, capsys):
     first = trained(command)
     assert status(first) == "finished" and first.parts[-3:-1] == ("toy_coordination", "fake")
     monkeypatch.setattr(run, "train", lambda settings, directory: pytest.fail("it was trained already"))
+    capsys.readouterr()
     assert trained(command) == first
+    assert capsys.readouterr().out == f"found    {first}, trained already\n"
     assert trained("--any thing", run_dir=first) == first  # a run is named: nothing else is read
     monkeypatch.undo()
     other = trained(command + " --seed 1")
