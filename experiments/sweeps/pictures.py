@@ -19,7 +19,7 @@ from experiments.stats import Interval, mean_interval
 from experiments.sweeps.files import read_request
 from experiments.sweeps.lanes import units_of
 from experiments.sweeps.plan import make_programs
-from experiments.sweeps.results import PointResult, points_of, read_lanes
+from experiments.sweeps.results import PointResult, differences, points_of, read_lanes
 
 SHOWN_CURVES = 6  # points that have a colour, the best; the others are grey
 GREY = "#b3b9c2"
@@ -78,9 +78,9 @@ def draw_field(ax: Any, points: Sequence[PointResult], name: str) -> None:
     """The score over one number: a mean with its 95 % interval a point, a small dot a seed; what differs in this number
     alone is joined by a line."""
     label, _, bounds = score_of(points)
-    groups: dict[tuple[str, ...], list[PointResult]] = {}
+    groups: dict[str, list[PointResult]] = {}
     for result in sorted(points, key=lambda r: r.point.values[name]):
-        groups.setdefault(_others(result, name, points), []).append(result)
+        groups.setdefault(differences(result, points, but=name), []).append(result)
     xs = sorted({result.point.values[name] for result in points})
     to_x, few = _scale(ax, xs), len(groups) <= len(COLOURS)
     for k, (key, group) in enumerate(sorted(groups.items())):
@@ -88,25 +88,16 @@ def draw_field(ax: Any, points: Sequence[PointResult], name: str) -> None:
         shift = 0.05 * (k - (len(groups) - 1) / 2) if few else 0.0
         x = np.array([to_x(result.point.values[name]) for result in group]) + shift
         mean, low, high = (np.array([getattr(interval(r, bounds), n) for r in group]) for n in Interval._fields)
-        ax.plot(x, mean, "o-", color=colour, lw=1.6, ms=5, label=" ".join(key))
+        ax.plot(x, mean, "o-", color=colour, lw=1.6, ms=5, label=key)
         ax.vlines(x, low, high, color=colour, lw=1.2, alpha=0.5)
         for place, result in zip(x, group, strict=True):
             seeds = [lane.score for lane in result.finished]
-            ax.plot([place] * len(seeds), seeds, ".", color=colour, ms=4, alpha=0.45)
+            ax.plot([place] * len(seeds), seeds, ".", color=colour, ms=5, alpha=0.5)
     if few and len(groups) > 1:
-        ax.legend(fontsize=8, frameon=False)
+        where = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": min(len(groups), 3)}
+        ax.legend(fontsize=8, frameon=False, columnspacing=1.2, handletextpad=0.4, **where)
     ax.set(xlabel=name, ylabel=f"{label} (greedy)")
     _plain(ax, bounds)
-
-
-def _others(result: PointResult, name: str, points: Sequence[PointResult]) -> tuple[str, ...]:
-    """What tells a point from the others beside the field `name`, in words."""
-    algo = result.point.settings.run.algo
-    words = [algo] * any(r.point.settings.run.algo != algo for r in points)
-    for other, value in result.point.values.items():
-        if other != name and any(r.point.values.get(other) != value for r in points):
-            words.append(f"{other}={value:g}" if isinstance(value, float) else f"{other}={value}")
-    return tuple(words)
 
 
 def _scale(ax: Any, xs: Sequence[float]) -> Callable[[float], float]:
@@ -136,14 +127,15 @@ def draw_curves(ax: Any, points: Sequence[PointResult]) -> None:
             band.mean,
             color=colour,
             lw=2.0 if k < len(some) else 1.0,
-            label=" ".join(_others(result, "", points)),
+            label=differences(result, points),
         )
         if k == 0:  # of more than one, the bands would hide the curves
             low, high = (np.clip(bound, *bounds) for bound in band[1:])
-            ax.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+            ax.fill_between(steps, low, high, color=colour, alpha=0.12, lw=0)
     handles, names = ax.get_legend_handles_labels()
     best = slice(-1, -len(some) - 1, -1)
-    ax.legend(handles[best], names[best], fontsize=8, frameon=False, title="best first", title_fontsize=8)
+    where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "title": "best first", "title_fontsize": 8}
+    ax.legend(handles[best], names[best], fontsize=8, frameon=False, **where)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
     ax.set(xlabel="environment steps", ylabel=f"{label} (greedy)")
     _plain(ax, bounds)
@@ -204,7 +196,7 @@ def fields_view(points: Sequence[PointResult]) -> Any:
 
 def curves_view(points: Sequence[PointResult]) -> Any:
     """The learning curves: `draw_curves`."""
-    figure = _figure(8.4, 4.2)
+    figure = _figure(10.0, 4.2)
     draw_curves(figure.subplots(), points)
     return figure
 
@@ -225,13 +217,13 @@ def overview(points: Sequence[PointResult]) -> Any:
     """A row an environment: the score over each number, at most three of them, and the learning curves."""
     envs = list(dict.fromkeys(result.point.settings.run.env for result in points))
     names = numbers(points)[:3]
-    figure = _figure(1.0 + 4.2 * (len(names) + 1), 0.4 + 3.6 * len(envs))
+    figure = _figure(2.8 + 4.0 * (len(names) + 1), 0.4 + 3.6 * len(envs))
     for row, env in zip(figure.subplots(len(envs), len(names) + 1, squeeze=False), envs, strict=True):
         here = [result for result in points if result.point.settings.run.env == env]
         for ax, name in zip(row, names, strict=False):
             draw_field(ax, here, name)
         draw_curves(row[-1], here)
-        row[0].set_title(env, loc="left", fontsize=11)
+        row[0].set_ylabel(f"{env}\n{row[0].get_ylabel()}")
     return figure
 
 

@@ -84,6 +84,16 @@ def points_of(lanes: Sequence[LaneResult]) -> list[PointResult]:
     return sorted(results, key=lambda result: (result.point.settings.run.env, *result.rank))
 
 
+def differences(result: PointResult, points: Sequence[PointResult], but: str = "") -> str:
+    """In words, the fields (beside `but`) whose values tell a point from others: `lr=0.002 entropy=0.01`."""
+    algo = result.point.settings.run.algo
+    words = [algo] * any(r.point.settings.run.algo != algo for r in points)
+    for name, value in result.point.values.items():
+        if name != but and any(r.point.values.get(name) != value for r in points):
+            words.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    return " ".join(words)
+
+
 def write_tables(out: pathlib.Path, units: Sequence[Unit], lanes: Sequence[LaneResult]) -> None:
     """lanes.csv (a row a lane), eval.csv and metrics.csv: all rows of all points, their configuration in front."""
     rows = []
@@ -131,7 +141,8 @@ def tables(points: Sequence[PointResult]) -> list[Any]:
             lost = len(result.lanes) - len(result.finished)
             seeds = f"{len(result.lanes)}" + (f" ({lost} diverged)" if lost else "")
             run = result.point.settings.run
-            table.add_row(run.algo, result.point.name, seeds, *_texts(result))
+            same = [r for r in some if r.point.settings.run.algo == run.algo]
+            table.add_row(run.algo, differences(result, same) or result.point.name, seeds, *_texts(result))
         if len(some) > SHOWN:
             table.add_row("", f"and {len(some) - SHOWN} more: lanes.csv", "", "", "")
         made.append(table)
