@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments.benchmarks import learn as benchmark_learn
+from experiments.benchmarks import seeds as benchmark_seeds
+from experiments.benchmarks import settings as benchmark_settings
 from experiments.benchmarks import train as benchmark_train
 from experiments.benchmarks import updates as benchmark_updates
 from experiments.benchmarks.env_peers import peer_of, random_action, versions
@@ -155,6 +157,8 @@ def parser() -> argparse.ArgumentParser:
     scripted.add_argument("--episodes", type=int, default=256, help="a map and policy (default 256)")
     scripted.set_defaults(run=run_scripted)
     benchmark_train.add_parser(commands)
+    benchmark_seeds.add_parser(commands)
+    benchmark_settings.add_parser(commands)
     benchmark_updates.add_parser(commands)
     benchmark_learn.add_parser(commands)
     return main_parser

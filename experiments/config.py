@@ -20,6 +20,8 @@ from iacjax.algorithms import get_entry
 
 MAX_STEPS = 2**31 - 1  # the clock is int32
 
+Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -65,7 +67,7 @@ class RunConfig:
     """Keep compiled programs in the user's cache directory, so that the next start is quick."""
     deterministic: bool = False
     """Ask XLA for deterministic GPU kernels: slower, and bitwise repeatable there too (the CPU always is)."""
-    matmul_precision: Literal["default", "float32", "tensorfloat32", "bfloat16"] = "default"
+    matmul_precision: Precision = "default"
     """Of the networks' matrix products on a GPU, where the default is TF32; sums and all else stay float32."""
     pictures: bool = True
     """Draw curves.png and record the best seed at the end."""

@@ -23,12 +23,14 @@ def cache_dir() -> pathlib.Path:
 
 
 def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
-    """Sets the compile cache and determinism; call it before anything is compiled."""
+    """Sets the compile cache, determinism and precision; call it before anything is compiled."""
     if run.deterministic:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    one_blas_thread()
     import jax
 
+    set_precision(run.matmul_precision)
     if not run.compile_cache:
         jax.config.update("jax_enable_compilation_cache", False)
         return
@@ -41,6 +43,25 @@ def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def one_blas_thread() -> None:
+    """Of LAPACK, which draws orthogonal matrices on a CPU; without effect once jax is imported.
+
+    On several devices at once OpenBLAS's threads wait for each other, spinning: on two busy cores 320 matrices on
+    eight virtual devices took 2 s with one thread; with two they were not drawn in 44 s of processor time.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def set_precision(name: str) -> None:
+    """Of float32 matrix products, which networks alone make: a word of `RunConfig.matmul_precision`."""
+    if name == "default":
+        return
+    import jax
+
+    # jax's own "bfloat16" means "the fastest", which on a GPU is TF32; the name of the algorithm means bfloat16.
+    jax.config.update("jax_default_matmul_precision", "BF16_BF16_F32" if name == "bfloat16" else name)
 
 
 def describe_device() -> str:
@@ -162,11 +183,11 @@ def compile_programs(traced: Traced) -> Programs:
     evaluate = pool.submit(lambda: trainer.evaluate.lower(states, keys).compile())
     pool.shutdown(wait=False)
     seconds = time.monotonic() - began
-    need = _needed(chunk, states, layout.devices)
+    need = needed_bytes(chunk, states, layout.devices)
     return Programs(init, chunk, evaluate, traced.num_seeds, traced.states, need, seconds, layout)
 
 
-def _needed(compiled: Any, states: Any, devices: int) -> int:
+def needed_bytes(compiled: Any, states: Any, devices: int) -> int:
     """The chunk's own account of its memory (of one device), or the state twice where the compiler keeps none."""
     stats = compiled.memory_analysis()
     temporary = getattr(stats, "temp_size_in_bytes", 0) if stats is not None else 0

@@ -11,11 +11,13 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import get_args
 
 from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments import hosts, rundir
 from experiments.cli import leave, run_stoppable
+from experiments.config import Precision
 from experiments.env_options import read_env_options
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         text = HELP.get(name, "as in experiments.run")
         add("--" + name.replace("_", "-"), type=kind, default=default, metavar="N", help=text)
     add("--deterministic", action="store_true", help="deterministic GPU kernels")
+    add("--matmul-precision", choices=get_args(Precision), help="as in experiments.run")
     add("--no-compile-cache", action="store_true", help="keep no compiled programs")
     add("--no-pictures", action="store_true", help="draw no sweep.png at the end")
     add("--out", help="directory of the sweep (default: sweeps/<hash of what is swept>)")
@@ -95,6 +98,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     run = {name: getattr(args, name) for name in FIELDS if getattr(args, name) is not None}
     run |= {"env_options": tuple(args.env_options)} if args.env_options else {}
     run |= {"deterministic": args.deterministic}
+    run |= {"matmul_precision": args.matmul_precision} if args.matmul_precision else {}
     algos, envs = tuple(dict.fromkeys(args.algo)), tuple(dict.fromkeys(args.env))
     # How many train as one program is no matter of the request: it may go on with another number of them.
     processes = 1 if args.coordinator else args.num_processes

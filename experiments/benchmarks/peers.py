@@ -118,7 +118,9 @@ def orthogonal_one_by_one():
         yield
 
 
-def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int) -> dict[str, Any]:
+def benchmark_peer(
+    name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int, free: int | None = None
+) -> dict[str, Any]:
     """One row: the peer's training speed, median over `updates` updates in which it learned.
 
     Args:
@@ -127,9 +129,15 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
       map_name: of its SMAX, e.g. "2s3z".
       seeds: how many are trained in one vmapped program.
       updates: how many are timed.
+      free: bytes of memory, if known.
+
+    Raises:
+      DoesNotFit: the compiler says that it needs more than is free.
     """
     import jax
     import yaml
+
+    from experiments.benchmarks.training import check_memory, forget_peak
 
     peer, reports = PEERS[name], Reports()
     config = yaml.safe_load((directory / peer.config).read_text()) | {"MAP_NAME": map_name}
@@ -143,6 +151,9 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
     with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
         program = jax.jit(jax.vmap(make_program(module, config))).lower(keys).compile()
     seconds = time.perf_counter() - start
+    needed = _needed(program)
+    check_memory(needed or 0, free)
+    forget_peak()
     jax.block_until_ready(program(keys))
     jax.effects_barrier()
     wall, cpu = _per_update(reports, seeds, updates)
@@ -150,9 +161,17 @@ def benchmark_peer(name: str, directory: pathlib.Path, map_name: str, seeds: int
         "system": name,
         "steps_per_s": seeds * rows / statistics.median(wall),
         "cpu_us_per_step": statistics.median(cpu) / (seeds * rows) * 1e6,
+        "s_per_iteration": statistics.median(wall),
         "compile_s": seconds,
+        "bytes_needed": needed,
         "config": facts,
     }
+
+
+def _needed(program: Any) -> int | None:
+    """The compiler's own account of a program's memory: what it returns and what it works on; None: it keeps none."""
+    stats = program.memory_analysis()
+    return None if stats is None else stats.output_size_in_bytes + stats.temp_size_in_bytes
 
 
 def _per_update(reports: Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:

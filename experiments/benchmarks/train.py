@@ -8,36 +8,16 @@ machine has other work too. Parts are told of AIIR-MIX and its family.
 
 import argparse
 import json
-import math
 import pathlib
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.benchmarks.point import split_name
+from experiments.benchmarks.training import REPEATS, compile_training, speed_of
 
-REPEATS = 3
 TURNS = 10  # of a part, in one timed call
-
-
-def _train_program(env: Any, algorithm: Any, seeds: int) -> tuple[Callable, Any, float]:
-    """(run(states, first iteration, n) -> states, the states, seconds of compiling)."""
-    import jax
-    import numpy as np
-
-    from experiments.startup import seed_keys, trace_programs
-
-    traced = trace_programs(env, algorithm, seeds, eval_episodes=1)
-    number = jax.ShapeDtypeStruct((), np.int32)
-    start = time.perf_counter()
-    init, chunk = traced.init.compile(), traced.trainer.chunk.lower(traced.states, number, number).compile()
-    seconds = time.perf_counter() - start
-
-    def run(states, first, count):
-        return jax.block_until_ready(chunk(states, np.int32(first), np.int32(count))[0])
-
-    return run, init(seed_keys(tuple(range(seeds)))), seconds
 
 
 def benchmark_ours(env: Any, algorithm: Any, seeds: int, seconds: float) -> dict[str, Any]:
@@ -48,25 +28,7 @@ def benchmark_ours(env: Any, algorithm: Any, seeds: int, seconds: float) -> dict
       seeds: trained in one program.
       seconds: about how long each timed call takes.
     """
-    run, states, compile_seconds = _train_program(env, algorithm, seeds)
-    plan = algorithm.plan
-    idle = math.ceil(plan.warmup / plan.steps_per_iteration) + 1  # nothing is learned yet
-    states = run(states, 0, idle)  # and the first call pays for more than its work
-    start = time.perf_counter()
-    states = run(states, idle, 1)
-    count = max(1, round(seconds / (time.perf_counter() - start)))
-    wall, cpu = [], []
-    for repeat in range(REPEATS):
-        began, worked = time.perf_counter(), time.process_time()
-        states = run(states, idle + 1 + repeat * count, count)
-        wall.append(time.perf_counter() - began)
-        cpu.append(time.process_time() - worked)
-    steps = seeds * count * plan.steps_per_iteration
-    return {
-        "steps_per_s": steps / statistics.median(wall),
-        "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
-        "compile_s": compile_seconds,
-    }
+    return speed_of(compile_training(env, algorithm, seeds), seconds)
 
 
 def _timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
@@ -158,12 +120,6 @@ def _facts(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names if hasattr(config, name)}
 
 
-def _split(word: str) -> tuple[str, str]:
-    """"qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
-    algo, _, preset = word.partition(":")
-    return algo, preset or "default"
-
-
 def _rows(args: argparse.Namespace):
     """Yields the rows of the table as they are measured."""
     from envs.registry import make_env
@@ -173,7 +129,7 @@ def _rows(args: argparse.Namespace):
     from iacjax.algorithms.configs import AiirMixConfig
 
     env = make_env(args.env)
-    for algo, preset in map(_split, args.algos):
+    for algo, preset in map(split_name, args.algos):
         config = default_settings(algo, preset, args.env).algorithm
         algorithm = get_entry(algo).make(env.spec, config)
         for i, seeds in enumerate(args.seeds):
@@ -209,7 +165,7 @@ def check(args: argparse.Namespace) -> None:
 
     check_name(args.env)
     for word in args.algos:
-        default_settings(*_split(word), args.env)
+        default_settings(*split_name(word), args.env)
     if min(args.seeds) < 1 or args.peer_updates < 1 or args.seconds <= 0:
         raise ConfigError("--seeds, --peer-updates and --seconds must be more than 0")
     if args.peer_dir is not None:

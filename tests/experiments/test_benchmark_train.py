@@ -10,6 +10,7 @@ from envs.registry import make_env
 from experiments import benchmark
 from experiments.benchmarks import peers as benchmark_peers
 from experiments.benchmarks import train as benchmark_train
+from experiments.benchmarks.training import Training
 from experiments.cli import run_command
 from iacjax.algorithms import q_mixing
 from iacjax.algorithms.configs import AiirMixConfig
@@ -90,12 +91,15 @@ def test_a_replays_warm_up_is_not_timed(monkeypatch):
     """Iterations of 2 x 3 steps: ceil(20 / 6) + 1 = 5 are idle, one tells the count, 3 x count are timed."""
     env, runs = make_env("matrix_game"), []
     config = QmixConfig(recurrent=False, num_envs=2, rollout_length=3, warmup=20, updates_per_step=1)
+    plan = q_mixing.make(env.spec, config).plan
 
     def run(states, first, count):
         runs.append((first, count))
+        return None, {}, None
 
-    monkeypatch.setattr(benchmark_train, "_train_program", lambda *args: (run, None, 7.0))
-    row = benchmark_train.benchmark_ours(env, q_mixing.make(env.spec, config), seeds=1, seconds=1e-9)
+    training = Training(lambda: None, run, plan, 1, compile_seconds=7.0, state_bytes=1, bytes_needed=2)
+    monkeypatch.setattr(benchmark_train, "compile_training", lambda *args: training)
+    row = benchmark_train.benchmark_ours(env, None, seeds=1, seconds=1e-9)
     assert row["compile_s"] == 7.0 and runs == [(0, 5), (5, 1), (6, 1), (7, 1), (8, 1)]
 
 

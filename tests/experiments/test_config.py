@@ -141,10 +141,12 @@ def test_options_of_the_environment():
 
 
 def test_checkpoints_without_options_keep_their_fingerprint():
-    """The hash of the data as it was before the field existed."""
+    """The hash of the data as it was before the fields existed."""
     settings = parse()
-    data = {name: value for name, value in to_dict(settings).items() if name not in (*FREE, "env_options")}
+    young = ("env_options", "matmul_precision")
+    data = {name: value for name, value in to_dict(settings).items() if name not in (*FREE, *young)}
     assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+    assert fingerprint(parse("--matmul-precision", "bfloat16")) != fingerprint(settings)
 
 
 def test_configs_are_not_changed_by_checks():

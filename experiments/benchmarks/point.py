@@ -1,0 +1,152 @@
+"""One measured training in a process of its own: devices, XLA's flags and the peak of memory are a process's.
+
+A job names what is trained and the settings of the process (`Job`). The row that comes back says how it went.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+
+class Job(NamedTuple):
+    """What is measured, and how the process is set."""
+
+    system: str  # "ours", or a key of `peers.PEERS`
+    algo: str
+    preset: str
+    env: str  # of a peer: the map
+    lanes: int
+    num_envs: int = 0  # 0: the preset's
+    devices: int = 1
+    seconds: float = 5.0  # about so long is each timed call
+    updates: int = 0  # whose numbers are told
+    peer_dir: str = ""
+    peer_updates: int = 3
+    variables: tuple[tuple[str, str], ...] = ()  # of the environment, set before jax is imported
+    flags: str = ""  # added to XLA_FLAGS
+    precision: str = "default"  # of matrix products (RunConfig.matmul_precision)
+    bits: int = 0  # not 0: on a CPU, round what is multiplied to so many bits of mantissa
+
+
+def split_name(word: str) -> tuple[str, str]:
+    """"qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
+    algo, _, preset = word.partition(":")
+    return algo, preset or "default"
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """The row of a job, measured in this process: `status` is "ok" or "does not fit"."""
+    import jax
+
+    from experiments.benchmarks.training import DoesNotFit, peak_bytes
+    from experiments.rundir import versions
+    from experiments.startup import describe_device, set_precision
+
+    set_precision(job.precision)
+    known = {"lanes": job.lanes, "devices": job.devices, "device": describe_device()}
+    known |= {"platform": jax.default_backend(), "versions": versions(describe_device())}
+    try:
+        with rounded_products(job.bits):
+            row = _ours(job) if job.system == "ours" else _peer(job)
+    except DoesNotFit as error:
+        return known | {"status": "does not fit", "why": str(error)}
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return known | {"status": "does not fit", "why": "the device has run out of memory"}
+    return known | {"status": "ok", "peak_bytes": peak_bytes()} | row
+
+
+def _ours(job: Job) -> dict[str, Any]:
+    from envs.registry import make_env
+    from experiments.benchmarks.training import compile_training, forget_peak, numbers_of, speed_of
+    from experiments.config import default_settings
+    from experiments.devices import device_count
+    from experiments.startup import available_bytes
+    from iacjax.algorithms import check_fits, get_entry
+
+    env = make_env(job.env)
+    check_fits(job.algo, env.spec)
+    config = default_settings(job.algo, job.preset, job.env).algorithm
+    if job.num_envs:
+        config = dataclasses.replace(config, num_envs=job.num_envs)
+    algorithm = get_entry(job.algo).make(env.spec, config)
+    devices = device_count(job.devices)
+    training = compile_training(env, algorithm, job.lanes, devices, available_bytes(devices))
+    forget_peak()
+    row = speed_of(training, job.seconds) | {"num_envs": config.num_envs}
+    row |= {"state_bytes": training.state_bytes, "bytes_needed": training.bytes_needed}
+    row |= {"steps_per_iteration": training.plan.steps_per_iteration, "updates_per_iteration": training.plan.updates}
+    return row | (numbers_of(training, job.updates) if job.updates else {})
+
+
+def _peer(job: Job) -> dict[str, Any]:
+    from experiments.benchmarks.peers import benchmark_peer
+    from experiments.startup import available_bytes
+
+    directory = pathlib.Path(job.peer_dir)
+    row = benchmark_peer(job.system, directory, job.env, job.lanes, job.peer_updates, available_bytes())
+    return row | {"num_envs": row["config"]["num_envs"]}
+
+
+@contextlib.contextmanager
+def rounded_products(bits: int):
+    """While it lasts, programs lowered for the CPU round both factors of every matrix product to `bits` of mantissa.
+
+    A CPU multiplies float32 in full, whatever precision it is asked for. With 7 bits of mantissa for bfloat16 (10 for
+    TF32) and float32 sums, these are the numbers that a GPU's fast products make; the time they take says nothing.
+    """
+    if not bits:
+        yield
+        return
+    import numpy as np
+    from jax._src.interpreters import mlir  # which rule a primitive has on a platform has no public name
+    from jax._src.lib.mlir.dialects import hlo
+    from jax.lax import dot_general_p
+
+    rules = mlir._platform_specific_lowerings["cpu"]
+    entry = rules[dot_general_p]
+
+    def lower(ctx, *factors, **options):
+        rounded = [
+            hlo.reduce_precision(x, mlir.i32_attr(8), mlir.i32_attr(bits)) if aval.dtype == np.float32 else x
+            for x, aval in zip(factors, ctx.avals_in, strict=True)
+        ]
+        return entry.rule(ctx, *rounded, **options)
+
+    rules[dot_general_p] = dataclasses.replace(entry, rule=lower)
+    try:
+        yield
+    finally:
+        rules[dot_general_p] = entry
+
+
+def in_a_process(job: Job) -> dict[str, Any]:
+    """`measure` in a fresh process, which gives all its memory back; a row, too, where the system killed it.
+
+    Raises:
+      ConfigError: what was asked for cannot be trained.
+    """
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_child, job).result()
+        except concurrent.futures.BrokenExecutor:
+            return {"status": "does not fit", "why": "its process was killed, most likely for memory"}
+
+
+def _child(job: Job) -> dict[str, Any]:
+    from experiments.startup import one_blas_thread
+
+    os.environ.update(job.variables)  # all before jax is imported
+    flags = [os.environ.get("XLA_FLAGS", ""), job.flags]
+    if job.devices > 1:  # as many CPU devices; a GPU's are as many as there are
+        flags.append(f"--xla_force_host_platform_device_count={job.devices}")
+    os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compiling is timed
+    one_blas_thread()
+    return measure(job)

@@ -1,0 +1,156 @@
+"""`python -m experiments.benchmark settings`: which settings of the runtime pay, and whether the numbers stay.
+
+The same training under each setting, a process each. Beside its speed stand the numbers: by how much the first update's
+metrics differ from the default's, the mean return of the episodes while training, and whether a second training of the
+same seeds gives the same numbers bit by bit. On a CPU, fast matrix products are made by rounding what is multiplied:
+their numbers are a GPU's, their time says nothing.
+"""
+
+import argparse
+import math
+import pathlib
+import statistics
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from experiments.benchmarks.point import Job, in_a_process, split_name
+
+BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
+LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default's kinds, and whole loops and branches
+LINE = "{:<26} {:>11} {:>9} {:>9} {:>10}  {:<30} {:>18} {:>8}"
+HEADS = ("setting", "steps/s", "x default", "compile s", "peak", "first update differs by", "return", "repeats")
+
+
+class Setting(NamedTuple):
+    """What differs from the default; `cpu` says why it is left out on a CPU, "" that it is measured there too."""
+
+    name: str
+    option: str  # how a user sets it
+    cpu: str = "of GPUs alone"
+    variables: tuple[tuple[str, str], ...] = ()
+    flags: str = ""
+    precision: str = "default"
+    bits: int = 0  # of mantissa, that are left of what is multiplied
+
+
+def _variable(name: str, key: str, value: str) -> Setting:
+    return Setting(name, f"{key}={value}", variables=((key, value),))
+
+
+SETTINGS = (
+    Setting("default", "", cpu=""),
+    Setting("float32 products", "--matmul-precision float32", "a CPU multiplies so anyway", precision="float32"),
+    Setting("TF32 products", "--matmul-precision tensorfloat32", "", precision="tensorfloat32", bits=10),
+    Setting("bfloat16 products", "--matmul-precision bfloat16", "", precision="bfloat16", bits=7),
+    Setting("deterministic", "--deterministic", "a CPU always is", flags="--xla_gpu_deterministic_ops=true"),
+    Setting("no command buffers", f"XLA_FLAGS={BUFFERS}", flags=BUFFERS),
+    Setting("command buffers of loops", f"XLA_FLAGS={LOOPS}", flags=LOOPS),
+    _variable("no preallocation", "XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+    _variable("90 % preallocated", "XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9"),
+    _variable("CUDA's allocator", "XLA_PYTHON_CLIENT_ALLOCATOR", "cuda_async"),
+    _variable("no pool of memory", "XLA_PYTHON_CLIENT_ALLOCATOR", "platform"),
+)  # fmt: skip
+
+
+def difference(ours: dict[str, list[float]], default: dict[str, list[float]]) -> tuple[str, float]:
+    """(metric, its difference) of the metric that differs most: as a part of itself, or of 0.01 where it is smaller."""
+
+    def part(a: float, b: float) -> float:
+        return abs(a - b) / max(abs(b), 0.01)
+
+    found = {name: max(map(part, ours[name], default[name])) for name in default}
+    return max(found.items(), key=lambda item: item[1], default=("", 0.0))
+
+
+def mean_return(returns: list[float | None]) -> tuple[float, float]:
+    """(mean, its standard error over lanes) of those in which an episode ended; NaN where there are too few."""
+    known = [value for value in returns if value is not None]
+    if not known:
+        return math.nan, math.nan
+    spread = statistics.stdev(known) / len(known) ** 0.5 if len(known) > 1 else math.nan
+    return statistics.fmean(known), spread
+
+
+def compared(setting: Setting, row: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    """The row with what it is to the default's."""
+    row = {"setting": setting.name, "option": setting.option} | row
+    if row["status"] != "ok":
+        return row
+    emulated = row["platform"] == "cpu" and setting.bits != 0
+    metric, largest = difference(row["first_update"], default["first_update"])
+    row |= {"emulated": emulated, "first_update_metric": metric, "first_update_differs": largest}
+    row["x_default"] = None if emulated else row["steps_per_s"] / default["steps_per_s"]
+    row["return_mean"], row["return_error"] = mean_return(row["returns"])
+    return row
+
+
+def line(row: dict[str, Any]) -> str:
+    """The row as it is printed."""
+    from experiments.startup import human
+
+    if row["status"] != "ok":
+        return f"{row['setting']:<26} {row['status']}: {row['why']}"
+    speed = ("-", "-") if row["emulated"] else (f"{row['steps_per_s']:,.0f}", f"{row['x_default']:.2f}")
+    peak = "-" if row["peak_bytes"] is None else human(row["peak_bytes"])
+    differs = f"{row['first_update_differs']:.1e}"
+    if row["first_update_differs"]:
+        differs += f" ({row['first_update_metric']})"
+    returns = f"{row['return_mean']:.3f} +- {row['return_error']:.3f}"
+    repeats = "bitwise" if row["repeats"] else "no"
+    return LINE.format(row["setting"], *speed, f"{row['compile_s']:.1f}", peak, differs, returns, repeats)
+
+
+def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
+    """The row of a setting, `status` "left out" where the platform has none such, "failed" where it cannot run."""
+    if platform == "cpu" and setting.cpu:
+        return {"status": "left out", "why": setting.cpu}
+    bits = setting.bits if platform == "cpu" else 0
+    job = job._replace(variables=setting.variables, flags=setting.flags, precision=setting.precision, bits=bits)
+    try:
+        return in_a_process(job)
+    except RuntimeError as error:  # of XLA
+        return {"status": "failed", "why": str(error).partition("\n")[0]}
+
+
+def run_settings(args: argparse.Namespace) -> int:
+    """Measures the default, then setting after setting; `--json` holds those measured so far."""
+    from envs.registry import check_name
+    from experiments.config import default_settings
+    from experiments.rundir import write_json
+
+    check_name(args.env)
+    default_settings(*split_name(args.algo), args.env)
+    if min(args.lanes, args.updates) < 1 or args.num_envs < 0 or args.seconds <= 0:
+        raise ConfigError("--lanes, --updates and --seconds must be more than 0")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.touch()
+    job = Job("ours", *split_name(args.algo), args.env, args.lanes, args.num_envs, 1, args.seconds, args.updates)
+    print(f"{args.algo} on {args.env}, {args.lanes} lanes; returns over the first {args.updates} iterations that learn")
+    print(LINE.format(*HEADS))
+    rows: list[dict[str, Any]] = []
+    for setting in SETTINGS:
+        default = rows[0] if rows else {}
+        row = measured(setting, job, default.get("platform", ""))
+        if not rows and row["status"] != "ok":
+            raise ConfigError(f"the default cannot be measured ({row['why']}): lower --lanes or --num-envs")
+        rows.append(compared(setting, row, default or row))
+        print(line(rows[-1]), flush=True)
+        if args.json:
+            write_json(args.json, {"job": job._asdict(), "note": args.note, "rows": rows})
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `settings` to the parser of `experiments.benchmark`."""
+    settings = commands.add_parser("settings", help="training speed and numbers under each setting of the runtime")
+    add = settings.add_argument
+    add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
+    add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
+    add("--lanes", type=int, default=4, metavar="S", help="seeds in one program (default 4)")
+    add("--num-envs", type=int, default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add("--updates", type=int, default=50, help="iterations whose numbers are compared (default 50)")
+    add("--seconds", type=float, default=5.0, help="about so long is each timed call, three a setting")
+    add("--note", default="", help="kept in the file, e.g. what else ran on the machine")
+    add("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    settings.set_defaults(run=run_settings)

@@ -1,0 +1,140 @@
+"""One compiled training, measured: how fast it is, what memory it needs, and which numbers it makes."""
+
+import contextlib
+import math
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+REPEATS = 3
+
+
+class DoesNotFit(Exception):
+    """What would be trained needs more memory than is free; the message says how much of both."""
+
+
+class Training(NamedTuple):
+    """A compiled training of some lanes."""
+
+    init: Callable  # () -> states
+    run: Callable  # (states, first iteration, n) -> (states, metrics [., lanes], episode statistics [., lanes])
+    plan: Any
+    lanes: int
+    compile_seconds: float
+    state_bytes: int
+    bytes_needed: int  # the state, and what an iteration needs beside it; all devices together
+
+
+def check_memory(needed: int, free: int | None) -> None:
+    """Raises DoesNotFit where `needed` bytes are more than a run would take of those that are `free`."""
+    from experiments.startup import HEADROOM, human
+
+    if free is not None and needed > HEADROOM * free:
+        raise DoesNotFit(f"needs {human(needed)}, {human(free)} are free")
+
+
+def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, free: int | None = None) -> Training:
+    """Compiles the training of `lanes` seeds, spread over `devices`; nothing is allocated yet.
+
+    Raises:
+      DoesNotFit: its state, or what the compiler says it will need, is more than the `free` bytes.
+    """
+    import jax
+    import numpy as np
+
+    from experiments.startup import needed_bytes, seed_keys, trace_programs, tree_bytes
+
+    traced = trace_programs(env, algorithm, lanes, eval_episodes=1, devices=devices)
+    state_bytes, layout = tree_bytes(traced.states), traced.layout
+    check_memory(state_bytes, free)
+    number, states = jax.ShapeDtypeStruct((), np.int32), layout.abstract(traced.states)
+    start = time.perf_counter()
+    init, chunk = traced.init.compile(), traced.trainer.chunk.lower(states, number, number).compile()
+    seconds = time.perf_counter() - start
+    needed = needed_bytes(chunk, states, layout.devices)
+    check_memory(needed, free)
+
+    def run(states, first, count):
+        return jax.block_until_ready(chunk(states, np.int32(first), np.int32(count)))
+
+    def start_states():
+        return init(layout.spread(seed_keys(tuple(range(lanes)))))
+
+    return Training(start_states, run, algorithm.plan, lanes, seconds, state_bytes, needed)
+
+
+def idle_iterations(plan: Any) -> int:
+    """Iterations in which nothing is learned yet."""
+    return math.ceil(plan.warmup / plan.steps_per_iteration)
+
+
+def speed_of(training: Training, seconds: float) -> dict[str, Any]:
+    """Env steps a second, all lanes together: the median of REPEATS calls of about `seconds` each."""
+    plan, run = training.plan, training.run
+    idle = idle_iterations(plan) + 1
+    states = run(training.init(), 0, idle)[0]  # the first call pays for more than its work
+    start = time.perf_counter()
+    states = run(states, idle, 1)[0]
+    count = max(1, round(seconds / (time.perf_counter() - start)))
+    wall, cpu = [], []
+    for repeat in range(REPEATS):
+        began, worked = time.perf_counter(), time.process_time()
+        states = run(states, idle + 1 + repeat * count, count)[0]
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - worked)
+    steps = training.lanes * count * plan.steps_per_iteration
+    return {
+        "steps_per_s": steps / statistics.median(wall),
+        "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
+        "s_per_iteration": statistics.median(wall) / count,
+        "compile_s": training.compile_seconds,
+    }
+
+
+def numbers_of(training: Training, updates: int) -> dict[str, Any]:
+    """What the first iterations that learn come to, to compare settings by; the same lanes are trained twice.
+
+    Returns:
+      first_update: the metrics of the first iteration that learns, each a list over lanes.
+      returns: mean return of the episodes that ended while learning, over lanes; None where none ended.
+      repeats: whether the second time gave the same numbers, bit by bit.
+    """
+    import jax
+    import numpy as np
+
+    first = idle_iterations(training.plan)
+    twice = []
+    for _ in range(2):
+        _, metrics, stats = training.run(training.init(), 0, first + updates)
+        twice.append(jax.device_get((metrics, stats)))
+    metrics, stats = twice[0]
+    same = [np.array_equal(a, b, equal_nan=True) for a, b in zip(*map(jax.tree.leaves, twice), strict=True)]
+    ended, total = (np.asarray(x)[first : first + updates].sum(0) for x in (stats.episodes, stats.return_sum))
+    return {
+        "first_update": {name: np.asarray(value)[first].tolist() for name, value in metrics.items()},
+        "returns": [float(t / n) if n else None for t, n in zip(total, ended, strict=True)],
+        "repeats": all(same),
+    }
+
+
+def forget_peak() -> None:
+    """From here on `peak_bytes` tells of what comes; a GPU's peak cannot be forgotten, its own process is young."""
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int | None:
+    """The most memory used so far: a GPU's (all of them), or on the CPU the whole process's; None if unknown."""
+    import jax
+
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in devices]
+        return None if None in peaks else sum(peaks)
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
