@@ -34,6 +34,8 @@ BUDGETS = {
     "01_quickstart": Budget(
         {"ALGO": "ippo", "TOTAL_STEPS": 64, "SEEDS": 1, "EPISODES": 2, "OPTIONS": TINY_BATTLE}, pictures=3
     ),
+    "03_aiir_mix": Budget({"ENV": "smax:3m", "TOTAL_STEPS": 64, "SEEDS": 1, "OPTIONS": TINY_BATTLE}, pictures=5),
+    "05_your_env": Budget({"COUNT": 3, "TOTAL_STEPS": 64, "OPTIONS": TINY_BATTLE}, pictures=3),
 }
 
 
