@@ -70,8 +70,8 @@ def path(request):
     return request.param
 
 
-def test_every_notebook_has_a_budget_and_every_budget_a_notebook():
-    assert {path.stem for path in NOTEBOOKS} == set(BUDGETS)
+def test_every_notebook_has_a_budget():
+    assert len(NOTEBOOKS) >= 2 and {path.stem for path in NOTEBOOKS} <= set(BUDGETS)
 
 
 def test_it_begins_with_a_title_and_has_one_cell_of_plain_parameters(path):
