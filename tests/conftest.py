@@ -22,6 +22,7 @@ if FLAG not in os.environ.get("XLA_FLAGS", ""):
 
 # The files of over 20 s, longest first: one that is begun last is waited for while the other process has nothing to do.
 LONG = (
+    "test_notebooks.py",
     "test_probes.py", "test_registry.py", "test_continuous_probes.py", "test_iac.py", "test_maac.py", "test_env.py",
     "test_run.py", "test_coma.py", "test_ppo.py", "test_intrinsic.py", "test_intrinsic_steps.py", "test_q_recurrent.py",
     "test_maddpg.py", "test_ring.py", "test_windows.py", "test_networks.py", "test_meta.py", "test_check.py",
