@@ -50,8 +50,9 @@ def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
         yield
         jax.distributed.shutdown()  # waits for the others
     except BaseException as error:
-        lost = isinstance(error, RuntimeError) and any(word in str(error) for word in LOST)
-        user = lost or isinstance(error, ConfigError | OSError)
+        ours = isinstance(error, ConfigError)
+        lost = not ours and isinstance(error, RuntimeError | ValueError) and any(word in str(error) for word in LOST)
+        user = lost or ours or isinstance(error, OSError)
         code = 2 if user else 130 if isinstance(error, KeyboardInterrupt) else 1
         atexit.register(_leave, code, index)
         if lost:

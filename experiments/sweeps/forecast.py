@@ -77,10 +77,10 @@ class Watch:
         self._forecast, self._index, self._ended = forecast, index, 0
         self.share = forecast.shares[index]
 
-    def predicted(self, seconds: float) -> str:
-        """Takes the measured seconds of an env step; what the whole queue will take then."""
+    def predicted(self, seconds: float) -> str | None:
+        """Takes the measured seconds of an env step; what the whole queue will take then, if it is more than this."""
         self.share.seconds = seconds
-        return self._forecast.line()
+        return self._forecast.line() if len(self._forecast.shares) > 1 else None
 
     def at(self, steps: int, spent: float) -> list[str]:
         """A group has done `steps` in `spent` seconds; the words for the progress line."""

@@ -183,7 +183,9 @@ def _predict(group: LaneGroup, lanes: int) -> None:
     job.console.say(
         f"predict  {steps}: about {duration(seconds * lanes * run.total_steps)} and its evaluations, {need} at a time"
     )
-    job.console.say(group.watch.predicted(seconds))
+    whole = group.watch.predicted(seconds)
+    if whole:
+        job.console.say(whole)
 
 
 def _open_units(part: Part, run: RunConfig) -> None:
