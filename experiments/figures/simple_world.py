@@ -162,6 +162,7 @@ def reward_landscape() -> np.ndarray:
 
 
 def landscape(ax: Any, values: np.ndarray, title: str) -> Any:
+    """Draws values f[G, G] (the first agent's action first) as colours over both agents' actions; gives the image."""
     ends = (GRID[0], GRID[-1]) * 2
     image = ax.imshow(values.T, extent=ends, origin="lower", cmap="viridis", interpolation="bilinear")
     ax.set_title(title, fontsize=10)
