@@ -135,16 +135,16 @@ def tables(points: Sequence[PointResult]) -> list[Any]:
     made = []
     for env in dict.fromkeys(result.point.settings.run.env for result in points):
         some = [result for result in points if result.point.settings.run.env == env]
-        title = f"{env}: mean of the last tenth of the evaluations, 95 % over seeds"
-        table = Table("algorithm", "point", "seeds", "return", "win rate", title=title)
+        algos = {result.point.settings.run.algo for result in some}
+        title = f"{algos.pop()} on {env}" if len(algos) == 1 else env
+        title += ": mean of the last tenth of the evaluations, 95 % over seeds"
+        table = Table("point", "seeds", "return", "win rate", title=title, pad_edge=False)  # two numbers: 80 columns
         for result in some[:SHOWN]:
             lost = len(result.lanes) - len(result.finished)
             seeds = f"{len(result.lanes)}" + (f" ({lost} diverged)" if lost else "")
-            run = result.point.settings.run
-            same = [r for r in some if r.point.settings.run.algo == run.algo]
-            table.add_row(run.algo, differences(result, same) or result.point.name, seeds, *_texts(result))
+            table.add_row(differences(result, some) or result.point.name, seeds, *_texts(result))
         if len(some) > SHOWN:
-            table.add_row("", f"and {len(some) - SHOWN} more: lanes.csv", "", "", "")
+            table.add_row(f"and {len(some) - SHOWN} more: lanes.csv", "", "", "")
         made.append(table)
     return made
 

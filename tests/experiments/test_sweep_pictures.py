@@ -1,14 +1,16 @@
 """Pictures of a sweep: what is read of its directory, what stands in the panels, what cannot be drawn."""
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from envs.errors import ConfigError
 from experiments.config import to_dict
-from experiments.sweeps import pictures
+from experiments.sweeps import pictures, results
 from experiments.sweeps.files import as_json
 from experiments.sweeps.lanes import units_of
 from experiments.sweeps.plan import Request, make_programs
@@ -16,12 +18,12 @@ from experiments.sweeps.plan import Request, make_programs
 LRS, ENTROPIES, STEPS = (1e-3, 2e-3), (0.0, 0.1), (50, 100)
 
 
-def write_sweep(out, win_rate, sets=("lr=1e-3,2e-3", "entropy=0,0.1"), envs=("smax:3m",), diverged=()):
-    """A sweep of IPPO with two seeds and two evaluations; the last one's win rate is win_rate(values, seed).
+def write_sweep(out, win_rate, sets=("lr=1e-3,2e-3", "entropy=0,0.1"), envs=("smax:3m",), diverged=(), algos=("ippo",)):
+    """A sweep with two seeds and two evaluations; the last one's win rate is win_rate(values, seed).
 
     diverged: names of points that have no evaluation.
     """
-    request = Request(("ippo",), envs, sets, run=(("seeds", 2), ("total_steps", 100)))
+    request = Request(algos, envs, sets, run=(("seeds", 2), ("total_steps", 100)))
     out.mkdir()
     (out / "job.json").write_text(json.dumps(as_json(request)))
     for unit in (unit for p in make_programs(request, str(out)) for unit in units_of(p, out)):
@@ -119,6 +121,28 @@ def test_the_overview_has_a_row_an_environment(tmp_path):
     assert len(pictures.read_sweep(out, "smax:2s3z")) == 4
     with pytest.raises(ConfigError, match="no evaluation of smax:8m in .* yet"):
         pictures.read_sweep(out, "smax:8m")
+
+
+def test_a_row_of_the_table_is_a_line_of_a_terminal(swept):
+    terminal = Console(width=80, file=io.StringIO())
+    (table,) = results.tables(pictures.read_sweep(swept))
+    terminal.print(table)
+    lines = terminal.file.getvalue().splitlines()
+    assert lines[0].strip() == "ippo on smax:3m: mean of the last tenth of the evaluations, 95 % over seeds"
+    assert [line.strip("│").split("│")[0].strip() for line in lines[4:-1]] == [
+        "lr=0.002 entropy=0.1",
+        "lr=0.002 entropy=0",
+        "lr=0.001 entropy=0.1",
+        "lr=0.001 entropy=0",
+    ]
+    assert "0.750 [0.115, 1.000]" in lines[4]
+
+
+def test_the_table_of_two_algorithms_names_them(tmp_path):
+    out = write_sweep(tmp_path / "out", rates, algos=("ippo", "mappo"))
+    (table,) = results.tables(pictures.read_sweep(out))
+    assert table.title.startswith("smax:3m: mean") and len(table.rows) == 8
+    assert list(table.columns[0].cells)[:2] == ["ippo lr=0.002 entropy=0.1", "mappo lr=0.002 entropy=0.1"]
 
 
 def test_a_picture_that_cannot_be_drawn_spoils_nothing(swept, tmp_path):
