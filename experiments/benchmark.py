@@ -21,7 +21,7 @@ from experiments.benchmarks import settings as benchmark_settings
 from experiments.benchmarks import train as benchmark_train
 from experiments.benchmarks import updates as benchmark_updates
 from experiments.benchmarks.env_peers import peer_of, random_action, versions
-from experiments.cli import run_command
+from experiments.cli import run_stoppable
 from experiments.scripted import run_scripted
 
 REPEATS = 5
@@ -170,4 +170,4 @@ def command(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(command))
+    sys.exit(run_stoppable(command))

@@ -9,6 +9,7 @@ import dataclasses
 import multiprocessing
 import os
 import pathlib
+import signal
 from typing import Any, NamedTuple
 
 
@@ -135,12 +136,13 @@ def in_a_process(job: Job) -> dict[str, Any]:
         try:
             return pool.submit(_child, job).result()
         except concurrent.futures.BrokenExecutor:
-            return {"status": "does not fit", "why": "its process was killed, most likely for memory"}
+            return {"status": "does not fit", "why": "its process has died, most likely for memory"}
 
 
 def _child(job: Job) -> dict[str, Any]:
     from experiments.startup import one_blas_thread
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     os.environ.update(job.variables)  # all before jax is imported
     flags = [os.environ.get("XLA_FLAGS", ""), job.flags]
     if job.devices > 1:  # as many CPU devices; a GPU's are as many as there are
@@ -149,4 +151,7 @@ def _child(job: Job) -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compiling is timed
     one_blas_thread()
-    return measure(job)
+    try:
+        return measure(job)
+    except RuntimeError as error:  # jax's own kind cannot be sent to a process without jax
+        raise RuntimeError(str(error)) from None

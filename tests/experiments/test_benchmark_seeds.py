@@ -19,10 +19,12 @@ from experiments.config import RunConfig
 LIIR = Job("ours", "liir", "default", "toy:coordination", 2, num_envs=4, seconds=0.01, updates=2)
 
 
-def test_a_real_algorithm_on_two_devices_is_that_of_one(monkeypatch):
-    """LIIR, a seed a device, in a process of two virtual devices, which draw their orthogonal matrices at once."""
+@pytest.mark.parametrize("algo", ["liir", pytest.param("aiir_mix", marks=pytest.mark.slow)])
+def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
+    """A seed a device, in a process of two virtual devices, which draw their orthogonal matrices at the same time."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-    two, one = point.in_a_process(LIIR._replace(devices=2)), point.measure(LIIR)
+    job = LIIR._replace(algo=algo)
+    two, one = point.in_a_process(job._replace(devices=2)), point.measure(job)
     assert two["status"] == one["status"] == "ok" and (two["devices"], one["devices"]) == (2, 1)
     assert two["first_update"].keys() == one["first_update"].keys()
     for name, values in one["first_update"].items():
