@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scripted import make_scripted
+from small_family import quick
 
 from envs.base import select_lanes
 from envs.toy import TOYS
@@ -17,14 +18,18 @@ CLOCK = Clock(jnp.int32(0), jnp.int32(0))
 
 
 def rollouts(env, num_envs, length, times=1, key=KEY):
-    """Consecutive rollouts of one runner, as [(batch, stats)], and the runner after the last."""
+    """Consecutive rollouts of one runner, as [(batch, stats)], and the runner after the last: one program."""
     algorithm = make_scripted(env.spec, num_envs, length)
-    act = jax.jit(lambda runner, key: rollout(env, algorithm, (), runner, key, CLOCK))
-    runner, out = start(env, algorithm, key), []
-    for k in range(times):
-        runner, batch, stats = act(runner, jax.random.fold_in(key, k))
-        out.append((batch, stats))
-    return jax.tree.map(np.asarray, out), runner
+
+    def play(key):
+        def act(runner, k):
+            runner, batch, stats = rollout(env, algorithm, (), runner, jax.random.fold_in(key, k), CLOCK)
+            return runner, (batch, stats)
+
+        return jax.lax.scan(act, start(env, algorithm, key), jnp.arange(times))
+
+    runner, out = quick(play, key)
+    return [jax.tree.map(lambda x, k=k: np.asarray(x[k]), out) for k in range(times)], runner
 
 
 class Chancy:
@@ -172,7 +177,7 @@ def test_the_dead_keep_acting_legally():
 
 def evaluated(env, num_episodes, key=KEY):
     algorithm = make_scripted(env.spec, 1, 1)
-    return jax.tree.map(np.asarray, jax.jit(lambda key: evaluate(env, algorithm, (), key, num_episodes))(key))
+    return jax.tree.map(np.asarray, quick(lambda key: evaluate(env, algorithm, (), key, num_episodes), key))
 
 
 def test_the_evaluator_plays_each_lane_to_its_end_and_no_further():

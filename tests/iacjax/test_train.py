@@ -50,7 +50,7 @@ def test_rows_past_n_stay_zero_and_the_clock_runs(trainer):
 def test_a_seed_alone_is_that_seed_among_others(trainer):
     together, metrics, _ = trainer.chunk(trainer.init(SEEDS), 0, 5)
     for k in range(3):
-        alone, lone_metrics, _ = make().chunk(trainer.init(SEEDS[k : k + 1]), 0, 5)
+        alone, lone_metrics, _ = trainer.chunk(trainer.init(SEEDS[k : k + 1]), 0, 5)
         np.testing.assert_allclose(alone.learner.rewards[0], together.learner.rewards[k], rtol=1e-6)
         np.testing.assert_allclose(lone_metrics["reward"][:, 0], metrics["reward"][:, k], rtol=1e-6)
         assert_equal(alone.runner.env_state, jax.tree.map(lambda x, k=k: x[k : k + 1], together.runner.env_state))
