@@ -1,6 +1,7 @@
 """IAC's learner: densities, losses and targets against slow or literal ones, and what execution may read."""
 
 import dataclasses
+from functools import cache
 
 import chex
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from small_family import QUICK
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
@@ -20,7 +22,9 @@ FAMILY = ["iac", "siaq", "ddpg_mix"]  # each choice of each kind; the others are
 FAMILY += [pytest.param(name, marks=pytest.mark.slow) for name in ("sq", "attn_qmix", "siq")]
 
 
+@cache
 def build(name, **fields):
+    """(family, algorithm): one a configuration, so that tests share what they have compiled."""
     config = dataclasses.replace(get_entry(name).config(), hidden_dim=8, buffer_size=512, batch_size=B, **fields)
     return iac._build(SPEC, config), iac.make(SPEC, config)
 
@@ -50,6 +54,7 @@ def clock(steps=10_000):
     return Clock(jnp.int32(steps), jnp.int32(steps))
 
 
+@cache
 def learner_of(name, seed=0, **fields):
     f, algorithm = build(name, **fields)
     learner = algorithm.init(jax.random.key(seed))
@@ -152,7 +157,7 @@ def test_the_actors_loss_is_eq_15_or_26(name):
 def test_one_update_moves_what_it_should(name):
     """Every parameter of actors and critics moves (masked rows but one would do), targets only at the copy."""
     _, algorithm, learner = learner_of(name, target_every=2)
-    update = jax.jit(algorithm.update)
+    update = jax.jit(algorithm.update, compiler_options=QUICK)
     batch = batch_of(jax.random.key(6))
     one, metrics = update(learner, batch, jax.random.key(7), clock())
     moved = jax.tree.map(lambda a, b: bool(np.abs(a - b).max() > 0), one.params, learner.params)
@@ -165,8 +170,8 @@ def test_one_update_moves_what_it_should(name):
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_padding_changes_nothing(name):
-    _, algorithm, learner = learner_of(name)
-    update = jax.jit(algorithm.update)
+    _, algorithm, learner = learner_of(name, target_every=2)
+    update = jax.jit(algorithm.update, compiler_options=QUICK)
     batch = batch_of(jax.random.key(6))
     batch = batch._replace(mask=batch.mask.at[0, 3:].set(0.0))
     rows = batch.rows._replace(reward=batch.rows.reward.at[:, 3:].set(1e3), obs=batch.rows.obs.at[:, 3:].set(7.0))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from continuous_batch import OBS, PADDED, SMALL, SPEC, WARM, A, B, D, agent_changed, make_batch, timestep, zeros_but
 from scipy import stats
+from small_family import QUICK, quick
 
 from envs.errors import ConfigError
 from iacjax.algorithms import baseline_parts, maac
@@ -20,7 +21,7 @@ def build(spec=SPEC, seed=0, **fields):
     """(family, algorithm, learner whose targets are other networks than its own)."""
     config = MaacConfig(**{**SMALL, "heads": 2, **fields})
     algorithm = maac.make(spec, config)
-    init = jax.jit(algorithm.init)  # compiled once: quicker than twice step by step
+    init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
     learner, target = init(jax.random.key(seed)), init(jax.random.key(seed + 1)).params
     return maac._build(spec, config), algorithm, learner._replace(target=target)
 
@@ -138,7 +139,7 @@ def test_a_policy_learns_through_its_own_action_alone(kind):
     f, _, learner = build(policy_gradient=kind, regularisation=0.0, temperature=0.0)
     critic = learner.params["critic"]["params"]
     head = jax.tree.map(lambda x: x * (jnp.arange(A) == 1).reshape(A, 1, 1), critic["head"])
-    grads = jax.jit(partial(policy_gradient, f))(learner, jax.random.key(3), {"params": {**critic, "head": head}})
+    grads = quick(partial(policy_gradient, f), learner, jax.random.key(3), {"params": {**critic, "head": head}})
     assert agent_changed(jax.tree.map(jnp.zeros_like, grads), grads) == [False, True, False]
 
 
@@ -148,8 +149,8 @@ def test_both_policy_gradients_have_the_same_mean():
     for kind in ("reparameterised", "score"):
         f, _, learner = build(policy_gradient=kind, temperature=0.1, hidden_dim=4, policy_layers=0)
         keys = jax.random.split(jax.random.key(4), 3000)
-        draw = jax.jit(jax.vmap(partial(policy_gradient, f), in_axes=(None, 0, None)))
-        drawn = jax.tree.leaves(draw(learner, keys, learner.params["critic"]))
+        draw = jax.vmap(partial(policy_gradient, f), in_axes=(None, 0, None))
+        drawn = jax.tree.leaves(quick(draw, learner, keys, learner.params["critic"]))
         grads = np.concatenate([np.asarray(x).reshape(len(keys), -1) for x in drawn], 1)
         means.append(grads.mean(0))
         errors.append(grads.std(0) / len(keys) ** 0.5)
@@ -208,7 +209,7 @@ def test_observations_are_normalised_by_running_statistics():
 
 def test_an_update_moves_everything_and_ignores_padding():
     _, algorithm, learner = build(target_every=2)
-    update, batch = jax.jit(algorithm.update), make_batch()
+    update, batch = jax.jit(algorithm.update, compiler_options=QUICK), make_batch()
     one, metrics = update(learner, batch, jax.random.key(0), WARM)
     assert set(metrics) == {"critic_loss", "actor_loss", "q", "entropy"}
     assert agent_changed(learner.params["actor"], one.params["actor"]) == [True] * A

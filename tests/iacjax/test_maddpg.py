@@ -23,6 +23,7 @@ from continuous_batch import (
     timestep,
     zeros_but,
 )
+from small_family import QUICK, quick
 
 from iacjax.algorithms import baseline_parts, maddpg
 from iacjax.algorithms.configs_baselines import MaddpgConfig
@@ -34,7 +35,7 @@ def build(spec=SPEC, seed=0, **fields):
     """(family, algorithm, learner whose targets are other networks than its own)."""
     config = MaddpgConfig(**{**SMALL, "critic_layers": 2, **fields})
     algorithm = maddpg.make(spec, config)
-    init = jax.jit(algorithm.init)  # compiled once: quicker than twice step by step
+    init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
     learner, target = init(jax.random.key(seed)), init(jax.random.key(seed + 1)).params
     return maddpg._build(spec, config), algorithm, learner._replace(target=target)
 
@@ -80,8 +81,8 @@ def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
     batch, key = make_batch(), jax.random.key(5)
     ts, action, mask = jax.tree.map(lambda x: x[0], batch.ts), f.bounds.from_env(batch.action[0]), batch.mask[0]
     critic = jax.tree.map(lambda x: x * (jnp.arange(A) == 1).reshape(A, 1, 1), learner.params["critic"])
-    own = jax.jit(jax.grad(lambda actor: maddpg._actor_loss(f, actor, critic, ts, action, key, mask)))
-    grads = own(learner.params["actor"])
+    own = jax.grad(lambda actor: maddpg._actor_loss(f, actor, critic, ts, action, key, mask))
+    grads = quick(own, learner.params["actor"])
     zeros = jax.tree.map(jnp.zeros_like, grads)
     assert agent_changed(zeros, grads) == [False, True, False]
 
@@ -93,16 +94,16 @@ def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
         inputs = jnp.zeros((B, A, x.shape[-1])).at[:, 1].set(x)
         return -f.critic.apply(critic, inputs)[:5, 1, 0].mean()
 
-    due = jax.jit(jax.grad(slow))(learner.params["actor"])
+    due = quick(jax.grad(slow), learner.params["actor"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), grads, due)
 
 
 def test_a_rare_lane_without_an_action_changes_nothing():
-    _, algorithm, learner = build()
+    _, algorithm, learner = build(target_every=2)
     batch = make_batch()
     rows = batch.rows._replace(obs=batch.rows.obs.at[:, -1].set(9.0))
     other = batch._replace(action=batch.action.at[0, -1].set(3.0), rows=rows)
-    update = jax.jit(algorithm.update)
+    update = jax.jit(algorithm.update, compiler_options=QUICK)
     a, b = (update(learner, x, jax.random.key(0), WARM)[0].params for x in (batch, other))
     chex.assert_trees_all_equal(a, b)
 
@@ -141,7 +142,7 @@ def test_targets_are_copied_or_follow(every, tau, first, second):
 
 def test_an_update_moves_actors_critics_and_targets():
     _, algorithm, learner = build(target_every=2)
-    update = jax.jit(algorithm.update)
+    update = jax.jit(algorithm.update, compiler_options=QUICK)
     one, metrics = update(learner, make_batch(), jax.random.key(0), WARM)
     assert set(metrics) == {"critic_loss", "actor_loss", "q"}
     for name in ("actor", "critic"):
