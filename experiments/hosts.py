@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,31 +21,25 @@ import numpy as np
 from envs.errors import ConfigError
 
 BLOCK = 2**24  # bytes that are sent at a time: what the devices must hold beside the lanes, times the processes
-JOIN_SECONDS = 300
 LOST = ("Gloo", "NCCL", "oordination", "onnection", "eartbeat", "UNAVAILABLE", "DEADLINE_EXCEEDED")
-
-
-def check_address(address: str) -> None:
-    """Raises ConfigError where `address` is not HOST:PORT."""
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ConfigError(f"--coordinator {address}: write HOST:PORT of process 0, e.g. 10.0.0.1:45671")
 
 
 @contextlib.contextmanager
 def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
-    """Inside, jax sees the devices of all processes. Enter it before jax has touched a device.
+    """Inside, jax sees the devices of all processes. Enter it before jax has touched a device, after they have met
+    (`rendezvous`).
 
     A process that fails leaves at once, without waiting for the others: they notice it at their next step.
 
     Raises:
-      ConfigError: the others do not come, or one of them has ended.
+      ConfigError: one of the others has ended.
     """
     import jax
 
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
     try:
-        _initialize(coordinator, processes, index)
+        # Each has all the devices of its machine, also where a cluster's variables would tell jax to take one.
+        jax.distributed.initialize(coordinator, processes, index, cluster_detection_method="deactivate")
         yield
         jax.distributed.shutdown()  # waits for the others
     except BaseException as error:
@@ -59,30 +52,6 @@ def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
             text = "another process has ended; start the same command on all of them again: it goes on where"
             raise ConfigError(f"{text} process 0 has saved last") from error
         raise
-
-
-def _initialize(coordinator: str, processes: int, index: int) -> None:
-    """jax.distributed.initialize, in a thread, so that Ctrl-C is heard while it waits for the others."""
-    import jax
-
-    failed: list[Exception] = []
-
-    def initialize():
-        try:
-            # Each has all the devices of its machine, also where a cluster's variables would tell jax to take one.
-            options = {"initialization_timeout": JOIN_SECONDS, "cluster_detection_method": "deactivate"}
-            jax.distributed.initialize(coordinator, processes, index, **options)
-        except Exception as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=initialize, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-    if failed:
-        text = f"the {processes} processes did not find each other at {coordinator} within {JOIN_SECONDS} s"
-        text += ": start the same command on each, with process 0 where that address is, and a port that is free"
-        raise ConfigError(text) from failed[0]
 
 
 def check_alike(what: Any) -> None:

@@ -15,7 +15,7 @@ from typing import get_args
 
 from envs.errors import ConfigError
 from envs.registry import check_name
-from experiments import hosts, rundir
+from experiments import rendezvous, rundir
 from experiments.cli import leave, run_stoppable
 from experiments.config import Precision
 from experiments.env_options import read_env_options
@@ -90,7 +90,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     if not 0 <= args.process_id < args.num_processes:
         raise ConfigError("--process-id must be from 0 to --num-processes - 1")
     if args.coordinator is not None:
-        hosts.check_address(args.coordinator)
+        rendezvous.read_address(args.coordinator)
         if args.num_processes < 2:
             raise ConfigError("--coordinator: give --num-processes, how many processes there are, at least 2")
     if args.launcher != "here" and args.num_processes > 1:

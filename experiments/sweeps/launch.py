@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments import hosts, startup
+from experiments import hosts, rendezvous, startup
 from experiments.host_loop import Interrupted
 from experiments.logging.console import Console
 from experiments.run import Signals
@@ -63,6 +63,7 @@ def train_together(
       request: json that must be the same on all.
       open_out: makes and locks `out`; called on process 0.
     """
+    rendezvous.meet(coordinator, count, index)
     startup.prepare_jax(programs[0].settings.run, print)
     with hosts.joined(coordinator, count, index), contextlib.ExitStack() as held:
         hosts.check_alike(request)

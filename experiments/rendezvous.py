@@ -1,0 +1,130 @@
+"""Where the processes of one program find each other, before jax is told of them.
+
+`jax.distributed.initialize` waits deaf to Ctrl-C, and a process that waits in vain is aborted with a stack trace. So
+they meet here first: process 0 listens at the coordinator's address, the others say who they are, and when all are
+there everyone goes on (to the same address, where jax's own service then listens).
+"""
+
+import os
+import select
+import socket
+import time
+
+from envs.errors import ConfigError
+
+WAIT_SECONDS = 300.0
+POLL_SECONDS = 0.5
+
+
+def read_address(address: str) -> tuple[str, int]:
+    """HOST:PORT.
+
+    Raises:
+      ConfigError: it is not of that form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ConfigError(f"--coordinator {address}: write HOST:PORT of process 0, e.g. 10.0.0.1:45671")
+    return host.strip("[]"), int(port)
+
+
+def meet(address: str, processes: int, index: int, limit: float = WAIT_SECONDS) -> None:
+    """Returns once all `processes` have called it, each with its own index.
+
+    Raises:
+      ConfigError: they do not come within `limit` seconds, two have one index, or the address is not to be had.
+    """
+    until = time.monotonic() + limit
+    host, port = read_address(address)
+    if index:
+        _visit(host, port, processes, index, until, limit)
+    else:
+        _receive(port, processes, until, limit)
+
+
+def _receive(port: int, processes: int, until: float, limit: float) -> None:
+    try:
+        dual = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if dual else socket.AF_INET
+        server = socket.create_server(("", port), family=family, dualstack_ipv6=dual)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ConfigError(f"--coordinator: port {port} cannot be used ({why}): choose another") from None
+    guests: dict[int, socket.socket] = {}
+    with server:
+        server.settimeout(POLL_SECONDS)
+        try:
+            while len(guests) < processes - 1:
+                if time.monotonic() > until:
+                    missing = ", ".join(str(k) for k in range(1, processes) if k not in guests)
+                    text = f"process {missing} of {processes} did not come in {limit:.0f} s"
+                    raise ConfigError(f"{text}: start the same command on all of them")
+                _admit(server, guests, processes)
+                _dismiss(guests)
+            for guest in guests.values():
+                guest.sendall(b"go\n")
+            for guest in guests.values():
+                guest.recv(1)  # it closes first, so that the port is free at once
+        finally:
+            for guest in guests.values():
+                guest.close()
+
+
+def _admit(server: socket.socket, guests: dict[int, socket.socket], processes: int) -> None:
+    """Takes in the next process that comes, if one does soon; one that cannot be is told why."""
+    try:
+        guest = server.accept()[0]
+    except TimeoutError:
+        return
+    guest.settimeout(10 * POLL_SECONDS)
+    try:
+        index, count = (int(word) for word in guest.recv(64).split())
+    except (OSError, ValueError):  # not one of ours
+        guest.close()
+        return
+    _dismiss(guests)
+    if count == processes and 0 < index < processes and index not in guests:
+        guests[index] = guest
+        return
+    why = f"process {index} is here already" if count == processes else f"process 0 was told of {processes} processes"
+    guest.sendall(f"{why}: give each its own --process-id, and all the same --num-processes\n".encode())
+    guest.close()
+
+
+def _dismiss(guests: dict[int, socket.socket]) -> None:
+    """Forgets those that have left again: who waits has nothing to say, so what can be read is an end."""
+    for index in [k for k, guest in guests.items() if select.select([guest], [], [], 0)[0]]:
+        guests.pop(index).close()
+
+
+def _visit(host: str, port: int, processes: int, index: int, until: float, limit: float) -> None:
+    late = f"no process 0 at {host}:{port} in {limit:.0f} s: start the same command there, with --process-id 0"
+    while True:
+        try:
+            door = socket.create_connection((host, port), timeout=10 * POLL_SECONDS)
+            break
+        except socket.gaierror as error:
+            raise ConfigError(f"--coordinator {host}:{port}: {error.strerror}") from None
+        except OSError:
+            if time.monotonic() > until:
+                raise ConfigError(late) from None
+            time.sleep(POLL_SECONDS)
+    with door:
+        door.settimeout(POLL_SECONDS)
+        try:
+            door.sendall(f"{index} {processes}\n".encode())
+            answer = _listen(door, until + 10 * POLL_SECONDS)
+        except OSError:
+            answer = ""
+    if answer != "go":
+        raise ConfigError(answer or "process 0 has left again: start the same command on all of them")
+
+
+def _listen(door: socket.socket, until: float) -> str:
+    """The line that is said, or "" where none is."""
+    while time.monotonic() < until:
+        try:
+            return door.recv(256).decode(errors="replace").strip()
+        except TimeoutError:
+            continue
+    return ""

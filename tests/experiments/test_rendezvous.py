@@ -1,0 +1,105 @@
+"""Processes that find each other: here threads, on this machine."""
+
+import socket
+import threading
+
+import pytest
+
+from envs.errors import ConfigError
+from experiments import rendezvous
+from experiments.rendezvous import meet, read_address
+
+
+@pytest.fixture
+def address(monkeypatch):
+    monkeypatch.setattr(rendezvous, "POLL_SECONDS", 0.05)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def all_meet(address, *who, limit=20.0):
+    """Each of (processes, index) calls `meet` in a thread of its own: what it was told, "" where they met."""
+    told = [""] * len(who)
+
+    def call(k, processes, index):
+        try:
+            meet(address, processes, index, limit)
+        except ConfigError as error:
+            told[k] = str(error)
+
+    threads = [threading.Thread(target=call, args=(k, *each)) for k, each in enumerate(who)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return told
+
+
+def test_all_go_on_together_and_the_port_is_free_again(address):
+    for _ in range(2):
+        assert all_meet(address, (3, 2), (3, 0), (3, 1)) == ["", "", ""]
+
+
+def test_one_that_does_not_come_is_named(address):
+    first, second = all_meet(address, (3, 0), (3, 2), limit=0.5)
+    assert first == "process 1 of 3 did not come in 0 s: start the same command on all of them"
+    assert second.startswith("process 0 has left again")
+
+
+def test_nobody_at_the_address(address):
+    (told,) = all_meet(address, (2, 1), limit=0.2)
+    assert told.startswith(f"no process 0 at {address} in 0 s")
+
+
+def test_two_of_one_index_and_another_number_are_refused(address):
+    told = all_meet(address, (2, 0), (2, 1), (2, 1), limit=3)
+    # the second of the two comes before they go on, and is refused, or after it, and finds nobody
+    assert told[0] == "" and sorted(told[1:])[0] == "" and sorted(told[1:])[1]
+    told = all_meet(address, (3, 0), (2, 1), limit=0.5)
+    assert told[1].startswith("process 0 was told of 3 processes") and "did not come" in told[0]
+
+
+def test_one_that_leaves_may_come_again(address):
+    """It connects, says who it is, and leaves; then it comes again, and they go on."""
+    waiting = threading.Thread(target=lambda: meet(address, 3, 0, 20.0))
+    waiting.start()
+    door = None
+    while door is None:
+        try:
+            door = socket.create_connection(read_address(address), timeout=5)
+        except OSError:
+            continue
+    door.sendall(b"1 3\n")
+    door.close()
+    assert all_meet(address, (3, 1), (3, 2)) == ["", ""]
+    waiting.join()
+
+
+def test_strangers_are_not_counted(address):
+    waiting = threading.Thread(target=lambda: meet(address, 2, 0, 20.0))
+    waiting.start()
+    door = None
+    while door is None:
+        try:
+            door = socket.create_connection(read_address(address), timeout=5)
+        except OSError:
+            continue
+    door.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert door.recv(10) == b""
+    door.close()
+    assert all_meet(address, (2, 1)) == [""]
+    waiting.join()
+
+
+def test_a_port_that_is_taken(address):
+    with socket.create_server(("", read_address(address)[1])):
+        (told,) = all_meet(address, (2, 0))
+    assert "cannot be used (Address already in use): choose another" in told
+
+
+def test_addresses():
+    assert read_address("10.0.0.1:80") == ("10.0.0.1", 80)
+    assert read_address("[::1]:65535") == ("::1", 65535)
+    with pytest.raises(ConfigError, match="write HOST:PORT"):
+        read_address("host")
