@@ -13,13 +13,19 @@ def moments(frames: int, pictures: int) -> list[int]:
 
 
 def film_strip(
-    run_dir: str | pathlib.Path, pictures: int = 6, columns: int = 3, width: int = 320, seed_index: int | None = None
+    run_dir: str | pathlib.Path,
+    pictures: int = 6,
+    columns: int = 3,
+    width: int = 320,
+    seed_index: int | None = None,
+    steps: int | None = None,
 ) -> Any:
     """A PIL image of a greedy episode of one seed of a run (None: the best), the one that `experiments.record` films.
 
     Args:
       pictures: moments of the episode, evenly spread, read as text is: `columns` of them a line.
       width: pixels of one picture.
+      steps: of the episode's beginning, if not all of it is to be seen.
 
     Raises:
       ConfigError: as `experiments.record`.
@@ -29,7 +35,8 @@ def film_strip(
 
     env, episode, _ = play_run(run_dir, 1, seed_index)
     images = frames(env, episode, 0, width)
-    return tile([images[k] for k in moments(len(images), pictures)], columns)
+    last = len(images) if steps is None else min(len(images), steps + 1)
+    return tile([images[k] for k in moments(last, pictures)], columns)
 
 
 def tile(images: list, columns: int) -> Any:

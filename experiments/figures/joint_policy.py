@@ -124,8 +124,8 @@ def draw_covariances(run_dir: str | pathlib.Path) -> Any:
     return figure
 
 
-def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Any:
-    """Whom the critic of each agent attends to, over a greedy episode of one seed (None: the best).
+def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, steps: int | None = None) -> Any:
+    """Whom the critic of each agent attends to, over a greedy episode (its first `steps`) of one seed (None: the best).
 
     Above, what happens: how far from upright each pendulum is, elsewhere the team's reward. Then a panel an agent: its
     weights on the others, thick the mean over the heads, thin the heads; dashed is attention to all alike.
@@ -153,6 +153,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None) -
         ax.set_ylabel(f"agent {i + 1}'s\nattention", fontsize=8)
         style.plain(ax)
     panels[-1].set_xlabel("step of the episode", fontsize=9)
+    panels[-1].set_xlim(0, steps or len(attention))
     return figure
 
 

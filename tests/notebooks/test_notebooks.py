@@ -8,6 +8,7 @@ import ast
 import os
 import pathlib
 import re
+import types
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,14 +28,38 @@ class Budget(NamedTuple):
 
     parameters: dict[str, Any]
     pictures: int
+    slow: bool = False  # takes 30 s of the processor or more, and what it calls has tests of its own
 
 
 TINY_BATTLE = "--num-envs 2 --rollout-length 16 --minibatches 1 --epochs 1 --eval-episodes 2"
+TINY_IAC = "--num-envs 2 --rollout-length 2 --updates-per-step 0.25 --batch-size 4 --buffer-size 64 --warmup 4 "
+TINY_IAC += "--eval-episodes 2 --hidden-dim 4 --heads 2 --policy-layers 1"
 BUDGETS = {
     "01_quickstart": Budget(
         {"ALGO": "ippo", "TOTAL_STEPS": 64, "SEEDS": 1, "EPISODES": 2, "OPTIONS": TINY_BATTLE}, pictures=3
     ),
+    "02_iac": Budget(
+        {
+            "SIMPLE_STEPS": 16,
+            "SIMPLE_SEEDS": 1,
+            "SIMPLE_OPTIONS": TINY_IAC,
+            "PENDULUM_STEPS": 8,
+            "PENDULUM_OPTIONS": TINY_IAC,
+        },
+        pictures=4,
+        slow=True,
+    ),
     "03_aiir_mix": Budget({"ENV": "smax:3m", "TOTAL_STEPS": 64, "SEEDS": 1, "OPTIONS": TINY_BATTLE}, pictures=5),
+    "04_sweep": Budget(
+        {
+            "ENV": "toy:coordination",
+            "GRID": "lr=5e-4,2e-3 entropy=0.01,0.1",
+            "SEEDS": 2,
+            "TOTAL_STEPS": 2048,
+            "OPTIONS": "--eval-every 1024 --eval-episodes 2",
+        },
+        pictures=3,
+    ),
     "05_your_env": Budget({"COUNT": 3, "TOTAL_STEPS": 64, "OPTIONS": TINY_BATTLE}, pictures=3),
 }
 
@@ -117,6 +142,19 @@ def test_it_holds_no_logic(path):
     assert long == []
 
 
+def test_what_it_imports_of_ours_exists(path):
+    """Without running it: its imports, and what it takes of the modules that it has imported."""
+    found = {}
+    for cell in code_of(read(path)):
+        for node in ast.walk(python_of(cell)):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in {"iacjax", "envs", "experiments"}:
+                exec(ast.unparse(node), found)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module = found.get(node.value.id)
+                assert not isinstance(module, types.ModuleType) or hasattr(module, node.attr), ast.unparse(node)
+    assert len(found) > 1
+
+
 def execute(notebook: Any, parameters: dict[str, Any], directory: pathlib.Path) -> Any:
     """Runs all cells in `directory` with other parameters, in a kernel of this Python; raises what a cell raises."""
     from nbclient import NotebookClient
@@ -130,6 +168,11 @@ def execute(notebook: Any, parameters: dict[str, Any], directory: pathlib.Path) 
     return client.execute(env={**os.environ, "PYTHONPATH": paths, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})
 
 
+def marks_of(path: pathlib.Path) -> list[Any]:
+    return [pytest.mark.slow] if path.stem in BUDGETS and BUDGETS[path.stem].slow else []
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks_of(path)) for path in NOTEBOOKS])
 def test_it_runs_from_top_to_bottom(path, tmp_path):
     budget = BUDGETS[path.stem]
     ran = execute(read(path), budget.parameters, tmp_path)

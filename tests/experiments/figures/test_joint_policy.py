@@ -103,6 +103,8 @@ def test_attention_over_an_episode(pendulums):
     np.testing.assert_allclose(means, [[0.2, 0.4, 0.6, 0.8], [0.8, 0.6, 0.4, 0.2]])
     dashed = [line.get_ydata()[0] for line in agents[0].lines if line.get_linestyle() == "--"]
     assert dashed == [0.5]  # to both alike
+    assert agents[0].get_xlim() == (0, 4)
+    assert joint_policy.draw_attention(pendulums, steps=2).axes[0].get_xlim() == (0, 2)
 
 
 def test_what_was_not_seen_is_said(simple, tmp_path, monkeypatch):
