@@ -46,12 +46,14 @@ def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
     return results
 
 
-def interval_text(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> str:
+def interval_text(
+    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf), form: str = ".3f"
+) -> str:
     """`mean [low, high]` over seeds (Student's t, cut to `bounds`), or the mean alone where there is one seed."""
     band = mean_interval(values)
     low, high = max(float(band.low), bounds[0]), min(float(band.high), bounds[1])
-    mean = f"{float(band.mean):.3f}"
-    return mean if math.isnan(band.low) else f"{mean} [{low:.3f}, {high:.3f}]"
+    mean = f"{float(band.mean):{form}}"
+    return mean if math.isnan(band.low) else f"{mean} [{low:{form}}, {high:{form}}]"
 
 
 def summary_table(results: Sequence[SeedResult]) -> Any:

@@ -155,7 +155,8 @@ def _texts(result: PointResult) -> tuple[str, str]:
         return "-", "-"
     wins = [lane.win_rate for lane in lanes]
     battle = not any(math.isnan(win) for win in wins)
-    return interval_text([lane.return_mean for lane in lanes]), interval_text(wins, RATE) if battle else "-"
+    returns = interval_text([lane.return_mean for lane in lanes], form=".4g")
+    return returns, interval_text(wins, RATE) if battle else "-"
 
 
 def write_winners(out: pathlib.Path, points: Sequence[PointResult]) -> list[pathlib.Path]:
