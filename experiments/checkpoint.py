@@ -4,12 +4,14 @@ A checkpoint is named by its iteration and carries the fingerprint of its run's 
 or is of another run, is moved aside (`refused/`) with a message, and the one before it is used.
 """
 
+import contextlib
 import dataclasses
 import errno
+import logging
 import pathlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from envs.errors import ConfigError
@@ -73,7 +75,8 @@ class Checkpoints:
         record = {"fingerprint": self._fingerprint, **dataclasses.asdict(progress)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(_stand_in(states)), progress=ocp.args.JsonSave(record))
         try:
-            self._manager().save(progress.iteration, args=args)
+            with _unlogged():
+                self._manager().save(progress.iteration, args=args)
         except Exception as error:
             if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
                 raise OSError(errno.ENOSPC, "No space left on device", str(self._directory)) from error
@@ -143,6 +146,18 @@ class Checkpoints:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keeps orbax's threads from printing the traceback of each write that fails: it comes as an exception, too."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _of_this_process() -> Any:
