@@ -49,7 +49,9 @@ BUDGETS = {
         pictures=4,
         slow=True,
     ),
-    "03_aiir_mix": Budget({"ENV": "smax:3m", "TOTAL_STEPS": 64, "SEEDS": 1, "OPTIONS": TINY_BATTLE}, pictures=5),
+    "03_aiir_mix": Budget(
+        {"ENV": "smax:3m", "TOTAL_STEPS": 64, "SEEDS": 1, "OPTIONS": TINY_BATTLE}, pictures=5, slow=True
+    ),
     "04_sweep": Budget(
         {
             "ENV": "toy:coordination",
@@ -59,6 +61,7 @@ BUDGETS = {
             "OPTIONS": "--eval-every 1024 --eval-episodes 2",
         },
         pictures=3,
+        slow=True,
     ),
     "05_your_env": Budget({"COUNT": 3, "TOTAL_STEPS": 64, "OPTIONS": TINY_BATTLE}, pictures=3),
 }
