@@ -42,9 +42,9 @@ class Signals:
         def remember(number: int, frame: Any) -> None:
             if self.received and number == signal.SIGINT:
                 raise KeyboardInterrupt
+            self.received = number  # first: a second signal may come while this one is told
             if number == signal.SIGINT:  # by write: a signal may come in the middle of a print
                 os.write(2, b"\nstopping once this chunk is saved; Ctrl-C again stops at once\n")
-            self.received = number
 
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
