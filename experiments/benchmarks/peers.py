@@ -71,6 +71,15 @@ def check_peers(directory: pathlib.Path) -> None:
             raise ConfigError(f"JaxMARL's scripts need {package}: pip install {package}")
 
 
+def check_peers_of(directory: pathlib.Path | None, env: str) -> None:
+    """Raises ConfigError where the peers in `directory` (None: none) cannot train on our environment `env`."""
+    if directory is None:
+        return
+    check_peers(directory)
+    if not env.startswith("smax:"):
+        raise ConfigError(f"JaxMARL's scripts train battles: give a map of smax beside --peer-dir, not {env}")
+
+
 def import_script(path: pathlib.Path, reports: Reports) -> types.ModuleType:
     """The script as a module; what only its command line needs (hydra, omegaconf) and wandb are stand-ins."""
     stand_ins = {name: types.ModuleType(name) for name in ("wandb", "hydra", "omegaconf")}

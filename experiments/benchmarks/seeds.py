@@ -98,7 +98,7 @@ def line(row: dict[str, Any]) -> str:
 def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
-    from experiments.benchmarks.peers import check_peers
+    from experiments.benchmarks.peers import check_peers_of
     from experiments.config import default_settings
 
     check_name(args.env)
@@ -107,10 +107,7 @@ def check(args: argparse.Namespace) -> None:
     counts = (*args.lanes, *args.devices, args.peer_updates, args.predict_seeds, args.predict_steps)
     if min(counts) < 1 or min(args.num_envs) < 0 or args.seconds <= 0:
         raise ConfigError("lanes, devices, updates, seeds, steps and seconds must be more than 0")
-    if args.peer_dir is not None:
-        check_peers(args.peer_dir)
-        if not args.env.startswith("smax:"):
-            raise ConfigError(f"JaxMARL's scripts train battles: give a map of smax beside --peer-dir, not {args.env}")
+    check_peers_of(args.peer_dir, args.env)
 
 
 def run_seeds(args: argparse.Namespace) -> int:

@@ -160,7 +160,7 @@ def _print(row: dict[str, Any]) -> None:
 def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
-    from experiments.benchmarks.peers import check_peers
+    from experiments.benchmarks.peers import check_peers_of
     from experiments.config import default_settings
 
     check_name(args.env)
@@ -168,10 +168,7 @@ def check(args: argparse.Namespace) -> None:
         default_settings(*split_name(word), args.env)
     if min(args.seeds) < 1 or args.peer_updates < 1 or args.seconds <= 0:
         raise ConfigError("--seeds, --peer-updates and --seconds must be more than 0")
-    if args.peer_dir is not None:
-        check_peers(args.peer_dir)
-        if not args.env.startswith("smax:"):
-            raise ConfigError(f"JaxMARL's scripts train battles: give a map of smax beside --peer-dir, not {args.env}")
+    check_peers_of(args.peer_dir, args.env)
 
 
 def run_train(args: argparse.Namespace) -> int:

@@ -60,16 +60,20 @@ def test_two_of_one_index_and_another_number_are_refused(address):
     assert told[1].startswith("process 0 was told of 3 processes") and "did not come" in told[0]
 
 
+def knock(address):
+    """A connection to process 0, as soon as it listens."""
+    while True:
+        try:
+            return socket.create_connection(read_address(address), timeout=5)
+        except OSError:
+            continue
+
+
 def test_one_that_leaves_may_come_again(address):
     """It connects, says who it is, and leaves; then it comes again, and they go on."""
     waiting = threading.Thread(target=lambda: meet(address, 3, 0, 20.0))
     waiting.start()
-    door = None
-    while door is None:
-        try:
-            door = socket.create_connection(read_address(address), timeout=5)
-        except OSError:
-            continue
+    door = knock(address)
     door.sendall(b"1 3\n")
     door.close()
     assert all_meet(address, (3, 1), (3, 2)) == ["", ""]
@@ -79,12 +83,7 @@ def test_one_that_leaves_may_come_again(address):
 def test_strangers_are_not_counted(address):
     waiting = threading.Thread(target=lambda: meet(address, 2, 0, 20.0))
     waiting.start()
-    door = None
-    while door is None:
-        try:
-            door = socket.create_connection(read_address(address), timeout=5)
-        except OSError:
-            continue
+    door = knock(address)
     door.sendall(b"GET / HTTP/1.1\r\n\r\n")
     assert door.recv(10) == b""
     door.close()
