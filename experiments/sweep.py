@@ -17,8 +17,8 @@ from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments import rendezvous, rundir
 from experiments.cli import leave, run_stoppable
-from experiments.config import Precision
-from experiments.env_options import read_env_options
+from experiments.config import Precision, RunConfig
+from experiments.env_options import make_run_env, read_env_options
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
 
@@ -131,12 +131,27 @@ def _show(programs: Sequence[Program]) -> None:
     print(f"{len(programs)} program(s), {total:,} env steps in all")
 
 
+def _check_env_options(args: argparse.Namespace, run: RunConfig) -> None:
+    """Raises ConfigError where an environment does not take its options, before anything is shown or written.
+
+    Processes that train together find it out later: they must not use jax before they have met.
+    """
+    if not args.env_options or (args.coordinator and not args.dry_run):
+        return
+    from experiments import startup
+
+    startup.prepare_jax(run, lambda text: None)  # before jax is first used; what it has to say it says again
+    for env in args.env:
+        make_run_env(env, args.env_options)
+
+
 def _command(argv: Sequence[str]) -> int:
     args, request = parse(argv)
     name = hashlib.sha256(json.dumps(as_json(request), sort_keys=True).encode()).hexdigest()[:10]
     out = pathlib.Path(args.out or pathlib.Path("sweeps") / name)
     working = _with_free(request, args)
     programs = make_programs(working, str(out))
+    _check_env_options(args, programs[0].settings.run)
     print(f"sweep    {out}")
     _show(programs)
     if args.dry_run:

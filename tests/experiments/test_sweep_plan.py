@@ -121,6 +121,23 @@ def test_an_unknown_algorithm_or_world_is_refused(capsys):
     assert "smax:3n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ("payof=[[1,2],[3,4]]", "'matrix_game' does not take these options: payof (it takes payoff)"),
+        ("payoff=[[1,2],[3]]", "payoff must be square"),
+    ],
+)
+def test_options_that_a_world_does_not_take_are_refused_before_anything_is_written(option, message, tmp_path, capsys):
+    words = ["--algo", "qmix", "--env", "matrix_game", "--env-options", option, "--out", str(tmp_path / "out")]
+    together = ["--coordinator", "localhost:7654", "--num-processes", "2"]
+    for more in (["--dry-run"], [], ["--dry-run", *together]):
+        assert main([*words, *more]) == 2
+        said = capsys.readouterr()
+        assert message in said.err and said.err.count("\n") == 1 and not said.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_and_refusals_import_no_jax():
     code = (
         "import sys; from experiments.sweep import main; "
