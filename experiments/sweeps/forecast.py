@@ -6,6 +6,7 @@ machine (rates.json, beside the compiled programs). Of what has never been compi
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ from experiments.logging.console import duration
 from experiments.sweeps.plan import Program
 
 KEPT = 500  # programs whose speed is remembered
+RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DISABLE_JIT")  # as the user's shell sets
 
 
 @dataclasses.dataclass
@@ -124,11 +126,15 @@ def keep(share: Share) -> None:
 
 
 def _key(program: Program, lanes: int) -> str:
-    """Of what a program's speed hangs on: machine, world, configuration, lanes; not the values that are lanes."""
+    """Of what a program's speed hangs on: machine, jax, world, evaluations, configuration, lanes; not the values that
+    are lanes."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
-    device = (startup.describe_devices(run.devices), hosts.count())
-    what = [device, run.algo, run.env, run.env_options, run.deterministic, run.seeds_per_batch, fixed, lanes]
+    device = (startup.describe_devices(run.devices), hosts.count(), importlib.metadata.version("jax"))
+    # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
+    asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
+    set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]
+    what = [device, set_outside, run.algo, run.env, run.env_options, asked, fixed, lanes]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -62,6 +62,33 @@ def test_an_earlier_sweep_is_remembered(tmp_path, monkeypatch):
     assert forecast.make_forecast(second, [20, 10], [False, False]).shares[0].seconds is None
 
 
+def _seconds(words):
+    """What is remembered of a sweep of one program, asked for by these words beside the usual ones."""
+    request = parse(["--algo", "liir", "--env", "toy:memory", "--total-steps", "100", *words])[1]
+    return forecast.make_forecast(make_programs(request, "out"), [5], [False]).shares[0]
+
+
+def test_what_changes_the_speed_is_another_program(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("XLA_FLAGS", "--a --b")
+    share = _seconds([])
+    share.seconds, share.bytes = 0.5, GIB
+    forecast.keep(share)
+    assert _seconds(["--total-steps", "900"]).seconds == 0.5
+    for words in (
+        ["--matmul-precision", "bfloat16"],
+        ["--deterministic"],
+        ["--eval-every", "10"],
+        ["--eval-episodes", "100"],
+        ["--preset", "paper"],
+    ):
+        assert _seconds(words).seconds is None, words
+    monkeypatch.setenv("XLA_FLAGS", "--b --a --a")  # what `prepare_jax` adds may be there already
+    assert _seconds([]).seconds == 0.5
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    assert _seconds([]).seconds is None
+
+
 @pytest.mark.parametrize("text", ["", "[1]", '{"a": 1}', '{"a": ["x", 1]}'])
 def test_a_damaged_memory_is_none(tmp_path, monkeypatch, text):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
