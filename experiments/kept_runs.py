@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import ConfigError
@@ -21,8 +22,8 @@ def _identity(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in to_dict(settings).items() if name not in _IGNORED}
 
 
-def newest_run(settings: Settings) -> pathlib.Path | None:
-    """The newest directory of just this run below its `run_dir`; None where it was not begun."""
+def runs(settings: Settings) -> Iterator[pathlib.Path]:
+    """The directories of just this run below its `run_dir`, the newest first."""
     run = settings.run
     pattern = f"{run.env.replace(':', '_').replace('/', '_')}/{run.algo}/*/config.json"
     for config in sorted(pathlib.Path(run.run_dir).glob(pattern), reverse=True):
@@ -31,8 +32,12 @@ def newest_run(settings: Settings) -> pathlib.Path | None:
         except ConfigError:  # of another version: it is not this run
             continue
         if _identity(saved) == _identity(settings):
-            return config.parent
-    return None
+            yield config.parent
+
+
+def newest_run(settings: Settings) -> pathlib.Path | None:
+    """The newest of `runs`; None where it was not begun."""
+    return next(runs(settings), None)
 
 
 def status(directory: pathlib.Path | None) -> str:

@@ -1,21 +1,35 @@
 """For notebooks: `run_dir = trained("--algo iac --env simple_world")` trains once, however often the cell is run."""
 
+import hashlib
 import pathlib
+import re
 import shlex
 from collections.abc import Callable
+
+import numpy as np
 
 from envs.errors import ConfigError
 from experiments import kept_runs
 from experiments.config import Command, Settings, default_settings, parse_fields, read_config
 
 Train = Callable[[Settings, pathlib.Path | None], int]
+WORLD = "world.txt"  # in a run's directory: the digest of the world of one's own that it was trained in
+
+
+class Stopped(KeyboardInterrupt):
+    """Interrupt the kernel, and what runs stops, saves and raises this: the cells below are not run."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it (IPython asks): the line, without a traceback."""
+        return [str(self)]
 
 
 def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None = None) -> pathlib.Path:
     """The directory of a finished run of `python -m experiments.run COMMAND`.
 
     It is the newest run of just these settings below its `--run-dir`; one that was stopped goes on, and where there is
-    none it is trained now. So a cell that is run again costs nothing, and one with a changed option trains anew.
+    none it is trained now. So a cell that is run again costs nothing, and one with a changed option trains anew, as
+    does one whose world of one's own computes something else than it did.
 
     Args:
       command: the command's options, in one line.
@@ -24,7 +38,7 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
 
     Raises:
       ConfigError: options that cannot be read or do not go together, or no run in `run_dir`.
-      KeyboardInterrupt: the training was stopped, after it had saved.
+      Stopped: the training was interrupted: once, and it has saved; twice, and it was stopped at once.
       RuntimeError: a number of the training was not finite.
     """
     if run_dir:
@@ -37,17 +51,91 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     settings = parse_fields(asked.fields, default_settings(asked.algo, asked.preset, asked.env))
     if train is None:
         from experiments.run import train
-    begun = kept_runs.newest_run(settings)
+    world = _world(settings)
+    kept = list(kept_runs.runs(settings))
+    begun = next((run for run in kept if _trained_in(run) in ("", world)), None)
     if kept_runs.status(begun) in kept_runs.FINISHED:
         print(f"found    {begun}, trained already")
         return begun
-    _end(train(settings if begun is None else read_config(begun), begun))
-    return kept_runs.newest_run(settings)
+    if kept and begun is None:
+        print(f"new      {settings.run.env} has changed since {kept[0]} was trained")
+    try:
+        code = train(settings if begun is None else read_config(begun), begun)
+    except KeyboardInterrupt:  # the second one, which stops at once
+        code = 130
+    finally:
+        begun = begun or _begun(settings, kept, world)
+    _end(code)
+    return begun
+
+
+def swept(command: str) -> pathlib.Path:
+    """`python -m experiments.sweep COMMAND`, which goes on where it was stopped; returns its directory, `--out`.
+
+    Raises:
+      ConfigError: options that cannot work: the line above says which.
+      Stopped: the sweep was interrupted.
+      RuntimeError: a number of the training was not finite.
+    """
+    from experiments import sweep
+
+    words = shlex.split(command)
+    if "--out" not in words[:-1]:
+        raise ConfigError("swept: give the sweep a directory by --out, which the cells below read")
+    _end(sweep.main(words))
+    return pathlib.Path(words[words.index("--out") + 1])
+
+
+def _world(settings: Settings) -> str:
+    """A digest of what a world of one's own computes, and so of every function that it calls; "" of others.
+
+    Traced, not read: the source of a class in a notebook cannot be had, nor that of all it calls.
+    """
+    from envs.own import is_own
+
+    if not is_own(settings.run.env):
+        return ""
+    import jax
+
+    from envs.check import random_actions
+    from experiments.env_options import make_run_env
+    from experiments.startup import prepare_jax
+
+    prepare_jax(settings.run, lambda line: None)  # before jax looks for devices; what it says, the training says
+    env = make_run_env(settings.run.env, settings.run.env_options)
+
+    def play(key):
+        state, first = env.reset(key, 2)
+        state, second = env.step(key, state, random_actions(key, env.spec, first.avail))
+        return first, second, env.restart(key, state, second, second.terminated)
+
+    traced = jax.make_jaxpr(play)(jax.random.key(0))
+    digest = hashlib.sha256(f"{env.spec} {re.sub('0x[0-9a-f]+', '', str(traced.jaxpr))}".encode())
+    for constant in traced.consts:
+        is_key = jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key)
+        digest.update(np.asarray(jax.random.key_data(constant) if is_key else constant).tobytes())
+    return digest.hexdigest()
+
+
+def _trained_in(run: pathlib.Path) -> str:
+    """The digest of a run's world; "" where it was not written down."""
+    file = run / WORLD
+    return file.read_text() if file.exists() else ""
+
+
+def _begun(settings: Settings, before: list[pathlib.Path], world: str) -> pathlib.Path | None:
+    """The run that there is since `before`, with its world written down; None where there is none."""
+    new = next((run for run in kept_runs.runs(settings) if run not in before), None)
+    if new and world:
+        (new / WORLD).write_text(world)
+    return new
 
 
 def _end(code: int) -> None:
     """Stops the notebook where the training has not come to its end."""
     if code >= 128:
-        raise KeyboardInterrupt("the training was stopped and has saved: run the cell again to go on")
+        raise Stopped("stopped: run the cell again, and it goes on from what was saved")
+    if code == 2:
+        raise ConfigError("nothing was trained: the line above says why")
     if code:
         raise RuntimeError("the training came to numbers that are not finite: see log.txt of the run")

@@ -16,6 +16,7 @@ from experiments import rundir, startup
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
 from experiments.host_loop import group_name
+from experiments.logging.console import Console, duration
 from experiments.run import Signals, build, resolve
 
 CHUNK = 256  # iterations of one call, so that Ctrl-C is heard within seconds
@@ -60,8 +61,9 @@ def train_and_look(
         stack.enter_context(rundir.locked(directory))
         rundir.write_json(directory / "config.json", rundir.to_dict(settings))
         rundir.write_json(directory / "versions.json", rundir.versions(startup.describe_device()))
+        console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())
-        session = _Session(settings, directory, env, algorithm, make_look)
+        session = _Session(settings, directory, env, algorithm, make_look, console)
         stack.callback(session.checkpoints.close)
         return session.train(due(times, algorithm.plan.steps_per_iteration, settings.run.total_steps), stop)
 
@@ -69,13 +71,22 @@ def train_and_look(
 class _Session:
     """One process's part of the training: states, progress, and where they are saved."""
 
-    def __init__(self, settings: Settings, directory: pathlib.Path, env: Any, algorithm: Any, make_look: MakeLook):
+    def __init__(
+        self,
+        settings: Settings,
+        directory: pathlib.Path,
+        env: Any,
+        algorithm: Any,
+        make_look: MakeLook,
+        console: Console,
+    ):
         import jax
 
         from iacjax.train import make_trainer
 
         run = settings.run
         self.settings, self.directory, self.env, self.algorithm = settings, directory, env, algorithm
+        self.console, self.returns = console, ""  # of each seed, when last evaluated
         self.look = jax.jit(jax.vmap(make_look(env, algorithm), in_axes=(0, 0, None)))
         self.seeds = tuple(range(run.seed, run.seed + run.seeds))
         self.keys = startup.seed_keys(self.seeds)
@@ -91,13 +102,16 @@ class _Session:
             while self.progress.iteration < until:
                 if not self._chunk(until):
                     return 1
+                self._show(times[-1])
                 if stop() or self.checkpoints.due():
                     self.checkpoints.save(self.states, self.progress)
                 if stop():
                     self._summary("interrupted")
+                    self.console.say(f"stopped at iteration {self.progress.iteration}, saved in {self.directory}")
                     return 128 + stop.received
             if self.progress.iteration == until and not self._file().exists():
                 self._see()
+                self._show(times[-1])
         self._keep()
         self._summary("finished")
         return 0
@@ -110,7 +124,7 @@ class _Session:
         self.states, metrics, _ = self.trainer.chunk(self.states, np.int32(at), np.int32(n))
         bad = [name for name, value in jax.device_get(metrics).items() if not np.isfinite(value[:n]).all()]
         if bad:
-            print(f"stopped: {bad[0]} is not finite after iteration {at}; {self.directory}")
+            self.console.say(f"stopped: {bad[0]} is not finite after iteration {at}; {self.directory}")
             return False
         self.progress.iteration += n
         self.progress.train_seconds += time.monotonic() - began
@@ -134,9 +148,15 @@ class _Session:
             np.savez(file, **seen)
         part.replace(self._file())
         self.progress.eval_seconds += time.monotonic() - began
-        run = self.settings.run
-        shown = " ".join(f"{value:.4g}" for value in seen["return_mean"])
-        print(f"{run.algo}: {steps:,} of {run.total_steps:,} steps, return {shown}", flush=True)
+        self.returns = "  return " + " ".join(f"{value:.4g}" for value in seen["return_mean"])
+
+    def _show(self, total: int) -> None:
+        """The progress line, after a chunk or a look; `total` is in iterations."""
+        done, steps = self.progress.iteration, self.algorithm.plan.steps_per_iteration
+        spent = self.progress.train_seconds + self.progress.eval_seconds
+        left = duration(spent / max(done, 1) * (total - done))
+        text = f"{self.settings.run.algo}  {done * steps:,} steps{self.returns}  ETA {left}"
+        self.console.progress(done, total, text)
 
     def _keep(self) -> None:
         """The last state and its policies, where every run has them."""

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 PLAIN_SECONDS = 20.0  # between progress lines where there is no terminal
+CELL_SECONDS, CELL_BAR = 0.2, 16  # of a notebook's progress line: how often it moves; characters of its bar
 
 
 def duration(seconds: float) -> str:
@@ -13,6 +14,31 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Cell:
+    """The progress line in the output of a notebook's cell: one piece of output, which is replaced.
+
+    Not a carriage return: a notebook that is executed without a browser would keep every line that was overwritten.
+    """
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+        self._last = 0.0
+
+    def show(self, steps: int, total: int, text: str) -> None:
+        """Draws the line anew, unless that was done just now."""
+        if self._shown and steps < total and time.monotonic() - self._last < CELL_SECONDS:
+            return
+        self._last = time.monotonic()
+        full = CELL_BAR * min(steps, total) // total
+        line = {"text/plain": f"{'━' * full}{'╌' * (CELL_BAR - full)} {100 * steps / total:.0f} %  {text}"}
+        if self._shown:
+            self._shown.update(line, raw=True)
+        else:
+            from IPython.display import display
+
+            self._shown = display(line, raw=True, display_id=True)
 
 
 class Console:
@@ -23,7 +49,8 @@ class Console:
 
         self._log = log.open("a")
         self.terminal = Terminal(soft_wrap=True, highlight=False)
-        if self.terminal.is_jupyter:  # plain lines there, too: rich would make a piece of HTML of each
+        self._cell = Cell() if self.terminal.is_jupyter else None
+        if self._cell:  # plain lines there, too: rich would make a piece of HTML of each
             self.terminal = Terminal(soft_wrap=True, highlight=False, force_jupyter=False, force_terminal=False)
         self._bar: Any = None
         self._task: Any = None
@@ -46,7 +73,10 @@ class Console:
         self._log.flush()
 
     def progress(self, steps: int, total: int, text: str) -> None:
-        """Moves the progress line; without a terminal a plain line now and then."""
+        """Moves the progress line; with neither a terminal nor a notebook a plain line now and then."""
+        if self._cell:
+            self._cell.show(steps, total, text)
+            return
         if not self.terminal.is_terminal:
             if time.monotonic() - self._last_plain >= PLAIN_SECONDS or steps >= total:
                 self._last_plain = time.monotonic()
@@ -62,6 +92,8 @@ class Console:
         self._bar.update(self._task, completed=steps, total=total, text=text)
 
     def end_progress(self) -> None:
+        if self._cell:
+            self._cell = Cell()
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

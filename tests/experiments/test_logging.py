@@ -6,6 +6,7 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.config import Settings, default_settings
+from experiments.logging import console as console_module
 from experiments.logging import open_sinks
 from experiments.logging.console import Console, duration
 from experiments.logging.csv_sink import CsvSink, read_table
@@ -80,3 +81,43 @@ def test_console_keeps_its_lines(tmp_path, capsys):
     assert lines[0].endswith(" compile  [3] s")
     assert lines[1].endswith(" 100.0 %  done 10")
     assert (duration(75), duration(3700)) == ("1:15", "1:01:40")
+
+
+class Shell:
+    """IPython's display, kept: the line of each piece of output, by the number it was given."""
+
+    def __init__(self):
+        self.lines, self.calls = [], 0
+
+    def display(self, data, raw, display_id):
+        assert raw and display_id and set(data) == {"text/plain"}
+        self.lines.append(data["text/plain"])
+        number = len(self.lines) - 1
+
+        class Handle:
+            def update(_, data, raw):
+                self.lines[number], self.calls = data["text/plain"], self.calls + 1
+
+        return Handle()
+
+
+def test_the_progress_in_a_notebook_is_one_line_which_moves(tmp_path, monkeypatch, capsys):
+    import rich.console
+
+    shell, clock = Shell(), iter([100.0, 100.1, 100.3, 100.3, 100.4, 200.0, 200.0])
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setitem(sys.modules, "IPython.display", shell)
+    monkeypatch.setattr(console_module.time, "monotonic", lambda: next(clock, 300.0))
+    with Console(tmp_path / "log.txt") as console:  # 100.0
+        console.say("compile  [3] s")
+        console.progress(25, 100, "a")  # at 100.1
+        assert shell.lines == ["━━━━╌╌╌╌╌╌╌╌╌╌╌╌ 25 %  a"]  # 16 * 25 / 100 = 4
+        console.progress(50, 100, "b")  # at 100.3: redrawn
+        console.progress(51, 100, "c")  # at 100.4, 0.1 s after: not
+        assert shell.lines == ["━━━━━━━━╌╌╌╌╌╌╌╌ 50 %  b"] and shell.calls == 1
+        console.progress(100, 100, "d")  # the end is always shown
+        console.end_progress()
+        console.progress(1, 100, "e")  # of the next group, a line of its own
+    assert shell.lines == ["━" * 16 + " 100 %  d", "╌" * 16 + " 1 %  e"] and shell.calls == 2
+    assert capsys.readouterr().out == "compile  [3] s\n"
+    assert (tmp_path / "log.txt").read_text().count("\n") == 1

@@ -1,5 +1,10 @@
 """What notebooks call: `trained`, moments of a film side by side, and what they are told of wrong input."""
 
+import importlib
+import pathlib
+import shutil
+import sys
+
 import pytest
 from PIL import Image
 
@@ -34,12 +39,81 @@ def test_a_training_that_was_stopped_goes_on(command, monkeypatch):
     code = iter([False, True])
     monkeypatch.setattr(run.Signals, "__call__", lambda self: next(code, False))
     monkeypatch.setattr(run.Signals, "received", 2, raising=False)
-    with pytest.raises(KeyboardInterrupt, match="run the cell again"):
+    with pytest.raises(KeyboardInterrupt, match="run the cell again") as stopped:
         trained(command + " --chunk-iterations 1")
+    assert stopped.value._render_traceback_() == [str(stopped.value)]
     monkeypatch.undo()
     finished = trained(command + " --chunk-iterations 1")
     assert status(finished) == "finished"
     assert len(list(finished.parent.iterdir())) == 1  # it went on in the same directory
+
+
+def test_a_second_interrupt_is_one_line_too(command):
+    def train(settings, directory):
+        raise KeyboardInterrupt
+
+    with pytest.raises(notebook.Stopped, match="goes on from what was saved"):
+        trained(command, train=train)
+
+
+MY_WORLD = """
+import jax.numpy as jnp
+from envs.toy import coordination
+
+BONUS = {bonus}
+
+class Paid:  # {comment}
+    def __init__(self):
+        self.world = coordination()
+        self.spec, self.reset, self.restart = self.world.spec, self.world.reset, self.world.restart
+
+    def step(self, key, state, action):
+        state, timestep = self.world.step(key, state, action)
+        return state, timestep._replace(reward=timestep.reward + jnp.array(BONUS)[action].sum(-1))
+"""
+
+
+def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monkeypatch, capsys):
+    """A constant's value is a change, a comment is none; and the first world again finds the first run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    command = "--algo fake --env my_paid_world:Paid --no-pictures --num-envs 2 --rollout-length 4 --total-steps 8 "
+    command += f"--run-dir {tmp_path}/runs"
+
+    def write(bonus, comment):
+        (tmp_path / "my_paid_world.py").write_text(MY_WORLD.format(bonus=bonus, comment=comment))
+        sys.modules.pop("my_paid_world", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)  # it knows files by the second that they are of
+
+    write([0.0, 1.0, 2.0], "as it was")
+    first = trained(command)
+    write([0.0, 1.0, 2.0], "said in other words")
+    assert trained(command) == first
+    write([0.0, 1.0, 3.0], "as it was")
+    other = trained(command)
+    assert other != first and f"has changed since {first} was trained" in capsys.readouterr().out
+    write([0.0, 1.0, 2.0], "as it was")
+    assert trained(command) == first
+    (first / notebook.WORLD).unlink()  # trained from a shell: nobody knows
+    assert trained(command) == first
+
+
+def test_a_sweep_ends_a_cell_as_a_training_does(monkeypatch, capsys):
+    from experiments import sweep
+
+    told = []
+    monkeypatch.setattr(sweep, "main", lambda words: told.append(words) or code)
+    code = 0
+    assert notebook.swept("--algo ippo --out sweeps/mine --seeds 2") == pathlib.Path("sweeps/mine")
+    assert told == [["--algo", "ippo", "--out", "sweeps/mine", "--seeds", "2"]]
+    code = 130
+    with pytest.raises(notebook.Stopped):
+        notebook.swept("--out sweeps/mine")
+    code = 2
+    with pytest.raises(ConfigError, match="the line above says why"):
+        notebook.swept("--out sweeps/mine")
+    with pytest.raises(ConfigError, match="give the sweep a directory by --out"):
+        notebook.swept("--algo ippo")
 
 
 def test_what_stops_a_notebook():
