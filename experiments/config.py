@@ -10,15 +10,13 @@ import difflib
 import hashlib
 import io
 import json
-import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
-from iacjax.algorithms import get_entry
-
-MAX_STEPS = 2**31 - 1  # the clock is int32
+from experiments.ranges import check_ranges
+from iacjax.algorithms import get_entry, option_names
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -93,39 +91,6 @@ FREE += ("compile_cache", "devices", "pictures", "tensorboard", "wandb", "wandb_
 
 YOUNG = ("env_options", "matmul_precision")  # fields that some checkpoints are older than
 
-_UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
-_ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
-_ZERO_TOO += ("policy_layers", "anneal_steps", "checkpoint_every", "seed", "tau", "temperature", "noise_scale")
-_ZERO_TOO += ("regularisation", "attention_regularisation", "weight_decay", "warmup", "value_clip")
-_ZERO_TOO += ("opt_weight", "nopt_weight")
-
-
-def check_ranges(config: Any) -> None:
-    """Checks every number of a config: finite, not negative, no zero where zero makes no sense, fractions at most 1.
-
-    Zero passes where it is the field's own default (there it has a meaning of its own) or the field is a weight.
-
-    Raises:
-      ConfigError: names the option, what it is and what it may be.
-    """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                _check_number(field.name, number, zero=field.default == 0 or field.name in _ZERO_TOO)
-
-
-def _check_number(name: str, number: float, zero: bool) -> None:
-    option = "--" + name.replace("_", "-")
-    if not math.isfinite(number):
-        raise ConfigError(f"{option} must be a finite number, not {number}")
-    if number < 0 or (number == 0 and not zero):
-        raise ConfigError(f"{option} must be {'at least 0' if zero else 'more than 0'}, not {number}")
-    if name in _UNIT and number > 1:
-        raise ConfigError(f"{option} must be between 0 and 1, not {number}")
-    if isinstance(number, int) and number > MAX_STEPS:
-        raise ConfigError(f"{option} must be at most {MAX_STEPS} (the clock has 32 bits), not {number}")
-
 
 def default_settings(algo: str, preset: str, env: str | None = None) -> Settings:
     """The configuration before the command line's own fields.
@@ -196,9 +161,10 @@ def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
     """
     import tyro
 
+    offered = _offered(default.algorithm)
     fields = [
         ("run", tyro.conf.OmitArgPrefixes[type(default.run)], default.run),
-        ("algorithm", tyro.conf.OmitArgPrefixes[type(default.algorithm)], default.algorithm),
+        ("algorithm", tyro.conf.OmitArgPrefixes[type(offered)], offered),
     ]
     flat = dataclasses.make_dataclass(
         "Options", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
@@ -211,15 +177,24 @@ def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
         if not stop.code:
             raise
         raise ConfigError(_one_line(complaint.getvalue(), argv, default)) from None
+    algorithm = dataclasses.replace(default.algorithm, **dataclasses.asdict(options.algorithm))
     check_ranges(options.run)
-    check_ranges(options.algorithm)
-    return Settings(options.run, options.algorithm)
+    check_ranges(algorithm)
+    return Settings(options.run, algorithm)
+
+
+def _offered(config: Any) -> Any:
+    """The config without the fields that are no options of its algorithm."""
+    names = option_names(config)
+    hidden = {field.name: ClassVar[Any] for field in dataclasses.fields(config) if field.name not in names}
+    kind = dataclasses.dataclass(frozen=True)(type("Offered", (type(config),), {"__annotations__": hidden}))
+    return kind(**{name: getattr(config, name) for name in names})
 
 
 def _one_line(box: str, argv: Sequence[str], default: Settings) -> str:
     """One line of tyro's framed message, with the nearest option where one is unknown."""
-    fields = (*dataclasses.fields(default.run), *dataclasses.fields(default.algorithm))
-    known = ["--" + field.name.replace("_", "-") for field in fields]
+    names = [*(field.name for field in dataclasses.fields(default.run)), *option_names(default.algorithm)]
+    known = ["--" + name.replace("_", "-") for name in names]
     known += ["--no-" + name[2:] for name in known]
     for word in argv:
         name = word.partition("=")[0]

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
-from experiments.config import Settings, check_ranges, default_settings, read_config
+from experiments.config import Settings, default_settings, read_config
 from experiments.kept_runs import FINISHED, env_steps, newest_run, read_json
 from experiments.kept_runs import status as run_status
+from experiments.ranges import check_ranges
 from experiments.results import RATE, interval_text
 
 EPISODES = 100

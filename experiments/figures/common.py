@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments import kept_runs
-from experiments.config import Settings, check_ranges, default_settings, read_config
+from experiments.config import Settings, default_settings, read_config
 from experiments.figures import prediction
+from experiments.ranges import check_ranges
 
 WORLDS = {"--envs": "environments", "--maps": "maps"}
 EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config import RunConfig, Settings, check_ranges, default_settings, parse_fields
+from experiments.config import RunConfig, Settings, default_settings, parse_fields
+from experiments.ranges import check_ranges
+from iacjax.algorithms import option_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,7 @@ def read_choices(sets: Sequence[str], base: Settings, drawn: bool) -> dict[str, 
 
 
 def _check_field(name: str, base: Settings) -> None:
-    known = [field.name for field in dataclasses.fields(base.algorithm)]
+    known = option_names(base.algorithm)
     if name in known:
         return
     if name in {field.name for field in dataclasses.fields(RunConfig)}:

@@ -3,6 +3,7 @@
 Reading the registry and the configs needs no jax: `--help` and a wrong command line are answered at once.
 """
 
+import dataclasses
 import difflib
 import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,6 +135,16 @@ def get_entry(name: str) -> Entry:
     near = difflib.get_close_matches(name, ALGORITHMS, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
+
+
+def option_names(config: Any) -> list[str]:
+    """The fields of a config that are options of its algorithm: all but those that its class names in `without`.
+
+    They are there since the algorithm shares its config with others, and saved runs have them; what makes it this
+    algorithm is fixed, and the rest has no effect beside that.
+    """
+    without = getattr(config, "without", ())
+    return [field.name for field in dataclasses.fields(config) if field.name not in without]
 
 
 def check_fits(name: str, spec: "EnvSpec") -> None:

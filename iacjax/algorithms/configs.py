@@ -2,6 +2,7 @@
 
 A docstring under a field is what `--help` shows. "LIIR" names the published settings of the code that AIIR-MIX's
 authors most likely started from (`--preset paper`); a default that differs was tuned for sample efficiency here.
+`without` names the fields that are no options of a row: the choices that make it, and what has no effect beside them.
 """
 
 import dataclasses
@@ -95,10 +96,14 @@ class AiirMixConfig(IntrinsicConfig):
     """AIIR-MIX: attention-made individual intrinsic rewards, mixed with the team reward by eq. 14."""
 
 
+_MIXING = ("mix_dim", "mix_activation", "mix_init")
+
+
 @dataclasses.dataclass(frozen=True)
 class RmixConfig(IntrinsicConfig):
     """RMIX: LIIR's reward net with AIIR-MIX's mixing, AIIR-MIX without its attention."""
 
+    without = ("reward_net", "combine", "similarity")
     reward_net: Literal["attention", "mlp", "none"] = "mlp"
     embed_dim: int = 128  # as in LIIR's code
 
@@ -107,6 +112,7 @@ class RmixConfig(IntrinsicConfig):
 class LiirConfig(RmixConfig):
     """LIIR (Du et al. 2019): its own reward net, r_total = r_ex + lambda r_in."""
 
+    without = ("reward_net", "combine", "similarity", *_MIXING)
     combine: Literal["mixing", "linear", "sum"] = "sum"
 
 
@@ -114,4 +120,5 @@ class LiirConfig(RmixConfig):
 class AiirConfig(IntrinsicConfig):
     """AIIR: attention-made intrinsic rewards, combined linearly with learned weights, AIIR-MIX without its mixing."""
 
+    without = ("reward_net", "combine", *_MIXING)
     combine: Literal["mixing", "linear", "sum"] = "linear"

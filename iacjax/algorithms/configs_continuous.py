@@ -1,6 +1,8 @@
 """Configurations of IAC and its ablations: frozen dataclasses without jax, so that `--help` is quick.
 
 A docstring under a field is what `--help` shows. Table numbers are those of IAC's paper.
+`without` names the fields that are no options of an ablation: the choices that make it, and what has no effect beside
+them.
 """
 
 import dataclasses
@@ -92,10 +94,20 @@ class IacConfig:
     """Env steps of uniform actions before the first update (algorithm 1: as many as a batch)."""
 
 
+_CHOICES = ("exploration", "critic", "entropy")
+_SHARED_NOISE = ("rank", "factor_limit", "factor_bound", "factor_scale", "exploration_layers")
+_GAUSSIAN = ("temperature", "diagonal", "diagonal_min", "sigma_init", "sigma_min", "sigma_max")
+_ATTENTION = ("heads", "attention_scale", "attention_layers", "output_layers")
+# Without a joint density there is no joint entropy for the target to have.
+_INDIVIDUAL = (*_CHOICES, *_SHARED_NOISE, "entropy_in_target", "noise_scale")
+_DETERMINISTIC = (*_CHOICES, *_SHARED_NOISE, "entropy_in_target", *_GAUSSIAN)
+
+
 @dataclasses.dataclass(frozen=True)
 class SqConfig(IacConfig):
     """SQ: IAC's policy with a plain QMIX critic."""
 
+    without = (*_CHOICES, "noise_scale", *_ATTENTION)
     critic: Literal["attention", "plain"] = "plain"
 
 
@@ -103,6 +115,7 @@ class SqConfig(IacConfig):
 class AttnQmixConfig(IacConfig):
     """Attn-QMIX: IAC's critic with a deterministic policy."""
 
+    without = (*_DETERMINISTIC, "critic_layers")
     exploration: Literal["collaborative", "individual", "deterministic"] = "deterministic"
     entropy: Literal["joint", "individual", "none"] = "none"
 
@@ -111,6 +124,7 @@ class AttnQmixConfig(IacConfig):
 class SiqConfig(IacConfig):
     """SIQ: individual soft policies, their entropies inside the mixer (eq. 25, 26), plain critic."""
 
+    without = (*_INDIVIDUAL, *_ATTENTION)
     exploration: Literal["collaborative", "individual", "deterministic"] = "individual"
     critic: Literal["attention", "plain"] = "plain"
     entropy: Literal["joint", "individual", "none"] = "individual"
@@ -120,6 +134,7 @@ class SiqConfig(IacConfig):
 class SiaqConfig(SiqConfig):
     """SIAQ: SIQ with IAC's attention critic."""
 
+    without = (*_INDIVIDUAL, "critic_layers")
     critic: Literal["attention", "plain"] = "attention"
 
 
@@ -127,4 +142,5 @@ class SiaqConfig(SiqConfig):
 class DdpgMixConfig(AttnQmixConfig):
     """DDPG-MIX: deterministic policies, plain QMIX critic."""
 
+    without = (*_DETERMINISTIC, *_ATTENTION)
     critic: Literal["attention", "plain"] = "plain"

@@ -2,7 +2,8 @@
 
 A docstring under a field is what `--help` shows. "PyMARL" names the published settings of github.com/oxwhirl/pymarl for
 StarCraft, "PyMARL2" those of github.com/hijkzzz/pymarl2 (Hu et al. 2021); tables are those of IAC's paper, whose matrix
-game has presets of its own.
+game has presets of its own. `without` names the fields that are no options of a row: the choices that make it, and
+what has no effect beside them.
 """
 
 import dataclasses
@@ -80,10 +81,15 @@ class QmixConfig:
     """Env steps over which epsilon falls linearly (PyMARL: 50000)."""
 
 
+_MIXER = ("mixer_dim", "hyper_dim", "mixer_layers", "mixer_scale")
+_SEQUENCES = ("td_lambda", "window", "whole_episodes", "storage")
+
+
 @dataclasses.dataclass(frozen=True)
 class VdnConfig(QmixConfig):
     """VDN (Sunehag et al. 2018): the team's value is the sum of the agents'."""
 
+    without = ("mixer", *_MIXER)
     mixer: Literal["iql", "vdn", "qmix"] = "vdn"
 
 
@@ -91,6 +97,7 @@ class VdnConfig(QmixConfig):
 class IqlConfig(QmixConfig):
     """IQL (Tan 1993): each agent learns by itself, from the team's reward."""
 
+    without = ("mixer", "others_actions", *_MIXER)
     mixer: Literal["iql", "vdn", "qmix"] = "iql"
 
 
@@ -98,6 +105,7 @@ class IqlConfig(QmixConfig):
 class QmixsConfig(QmixConfig):
     """QMIXs (IAC, appendix A): QMIX whose agents know each other's actions. Centralised, small games only."""
 
+    without = ("recurrent", "others_actions", *_SEQUENCES)
     recurrent: bool = False
     others_actions: bool = True
 
@@ -106,6 +114,7 @@ class QmixsConfig(QmixConfig):
 class QtranConfig(QmixConfig):
     """QTRAN-base (Son et al. 2019, in PyMARL's form): a joint value, and individual ones that have its best action."""
 
+    without = ("mixer", "recurrent", "others_actions", "agent_layers", "hyper_dim", "mixer_layers", "mixer_scale")
     mixer_dim: int = 64
     """Units of the joint value's networks (PyMARL: 64)."""
     opt_weight: float = 1.0

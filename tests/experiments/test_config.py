@@ -16,7 +16,6 @@ from experiments.config import (
     Command,
     RunConfig,
     Settings,
-    check_ranges,
     check_same,
     default_settings,
     fingerprint,
@@ -25,6 +24,7 @@ from experiments.config import (
     to_dict,
 )
 from experiments.presets import PRESETS
+from experiments.ranges import check_ranges
 from iacjax.algorithms import ALGORITHMS, configs
 
 KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
@@ -112,6 +112,39 @@ def test_wrong_input_is_refused_in_one_line(argv, message):
         parse(*argv)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "algo, option",
+    [
+        ("iql", "--hyper-dim=8"),
+        ("vdn", "--mixer-scale=0.5"),
+        ("qtran", "--mixer=qmix"),
+        ("qtran", "--no-recurrent"),
+        ("liir", "--mix-dim=4"),
+        ("sq", "--heads=2"),
+        ("ddpg_mix", "--temperature=0.1"),
+    ],
+)
+def test_what_has_no_effect_is_no_option(algo, option, capsys):
+    name = option.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"^unknown option {name}: "):
+        parse("--algo", algo, option)
+    with pytest.raises(SystemExit):
+        parse("--algo", algo, "--help")
+    shown = re.findall(r"--[\w-]+", capsys.readouterr().out)
+    assert "--lr" in shown and name not in shown
+
+
+def test_saved_runs_keep_what_is_no_option_now():
+    """An iql run from when --hyper-dim was offered: its checkpoints carry the hash of all that it was saved with."""
+    saved = to_dict(parse("--algo", "iql", "--lr", "0.25"))
+    assert saved["algorithm"]["hyper_dim"] == 64
+    saved["algorithm"] |= {"hyper_dim": 32, "mixer": "vdn"}
+    settings = from_dict(json.loads(json.dumps(saved)))
+    assert (settings.algorithm.hyper_dim, settings.algorithm.mixer, settings.algorithm.lr) == (32, "vdn", 0.25)
+    again = parse_fields(["--total-steps", "7"], settings)
+    assert again.algorithm == settings.algorithm and fingerprint(again) == fingerprint(settings)
 
 
 def test_config_survives_json():

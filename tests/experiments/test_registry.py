@@ -1,6 +1,5 @@
 """Every registered algorithm goes through the run command: trains under vmap, resumes bitwise, evaluates, loads."""
 
-import dataclasses
 import signal
 
 import numpy as np
@@ -10,20 +9,14 @@ from envs.errors import ConfigError
 from experiments import checkpoint
 from experiments.logging.csv_sink import read_table
 from experiments.run import main
-from iacjax.algorithms import ALGORITHMS
+from iacjax.algorithms import ALGORITHMS, option_names
 
 # Smaller than the defaults, where an algorithm has such fields; 4 iterations of 32 env steps.
 SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "128", "--seeds", "2", "--no-pictures"]
 SMALL += ["--eval-every", "64", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
 SMALL += ["--chunk-iterations", "1"]
-Q_MIXING = ["--hidden-dim", "8", "--mixer-dim", "4", "--hyper-dim", "4", "--batch-size", "8", "--buffer-size", "64"]
-Q_MIXING += ["--warmup", "64", "--target-every", "3", "--updates-per-step", "0.0625"]
-FIELDS = {name: Q_MIXING for name in ("qmix", "vdn", "iql", "qtran", "qmixs")}
-FIELDS["aiir_mix"] = ["--hidden-dim", "8", "--critic-dim", "8", "--embed-dim", "8", "--mix-dim", "4", "--epochs", "1"]
-FIELDS |= {name: FIELDS["aiir_mix"] for name in ("rmix", "aiir", "liir")}
-FIELDS |= {name: ["--hidden-dim", "8", "--critic-dim", "8", "--epochs", "1"] for name in ("ippo", "mappo", "coma")}
-
-REPLAY = ["--hidden-dim", "8", "--batch-size", "8", "--buffer-size", "64", "--warmup", "64", "--target-every", "3"]
+SIZES = {"hidden_dim": 8, "critic_dim": 8, "embed_dim": 8, "mix_dim": 4, "epochs": 1, "mixer_dim": 4, "hyper_dim": 4}
+SIZES |= {"batch_size": 8, "buffer_size": 64, "warmup": 64, "target_every": 3, "updates_per_step": 0.0625}
 # of whose parts the others are made
 SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]
@@ -35,9 +28,9 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
 
     entry = ALGORITHMS[algo]
     env = "toy:coordination" if entry.discrete else "toy:coordination_continuous"
-    fields = FIELDS.get(algo, REPLAY) if entry.discrete else [*REPLAY, "--updates-per-step", "0.0625"]
-    layers = [] if entry.discrete else [f.name for f in dataclasses.fields(entry.config) if f.name.endswith("_layers")]
-    fields = [*fields, *(word for name in layers for word in (f"--{name.replace('_', '-')}", "1"))]
+    names = option_names(entry.config)
+    layers = {} if entry.discrete else {name: 1 for name in names if name.endswith("_layers")}
+    fields = [f"--{name.replace('_', '-')}={value}" for name, value in (SIZES | layers).items() if name in names]
     options = ["--algo", algo, "--env", env, *SMALL, *fields]
     code, whole, _, err = run(*options, into="whole", fast=False)
     assert (code, err) == (0, "")

@@ -114,6 +114,12 @@ def test_what_cannot_be_is_refused_in_one_line(words, message, capsys):
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
+def test_a_field_without_effect_is_no_field_of_a_sweep(capsys):
+    assert main(["--algo", "qmix", "iql", "--env", "smax:3m", "--dry-run", "--set", "hyper_dim=16,32"]) == 2
+    assert capsys.readouterr().err == "error: --set hyper_dim: iql has no such field: did you mean hidden_dim?\n"
+    assert main(["--algo", "qmix", "--env", "smax:3m", "--dry-run", "--set", "hyper_dim=16,32"]) == 0
+
+
 def test_an_unknown_algorithm_or_world_is_refused(capsys):
     assert main(["--algo", "lir", "--env", "smax:3m"]) == 2
     assert "did you mean liir" in capsys.readouterr().err
