@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="only show the programs")
     launch = "train here, one program after the other (the default), or each as a job of Slurm's, or as a process"
     add("--launcher", choices=LAUNCHERS, default="here", help=launch + ' (pip install "iacjax[slurm]")')
-    resources = "of a job, as submitit names them: timeout_min=240 slurm_partition=gpu gpus_per_node=1"
+    resources = "of a job, as submitit names them: timeout_min=240 cpus_per_task=4 gpus_per_node=1; sbatch's own begin"
+    resources += " with slurm_: slurm_partition=gpu slurm_account=me"
     add("--job", nargs="+", default=[], metavar="KEY=VALUE", help=resources)
     several = "several processes (machines): how many, the same command on each; without --coordinator the lanes are"
     add("--num-processes", type=int, default=1, metavar="N", help=several + " dealt out, and all see the same --out")
@@ -161,8 +162,10 @@ def _command(argv: Sequence[str]) -> int:
         open_sweep(out, request, working)
         held.enter_context(rundir.locked(out))
 
+    from experiments.sweeps import jobs
     from experiments.sweeps import launch as sweep_launch
 
+    options = jobs.read_options(args.job)
     if args.coordinator:
         where = (args.coordinator, args.num_processes, args.process_id)
         return sweep_launch.train_together(out, programs, *where, as_json(request), open_out)
@@ -172,7 +175,7 @@ def _command(argv: Sequence[str]) -> int:
         else:
             out.mkdir(parents=True, exist_ok=True)
         if args.launcher != "here":
-            return sweep_launch.submit_all(out, programs, args.launcher, sweep_launch.read_options(args.job))
+            return jobs.submit_all(out, programs, args.launcher, options)
         return sweep_launch.train_here(out, programs, args.num_processes, args.process_id)
 
 

@@ -1,4 +1,4 @@
-"""Where the programs of a sweep are trained: in this process, in several that share the lanes, or as jobs."""
+"""Where the programs of a sweep are trained: in this process, or in several that share the lanes (jobs: `jobs`)."""
 
 import contextlib
 import os
@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from envs.errors import ConfigError
 from experiments import hosts, rendezvous, startup
 from experiments.host_loop import Interrupted
 from experiments.logging.console import Console
 from experiments.run import Signals
-from experiments.sweeps.files import read_request
 from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.lanes import Unit, units_of
-from experiments.sweeps.plan import Program, make_programs
+from experiments.sweeps.plan import Program
 
 POLL_SECONDS = 1.0
 
@@ -33,7 +31,7 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
     log = out / (f"log_{index}.txt" if index else "log.txt")
     with Console(log) as console, Signals().listening() as stop:
         try:
-            _train_queue(out, programs, console, stop, count, index)
+            train_queue(out, programs, console, stop, count, index)
         except Interrupted:
             console.end_progress()
             console.say("stopped, saved; the same command goes on")
@@ -74,7 +72,7 @@ def train_together(
         console.terminal.quiet = index > 0
         signals = held.enter_context(Signals().listening())
         try:
-            _train_queue(out, programs, console, lambda: hosts.any_of(signals()), 1, 0)
+            train_queue(out, programs, console, lambda: hosts.any_of(signals()))
         except Interrupted:
             console.end_progress()
             console.say("stopped, saved; the same command, on as many processes as you like, goes on")
@@ -83,10 +81,19 @@ def train_together(
     return 0
 
 
-def _train_queue(
-    out: pathlib.Path, programs: Sequence[Program], console: Console, stop: Callable[[], bool], count: int, index: int
+def train_queue(
+    out: pathlib.Path,
+    programs: Sequence[Program],
+    console: Console,
+    stop: Callable[[], bool],
+    count: int = 1,
+    index: int = 0,
 ) -> None:
-    """Says what the queue will take, and trains `index`'s part of it."""
+    """Says what the queue will take, and trains, of `count` processes that share its lanes, `index`'s part of it.
+
+    Raises:
+      Interrupted: the user asked to stop, and a checkpoint was written.
+    """
     from experiments.sweeps.train import train_program
 
     units = [units_of(program, out, count)[index::count] for program in programs]
@@ -153,78 +160,3 @@ def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, cou
         write_overview(out / "sweep.png", points, console.say)
     for path in sweep_results.write_winners(out, points):
         console.say(f"winner   --preset {path}")
-
-
-def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """`--job KEY=VALUE ...` as submitit's parameters.
-
-    Raises:
-      ConfigError: a word that is not of that form.
-    """
-    options: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"--job {word}: write KEY=VALUE, e.g. timeout_min=240")
-        options[key] = int(value) if value.isdigit() else value
-    return options
-
-
-class ProgramJob:
-    """One program as a job. submitit pickles it; where Slurm ends a job early, it is queued again and goes on."""
-
-    def __call__(self, out: str, index: int) -> int:
-        directory = pathlib.Path(out)
-        request = read_request(directory)
-        program = make_programs(request, out)[index]
-        startup.prepare_jax(program.settings.run, print)
-        place = program_dir(directory, program)
-        place.mkdir(parents=True, exist_ok=True)
-        with Console(place / "log.txt") as console, Signals().listening() as stop:
-            try:
-                _train_queue(directory, [program], console, stop, 1, 0)
-            except Interrupted:
-                return 128 + stop.received
-        return 0
-
-    def checkpoint(self, out: str, index: int) -> Any:
-        """What submitit queues again when the job's time is up; the newest checkpoint is at most minutes old."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, out, index)
-
-
-def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, options: dict[str, Any]) -> int:
-    """Each program that has not ended as a job, by submitit (`slurm`, or its `local` processes); waits; the exit code.
-
-    Raises:
-      ConfigError: submitit is not installed, there is no Slurm, or it does not know an option.
-    """
-    try:
-        import submitit
-    except ImportError:
-        raise ConfigError(f'--launcher {launcher} needs its package: pip install "iacjax[slurm]"') from None
-    check_pairs(programs)
-    left = [program for program in programs if not (program_dir(out, program) / "finished.json").exists()]
-    try:
-        executor = submitit.AutoExecutor(folder=out / "jobs", cluster=launcher)
-        executor.update_parameters(**{"name": "iacjax", "timeout_min": 24 * 60, **options})
-    except (RuntimeError, NameError, TypeError, AssertionError) as error:
-        raise ConfigError(f"--launcher {launcher}: {str(error).splitlines()[0]}") from None
-    with Console(out / "log.txt") as console, Signals().listening() as stop:
-        jobs = [(program, executor.submit(ProgramJob(), str(out), program.index)) for program in left]
-        for program, job in jobs:
-            console.say(f"job      {job.job_id}: {program.title}; its output is {job.paths.stdout}")
-        while not all(job.done() for _, job in jobs):
-            if stop():
-                for _, job in jobs:
-                    job.cancel()
-                console.say("stopped: the jobs are cancelled, and save; the same command goes on")
-                return 128 + stop.received
-            time.sleep(POLL_SECONDS)
-        failed = [(program, job) for program, job in jobs if job.exception() is not None or job.result() != 0]
-        for program, job in failed:
-            console.say(f"failed   {program.title}: see {job.paths.stderr}; the same command tries again")
-        if not failed:
-            finish(out, programs, console)
-    return 1 if failed else 0

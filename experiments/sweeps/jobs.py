@@ -1,0 +1,240 @@
+"""The programs of a sweep as jobs, by submitit: of Slurm's, or, to try it without one, processes of this machine.
+
+A job is known by its number, which is kept beside its program's checkpoints (`job.json`): a process that waits for jobs
+may end without them, and the same command finds them again. That a program has ended is read from its `finished.json`,
+and that a job has left Slurm's queue from `squeue`; accounting (`sacct`), which not every Slurm has, is not needed.
+"""
+
+import contextlib
+import getpass
+import io
+import json
+import pathlib
+import pickle
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from experiments import rundir
+from experiments.logging.console import Console
+from experiments.run import Signals
+from experiments.sweeps import launch
+from experiments.sweeps.plan import Program
+from experiments.sweeps.program_job import ProgramJob
+
+POLL_SECONDS = 1.0
+QUEUE_SECONDS = 15.0  # between two looks into Slurm's queue
+RETRIES = 100  # times that a job whose time is up is queued again
+LISTS = ("slurm_setup", "slurm_teardown", "slurm_srun_args")  # options of submitit's that are lists
+
+
+def read_options(words: Sequence[str]) -> dict[str, Any]:
+    """`--job KEY=VALUE ...` as submitit's parameters: numbers and truth values as such.
+
+    Raises:
+      ConfigError: a word that is not of that form, or one that asks for several processes a job.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--job {word}: write KEY=VALUE, e.g. timeout_min=240")
+        value: Any = {"true": True, "false": False}.get(text, text)
+        for kind in (float, int):
+            with contextlib.suppress(ValueError):
+                value = kind(text)
+        options[key] = [text] if key in LISTS else value
+        if key in ("nodes", "tasks_per_node", "slurm_ntasks_per_node") and value != 1:
+            raise ConfigError(f"--job {word}: a job is one process, on one machine with all the devices that it gets")
+    return options
+
+
+class Sent(NamedTuple):
+    """A program, and the job that trains it."""
+
+    program: Program
+    place: pathlib.Path  # of the program's checkpoints
+    job: Any  # submitit's
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program is trained."""
+        return (self.place / "finished.json").exists()
+
+
+def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, options: dict[str, Any]) -> int:
+    """Each program that has not ended as a job (`slurm`, `local`); waits for them and makes the tables; the exit code.
+
+    Ctrl-C cancels the jobs, which save. However else this process ends, Slurm's jobs go on.
+
+    Raises:
+      ConfigError: submitit is not installed, there is no Slurm, or it does not take an option.
+    """
+    launch.check_pairs(programs)
+    executor = make_executor(out / "jobs", launcher, options)
+    left = [program for program in programs if not (launch.program_dir(out, program) / "finished.json").exists()]
+    with Console(out / "log.txt") as console, Signals().listening() as stop:
+        known = queue() if left and launcher == "slurm" else {}
+        sent = []
+        for program in left:
+            place = launch.program_dir(out, program)
+            sent.append(_find(program, place, out / "jobs", known) or _submit(program, place, out, executor))
+            console.say(f"job      {sent[-1].job.job_id}: {program.title}; its output is {sent[-1].job.paths.stdout}")
+        if sent and launcher == "slurm":
+            console.say("waiting  Ctrl-C cancels the jobs; where this ends otherwise they go on, and the same command")
+            console.say("         waits for them again")
+        if not _wait(sent, launcher, console, stop):
+            return 128 + stop.received
+        if not all(each.ended for each in sent):
+            console.say("not all programs are trained; the same command tries the others again")
+            return 1
+        launch.finish(out, programs, console)
+    return 0
+
+
+def make_executor(folder: pathlib.Path, launcher: str, options: dict[str, Any]) -> Any:
+    """submitit's executor.
+
+    Raises:
+      ConfigError: submitit is not installed, there is no Slurm, or it does not know an option.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise ConfigError(f'--launcher {launcher} needs its package: pip install "iacjax[slurm]"') from None
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster=launcher, slurm_max_num_timeout=RETRIES)
+    except RuntimeError:
+        raise ConfigError("--launcher slurm: there is no srun here: run this where jobs are submitted") from None
+    try:
+        executor.update_parameters(**{"name": "iacjax", "timeout_min": 24 * 60, **options})
+    except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
+        text = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        example = "timeout_min=240 mem_gb=16 cpus_per_task=4 gpus_per_node=1 slurm_partition=gpu slurm_account=me"
+        raise ConfigError(f"--job: {text}: write e.g. {example}") from None
+    return executor
+
+
+def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any) -> Sent:
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+            job = executor.submit(ProgramJob(), str(out), program.index)
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
+        raise ConfigError(f"sbatch refused {program.title}: {said}: change --job") from None
+    place.mkdir(parents=True, exist_ok=True)
+    rundir.write_json(place / "job.json", {"job": job.job_id})
+    return Sent(program, place, job)
+
+
+def _find(program: Program, place: pathlib.Path, folder: pathlib.Path, known: dict[str, str]) -> Sent | None:
+    """The job that an earlier process has submitted, where it is still in the queue."""
+    import submitit
+
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        number = json.loads((place / "job.json").read_text())["job"]
+        if number in known:
+            return Sent(program, place, submitit.SlurmJob(folder, number))
+    return None
+
+
+def queue() -> dict[str, str]:
+    """{number: state} of the user's jobs in Slurm's queue, with the reason of those that wait.
+
+    Raises:
+      ConfigError: Slurm does not answer.
+    """
+    command = ["squeue", "--noheader", "--format=%A|%T|%r", f"--user={getpass.getuser()}"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"squeue does not answer ({error}): try again") from None
+    if said.returncode != 0:
+        raise ConfigError(f"squeue: {' '.join(said.stderr.split())}: try again")
+    jobs = {}
+    for line in said.stdout.splitlines():
+        number, state, reason = line.strip().split("|", 2)
+        jobs[number] = f"{state.lower()} ({reason})" if state == "PENDING" else state.lower()
+    return jobs
+
+
+class Watcher:
+    """Which jobs are at work: what Slurm's queue says, looked at now and then; of a local one, its process."""
+
+    def __init__(self, launcher: str):
+        self._slurm = launcher == "slurm"
+        self._looked = time.monotonic() - 0.8 * QUEUE_SECONDS  # the first look comes soon
+        self._missed: dict[str, int] = {}  # looks in a row that did not find the job
+        self.states: dict[str, str] = {}
+
+    def has_left(self, job: Any) -> bool:
+        """Slurm's: two looks in a row have not found it, so that what it wrote last is seen here too."""
+        return self._missed.get(job.job_id, 0) > 1 if self._slurm else job.done()
+
+    def look(self, jobs: Sequence[Any], every: float) -> None:
+        """Asks Slurm about the jobs, if it was not asked in the last `every` seconds; no answer changes nothing."""
+        if not self._slurm or time.monotonic() - self._looked < every:
+            return
+        self._looked = time.monotonic()
+        with contextlib.suppress(ConfigError):
+            known = queue()
+            self.states = {job.job_id: known[job.job_id] for job in jobs if job.job_id in known}
+            for job in jobs:
+                self._missed[job.job_id] = 0 if job.job_id in known else self._missed.get(job.job_id, 0) + 1
+
+
+def _wait(sent: Sequence[Sent], launcher: str, console: Console, stop: Signals) -> bool:
+    """Waits until all jobs have left; says what changes. False where the user would not wait: cancelled by Ctrl-C."""
+    watcher, at_work, shown = Watcher(launcher), list(sent), ""
+    while at_work:
+        if stop():
+            if stop.received == signal.SIGINT or launcher != "slurm":
+                _cancel(at_work, watcher)
+                console.say("stopped: the jobs are cancelled; the same command goes on")
+            else:
+                console.say("stopped waiting: the jobs go on; the same command waits for them again")
+            return False
+        watcher.look([each.job for each in at_work], QUEUE_SECONDS)
+        for each in [each for each in at_work if each.ended or watcher.has_left(each.job)]:
+            at_work.remove(each)
+            console.say(f"trained  {each.program.title}" if each.ended else _failure(each))
+        states = sorted(watcher.states.get(each.job.job_id, "") for each in at_work)
+        line = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states) if state)
+        if line and line != shown:
+            console.say(f"queue    {line}")
+            shown = line
+        time.sleep(POLL_SECONDS if at_work else 0)
+    return True
+
+
+def _cancel(sent: Sequence[Sent], watcher: Watcher) -> None:
+    """Cancels the jobs and waits until they have saved and left (Slurm kills one after its KillWait)."""
+    for each in sent:
+        with contextlib.suppress(subprocess.CalledProcessError):  # it has ended meanwhile
+            each.job.cancel()
+    while not all(watcher.has_left(each.job) for each in sent):
+        time.sleep(POLL_SECONDS)
+        watcher.look([each.job for each in sent], 2 * POLL_SECONDS)
+
+
+def _failure(sent: Sent) -> str:
+    return f"failed   {sent.program.title}: {why(sent.job)} (see {sent.job.paths.stderr})"
+
+
+def why(job: Any) -> str:
+    """What a job that did not train its program to the end died of: its exception, or the last that Slurm says."""
+    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+        outcome, trace = pickle.loads(job.paths.result_pickle.read_bytes())
+        if outcome == "error":
+            return trace.strip().splitlines()[-1].removeprefix("envs.errors.ConfigError: ")
+    try:
+        lines = job.paths.stderr.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    lines = [line for line in lines if line.strip() and not line.startswith("srun:") and "submitit" not in line]
+    return lines[-1] if lines else "it ended without a word"
