@@ -1,5 +1,6 @@
 """A slider over the steps of a battle, for a notebook that is running."""
 
+import asyncio
 import base64
 import io
 from typing import Any
@@ -9,20 +10,23 @@ from experiments.figures.battle import Battle
 from experiments.figures.battle_views import DOTS, step_view
 
 PLAY_MILLISECONDS = 700  # a step, so that a picture is drawn in time
+IDLE_SECONDS = 0.1  # between two pictures that are drawn ahead: then the kernel hears what else is asked of it
 
 
 class Browser:
-    """`step_view` with a slider and a play button; where there are no widgets, as on GitHub, one picture."""
+    """`step_view` with a slider and a play button; where there are no widgets, as on GitHub, one picture.
+
+    A picture takes half a second of the kernel's; while it has nothing else to do it draws those to come, and from then
+    on the slider is followed at once.
+    """
 
     def __init__(self, battle: Battle, step: int):
         import ipywidgets as widgets
 
-        self._battle, self._pictures = battle, {}
+        self._battle, self._pictures, self._loop = battle, {}, None
         self.picture = widgets.Image(value=self.png(step), format="png", layout=widgets.Layout(max_width="100%"))
         range_ = {"min": 0, "max": battle.steps, "value": step}
-        self.slider = widgets.IntSlider(
-            **range_, description="step", layout=widgets.Layout(width="70%"), continuous_update=False
-        )
+        self.slider = widgets.IntSlider(**range_, description="step", layout=widgets.Layout(width="70%"))
         self.play = widgets.Play(**range_, interval=PLAY_MILLISECONDS)
         widgets.jslink((self.play, "value"), (self.slider, "value"))
         self.slider.observe(self._moved, "value")
@@ -39,7 +43,30 @@ class Browser:
     def _moved(self, change: dict[str, Any]) -> None:
         self.picture.value = self.png(change["new"])
 
+    def draw_ahead(self) -> bool:
+        """Draws one picture that is not there yet, the next after the one that is shown; False: all are."""
+        missing = set(range(self._battle.steps + 1)) - set(self._pictures)
+        ahead = sorted(missing, key=lambda step: (step < self.slider.value, step))
+        for step in ahead[:1]:
+            self.png(step)
+        return len(ahead) > 1
+
+    def _idle(self) -> None:
+        if self.draw_ahead():
+            self._loop.call_later(IDLE_SECONDS, self._idle)
+
+    def _start_drawing(self) -> None:
+        """By the kernel's own loop, between the cells; without one, pictures are drawn when they are asked for."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._loop is None:
+            self._loop = loop
+            loop.call_later(IDLE_SECONDS, self._idle)
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        self._start_drawing()
         shown = base64.b64encode(self.png(self.slider.value)).decode()
         return {**self.box._repr_mimebundle_(**kwargs), "image/png": shown}
 

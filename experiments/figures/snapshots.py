@@ -62,6 +62,7 @@ def train_and_look(
         rundir.write_json(directory / "config.json", rundir.to_dict(settings))
         rundir.write_json(directory / "versions.json", rundir.versions(startup.describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
+        console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())
         session = _Session(settings, directory, env, algorithm, make_look, console)
         stack.callback(session.checkpoints.close)
