@@ -163,7 +163,7 @@ def _command(argv: Sequence[str]) -> int:
     _check(args)
     directory = pathlib.Path(args.run)
     if args.backend != "smax":
-        from experiments.backend_games import command
+        from experiments.smac.backend_games import command
 
         return command(args, directory)
     from rich.console import Console

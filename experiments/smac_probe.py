@@ -17,8 +17,8 @@ from experiments.cli import run_command
 
 if TYPE_CHECKING:
     from envs.smax.scenarios import Scenario
-    from experiments.smac_films import Films
-    from experiments.smac_measures import Finding, FirstShot
+    from experiments.smac.films import Films
+    from experiments.smac.measures import Finding, FirstShot
 
 MARGIN = 0.5  # cells: a scan range that differs by more from both readings has a margin of its own
 VERDICTS = {True: "agrees", False: "[bold red]differs[/]", None: "not seen"}
@@ -44,7 +44,7 @@ def scan_rules(shots: "dict[str, FirstShot]") -> dict[str, float]:
 
 def measured_rules(films: "Films") -> dict[str, float]:
     """The fields of `Rules` that the battles have settled."""
-    from experiments.smac_measures import damages, first_shots, medivac_flies, windup_restarts
+    from experiments.smac.measures import damages, first_shots, medivac_flies, windup_restarts
 
     rules = scan_rules(first_shots(films.march, damages(films.duels)))
     coins = {
@@ -57,7 +57,7 @@ def measured_rules(films: "Films") -> dict[str, float]:
 def measured_numbers(films: "Films", found: "Sequence[Finding]") -> dict[str, dict[str, float]]:
     """Fields of `Numbers` by unit type, only of what differs from ours."""
     from envs.smax.units import JITTER_HIGH, JITTER_LOW, UNITS
-    from experiments.smac_measures import CHANGE, damages
+    from experiments.smac.measures import CHANGE, damages
 
     numbers: dict[str, dict[str, float]] = {}
     for finding in found:
@@ -127,8 +127,8 @@ def probe(game: Any, scenario: "Scenario", say=print) -> tuple[dict[str, Any], "
       ConfigError: the game cannot be launched, or breaks off.
     """
     from envs.smac_backend.starcraft import explain
-    from experiments.smac_films import shoot_all
-    from experiments.smac_measures import findings
+    from experiments.smac.films import shoot_all
+    from experiments.smac.measures import findings
 
     try:
         films = shoot_all(game, scenario, say)

@@ -41,7 +41,7 @@ def play_in(
     if world in HOME:
         return evaluate_policy(policy, f"smax:{map_name}", episodes, seed, HOME[world])
     from envs.smac_backend.backend import load_backend
-    from experiments.backend_games import play_on_backend
+    from experiments.smac.backend_games import play_on_backend
 
     backend = load_backend(BACKENDS.get(world, world))
     file = directory / f"evaluation_{backend.name}_{map_name}_episodes.csv"
@@ -106,7 +106,7 @@ def transfer(
 ) -> list[Row]:
     """Plays every run in every world; `out` gets the rows of each as soon as it is through. Returns those played."""
     from envs.smac_backend.backend import load_backend
-    from experiments.backend_games import map_of
+    from experiments.smac.backend_games import map_of
     from iacjax import load_policy
 
     for world in set(worlds) - set(HOME):

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from experiments import backend_games
 from experiments.evaluate import main
 from experiments.logging.csv_sink import read_table
 from experiments.results import wilson
+from experiments.smac import backend_games
 from tests.experiments.untrained import save_untrained
 
 DOUBLE = ["--backend", "tests.envs.game_double:make_game"]

@@ -16,9 +16,10 @@ from envs.smac_backend import starcraft
 from envs.smax.battle import default_rules
 from envs.smax.rules import smac_numbers, stack_numbers
 from envs.smax.scenarios import get_scenario
-from experiments import smac_films, smac_measures, smac_probe
-from experiments.smac_films import Film
-from experiments.smac_measures import FirstShot
+from experiments import smac_probe
+from experiments.smac import measures
+from experiments.smac.films import Film, Films, shifts
+from experiments.smac.measures import FirstShot
 
 nan = float("nan")
 
@@ -36,10 +37,10 @@ def column(*columns):
 
 
 def test_mode_and_median():
-    assert smac_measures.mode([1.0, 2.0, 2.0, 3.0]) == 2.0
-    assert smac_measures.mode([1.0, 2.0]) == 2.0  # of two that are as common, the larger
-    assert smac_measures.mode([0.5, 0.50002]) == pytest.approx(0.50001)  # one value, within a thousandth
-    assert np.isnan(smac_measures.mode([])) and np.isnan(smac_measures.median([]))
+    assert measures.mode([1.0, 2.0, 2.0, 3.0]) == 2.0
+    assert measures.mode([1.0, 2.0]) == 2.0  # of two that are as common, the larger
+    assert measures.mode([0.5, 0.50002]) == pytest.approx(0.50001)  # one value, within a thousandth
+    assert np.isnan(measures.mode([])) and np.isnan(measures.median([]))
 
 
 def test_damage_on_shields_and_on_life():
@@ -48,7 +49,7 @@ def test_damage_on_shields_and_on_life():
         ["stalker", "zealot"], 1, 6,
         shield=column([80] * 6, [24, 14, 4, 0, 0, 0]), health=column([80] * 6, [100, 100, 100, 95, 86, 0]),
     )  # fmt: skip
-    assert smac_measures.damages([shot]) == {("stalker", "zealot", True): 10.0, ("stalker", "zealot", False): 9.0}
+    assert measures.damages([shot]) == {("stalker", "zealot", True): 10.0, ("stalker", "zealot", False): 9.0}
 
 
 def test_speed_is_that_of_who_walks_freely():
@@ -56,15 +57,15 @@ def test_speed_is_that_of_who_walks_freely():
     t = np.arange(30.0)
     x = column(0 * t, 0 * t + 3, 20 - 0.14 * t, 25 - 0.3 * t, 25.6 - 0.3 * t)
     shot = film(["marine"] * 5, 2, 30, x=x, y=column(t * 0.2, 0 * t, 0 * t + 4, 0 * t, 0 * t))
-    films = smac_films.Films(shot, (), shot, None)
-    found = smac_measures.speeds(films)
+    films = Films(shot, (), shot, None)
+    found = measures.speeds(films)
     assert found["marine", False] == pytest.approx(0.2) and found["marine", True] == pytest.approx(0.14)
 
 
 def test_shields_rest_then_grow():
     """The last loss is between frames 1 and 2, the first growth between frames 5 and 6: four loops later."""
     shot = film(["zealot", "zealot"], 1, 8, shield=column([50, 40, 30, 30, 30, 30, 30.2, 30.4], [50] * 8))
-    assert smac_measures.shield_growth(shot) == (4.0, pytest.approx(0.2))
+    assert measures.shield_growth(shot) == (4.0, pytest.approx(0.2))
 
 
 def test_the_first_shot_is_known_by_its_damage():
@@ -75,7 +76,7 @@ def test_the_first_shot_is_known_by_its_damage():
     shield = column([50.0] * (hit + 1) + [40.0] * (11 - hit), [80] * 12, [50] * 12)
     x = column([10.0] * 12, place, [30.0] * 12)
     shot = film(["zealot", "stalker", "zealot"], 1, 12, x=x, shield=shield)
-    assert smac_measures.first_shots(shot, {}) == {"stalker": FirstShot(7.0, 1.125, 7.125)}
+    assert measures.first_shots(shot, {}) == {"stalker": FirstShot(7.0, 1.125, 7.125)}
 
 
 def test_rules_of_scan_by_where_enemies_fire():
@@ -92,18 +93,18 @@ def test_numbers_are_only_what_differs():
     """Multiplayer's stalker: 13, and 5 more against armored; on a zealot's life 13 - 1 = 12."""
     zealot = film(["stalker", "zealot"], 1, 3, health=column([80] * 3, [100, 88, 76]))
     stalker = film(["stalker", "stalker"], 1, 3, shield=column([80] * 3, [80, 62, 44]))
-    films = smac_films.Films(zealot, (zealot, stalker), zealot, None)
-    found = [smac_measures.Finding("zealot: speed, agents", "cells a loop", 0.2, 0.14, 0.004)]
-    found += [smac_measures.Finding("stalker: speed, agents", "cells a loop", nan, 0.18, 0.004)]
-    found += [smac_measures.Finding("stalker: cooldown after a strike", "loops", 22.0, 23.5, 1.0)]
+    films = Films(zealot, (zealot, stalker), zealot, None)
+    found = [measures.Finding("zealot: speed, agents", "cells a loop", 0.2, 0.14, 0.004)]
+    found += [measures.Finding("stalker: speed, agents", "cells a loop", nan, 0.18, 0.004)]
+    found += [measures.Finding("stalker: cooldown after a strike", "loops", 22.0, 23.5, 1.0)]
     assert smac_probe.measured_numbers(films, found) == {
         "zealot": {"speed": 0.2}, "stalker": {"period": 21.5, "damage": 13.0, "bonus": 5.0}}  # fmt: skip
 
 
 def test_shifts_bring_every_type_to_every_type():
     scenario = get_scenario("2s3z")  # agents s s z z z, enemies s s z z z
-    assert smac_films.shifts(scenario) == [0, 1]
-    assert smac_films.shifts(get_scenario("3m")) == [0]
+    assert shifts(scenario) == [0, 1]
+    assert shifts(get_scenario("3m")) == [0]
 
 
 def test_what_cannot_work_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Numbers of the game read off the films of `experiments.smac_films`, beside our engine's.
+"""Numbers of the game read off the films of `experiments.smac.films`, beside our engine's.
 
 Source of ours: `envs.smax.units`; what is measured and how: the SMAC interface specification, section 6.6.
 """
@@ -21,7 +21,7 @@ from envs.smax.units import (
     SHIELD_REGEN,
     UNITS,
 )
-from experiments.smac_films import WALK, Film, Films
+from experiments.smac.films import WALK, Film, Films
 
 CHANGE = 0.01  # points: less than this is no hit and no heal
 NEAR = 0.05  # cells between two units that may have pushed each other in this loop
