@@ -16,7 +16,17 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.cli import run_command
-from experiments.comparison import ALL, METRICS, Groups, Options, Row, choose_metric, compare, group_runs, shared_tasks
+from experiments.comparison.scores import (
+    ALL,
+    METRICS,
+    Groups,
+    Options,
+    Row,
+    choose_metric,
+    compare,
+    group_runs,
+    shared_tasks,
+)
 from experiments.plot import read_runs
 from experiments.stats import Interval
 
@@ -140,11 +150,11 @@ def _command(argv: Sequence[str]) -> int:
     if args.json:
         _write(args.json, to_json(rows, options))
     if args.marl_eval:
-        from experiments.marl_eval import to_marl_eval
+        from experiments.comparison.marl_eval import to_marl_eval
 
         _write(args.marl_eval, json.dumps(to_marl_eval(curves, args.last), indent=1, allow_nan=False) + "\n")
     if args.out:
-        from experiments.comparison_picture import draw
+        from experiments.comparison.picture import draw
 
         draw(groups, rows, options, args.out)
         print(f"wrote {args.out}")

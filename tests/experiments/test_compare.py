@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments import comparison
 from experiments.compare import cell, main, notes
-from experiments.comparison import ALL, Options, choose_metric, compare, curve_scores, group_runs
-from experiments.marl_eval import to_marl_eval
+from experiments.comparison import scores
+from experiments.comparison.marl_eval import to_marl_eval
+from experiments.comparison.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
 from experiments.plot import Curves
 from experiments.stats import Interval
 
@@ -105,7 +105,7 @@ def test_returns_are_put_on_one_scale_before_tasks_are_pooled():
 def test_curves_over_the_steps_that_all_runs_have_seen():
     runs = [curve("a", "x", 0, (0, 1), steps=(0, 100)), curve("a", "x", 1, (0.5, 0.5), steps=(50, 200))]
     steps, values = curve_scores(group_runs(runs), "a", ["x"], Options("win_rate", last=1))
-    assert (steps[0], steps[-1], values.shape) == (50, 100, (2, 1, comparison.POINTS))
+    assert (steps[0], steps[-1], values.shape) == (50, 100, (2, 1, scores.POINTS))
     np.testing.assert_allclose(values[0, 0], steps / 100)
     np.testing.assert_allclose(values[1, 0], 0.5)
 
@@ -113,8 +113,8 @@ def test_curves_over_the_steps_that_all_runs_have_seen():
 def test_the_last_point_of_a_curve_is_the_score():
     run = curve("a", "x", 0, (0.0, 1.0, 0.5, 0.75), steps=(1, 2, 3, 4))
     options = Options("win_rate", last=2)  # (0) / 1, (0 + 1) / 2, (1 + 0.5) / 2, (0.5 + 0.75) / 2
-    np.testing.assert_allclose(comparison.scores_over_steps(run, options), [0, 0.5, 0.75, 0.625])
-    assert comparison.score(run, options) == 0.625
+    np.testing.assert_allclose(scores.scores_over_steps(run, options), [0, 0.5, 0.75, 0.625])
+    assert scores.score(run, options) == 0.625
 
 
 def test_a_seed_does_not_count_twice():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.comparison import group_runs, labels_of
+from experiments.comparison.scores import group_runs, labels_of
 from experiments.plot import Curves
 
 NAMES = {"return_mean": "return", "win_rate": "win_rate"}  # ours -> theirs

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments import comparison, stats
-from experiments.comparison import ALL, Groups, Options, Row, with_interval
+from experiments import stats
+from experiments.comparison import scores
+from experiments.comparison.scores import ALL, Groups, Options, Row, with_interval
 from experiments.figures.style import BAND_FROM, colour_of, new_figure
 from experiments.plot import COLOURS
 
@@ -39,7 +40,7 @@ def draw(groups: Groups, rows: Sequence[Row], options: Options, out: str | pathl
       ConfigError: the picture cannot be written.
     """
     tasks = list(dict.fromkeys(row.env for row in rows))
-    colours = colours_of(comparison.labels_of(groups))
+    colours = colours_of(scores.labels_of(groups))
     columns = 3 + (options.against is not None)
     figure = new_figure(WIDTH * columns, 0.5 + HEIGHT * len(tasks) + 0.2 * len(colours) / 4)
     axes = figure.subplots(len(tasks), columns, squeeze=False)
@@ -73,14 +74,14 @@ def _legend(figure: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
 
 def _curves(ax: Any, groups: Groups, rows: Sequence[Row], options: Options, colours: dict[str, str]) -> None:
     task = rows[0].env
-    envs = comparison.shared_tasks(groups) if task == ALL else [task]
-    ranges = comparison.task_ranges(groups, envs, options) if task == ALL else [(0.0, 1.0)]
+    envs = scores.shared_tasks(groups) if task == ALL else [task]
+    ranges = scores.task_ranges(groups, envs, options) if task == ALL else [(0.0, 1.0)]
     for row in rows:
-        steps, values = comparison.curve_scores(groups, row.label, envs, options)
+        steps, values = scores.curve_scores(groups, row.label, envs, options)
         if len(steps) == 0:
             continue
         few = options._replace(resamples=CURVE_RESAMPLES)
-        band = with_interval(comparison.rescale(values, ranges), stats.iqm, few, BAND_FROM)
+        band = with_interval(scores.rescale(values, ranges), stats.iqm, few, BAND_FROM)
         ax.plot(steps, band.mean, color=colours[row.label], lw=2, marker="o" if steps[0] == steps[-1] else None)
         ax.fill_between(steps, band.low, band.high, color=colours[row.label], alpha=0.15, lw=0)
     ax.set_title(f"{task}: IQM over env steps", fontsize=11)
