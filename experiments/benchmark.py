@@ -21,8 +21,8 @@ from experiments.benchmarks import settings as benchmark_settings
 from experiments.benchmarks import train as benchmark_train
 from experiments.benchmarks import updates as benchmark_updates
 from experiments.benchmarks.env_peers import peer_of, random_action, versions
+from experiments.benchmarks.scripted import run_scripted
 from experiments.cli import run_stoppable
-from experiments.scripted import run_scripted
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"

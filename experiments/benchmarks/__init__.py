@@ -1,1 +1,1 @@
-"""What `python -m experiments.benchmark` measures: training, learning and updates, beside the peers'."""
+"""What `python -m experiments.benchmark` measures: training, learning and updates beside the peers', and yardsticks."""

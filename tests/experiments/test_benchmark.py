@@ -12,8 +12,8 @@ import pytest
 from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.benchmarks.env_peers import peer_of, random_action, random_legal
+from experiments.benchmarks.scripted import Score, markdown, play_scripted
 from experiments.cli import run_command
-from experiments.scripted import Score, markdown, play_scripted
 
 FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
 

@@ -7,8 +7,8 @@ import pytest
 from envs.particle_scripted import LEAD, chase, intercept
 from envs.predator_prey import po_predator_prey, predator_prey
 from experiments import benchmark
+from experiments.benchmarks.scripted_hunters import Hunt, line, play_hunters
 from experiments.cli import run_command
-from experiments.scripted_hunters import Hunt, line, play_hunters
 from experiments.stats import Interval
 
 

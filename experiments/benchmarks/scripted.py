@@ -1,6 +1,6 @@
 """Yardsticks: what policies without learning win on each map. Run by `python -m experiments.benchmark scripted`.
 
-Those of predator-prey are in `experiments.scripted_hunters`.
+Those of predator-prey are in `experiments.benchmarks.scripted_hunters`.
 """
 
 import argparse
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.benchmarks.scripted_hunters import WORLDS, print_table
 from experiments.results import wilson
-from experiments.scripted_hunters import WORLDS, print_table
 
 
 class Score(NamedTuple):
