@@ -9,7 +9,7 @@ import numpy as np
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from iacjax.algorithms import intrinsic, on_policy
 from iacjax.algorithms.configs import IntrinsicConfig
-from iacjax.types import Batch
+from iacjax.types import Batch, Clock
 
 SPEC = EnvSpec("test", num_agents=3, obs_dim=5, state_dim=4, action=ActionSpec(num_actions=4), horizon=10)
 SMALL = {"embed_dim": 8, "mix_dim": 4, "hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7}
@@ -17,6 +17,8 @@ SMALL = {"embed_dim": 8, "mix_dim": 4, "hidden_dim": 8, "critic_dim": 8, "num_en
 SMALL |= {"minibatches": 1, "epochs": 2, "lr": 0.01, "critic_lr": 0.01, "reward_lr": 0.01, "optimizer": "adam"}
 SMALL |= {"time_limit": "truncate", "value_norm": True, "critic_target_every": 0, "critic_update": "epochs"}
 T, B, A, U = 7, 4, 3, 4
+CLOCK = Clock(jnp.int32(0), jnp.int32(0))
+KEY = jax.random.key(7)
 QUICK = {"xla_backend_optimization_level": 0}
 PAPER = {
     "critic_update": "per_time_index", "critic_target_every": 3, "critic_others_actions": True, "epochs": 1,
@@ -75,16 +77,65 @@ def make_batch(f, seed: int = 0) -> Batch:
     )
 
 
-def make_learner(f, seed: int = 1):
-    """A learner of random parameters, no bias 0 and targets unlike the critics; its optimisers have not yet moved."""
+def drawn(init, *names: str, seed: int = 1):
+    """A learner as `init(key)` shapes it: the fields `names` are drawn at random, no bias 0, all else is zeros."""
     rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(partial(intrinsic._init, f), jax.random.key(0))
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(init, KEY))
 
     def draw(x):
         return jnp.asarray(0.4 * rng.normal(size=x.shape), jnp.float32)
 
-    return zero._replace(params=jax.tree.map(draw, zero.params), target=jax.tree.map(draw, zero.target))
+    return zero._replace(**{name: jax.tree.map(draw, getattr(zero, name)) for name in names})
+
+
+def make_learner(f, seed: int = 1):
+    """A learner of random parameters and targets unlike the critics; its optimisers have not yet moved."""
+    return drawn(partial(intrinsic._init, f), "params", "target", seed=seed)
+
+
+def with_garbage(batch: Batch, unseen: jax.Array, unread: jax.Array | None = None) -> Batch:
+    """The batch with garbage wherever the contract says that nothing is read.
+
+    Args:
+      unseen: bool[T + 1, B], the rows that nobody observes, not even to bootstrap from them.
+      unread: bool[T + 1, B], the rows of which neither what was legal nor what was done is read; None: each boundary.
+    """
+    rows, padding = batch.rows, batch.mask == 0
+    unread = rows.boundary if unread is None else unread
+    after_padding = jnp.concatenate([jnp.zeros((1, B), bool), padding])  # the row that opens an episode
+    rows = rows._replace(
+        obs=jnp.where(unseen[..., None, None], 9.0, rows.obs),
+        state=jnp.where(unseen[..., None], -9.0, rows.state),
+        reward=jnp.where(after_padding, 99.0, rows.reward),
+        alive=jnp.where(rows.boundary[..., None], ~rows.alive, rows.alive),
+        avail=jnp.where(unread[..., None, None], jnp.array([True, False, True, False]), rows.avail),
+    )
+    reset, done_nothing = batch.first[0] | unread[0], unread[:-1, :, None]
+    log_prob = jnp.where(done_nothing, -3.0, batch.aux.log_prob)
+    hidden = jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden)
+    return batch._replace(
+        rows=rows,
+        action=jnp.where(done_nothing, (batch.action + 1) % 2 * 2, batch.action),
+        aux=on_policy.Aux(log_prob, jnp.where(padding, 0.7, batch.aux.epsilon)),
+        carry0=on_policy.Carry(hidden, jnp.where(reset[:, None], 2, batch.carry0.last_action)),
+    )
+
+
+def equal(tree, other) -> bool:
+    """Whether all leaves are, bit by bit."""
+    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), tree, other)))
+
+
+def check_shapes_stay(init, update, batch: Batch) -> None:
+    """A learner has the same shapes and strong types after an update; the metrics are f32[].
+
+    A weakly typed or changed leaf would cost a second compilation at the second chunk.
+    """
+    before = jax.eval_shape(init, KEY)
+    assert not any(x.weak_type for x in jax.tree.leaves(before))
+    after, metrics = jax.eval_shape(update, before, batch, KEY, CLOCK)
+    assert after == before
+    assert all(x.shape == () and x.dtype == jnp.float32 for x in metrics.values())
 
 
 def quick(function, *args):

@@ -6,36 +6,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import QUICK, SPEC, make_batch, quick
+from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
 from iacjax.algorithms import coma
 from iacjax.algorithms.configs_coma import ComaConfig
-from iacjax.algorithms.on_policy import Aux, Carry, apply_gradients, log_probs_of
+from iacjax.algorithms.on_policy import apply_gradients, log_probs_of
 from iacjax.distributions import behaviour_log_probs
 from iacjax.networks.counterfactual_critic import CounterfactualCritic
-from iacjax.types import Clock
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "minibatches": 2, "epochs": 2}
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "target_every": 3, "optimizer": "adam"}
-CLOCK = Clock(jnp.int32(0), jnp.int32(0))
-KEY = jax.random.key(7)
 
 
 def make_family(**fields):
     return coma.build(SPEC, ComaConfig(**{**SMALL, **fields}))
 
 
-def make_learner(f, seed=1):
-    """Random parameters, no bias 0, and a target unlike the critic."""
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(partial(coma._init, f), KEY)
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-    def draw(x):
-        return jnp.asarray(0.4 * rng.normal(size=x.shape), jnp.float32)
-
-    return zero._replace(params=jax.tree.map(draw, zero.params), target=jax.tree.map(draw, zero.target))
+def make_learner(f):
+    """Random parameters and a target unlike the critic."""
+    return drawn(partial(coma._init, f), "params", "target")
 
 
 def prepared(f, learner, batch, next_action):
@@ -43,10 +33,6 @@ def prepared(f, learner, batch, next_action):
     rows = coma._rows(batch, jnp.full(batch.first.shape, 0.2))
     log_probs = log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)
     return rows, coma._sequences(f, learner, batch, rows, next_action), log_probs
-
-
-def equal(tree, other):
-    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), tree, other)))
 
 
 # ---- the counterfactual baseline
@@ -204,26 +190,9 @@ def member(request):
 def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same learner and metrics."""
     f, learner, batch, update = member
-    boundary, ended = batch.rows.boundary, batch.rows.terminated
-    padding, over = batch.mask == 0, ended[:-1]
-    after_padding = jnp.concatenate([jnp.zeros((1, 4), bool), padding])  # the row that opens an episode
-    rows = batch.rows._replace(
-        obs=jnp.where(ended[..., None, None], 9.0, batch.rows.obs),
-        state=jnp.where(ended[..., None], -9.0, batch.rows.state),
-        reward=jnp.where(after_padding, 99.0, batch.rows.reward),
-        alive=jnp.where(boundary[..., None], ~batch.rows.alive, batch.rows.alive),
-        avail=jnp.where(ended[..., None, None], jnp.array([True, False, True, False]), batch.rows.avail),
-    )
-    reset = batch.first[0] | ended[0]
-    garbage = batch._replace(
-        rows=rows,
-        action=jnp.where(over[..., None], (batch.action + 1) % 2 * 2, batch.action),  # a truncated row's is u'
-        aux=Aux(batch.aux.log_prob + 1.0, jnp.where(padding, 0.7, batch.aux.epsilon)),
-        carry0=Carry(
-            jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden),
-            jnp.where(reset[:, None], 2, batch.carry0.last_action),
-        ),
-    )
+    ended = batch.rows.terminated  # what was done on a truncated row is u'
+    garbage = with_garbage(batch, ended, ended)
+    garbage = garbage._replace(aux=garbage.aux._replace(log_prob=garbage.aux.log_prob + 1.0))
     assert not equal(garbage, batch)
     clean, dirty = update(learner, batch, KEY, CLOCK), update(learner, garbage, KEY, CLOCK)
     assert equal(clean, dirty)
@@ -249,13 +218,8 @@ def test_a_dead_agents_values_move_no_actor():
 
 @pytest.mark.parametrize("fields", [{}, {"critic_update": "epochs", "shared_actor": False, "anneal_steps": 9}], ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    """A weakly typed or changed leaf would cost a second compilation at the second chunk."""
     f = make_family(**fields)
-    before = jax.eval_shape(partial(coma._init, f), KEY)
-    assert not any(x.weak_type for x in jax.tree.leaves(before))
-    after, metrics = jax.eval_shape(partial(coma._update, f), before, make_batch(f), KEY, CLOCK)
-    assert after == before
-    assert all(x.shape == () and x.dtype == jnp.float32 for x in metrics.values())
+    check_shapes_stay(partial(coma._init, f), partial(coma._update, f), make_batch(f))
 
 
 def test_minibatches_must_divide_the_environments():

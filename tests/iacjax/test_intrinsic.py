@@ -7,19 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import PAPER, QUICK, make_batch, make_family, make_learner, prepared, quick
+from small_family import (
+    CLOCK,
+    KEY,
+    PAPER,
+    QUICK,
+    equal,
+    make_batch,
+    make_family,
+    make_learner,
+    prepared,
+    quick,
+    with_garbage,
+)
 
-from iacjax.algorithms import intrinsic, on_policy
+from iacjax.algorithms import intrinsic
 from iacjax.algorithms.on_policy import apply_gradients
-from iacjax.types import Clock
 
 DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
-CLOCK = Clock(jnp.int32(0), jnp.int32(0))
-KEY = jax.random.key(7)
-
-
-def equal(tree, other):
-    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), tree, other)))
 
 
 @pytest.fixture(scope="module", params=["default", "paper"])
@@ -36,27 +41,8 @@ def member(request):
 def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same learner and metrics."""
     f, learner, batch, update = member
-    padding = batch.mask == 0
-    boundary = batch.rows.boundary
-    ended = boundary if f.config.time_limit == "terminate" else batch.rows.terminated
-    after_padding = jnp.concatenate([jnp.zeros((1, 4), bool), padding])  # the row that opens an episode
-    rows = batch.rows._replace(
-        obs=jnp.where(ended[..., None, None], 9.0, batch.rows.obs),
-        state=jnp.where(ended[..., None], -9.0, batch.rows.state),
-        reward=jnp.where(after_padding, 99.0, batch.rows.reward),
-        alive=jnp.where(boundary[..., None], ~batch.rows.alive, batch.rows.alive),
-        avail=jnp.where(boundary[..., None, None], jnp.array([True, False, True, False]), batch.rows.avail),
-    )
-    action = jnp.where(padding[..., None], (batch.action + 1) % 2 * 2, batch.action)
-    aux = on_policy.Aux(
-        jnp.where(padding[..., None], -3.0, batch.aux.log_prob), jnp.where(padding, 0.7, batch.aux.epsilon)
-    )
-    reset = batch.first[0] | boundary[0]
-    carry0 = on_policy.Carry(
-        jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden),
-        jnp.where(reset[:, None], 2, batch.carry0.last_action),
-    )
-    garbage = batch._replace(rows=rows, action=action, aux=aux, carry0=carry0)
+    ended = batch.rows.boundary if f.config.time_limit == "terminate" else batch.rows.terminated
+    garbage = with_garbage(batch, ended)
     assert not equal(garbage, batch)
     clean, dirty = update(learner, batch, KEY, CLOCK), update(learner, garbage, KEY, CLOCK)
     assert equal(clean, dirty)

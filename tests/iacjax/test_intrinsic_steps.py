@@ -6,15 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import PAPER, QUICK, make_batch, make_family, make_learner, prepared, quick
+from small_family import KEY, PAPER, QUICK, check_shapes_stay, make_batch, make_family, make_learner, prepared, quick
 
 from envs.base import ConfigError
 from iacjax.algorithms import intrinsic
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.algorithms.on_policy import epsilon_at
 from iacjax.types import Clock
-
-KEY = jax.random.key(7)
 
 
 def test_per_time_index_steps_from_the_last_and_copies_every_third():
@@ -152,14 +150,8 @@ MEMBERS = [
 
 @pytest.mark.parametrize("fields", MEMBERS, ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    """A weakly typed or changed leaf would cost a second compilation at the second chunk."""
     f = make_family(**fields)
-    before = jax.eval_shape(partial(intrinsic._init, f), KEY)
-    assert not any(x.weak_type for x in jax.tree.leaves(before))
-    clock = Clock(jnp.int32(0), jnp.int32(0))
-    after, metrics = jax.eval_shape(partial(intrinsic._update, f), before, make_batch(f), KEY, clock)
-    assert after == before
-    assert all(x.shape == () and x.dtype == jnp.float32 for x in metrics.values())
+    check_shapes_stay(partial(intrinsic._init, f), partial(intrinsic._update, f), make_batch(f))
 
 
 def test_the_targets_start_as_copies_with_their_own_buffers():

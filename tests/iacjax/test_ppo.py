@@ -6,41 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import QUICK, SPEC, make_batch, quick
+from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
 from iacjax.algorithms import ppo
 from iacjax.algorithms.configs_ppo import PpoConfig
 from iacjax.algorithms.intrinsic_parts import Sequences as IntrinsicSequences
-from iacjax.algorithms.on_policy import Aux, Carry, actor_loss, log_probs_of
+from iacjax.algorithms.on_policy import actor_loss, log_probs_of
 from iacjax.distributions import entropy, take_action
 from iacjax.losses.normaliser import RunningNorm
 from iacjax.losses.value import clipped_value_loss, huber
-from iacjax.types import Clock, masked_mean
+from iacjax.types import masked_mean
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "minibatches": 1, "epochs": 2}
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "critic_input": "state_and_obs", "max_grad_norm": 10.0}
-CLOCK = Clock(jnp.int32(0), jnp.int32(0))
-KEY = jax.random.key(7)
 
 
 def make_family(**fields):
     return ppo.build(SPEC, PpoConfig(**{**SMALL, **fields}))
 
 
-def make_learner(f, seed=1):
+def make_learner(f):
     """Random parameters and critic's memory, a normaliser of mean 4 and standard deviation 3."""
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(partial(ppo._init, f), KEY)
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-    def draw(x):
-        return jnp.asarray(0.4 * rng.normal(size=x.shape), jnp.float32)
-
     norm = RunningNorm(jnp.float32(4.0), jnp.float32(25.0), jnp.float32(1.0))
-    return zero._replace(
-        params=jax.tree.map(draw, zero.params), critic_hidden=jax.tree.map(draw, zero.critic_hidden), norm=norm
-    )
+    return drawn(partial(ppo._init, f), "params", "critic_hidden")._replace(norm=norm)
 
 
 def prepared(f, learner, batch):
@@ -48,10 +37,6 @@ def prepared(f, learner, batch):
     raw, _ = ppo.values_of(f, learner, batch, learner.critic_hidden)
     seq, after = ppo._sequences(f, learner, batch, raw)
     return seq, ppo._values(f, learner, raw), after
-
-
-def equal(tree, other):
-    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), tree, other)))
 
 
 # ---- losses
@@ -166,27 +151,10 @@ def member(request):
 def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same parameters and metrics."""
     f, learner, batch, update = member
-    padding, boundary = batch.mask == 0, batch.rows.boundary
+    boundary = batch.rows.boundary
     ended = boundary if f.config.time_limit == "terminate" else batch.rows.terminated
-    ended = ended.at[-1].set(False)  # what the last row shows stays in the critic's memory
-    after_padding = jnp.concatenate([jnp.zeros((1, 4), bool), padding])  # the row that opens an episode
-    rows = batch.rows._replace(
-        obs=jnp.where(ended[..., None, None], 9.0, batch.rows.obs),
-        state=jnp.where(ended[..., None], -9.0, batch.rows.state),
-        reward=jnp.where(after_padding, 99.0, batch.rows.reward),
-        alive=jnp.where(boundary[..., None], ~batch.rows.alive, batch.rows.alive),
-        avail=jnp.where(boundary[..., None, None], jnp.array([True, False, True, False]), batch.rows.avail),
-    )
+    garbage = with_garbage(batch, ended.at[-1].set(False))  # what the last row shows stays in the critic's memory
     reset = batch.first[0] | boundary[0]
-    garbage = batch._replace(
-        rows=rows,
-        action=jnp.where(padding[..., None], (batch.action + 1) % 2 * 2, batch.action),
-        aux=Aux(jnp.where(padding[..., None], -3.0, batch.aux.log_prob), batch.aux.epsilon),
-        carry0=Carry(
-            jnp.where(reset[:, None, None], 5.0, batch.carry0.hidden),
-            jnp.where(reset[:, None], 2, batch.carry0.last_action),
-        ),
-    )
     memory = jax.tree.map(lambda x: jnp.where(reset[:, None, None], 5.0, x), learner.critic_hidden)
     assert not equal(garbage, batch)
     clean = update(learner, batch, KEY, CLOCK)
@@ -254,13 +222,8 @@ def test_the_critics_memory_goes_on_across_batches():
     "fields", [{}, {"critic_memory": False, "shared_actor": False, "minibatches": 2}, {"anneal_steps": 9}], ids=str
 )
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    """A weakly typed or changed leaf would cost a second compilation at the second chunk."""
     f = make_family(**fields)
-    before = jax.eval_shape(partial(ppo._init, f), KEY)
-    assert not any(x.weak_type for x in jax.tree.leaves(before))
-    after, metrics = jax.eval_shape(partial(ppo._update, f), before, make_batch(f), KEY, CLOCK)
-    assert after == before
-    assert all(x.shape == () and x.dtype == jnp.float32 for x in metrics.values())
+    check_shapes_stay(partial(ppo._init, f), partial(ppo._update, f), make_batch(f))
 
 
 def test_minibatches_must_divide_the_environments():
