@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 TARGETS: dict[str, Target] = {
-    "aiir/bars": Target("experiments.reproduce_bars", "win rates of AIIR-MIX on the paper's maps"),
+    "aiir/bars": Target("experiments.figures.bars", "win rates of AIIR-MIX on the paper's maps"),
     "aiir/fig3": Target("experiments.figures.win_rates", "win rates of five methods on the paper's four maps"),
     "aiir/fig4": Target("experiments.figures.win_rates", "win rates of AIIR-MIX's ablations on 8m and 2s3z"),
     "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: snapshots and intrinsic rewards"),

@@ -18,11 +18,11 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments import kept_runs
 from experiments.config import Settings, default_settings, read_config
+from experiments.figures.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.common import device_and_versions, parser
 from experiments.figures.kept import number, write_rows
 from experiments.insight import Trained, load
 from experiments.ranges import check_ranges
-from experiments.reproduce_bars import AGENT_STEPS_PER_SECOND
 from experiments.rundir import write_json
 
 SUMMARIES = {

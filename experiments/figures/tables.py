@@ -26,7 +26,8 @@ def command(argv: Sequence[str]) -> int:
             raise ConfigError(f"nothing is kept in {out}: train first, without --redraw")
         print(text.read_text(), end="")
         return 0
-    from experiments import matrix_tables, startup
+    from experiments import startup
+    from experiments.figures import matrix_tables
 
     seeds, steps = args.seeds or SEEDS, args.total_steps or STEPS
     hours = len(matrix_tables.METHODS) * seeds * steps / UPDATES_PER_SECOND["cpu"] / 3600

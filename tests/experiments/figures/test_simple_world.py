@@ -112,7 +112,7 @@ def test_colours_of_figure_5_are_scaled_by_what_lies_off_the_diagonal():
 
 
 def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, capsys):
-    from experiments import matrix_tables
+    from experiments.figures import matrix_tables
 
     asked = []
     monkeypatch.setattr(matrix_tables, "make", lambda seeds, steps: asked.append((seeds, steps)))

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from experiments import reproduce_bars
+from experiments.figures import bars
+from experiments.figures.bars import TABLES, Map, Row, Table
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import TARGETS, main
-from experiments.reproduce_bars import TABLES, Map, Row, Table
 from experiments.run import main as run_main
 
 
@@ -19,7 +19,7 @@ def tiny(monkeypatch, tmp_path):
                   {"default": "default"})  # fmt: skip
     monkeypatch.setitem(TABLES, "tiny", table)
     monkeypatch.setitem(TARGETS, "tiny", TARGETS["aiir/bars"])
-    monkeypatch.setattr(reproduce_bars, "EPISODES", 3)
+    monkeypatch.setattr(bars, "EPISODES", 3)
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({"pictures": False}, {})})
     out = tmp_path / "table.csv"
     argv = ["tiny", "--seeds", "2", "--run-dir", str(tmp_path / "runs"), "--out", str(out)]
@@ -89,9 +89,9 @@ def test_a_finished_row_is_not_replaced_by_an_unfinished_one():
         return {**fields, "status": status, "win_rate": win_rate}
 
     old, other = row("finished", "0.50"), {**row("finished", "0.20"), "seeds": "5"}
-    assert reproduce_bars.merged([old, other], [row("begun")]) == [old, other]
+    assert bars.merged([old, other], [row("begun")]) == [old, other]
     new = row("stopped_at_bar", "0.75")
-    assert reproduce_bars.merged([old, other], [new]) == [new, other]
+    assert bars.merged([old, other], [new]) == [new, other]
 
 
 def test_rows_over_the_budget_are_left(tiny, capsys):
@@ -117,8 +117,8 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
-    assert reproduce_bars.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
-    assert reproduce_bars.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
+    assert bars.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
+    assert bars.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
 
 
 @pytest.mark.parametrize(
