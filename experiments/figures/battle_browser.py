@@ -9,7 +9,7 @@ from envs.errors import ConfigError
 from experiments.figures.battle import Battle
 from experiments.figures.battle_views import DOTS, step_view
 
-PLAY_MILLISECONDS = 700  # a step, so that a picture is drawn in time
+PLAY_MILLISECONDS, DRAWN_MILLISECONDS = 700, 300  # a step while pictures have yet to be drawn, and once all are
 IDLE_SECONDS = 0.1  # between two pictures that are drawn ahead: then the kernel hears what else is asked of it
 
 
@@ -54,6 +54,8 @@ class Browser:
     def _idle(self) -> None:
         if self.draw_ahead():
             self._loop.call_later(IDLE_SECONDS, self._idle)
+        else:
+            self.play.interval = DRAWN_MILLISECONDS
 
     def _start_drawing(self) -> None:
         """By the kernel's own loop, between the cells; without one, pictures are drawn when they are asked for."""

@@ -125,7 +125,7 @@ def test_an_idle_kernel_draws_the_pictures_to_come(monkeypatch):
 
     asyncio.run(kernel())
     assert drawn == [3, 0, 1] and max(b - a for a, b in zip(waits, waits[1:], strict=False)) == 1
-    assert browser.draw_ahead() is False and drawn == [3, 0, 1]
+    assert browser.draw_ahead() is False and drawn == [3, 0, 1] and browser.play.interval == 300
 
 
 def test_a_battle_of_a_run(monkeypatch, tmp_path):
