@@ -8,6 +8,7 @@ agrees with itself at once.
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -21,15 +22,21 @@ import numpy as np
 from envs.errors import ConfigError
 
 BLOCK = 2**24  # bytes that are sent at a time: what the devices must hold beside the lanes, times the processes
+ENDED = "another process has ended, or the network between them; start the same command on all of them again: it goes"
+ENDED += " on where process 0 has saved last"
 LOST = ("Gloo", "NCCL", "oordination", "onnection", "eartbeat", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 @contextlib.contextmanager
-def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
+def joined(coordinator: str, processes: int, index: int, address: str) -> Iterator[None]:
     """Inside, jax sees the devices of all processes. Enter it before jax has touched a device, after they have met
     (`rendezvous`).
 
     A process that fails leaves at once, without waiting for the others: they notice it at their next step.
+
+    Args:
+      coordinator: HOST:PORT of process 0.
+      address: of this machine, by which the others reach it.
 
     Raises:
       ConfigError: one of the others has ended.
@@ -37,6 +44,7 @@ def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
     import jax
 
     jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
+    _exchange_at(address)
     try:
         # Each has all the devices of its machine, also where a cluster's variables would tell jax to take one.
         jax.distributed.initialize(coordinator, processes, index, cluster_detection_method="deactivate")
@@ -49,9 +57,22 @@ def joined(coordinator: str, processes: int, index: int) -> Iterator[None]:
         code = 2 if user else 130 if isinstance(error, KeyboardInterrupt) else 1
         atexit.register(_leave, code, index)
         if lost:
-            text = "another process has ended; start the same command on all of them again: it goes on where"
-            raise ConfigError(f"{text} process 0 has saved last") from error
+            raise ConfigError(ENDED) from error
         raise
+
+
+def _exchange_at(address: str) -> None:
+    """Has this process exchange arrays at this address, where it does so by Gloo (CPUs).
+
+    Gloo by itself tells the others what this machine's host name means here: often 127.0.0.1 or 127.0.1.1, where
+    nobody finds it, or another network. jax has no option for it; a later one may not have this name either.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        from jax._src.lib import _jax
+
+        make = _jax.make_gloo_tcp_collectives
+        make = getattr(make, "func", make)  # as it was, where this process has joined others before
+        _jax.make_gloo_tcp_collectives = functools.partial(make, hostname=address)
 
 
 def check_alike(what: Any) -> None:

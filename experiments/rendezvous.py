@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Iterable
 
 from envs.errors import ConfigError
 
@@ -28,8 +29,9 @@ def read_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def meet(address: str, processes: int, index: int, limit: float = WAIT_SECONDS) -> None:
-    """Returns once all `processes` have called it, each with its own index.
+def meet(address: str, processes: int, index: int, limit: float = WAIT_SECONDS) -> str:
+    """Returns once all `processes` have called it, each with its own index: this machine's address in the network that
+    they met in. (A machine may be in several, and its host name often means itself alone, 127.0.1.1.)
 
     Raises:
       ConfigError: they do not come within `limit` seconds, two have one index, or the address is not to be had.
@@ -37,12 +39,17 @@ def meet(address: str, processes: int, index: int, limit: float = WAIT_SECONDS) 
     until = time.monotonic() + limit
     host, port = read_address(address)
     if index:
-        _visit(host, port, processes, index, until, limit)
-    else:
-        _receive(port, processes, until, limit)
+        return _visit(host, port, processes, index, until, limit)
+    return _receive(port, processes, until, limit)
 
 
-def _receive(port: int, processes: int, until: float, limit: float) -> None:
+def _own_address(connections: Iterable[socket.socket]) -> str:
+    """This end's of the connections, of one to another machine where there is one."""
+    names = [connection.getsockname()[0].removeprefix("::ffff:") for connection in connections]
+    return next((name for name in names if name != "::1" and not name.startswith("127.")), names[0])
+
+
+def _receive(port: int, processes: int, until: float, limit: float) -> str:
     try:
         dual = socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if dual else socket.AF_INET
@@ -65,6 +72,7 @@ def _receive(port: int, processes: int, until: float, limit: float) -> None:
                 guest.sendall(b"go\n")
             for guest in guests.values():
                 guest.recv(1)  # it closes first, so that the port is free at once
+            return _own_address(guests.values())
         finally:
             for guest in guests.values():
                 guest.close()
@@ -97,7 +105,7 @@ def _dismiss(guests: dict[int, socket.socket]) -> None:
         guests.pop(index).close()
 
 
-def _visit(host: str, port: int, processes: int, index: int, until: float, limit: float) -> None:
+def _visit(host: str, port: int, processes: int, index: int, until: float, limit: float) -> str:
     late = f"no process 0 at {host}:{port} in {limit:.0f} s: start the same command there, with --process-id 0"
     while True:
         try:
@@ -111,6 +119,7 @@ def _visit(host: str, port: int, processes: int, index: int, until: float, limit
             time.sleep(POLL_SECONDS)
     with door:
         door.settimeout(POLL_SECONDS)
+        own = _own_address([door])
         try:
             door.sendall(f"{index} {processes}\n".encode())
             answer = _listen(door, until + 10 * POLL_SECONDS)
@@ -118,6 +127,7 @@ def _visit(host: str, port: int, processes: int, index: int, until: float, limit
             answer = ""
     if answer != "go":
         raise ConfigError(answer or "process 0 has left again: start the same command on all of them")
+    return own
 
 
 def _listen(door: socket.socket, until: float) -> str:

@@ -61,9 +61,9 @@ def train_together(
       request: json that must be the same on all.
       open_out: makes and locks `out`; called on process 0.
     """
-    rendezvous.meet(coordinator, count, index)
+    address = rendezvous.meet(coordinator, count, index)
     startup.prepare_jax(programs[0].settings.run, print)
-    with hosts.joined(coordinator, count, index), contextlib.ExitStack() as held:
+    with hosts.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
         hosts.check_alike(request)
         hosts.from_first(lambda: open_out(held))
         check_pairs(programs)

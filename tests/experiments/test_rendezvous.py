@@ -24,7 +24,8 @@ def all_meet(address, *who, limit=20.0):
 
     def call(k, processes, index):
         try:
-            meet(address, processes, index, limit)
+            own = meet(address, processes, index, limit)
+            told[k] = "" if own == "127.0.0.1" else own
         except ConfigError as error:
             told[k] = str(error)
 
@@ -95,6 +96,23 @@ def test_a_port_that_is_taken(address):
     with socket.create_server(("", read_address(address)[1])):
         (told,) = all_meet(address, (2, 0))
     assert "cannot be used (Address already in use): choose another" in told
+
+
+def test_a_machines_own_address_is_that_of_the_network_they_met_in():
+    """Of a process of this machine and one of another, the other's counts; an IPv4 address on an IPv6 socket is one."""
+
+    class End:
+        def __init__(self, name):
+            self.getsockname = lambda: (name, 1)
+
+    for names, own in [
+        (["127.0.0.1", "10.77.0.1"], "10.77.0.1"),
+        (["::ffff:127.0.0.1", "::ffff:10.77.0.1"], "10.77.0.1"),
+        (["::1", "fd00::1"], "fd00::1"),
+        (["::ffff:127.0.0.1"], "127.0.0.1"),
+        (["::1"], "::1"),
+    ]:
+        assert rendezvous._own_address([End(name) for name in names]) == own
 
 
 def test_addresses():

@@ -135,6 +135,16 @@ def test_a_process_alone_agrees_with_itself():
     assert (hosts.any_of(True), hosts.any_of(False), hosts.smallest(7), hosts.smallest(None)) == (True, False, 7, None)
 
 
+def test_arrays_are_exchanged_at_the_address_that_the_others_reach(monkeypatch):
+    """Not at that of the host name; an address that is set again takes the place of the first."""
+    from jax._src.lib import _jax
+
+    monkeypatch.setattr(_jax, "make_gloo_tcp_collectives", lambda **given: given)
+    for address in ("10.77.0.1", "10.77.0.2"):
+        hosts._exchange_at(address)
+        assert _jax.make_gloo_tcp_collectives(distributed_client=3) == {"distributed_client": 3, "hostname": address}
+
+
 def test_bytes_are_sent_in_pieces_of_few_lengths(monkeypatch):
     """150 bytes of at most 64 a piece: three, the last padded with 42 zeros; a piece is at least 64."""
     monkeypatch.setattr(hosts, "BLOCK", 64)
