@@ -110,7 +110,8 @@ def _choose(sizes: Sizes, opens: jax.Array, written: jax.Array, key: jax.Array) 
     eligible = opens[:-1] & (held & (age >= sizes.length - 1))[:, None]
     count = jnp.cumsum(eligible.reshape(-1).astype(jnp.int32))
     rank = jax.random.randint(key, (sizes.batch_size,), 0, jnp.maximum(count[-1], 1))
-    chosen = jnp.minimum(jnp.searchsorted(count, rank, side="right"), count.size - 1).astype(jnp.int32)
+    chosen = jnp.searchsorted(count, rank, side="right", method="scan_unrolled")  # one kernel on a GPU, no loop
+    chosen = jnp.minimum(chosen, count.size - 1).astype(jnp.int32)
     row = chosen // lanes
     return row, chosen % lanes, (written - row - 1) % capacity + 1, count[-1] > 0
 

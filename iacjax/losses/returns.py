@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+UNROLL = 8  # rows a turn of the loop: on a GPU they are few kernels, a row alone would be three
+
 
 def lambda_returns(
     r_t: jax.Array, discount_t: jax.Array, boundary_t: jax.Array, v_t: jax.Array, td_lambda: float
@@ -27,4 +29,4 @@ def lambda_returns(
 
     shape = jnp.broadcast_shapes(r_t.shape, discount_t.shape, trace_t.shape, v_t.shape)
     inputs = tuple(jnp.broadcast_to(x, shape) for x in (r_t, discount_t, trace_t, v_t))
-    return jax.lax.scan(step, inputs[-1][-1], inputs, reverse=True)[1]
+    return jax.lax.scan(step, inputs[-1][-1], inputs, reverse=True, unroll=UNROLL)[1]
