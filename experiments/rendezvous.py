@@ -6,10 +6,11 @@ there everyone goes on (to the same address, where jax's own service then listen
 """
 
 import os
+import re
 import select
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from envs.errors import ConfigError
 
@@ -27,6 +28,31 @@ def read_address(address: str) -> tuple[str, int]:
     if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ConfigError(f"--coordinator {address}: write HOST:PORT of process 0, e.g. 10.0.0.1:45671")
     return host.strip("[]"), int(port)
+
+
+def of_slurm(variables: Mapping[str, str]) -> tuple[str, int, int]:
+    """(HOST:PORT, processes, index) of a task that srun has started, from its environment: process 0 is on the step's
+    first node. The port, 61440 to 65535, is of the job and the step, so that two of one node seldom have the same.
+
+    Raises:
+      ConfigError: it was not started by srun.
+    """
+    try:
+        count, index = int(variables["SLURM_STEP_NUM_TASKS"]), int(variables["SLURM_PROCID"])
+        job, step = int(variables["SLURM_JOB_ID"]), int(variables["SLURM_STEP_ID"])
+        host = first_host(variables["SLURM_STEP_NODELIST"])
+    except (KeyError, ValueError):
+        text = "--coordinator slurm: start it by srun, one process a machine: srun -N 4 --ntasks-per-node=1 python ..."
+        raise ConfigError(text) from None
+    return f"{host}:{61440 + (job + 509 * step) % 4096}", count, index
+
+
+def first_host(nodes: str) -> str:
+    """The first of Slurm's list: gpu[007-009,12],login -> gpu007; rack[1-2]n[3,4]-ib -> rack1n3-ib."""
+    first = re.match(r"([^\[,]|\[[^\]]*\])+", nodes)
+    if first is None:
+        raise ValueError(nodes)
+    return re.sub(r"\[([^,\]-]*)[^\]]*\]", r"\1", first[0])
 
 
 def meet(address: str, processes: int, index: int, limit: float = WAIT_SECONDS) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import get_args
@@ -68,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--num-processes", type=int, default=1, metavar="N", help=several + " dealt out, and all see the same --out")
     add("--process-id", type=int, default=0, metavar="I", help="which of them this is; 0 makes the tables")
     together = "they train as one program over all their devices (jax.distributed), and process 0, at this address,"
-    add("--coordinator", metavar="HOST:PORT", help=together + " writes; only it needs --out")
+    together += " writes; only it needs --out. 'slurm' among the tasks of an srun: all three are known there"
+    add("--coordinator", metavar="HOST:PORT", help=together)
     return parser
 
 
@@ -80,7 +82,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     """
     parser = _parser()
     parser.error = _refuse  # one line, as of every command
-    args = parser.parse_args(list(argv))
+    args = _of_slurm(parser.parse_args(list(argv)))
     for env in args.env:
         check_name(env)
     read_env_options(args.env_options)
@@ -107,6 +109,17 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
         algos, envs, tuple(args.sets), args.random, args.draw_seed, args.preset, tuple(run.items()), processes
     )
     return args, request
+
+
+def _of_slurm(args: argparse.Namespace) -> argparse.Namespace:
+    """With `--coordinator slurm` made plain; one task alone needs no others."""
+    if args.coordinator != "slurm":
+        return args
+    if args.num_processes != 1 or args.process_id != 0:
+        raise ConfigError("--coordinator slurm: leave out --num-processes and --process-id, which srun says")
+    address, count, index = rendezvous.of_slurm(os.environ)
+    known = {"coordinator": address if count > 1 else None, "num_processes": count, "process_id": index}
+    return argparse.Namespace(**{**vars(args), **known})
 
 
 def _refuse(message: str) -> None:
@@ -153,8 +166,9 @@ def _command(argv: Sequence[str]) -> int:
     working = _with_free(request, args)
     programs = make_programs(working, str(out))
     _check_env_options(args, programs[0].settings.run)
-    print(f"sweep    {out}")
-    _show(programs)
+    if args.coordinator is None or args.process_id == 0:  # of several that train as one, the first speaks
+        print(f"sweep    {out}")
+        _show(programs)
     if args.dry_run:
         return 0
 

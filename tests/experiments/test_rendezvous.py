@@ -120,3 +120,35 @@ def test_addresses():
     assert read_address("[::1]:65535") == ("::1", 65535)
     with pytest.raises(ConfigError, match="write HOST:PORT"):
         read_address("host")
+
+
+TASK = {"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "2", "SLURM_JOB_ID": "5000", "SLURM_STEP_ID": "2"}
+TASK |= {"SLURM_STEP_NODELIST": "node[1-3]", "SLURM_NTASKS": "8"}
+
+
+def test_a_task_of_srun_knows_the_others():
+    """5000 + 509 x 2 = 6018; 6018 - 4096 = 1922; 61440 + 1922 = 63362."""
+    assert rendezvous.of_slurm(TASK) == ("node1:63362", 3, 2)
+
+
+@pytest.mark.parametrize("change", [{"SLURM_STEP_NODELIST": ""}, {"SLURM_JOB_ID": "x"}, None])
+def test_what_srun_has_not_started_is_told_so(change):
+    """None: the environment of a batch script, outside srun."""
+    variables = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "2"} if change is None else TASK | change
+    with pytest.raises(ConfigError, match="start it by srun"):
+        rendezvous.of_slurm(variables)
+
+
+@pytest.mark.parametrize(
+    "nodes, first",
+    [
+        ("node001", "node001"),
+        ("node001,host2", "node001"),
+        ("node[001-015],host2", "node001"),
+        ("node[001,007-015],host2", "node001"),
+        ("gpu-a[7]", "gpu-a7"),
+        ("rack[1-2]n[3,4]-ib,z", "rack1n3-ib"),
+    ],
+)
+def test_the_first_of_slurms_nodes(nodes, first):
+    assert rendezvous.first_host(nodes) == first

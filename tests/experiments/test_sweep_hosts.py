@@ -13,7 +13,7 @@ import pytest
 
 from experiments import hosts
 from experiments.logging.csv_sink import read_table
-from experiments.sweep import main
+from experiments.sweep import main, parse
 
 HERE = pathlib.Path(__file__).parent
 # 12 iterations of 8 env steps in chunks of 5, 4 and 3, an evaluation each half; three lanes: padded to four.
@@ -123,6 +123,24 @@ def test_two_processes_go_on_and_another_command_is_refused(tmp_path, alone):
 def test_an_address_that_is_none_is_refused(address, capsys):
     assert main([*WORDS, "--coordinator", address, "--num-processes", "2"]) == 2
     assert "write HOST:PORT" in capsys.readouterr().err
+
+
+def test_srun_says_who_the_processes_are(monkeypatch, capsys):
+    task = {"STEP_NUM_TASKS": "2", "PROCID": "1", "JOB_ID": "7", "STEP_ID": "0", "STEP_NODELIST": "node[3-4]"}
+    for name in task:
+        monkeypatch.delenv(f"SLURM_{name}", raising=False)
+    assert main([*WORDS, "--coordinator", "slurm"]) == 2
+    assert "start it by srun" in capsys.readouterr().err
+    for name, value in task.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    args, _ = parse([*WORDS, "--coordinator", "slurm"])
+    assert (args.coordinator, args.num_processes, args.process_id) == ("node3:61447", 2, 1)
+    assert main([*WORDS, "--coordinator", "slurm", "--num-processes", "2"]) == 2
+    assert "leave out --num-processes" in capsys.readouterr().err
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    args, _ = parse([*WORDS, "--coordinator", "slurm"])
+    assert (args.coordinator, args.num_processes, args.process_id) == (None, 1, 0)
 
 
 def test_one_process_has_nobody_to_meet(capsys):
