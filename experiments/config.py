@@ -199,6 +199,8 @@ def _one_line(box: str, argv: Sequence[str], default: Settings) -> str:
     for word in argv:
         name = word.partition("=")[0]
         if name.startswith("--") and name.replace("_", "-") not in known:
+            if hasattr(default.algorithm, name.removeprefix("--").removeprefix("no-").replace("-", "_")):
+                return f"unknown option {name}: {default.run.algo} has no use for it, see --help"
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "see --help"
             return f"unknown option {name}: {hint}"

@@ -135,6 +135,8 @@ def _check_field(name: str, base: Settings) -> None:
         return
     if name in {field.name for field in dataclasses.fields(RunConfig)}:
         raise ConfigError(f"--set {name}: it is the same for the whole sweep: give --{name.replace('_', '-')}")
+    if hasattr(base.algorithm, name):
+        raise ConfigError(f"--set {name}: {base.run.algo} has no use for it: sweep it without {base.run.algo}")
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"see python -m experiments.run --algo {base.run.algo} --help"
     raise ConfigError(f"--set {name}: {base.run.algo} has no such field: {hint}")

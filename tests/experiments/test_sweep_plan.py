@@ -116,7 +116,7 @@ def test_what_cannot_be_is_refused_in_one_line(words, message, capsys):
 
 def test_a_field_without_effect_is_no_field_of_a_sweep(capsys):
     assert main(["--algo", "qmix", "iql", "--env", "smax:3m", "--dry-run", "--set", "hyper_dim=16,32"]) == 2
-    assert capsys.readouterr().err == "error: --set hyper_dim: iql has no such field: did you mean hidden_dim?\n"
+    assert capsys.readouterr().err == "error: --set hyper_dim: iql has no use for it: sweep it without iql\n"
     assert main(["--algo", "qmix", "--env", "smax:3m", "--dry-run", "--set", "hyper_dim=16,32"]) == 0
 
 
