@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.benchmarks import kernels as benchmark_kernels
 from experiments.benchmarks import learn as benchmark_learn
 from experiments.benchmarks import seeds as benchmark_seeds
 from experiments.benchmarks import settings as benchmark_settings
@@ -161,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     benchmark_settings.add_parser(commands)
     benchmark_updates.add_parser(commands)
     benchmark_learn.add_parser(commands)
+    benchmark_kernels.add_parser(commands)
     return main_parser
 
 

@@ -50,13 +50,17 @@ def train_step(
     clock = Clock(iteration, iteration * plan.steps_per_iteration)
     k_rollout, k_update = jax.random.split(jax.random.fold_in(state.key, iteration))
     policy = algorithm.policy(state.learner)
-    runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
-    store = plan.store.add(state.store, batch, clock)
+    with jax.named_scope("rollout"):  # the scopes are names in profiles, and in `experiments.benchmark kernels`
+        runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
+    with jax.named_scope("replay"):
+        store = plan.store.add(state.store, batch, clock)
 
     def update(learner, key):
         k_sample, k_learn = jax.random.split(key)
-        sampled = plan.store.sample(store, batch, k_sample, clock)
-        return algorithm.update(learner, sampled, k_learn, clock)
+        with jax.named_scope("replay"):
+            sampled = plan.store.sample(store, batch, k_sample, clock)
+        with jax.named_scope("learning"):
+            return algorithm.update(learner, sampled, k_learn, clock)
 
     keys = jax.random.split(k_update, plan.updates)
     if plan.warmup == 0:

@@ -1,0 +1,177 @@
+"""`python -m experiments.benchmark kernels`: what a GPU will be given to do, without a GPU.
+
+XLA's GPU compiler runs anywhere that jax's CUDA plugin is installed, given a description of the card. Its program says
+how many kernels an iteration launches, where, and what memory it takes. With few seeds the launches are what a GPU's
+time goes to: at 2 to 4 microseconds each they bound the speed from above, until seeds and environments fill the card.
+The bound counts no command buffers (graphs of kernels), which make launches cheaper.
+"""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import os
+import pathlib
+import signal
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.benchmarks.point import split_name
+
+LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
+LINE = "{:>6} {:>12} {:>9} {:>8} {:>8} {:>8} {:>15} {:>10} {:>10} {:>9}"
+HEADS = (
+    "seeds", "kernels/iter", "/env step", "rollout", "replay", "learning", "steps/s at most", "state", "needs",
+    "compile s",
+)  # fmt: skip
+
+# What XLA asks of a card, as XLA itself finds it on such cards.
+_HOPPER = """
+gpu_device_info {{
+  threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
+  shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448 threads_per_core_limit: 2048
+  core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98 l2_cache_size: 52428800
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  memory_bandwidth: {bandwidth} device_memory_size: {memory}
+  cuda_compute_capability {{ major: 9 }}
+}}
+platform_name: "CUDA"
+dnn_version_info {{ major: 9 minor: 8 }}
+runtime_version {{ major: 12 minor: 9 }}
+device_description_str: "{name}"
+"""
+CARDS = {
+    "h100": _HOPPER.format(bandwidth=3352320000000, memory=84929347584, name="NVIDIA H100 80GB HBM3"),
+    "h200": _HOPPER.format(bandwidth=4814000000000, memory=150754820096, name="NVIDIA H200"),
+}
+
+
+def _device(card: str) -> Any:
+    """A device of that card, to compile for.
+
+    Raises:
+      ConfigError: jax's CUDA plugin is not installed.
+    """
+    import jax
+    from jax.experimental import topologies
+
+    try:
+        return topologies.get_topology_desc(platform="cuda", target_config=CARDS[card], topology="1x1x1").devices[0]
+    except (RuntimeError, NotImplementedError) as error:  # jax raises either, by its version
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f'jax {jax.__version__} has no GPU compiler here: pip install "iacjax[cuda]" ({reason})'
+        ) from None
+
+
+def compiled_for(
+    card: str, algo: str, preset: str, env_name: str, lanes: int, num_envs: int = 0
+) -> tuple[Any, Any, Any]:
+    """(the chunk of a training compiled for the card, the shapes of its states, the algorithm's plan)."""
+    import dataclasses
+
+    import jax
+    import numpy as np
+
+    from envs.registry import make_env
+    from experiments.config import default_settings
+    from experiments.startup import trace_programs
+    from iacjax.algorithms import check_fits, get_entry
+    from iacjax.networks.recurrent import use_gru_form
+
+    place = jax.sharding.SingleDeviceSharding(_device(card))
+    env = make_env(env_name)
+    check_fits(algo, env.spec)
+    config = default_settings(algo, preset, env_name).algorithm
+    if num_envs:
+        config = dataclasses.replace(config, num_envs=num_envs)
+    algorithm = get_entry(algo).make(env.spec, config)
+    with use_gru_form("batched"):  # as on a GPU
+        traced = trace_programs(env, algorithm, lanes, eval_episodes=1)
+        states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), traced.states)
+        number = jax.ShapeDtypeStruct((), np.int32, sharding=place)
+        return traced.trainer.chunk.lower(states, number, number).compile(), states, algorithm.plan
+
+
+def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_envs: int = 0) -> dict[str, Any]:
+    """The row of one program; `loops` are the places that launch most."""
+    import time
+
+    import jax
+
+    from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
+    from experiments.startup import tree_bytes
+
+    start = time.perf_counter()
+    program, states, plan = compiled_for(card, algo, preset, env_name, lanes, num_envs)
+    found = kernels(program.as_text(), plan.updates)
+    memory, launches = program.memory_analysis(), total(found)
+    return {
+        "card": card, "algo": algo, "preset": preset, "env": env_name, "lanes": lanes, "num_envs": plan.num_envs,
+        "kernels": launches, "steps_per_iteration": plan.steps_per_iteration, "updates": plan.updates,
+        "kernels_per_step": launches / plan.steps_per_iteration, "parts": by_part(found), "loops": by_loop(found)[:8],
+        "steps_per_s_at_most": lanes * plan.steps_per_iteration / (launches * LAUNCH),
+        "state_bytes": tree_bytes(states), "bytes_needed": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
+        "compile_s": time.perf_counter() - start, "jax": jax.__version__, "flags": os.environ.get("XLA_FLAGS", ""),
+    }  # fmt: skip
+
+
+def _child(args: tuple) -> dict[str, Any]:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ.update(JAX_PLATFORMS="cpu", JAX_ENABLE_COMPILATION_CACHE="false")  # no GPU is looked for
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return measure(*args)
+
+
+def line(row: dict[str, Any]) -> str:
+    """The row as it is printed."""
+    from experiments.startup import human
+
+    parts = [f"{row['parts'].get(name, 0):,}" for name in ("rollout", "replay", "learning")]
+    return LINE.format(
+        row["lanes"], f"{row['kernels']:,}", f"{row['kernels_per_step']:.2f}", *parts,
+        f"{row['steps_per_s_at_most']:,.0f}", human(row["state_bytes"]), human(row["bytes_needed"]),
+        f"{row['compile_s']:.0f}",
+    )  # fmt: skip
+
+
+def run_kernels(args: argparse.Namespace) -> int:
+    """Compiles each number of lanes in a process of its own; then says where the kernels are."""
+    from envs.registry import check_name
+    from experiments.config import default_settings
+    from experiments.rundir import write_json
+
+    check_name(args.env)
+    default_settings(*split_name(args.algo), args.env)
+    if min(args.lanes) < 1 or args.num_envs < 0:
+        raise ConfigError("--lanes must be at least 1, --num-envs at least 0")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.touch()
+    print(f"{args.algo} on {args.env}, compiled for one {args.card}; speed at most by {LAUNCH * 1e6:g} us a launch")
+    rows: list[dict[str, Any]] = []
+    for lanes in args.lanes:
+        job = (args.card, *split_name(args.algo), args.env, lanes, args.num_envs)
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            rows.append(pool.submit(_child, job).result())
+        print(*([] if rows[1:] else [LINE.format(*HEADS)]), line(rows[-1]), sep="\n", flush=True)
+        if args.json:
+            write_json(args.json, {"note": args.note, "rows": rows})
+    print("\nkernels an iteration by the loops they are in, with their turns")
+    for name, count in rows[-1]["loops"]:
+        print(f"{count:>9,} {count / rows[-1]['kernels']:>6.1%}  {name}")
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `kernels` to the parser of `experiments.benchmark`."""
+    parser = commands.add_parser("kernels", help="what a GPU will be given to do, and its memory, without a GPU")
+    add = parser.add_argument
+    add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
+    add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
+    add("--lanes", nargs="+", type=int, default=[1, 64], metavar="S", help="seeds in one program (default 1 64)")
+    add("--num-envs", type=int, default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add("--card", choices=sorted(CARDS), default="h100", help="compile for it (default h100)")
+    add("--note", default="", help="kept in the file")
+    add("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    parser.set_defaults(run=run_kernels)
