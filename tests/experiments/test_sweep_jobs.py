@@ -16,9 +16,11 @@ import types
 import pytest
 
 from envs.errors import ConfigError
+from experiments.host_loop import Interrupted
 from experiments.run import Signals
 from experiments.sweep import main, parse
 from experiments.sweeps import jobs, launch, program_job
+from experiments.sweeps.files import open_sweep
 from experiments.sweeps.plan import make_programs
 
 HERE = pathlib.Path(__file__).parent
@@ -246,6 +248,30 @@ def test_the_end_of_a_jobs_time_stops_it_as_ctrl_c_does_and_queues_it_again():
         assert told == [signal.SIGUSR2] * 2
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+@pytest.mark.parametrize("number, again", [(signal.SIGUSR2, True), (signal.SIGTERM, False)])
+def test_a_job_that_is_stopped_says_so_and_only_one_whose_time_is_up_is_queued_again(
+    tmp_path, monkeypatch, number, again
+):
+    def train(out, programs, console, stop):
+        signal.raise_signal(number)
+        assert stop() and [program.index for program in programs] == [1]
+        raise Interrupted
+
+    told = []
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(launch, "train_queue", train)
+    request = parse(WORDS)[1]
+    open_sweep(tmp_path, request, request)
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: told.append(number))
+    try:
+        with pytest.raises(SystemExit) as caught:
+            program_job.ProgramJob()(str(tmp_path), 1)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert caught.value.code == 128 + number and told == ([signal.SIGUSR2] if again else [])
+    assert "stopped, saved" in (tmp_path / "programs" / "001" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize("said, makes_room", [("PreemptTime=2026-11-21T23:28:41", True), ("PreemptTime=None", False)])
