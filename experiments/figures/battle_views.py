@@ -165,7 +165,7 @@ def _attention_now(ax: Any, battle: Battle, step: int) -> None:
         return
     heat_map(ax, battle.kept, battle.weights[step], _limit(battle.weights))
     ax.set_title("attention against equal, %", fontsize=10)
-    ax.set_ylabel("of", fontsize=9, labelpad=0)
+    ax.set_ylabel("of", fontsize=9, labelpad=6)
 
 
 def _weights(battle: Battle) -> np.ndarray:

@@ -87,6 +87,12 @@ def pictures_of(notebook: Any) -> list[str]:
     return [data[kind] for data in outputs for kind in ("image/png", "image/gif") if kind in data]
 
 
+def progress_of(cell: Any) -> list[str]:
+    """The lines of a cell's output that say how far a training is."""
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return [line for text in texts for line in text.splitlines() if "ETA" in line]
+
+
 def python_of(cell: Any) -> ast.Module:
     """A cell's code, without the lines that are IPython's own."""
     lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]
@@ -180,3 +186,5 @@ def test_it_runs_from_top_to_bottom(path, tmp_path):
     budget = BUDGETS[path.stem]
     ran = execute(read(path), budget.parameters, tmp_path)
     assert len(pictures_of(ran)) >= budget.pictures
+    lines = [progress_of(cell) for cell in code_of(ran)]
+    assert max(map(len, lines)) == 1 and all("100 %" in line for shown in lines for line in shown)  # one that moves
