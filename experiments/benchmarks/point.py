@@ -31,6 +31,7 @@ class Job(NamedTuple):
     flags: str = ""  # added to XLA_FLAGS
     precision: str = "default"  # of matrix products (RunConfig.matmul_precision)
     bits: int = 0  # not 0: on a CPU, round what is multiplied to so many bits of mantissa
+    other_gru: bool = False  # differentiate GRUs in the way that is not the platform's own
 
 
 def split_name(word: str) -> tuple[str, str]:
@@ -46,12 +47,14 @@ def measure(job: Job) -> dict[str, Any]:
     from experiments.benchmarks.training import DoesNotFit, peak_bytes
     from experiments.rundir import versions
     from experiments.startup import describe_device, set_precision
+    from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
 
     set_precision(job.precision)
     known = {"lanes": job.lanes, "devices": job.devices, "device": describe_device()}
     known |= {"platform": jax.default_backend(), "versions": versions(describe_device())}
     try:
-        with rounded_products(job.bits):
+        form = next(name for name in FORMS if (name == gru_form()) != job.other_gru)
+        with rounded_products(job.bits), use_gru_form(form):
             row = _ours(job) if job.system == "ours" else _peer(job)
     except DoesNotFit as error:
         return known | {"status": "does not fit", "why": str(error)}

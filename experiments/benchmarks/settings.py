@@ -17,6 +17,7 @@ from experiments.benchmarks.point import Job, in_a_process, split_name
 
 BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
 LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default's kinds, and whole loops and branches
+TWICE = "--xla_gpu_enable_while_loop_unrolling=WHILE_LOOP_UNROLLING_DOUBLE_BUFFER"  # two turns in one
 LINE = "{:<26} {:>11} {:>9} {:>9} {:>10}  {:<30} {:>18} {:>8}"
 HEADS = ("setting", "steps/s", "x default", "compile s", "peak", "first update differs by", "return", "repeats")
 
@@ -31,6 +32,7 @@ class Setting(NamedTuple):
     flags: str = ""
     precision: str = "default"
     bits: int = 0  # of mantissa, that are left of what is multiplied
+    other_gru: bool = False  # differentiates GRUs in the way that is not the platform's own
 
 
 def _variable(name: str, key: str, value: str) -> Setting:
@@ -45,6 +47,8 @@ SETTINGS = (
     Setting("deterministic", "--deterministic", "a CPU always is", flags="--xla_gpu_deterministic_ops=true"),
     Setting("no command buffers", f"XLA_FLAGS={BUFFERS}", flags=BUFFERS),
     Setting("command buffers of loops", f"XLA_FLAGS={LOOPS}", flags=LOOPS),
+    Setting("double-buffered loops", f"XLA_FLAGS={TWICE}", flags=TWICE),
+    Setting("the other GRU gradient", "iacjax.networks.recurrent.use_gru_form", "", other_gru=True),
     _variable("no preallocation", "XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
     _variable("90 % preallocated", "XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9"),
     _variable("CUDA's allocator", "XLA_PYTHON_CLIENT_ALLOCATOR", "cuda_async"),
@@ -105,7 +109,8 @@ def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
     if platform == "cpu" and setting.cpu:
         return {"status": "left out", "why": setting.cpu}
     bits = setting.bits if platform == "cpu" else 0
-    job = job._replace(variables=setting.variables, flags=setting.flags, precision=setting.precision, bits=bits)
+    shared = {name: getattr(setting, name) for name in ("variables", "flags", "precision", "other_gru")}
+    job = job._replace(bits=bits, **shared)
     try:
         return in_a_process(job)
     except RuntimeError as error:  # of XLA

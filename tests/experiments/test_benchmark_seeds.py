@@ -162,7 +162,7 @@ def test_the_table_of_settings(monkeypatch, tmp_path, capsys):
     assert coarse["first_update_differs"] == pytest.approx(0.1)
     assert (coarse["return_mean"], coarse["return_error"]) == pytest.approx((2.0, 1.0))  # sqrt(2) / sqrt(2)
     left_out = [name for name, row in rows.items() if row["status"] == "left out"]
-    assert "no command buffers" in left_out and "deterministic" in left_out and len(left_out) == 8
+    assert "no command buffers" in left_out and "deterministic" in left_out and len(left_out) == 9
     out = capsys.readouterr().out
     assert "left out: of GPUs alone" in out and "1.0e-01 (loss)" in out and "bitwise" in out
 
