@@ -5,6 +5,7 @@ they meet here first: process 0 listens at the coordinator's address, the others
 there everyone goes on (to the same address, where jax's own service then listens).
 """
 
+import contextlib
 import os
 import re
 import select
@@ -94,14 +95,24 @@ def _receive(port: int, processes: int, until: float, limit: float) -> str:
                     raise ConfigError(f"{text}: start the same command on all of them")
                 _admit(server, guests, processes)
                 _dismiss(guests)
-            for guest in guests.values():
-                guest.sendall(b"go\n")
-            for guest in guests.values():
-                guest.recv(1)  # it closes first, so that the port is free at once
+            _send_off(guests, processes)
             return _own_address(guests.values())
         finally:
             for guest in guests.values():
                 guest.close()
+
+
+def _send_off(guests: dict[int, socket.socket], processes: int) -> None:
+    """Tells all to go on, and waits a little for them to close first, so that the port is free at once."""
+    for index, guest in guests.items():
+        try:
+            guest.sendall(b"go\n")
+        except OSError:
+            text = f"process {index} of {processes} has left again: start the same command on all of them"
+            raise ConfigError(text) from None
+    for guest in guests.values():
+        with contextlib.suppress(OSError):  # it is slow, or its network: jax waits for it longer than we do
+            guest.recv(1)
 
 
 def _admit(server: socket.socket, guests: dict[int, socket.socket], processes: int) -> None:
@@ -121,8 +132,8 @@ def _admit(server: socket.socket, guests: dict[int, socket.socket], processes: i
         guests[index] = guest
         return
     why = f"process {index} is here already" if count == processes else f"process 0 was told of {processes} processes"
-    guest.sendall(f"{why}: give each its own --process-id, and all the same --num-processes\n".encode())
-    guest.close()
+    with guest, contextlib.suppress(OSError):  # it may have left
+        guest.sendall(f"{why}: give each its own --process-id, and all the same --num-processes\n".encode())
 
 
 def _dismiss(guests: dict[int, socket.socket]) -> None:
@@ -137,8 +148,9 @@ def _visit(host: str, port: int, processes: int, index: int, until: float, limit
         try:
             door = socket.create_connection((host, port), timeout=10 * POLL_SECONDS)
             break
-        except socket.gaierror as error:
-            raise ConfigError(f"--coordinator {host}:{port}: {error.strerror}") from None
+        except (socket.gaierror, UnicodeError) as error:  # the latter: "a..b" can be no name
+            why = getattr(error, "strerror", "no name of a machine")
+            raise ConfigError(f"--coordinator {host}:{port}: {why}") from None
         except OSError:
             if time.monotonic() > until:
                 raise ConfigError(late) from None

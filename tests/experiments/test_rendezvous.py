@@ -81,6 +81,38 @@ def test_one_that_leaves_may_come_again(address):
     waiting.join()
 
 
+@pytest.mark.parametrize("leave", [False, True])
+def test_one_that_is_slow_to_go_on_is_left_to_jax_and_one_that_is_gone_is_named(address, leave, monkeypatch):
+    """The door of process 1 stays open when it was told to go on, or is reset at that moment."""
+    told = []
+
+    def wait():
+        try:
+            told.append(meet(address, 2, 0, 20.0))
+        except ConfigError as error:
+            told.append(str(error))
+
+    class Reset:
+        def sendall(self, data):
+            raise ConnectionResetError
+
+    send_off = rendezvous._send_off
+    if leave:
+        monkeypatch.setattr(rendezvous, "_send_off", lambda guests, n: send_off({k: Reset() for k in guests}, n))
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    with knock(address) as door:
+        door.sendall(b"1 2\n")
+        waiting.join()
+    gone = "process 1 of 2 has left again: start the same command on all of them"
+    assert told == [gone if leave else "127.0.0.1"]
+
+
+def test_a_name_that_can_be_none(address):
+    with pytest.raises(ConfigError, match="--coordinator a..b:80: no name of a machine"):
+        meet("a..b:80", 2, 1, 1.0)
+
+
 def test_strangers_are_not_counted(address):
     waiting = threading.Thread(target=lambda: meet(address, 2, 0, 20.0))
     waiting.start()
