@@ -11,6 +11,7 @@ import io
 import json
 import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import time
@@ -43,9 +44,8 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.isidentifier():
             raise ConfigError(f"--job {word}: write KEY=VALUE, e.g. timeout_min=240")
         value: Any = {"true": True, "false": False}.get(text, text)
-        for kind in (float, int):
-            with contextlib.suppress(ValueError):
-                value = kind(text)
+        if re.fullmatch(r"(0|[1-9]\d*)(\.\d+)?", text):  # no 2024_15 or 007, which are names of accounts
+            value = float(text) if "." in text else int(text)
         options[key] = [text] if key in LISTS else value
         if key in ("nodes", "tasks_per_node", "slurm_ntasks_per_node") and value != 1:
             raise ConfigError(f"--job {word}: a job is one process, on one machine with all the devices that it gets")
@@ -119,6 +119,7 @@ def make_executor(folder: pathlib.Path, launcher: str, options: dict[str, Any]) 
 
 
 def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any) -> Sent:
+    import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -128,7 +129,8 @@ def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: 
         said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
         raise ConfigError(f"sbatch refused {program.title}: {said}: change --job") from None
     place.mkdir(parents=True, exist_ok=True)
-    rundir.write_json(place / "job.json", {"job": job.job_id})
+    if isinstance(job, submitit.SlurmJob):  # the number of a process would be another job's in Slurm
+        rundir.write_json(place / "job.json", {"job": job.job_id})
     return Sent(program, place, job)
 
 

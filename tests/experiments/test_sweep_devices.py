@@ -134,5 +134,6 @@ def test_programs_are_jobs(tmp_path):
     assert sorted(path.parent.name for path in out.glob("programs/*/finished.json")) == ["000", "001"]
     winner = json.loads((out / "winner.json").read_text())
     assert winner["algo"] == "iql" and winner["run"]["env"] == "matrix_game"
+    assert not list(out.glob("programs/*/job.json"))  # a process's number, which may be that of a job in Slurm
     again = subprocess.run(command, env=environment(), capture_output=True, text=True, cwd=HERE.parents[1])
     assert again.returncode == 0 and "job  " not in again.stdout

@@ -18,7 +18,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments.host_loop import Interrupted
 from experiments.run import Signals
-from experiments.sweep import main, parse
+from experiments.sweep import parse
 from experiments.sweeps import jobs, launch, program_job
 from experiments.sweeps.files import open_sweep
 from experiments.sweeps.plan import make_programs
@@ -28,40 +28,6 @@ needs_submitit = pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs submitit: pip install iacjax[slurm]"
 )
 WORDS = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--set", "num_envs=2,4"]  # two programs
-
-
-@pytest.mark.parametrize(
-    "word, value",
-    [
-        ("timeout_min=240", 240),
-        ("mem_gb=0.5", 0.5),
-        ("slurm_partition=gpu", "gpu"),
-        ("slurm_time=1-00:00:00", "1-00:00:00"),
-        ("slurm_exclusive=true", True),
-        ("slurm_comment=a=b", "a=b"),
-        ("slurm_setup=module load cuda", ["module load cuda"]),
-        ("nodes=1", 1),
-    ],
-)
-def test_options_of_a_job(word, value):
-    assert jobs.read_options([word]) == {word.split("=")[0]: value}
-
-
-@pytest.mark.parametrize(
-    "word, message",
-    [
-        ("gpu", "write KEY=VALUE"),
-        ("=3", "write KEY=VALUE"),
-        ("nodes=2", "one process"),
-        ("tasks_per_node=8", "one proc"),
-    ],
-)
-def test_a_word_that_is_no_option_is_refused_before_anything_is_written(word, message, tmp_path, capsys):
-    words = [*WORDS, "--launcher", "slurm", "--out", str(tmp_path / "out"), "--job", word]
-    assert main(words) == 2
-    error = capsys.readouterr().err
-    assert f"error: --job {word}: " in error and message in error and error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 SBATCH = """#!/bin/sh
