@@ -4,12 +4,13 @@ import hashlib
 import pathlib
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments import kept_runs
+from experiments import kept_runs, rundir
 from experiments.config import Command, Settings, default_settings, parse_fields, read_config
 
 Train = Callable[[Settings, pathlib.Path | None], int]
@@ -59,14 +60,15 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
         return begun
     if kept and begun is None:
         print(f"new      {settings.run.env} has changed since {kept[0]} was trained")
+    if begun is None and world:  # written down before it trains: the kernel may be killed
+        begun = rundir.create(settings)
+        (begun / WORLD).write_text(world)
     try:
         code = train(settings if begun is None else read_config(begun), begun)
     except KeyboardInterrupt:  # the second one, which stops at once
         code = 130
-    finally:
-        begun = begun or _begun(settings, kept, world)
     _end(code)
-    return begun
+    return begun or next(run for run in kept_runs.runs(settings) if run not in kept)
 
 
 def swept(command: str) -> pathlib.Path:
@@ -90,6 +92,9 @@ def _world(settings: Settings) -> str:
     """A digest of what a world of one's own computes, and so of every function that it calls; "" of others.
 
     Traced, not read: the source of a class in a notebook cannot be had, nor that of all it calls.
+
+    Raises:
+      ConfigError: there is no such world, or the algorithm cannot be trained in it.
     """
     from envs.own import is_own
 
@@ -100,9 +105,11 @@ def _world(settings: Settings) -> str:
     from envs.check import random_actions
     from experiments.env_options import make_run_env
     from experiments.startup import prepare_jax
+    from iacjax.algorithms import check_fits
 
     prepare_jax(settings.run, lambda line: None)  # before jax looks for devices; what it says, the training says
     env = make_run_env(settings.run.env, settings.run.env_options)
+    check_fits(settings.run.algo, env.spec)
 
     def play(key):
         state, first = env.reset(key, 2)
@@ -111,24 +118,27 @@ def _world(settings: Settings) -> str:
 
     traced = jax.make_jaxpr(play)(jax.random.key(0))
     digest = hashlib.sha256(f"{env.spec} {re.sub('0x[0-9a-f]+', '', str(traced.jaxpr))}".encode())
-    for constant in traced.consts:
+    for constant in _constants(traced):
         is_key = jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key)
         digest.update(np.asarray(jax.random.key_data(constant) if is_key else constant).tobytes())
     return digest.hexdigest()
+
+
+def _constants(traced: Any) -> Iterator[Any]:
+    """The arrays that a traced program holds, and those of the functions in it that were jitted by themselves, which
+    its text does not show."""
+    yield from getattr(traced, "consts", ())
+    for equation in traced.eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(inner, "eqns"):
+                    yield from _constants(inner)
 
 
 def _trained_in(run: pathlib.Path) -> str:
     """The digest of a run's world; "" where it was not written down."""
     file = run / WORLD
     return file.read_text() if file.exists() else ""
-
-
-def _begun(settings: Settings, before: list[pathlib.Path], world: str) -> pathlib.Path | None:
-    """The run that there is since `before`, with its world written down; None where there is none."""
-    new = next((run for run in kept_runs.runs(settings) if run not in before), None)
-    if new and world:
-        (new / WORLD).write_text(world)
-    return new
 
 
 def _end(code: int) -> None:

@@ -57,10 +57,15 @@ def test_a_second_interrupt_is_one_line_too(command):
 
 
 MY_WORLD = """
+import jax
 import jax.numpy as jnp
 from envs.toy import coordination
 
-BONUS = {bonus}
+BONUS = jnp.array({bonus})
+
+@jax.jit
+def paid(action):
+    return BONUS[action].sum(-1)
 
 class Paid:  # {comment}
     def __init__(self):
@@ -69,22 +74,28 @@ class Paid:  # {comment}
 
     def step(self, key, state, action):
         state, timestep = self.world.step(key, state, action)
-        return state, timestep._replace(reward=timestep.reward + jnp.array(BONUS)[action].sum(-1))
+        return state, timestep._replace(reward=timestep.reward + paid(action))
 """
 
 
-def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monkeypatch, capsys):
-    """A constant's value is a change, a comment is none; and the first world again finds the first run."""
+def own_world(tmp_path, monkeypatch):
+    """(bonus, comment) -> None, which writes such a world; and the command that trains in it."""
     monkeypatch.syspath_prepend(tmp_path)
     command = "--algo fake --env my_paid_world:Paid --no-pictures --num-envs 2 --rollout-length 4 --total-steps 8 "
     command += f"--run-dir {tmp_path}/runs"
 
-    def write(bonus, comment):
+    def write(bonus, comment="as it was"):
         (tmp_path / "my_paid_world.py").write_text(MY_WORLD.format(bonus=bonus, comment=comment))
         sys.modules.pop("my_paid_world", None)
         importlib.invalidate_caches()
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)  # it knows files by the second that they are of
 
+    return write, command
+
+
+def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monkeypatch, capsys):
+    """A constant's value is a change, a comment is none; and the first world again finds the first run."""
+    write, command = own_world(tmp_path, monkeypatch)
     write([0.0, 1.0, 2.0], "as it was")
     first = trained(command)
     write([0.0, 1.0, 2.0], "said in other words")
@@ -96,6 +107,31 @@ def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monke
     assert trained(command) == first
     (first / notebook.WORLD).unlink()  # trained from a shell: nobody knows
     assert trained(command) == first
+
+
+def test_a_kernel_that_was_killed_does_not_go_on_in_another_world(tmp_path, monkeypatch):
+    """What it was training in is written down before it trains; and in the world as it was it goes on."""
+    write, command = own_world(tmp_path, monkeypatch)
+    asked = []
+
+    def train(settings, directory):
+        asked.append(directory)
+        raise SystemExit  # stands for the kill: nothing is done after it
+
+    for bonus in (1.0, 1.0, 2.0):
+        write([0.0, 0.0, bonus])
+        with pytest.raises(SystemExit):
+            trained(command, train=train)
+    first, again, other = asked
+    assert first == again and other not in (None, first)
+
+
+def test_what_cannot_be_trained_in_a_world_of_ones_own_leaves_nothing(tmp_path, monkeypatch):
+    write, command = own_world(tmp_path, monkeypatch)
+    write([0.0, 0.0, 1.0])
+    with pytest.raises(ConfigError, match="cannot handle the discrete actions"):
+        trained(command.replace("--algo fake", "--algo iac"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_sweep_ends_a_cell_as_a_training_does(monkeypatch, capsys):
