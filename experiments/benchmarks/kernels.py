@@ -123,6 +123,20 @@ def _child(args: tuple) -> dict[str, Any]:
     return measure(*args)
 
 
+def _in_a_process(job: tuple) -> dict[str, Any]:
+    """`measure` in a fresh process.
+
+    Raises:
+      ConfigError: there is no such compiler here, what was asked for cannot be trained, or the process has died.
+    """
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_child, job).result()
+        except concurrent.futures.BrokenExecutor:
+            text = "the process that compiles has died, most likely for memory: ask for fewer --lanes or --num-envs"
+            raise ConfigError(text) from None
+
+
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
     from experiments.startup import human
@@ -152,8 +166,7 @@ def run_kernels(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for lanes in args.lanes:
         job = (args.card, *split_name(args.algo), args.env, lanes, args.num_envs)
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            rows.append(pool.submit(_child, job).result())
+        rows.append(_in_a_process(job))
         print(*([] if rows[1:] else [LINE.format(*HEADS)]), line(rows[-1]), sep="\n", flush=True)
         if args.json:
             write_json(args.json, {"note": args.note, "rows": rows})

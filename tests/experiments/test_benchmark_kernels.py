@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
+from envs.errors import ConfigError
+from experiments.benchmarks import kernels as kernels_command
 from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
 from experiments.benchmarks.kernels import LAUNCH, line
 from experiments.cli import run_command
@@ -103,6 +106,12 @@ def test_without_the_compiler_it_says_what_to_install(capsys):
 
     assert run_command(command, ["kernels", "--env", "toy:constant", "--algo", "ippo", "--lanes", "1"]) == 2
     assert 'pip install "iacjax[cuda]"' in capsys.readouterr().err
+
+
+def test_a_compiler_that_is_killed_is_one_line(monkeypatch):
+    monkeypatch.setattr(kernels_command, "_child", os._exit)  # with the "job" as its code
+    with pytest.raises(ConfigError, match="the process that compiles has died, most likely for memory: .* fewer"):
+        kernels_command._in_a_process(9)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is None, reason="jax's CUDA plugin is not installed")
