@@ -16,10 +16,12 @@ from typing import get_args
 
 from envs.errors import ConfigError
 from envs.registry import check_name
-from experiments import rendezvous, rundir
+from experiments import rendezvous, rundir, startup
 from experiments.cli import leave, run_stoppable
-from experiments.config import Precision, RunConfig
-from experiments.env_options import make_run_env, read_env_options
+from experiments.config import Precision
+from experiments.env_options import read_env_options
+from experiments.sweeps import jobs
+from experiments.sweeps import launch as sweep_launch
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
 
@@ -145,18 +147,17 @@ def _show(programs: Sequence[Program]) -> None:
     print(f"{len(programs)} program(s), {total:,} env steps in all")
 
 
-def _check_env_options(args: argparse.Namespace, run: RunConfig) -> None:
-    """Raises ConfigError where an environment does not take its options, before anything is shown or written.
+def _check_worlds(args: argparse.Namespace, programs: Sequence[Program]) -> None:
+    """Raises ConfigError where an environment does not take its options, or an algorithm cannot handle it, before
+    anything is shown or written.
 
-    Processes that train together find it out later: they must not use jax before they have met.
+    Processes that train together find it out later: they must not use jax before they have met. A --dry-run does
+    without jax, which takes seconds to load, where there are no options to check.
     """
-    if not args.env_options or (args.coordinator and not args.dry_run):
+    if args.coordinator and not args.dry_run or args.dry_run and not args.env_options:
         return
-    from experiments import startup
-
-    startup.prepare_jax(run, lambda text: None)  # before jax is first used; what it has to say it says again
-    for env in args.env:
-        make_run_env(env, args.env_options)
+    startup.prepare_jax(programs[0].settings.run, lambda text: None)  # what it has to say it says again
+    sweep_launch.check_pairs(programs)
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -165,7 +166,8 @@ def _command(argv: Sequence[str]) -> int:
     out = pathlib.Path(args.out or pathlib.Path("sweeps") / name)
     working = _with_free(request, args)
     programs = make_programs(working, str(out))
-    _check_env_options(args, programs[0].settings.run)
+    options = jobs.read_options(args.job)
+    _check_worlds(args, programs)
     if args.coordinator is None or args.process_id == 0:  # of several that train as one, the first speaks
         print(f"sweep    {out}")
         _show(programs)
@@ -176,10 +178,6 @@ def _command(argv: Sequence[str]) -> int:
         open_sweep(out, request, working)
         held.enter_context(rundir.locked(out))
 
-    from experiments.sweeps import jobs
-    from experiments.sweeps import launch as sweep_launch
-
-    options = jobs.read_options(args.job)
     if args.coordinator:
         where = (args.coordinator, args.num_processes, args.process_id)
         return sweep_launch.train_together(out, programs, *where, as_json(request), open_out)

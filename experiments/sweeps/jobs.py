@@ -73,7 +73,6 @@ def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, op
     Raises:
       ConfigError: submitit is not installed, there is no Slurm, or it does not take an option.
     """
-    launch.check_pairs(programs)
     executor = make_executor(out / "jobs", launcher, options)
     left = [program for program in programs if not (launch.program_dir(out, program) / "finished.json").exists()]
     with Console(out / "log.txt") as console, Signals().listening() as stop:

@@ -27,7 +27,6 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
     that dies costs the others nothing: start it again.
     """
     startup.prepare_jax(programs[0].settings.run, print)
-    check_pairs(programs)
     log = out / (f"log_{index}.txt" if index else "log.txt")
     with Console(log) as console, Signals().listening() as stop:
         try:
@@ -65,8 +64,8 @@ def train_together(
     startup.prepare_jax(programs[0].settings.run, print)
     with hosts.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
         hosts.check_alike(request)
-        hosts.from_first(lambda: open_out(held))
         check_pairs(programs)
+        hosts.from_first(lambda: open_out(held))
         console = held.enter_context(Console(pathlib.Path(os.devnull) if index else out / "log.txt"))
         console.say(f"process  {index} of {count}, at {coordinator}; process 0 writes")
         console.terminal.quiet = index > 0

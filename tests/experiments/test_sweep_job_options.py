@@ -36,7 +36,8 @@ def test_options_of_a_job(word, value):
 )
 def test_a_word_that_is_no_option_is_refused_before_anything_is_written(word, message, tmp_path, capsys):
     words = ["--algo", "iql", "--env", "matrix_game", "--out", str(tmp_path / "out")]
-    assert main([*words, "--launcher", "slurm", "--job", word]) == 2
-    error = capsys.readouterr().err
-    assert f"error: --job {word}: " in error and message in error and error.count("\n") == 1
+    for more in ([], ["--dry-run"]):
+        assert main([*words, "--launcher", "slurm", "--job", word, *more]) == 2
+        error = capsys.readouterr().err
+        assert f"error: --job {word}: " in error and message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

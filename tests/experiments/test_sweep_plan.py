@@ -144,6 +144,16 @@ def test_options_that_a_world_does_not_take_are_refused_before_anything_is_writt
     assert not (tmp_path / "out").exists()
 
 
+def test_an_algorithm_that_cannot_handle_a_world_is_refused_before_anything_is_written(tmp_path, capsys):
+    """So that the corrected command finds no other sweep in its --out."""
+    words = ["--env", "matrix_game", "--out", str(tmp_path / "out"), "--algo", "iql", "iac"]
+    for more in ([], ["--num-processes", "2", "--process-id", "1"], ["--launcher", "local"]):
+        assert main([*words, *more]) == 2
+        error = capsys.readouterr().err
+        assert error == "error: iac cannot handle the discrete actions of matrix_game: choose another --env or --algo\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_and_refusals_import_no_jax():
     code = (
         "import sys; from experiments.sweep import main; "
