@@ -69,6 +69,7 @@ class Console:
         self.record(text)
 
     def record(self, text: str) -> None:
+        """Keeps a line in log.txt alone."""
         self._log.write(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} {text}\n")
         self._log.flush()
 
@@ -92,6 +93,7 @@ class Console:
         self._bar.update(self._task, completed=steps, total=total, text=text)
 
     def end_progress(self) -> None:
+        """Leaves the progress line as it is; the next `progress` begins a new one."""
         if self._cell:
             self._cell = Cell()
         if self._bar is not None:

@@ -90,6 +90,7 @@ class Watch:
         return self._forecast.words(self._index) if len(self._forecast.shares) > 1 else []
 
     def group_ended(self, steps: int) -> None:
+        """A group has ended, after `steps` env steps of its lanes together."""
         self._ended += steps
         self.share.done = self._ended
 

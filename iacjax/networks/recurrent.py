@@ -24,7 +24,13 @@ def gru_form() -> str:
 
 @contextlib.contextmanager
 def use_gru_form(form: str) -> Iterator[None]:
-    """While it lasts, GRUs that are traced take `form`, one of FORMS; functions jitted before keep theirs."""
+    """While it lasts, GRUs that this thread traces take `form`, one of FORMS; functions jitted before keep theirs.
+
+    Other threads do not see it, nor so what they compile (`experiments.startup.compile_programs`).
+
+    Raises:
+      ValueError: there is no such form.
+    """
     if form not in FORMS:
         raise ValueError(f"no such form of a GRU: {form!r}; there are {', '.join(FORMS)}")
     token = _FORM.set(form)
