@@ -80,7 +80,7 @@ def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, op
         sent = []
         for program in left:
             place = launch.program_dir(out, program)
-            sent.append(_find(program, place, out / "jobs", known) or _submit(program, place, out, executor))
+            sent.append(_find(program, place, out / "jobs", known) or _submit(program, place, out, executor, len(sent)))
             console.say(f"job      {sent[-1].job.job_id}: {program.title}; its output is {sent[-1].job.paths.stdout}")
         if sent and launcher == "slurm":
             console.say("waiting  Ctrl-C cancels the jobs; where this ends otherwise they go on, and the same command")
@@ -117,7 +117,8 @@ def make_executor(folder: pathlib.Path, launcher: str, options: dict[str, Any]) 
     return executor
 
 
-def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any) -> Sent:
+def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any, earlier: int) -> Sent:
+    """Sends a program's job, after so many `earlier` ones."""
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -126,7 +127,8 @@ def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: 
             job = executor.submit(ProgramJob(), str(out), program.index)
     except (FailedJobError, FailedSubmissionError) as error:
         said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
-        raise ConfigError(f"sbatch refused {program.title}: {said}: change --job") from None
+        others = f"; {earlier} job(s) sent before go on, and the same command waits for them" if earlier else ""
+        raise ConfigError(f"sbatch refused {program.title}: {said}: change --job{others}") from None
     place.mkdir(parents=True, exist_ok=True)
     if isinstance(job, submitit.SlurmJob):  # the number of a process would be another job's in Slurm
         rundir.write_json(place / "job.json", {"job": job.job_id})

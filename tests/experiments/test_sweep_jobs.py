@@ -32,7 +32,7 @@ WORDS = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--set", "num_
 
 SBATCH = """#!/bin/sh
 cd {0}
-if [ -e refuse ]; then
+if [ -e refuse ] && [ $(cat submitted | wc -l) -ge $(cat refuse) ]; then
   echo "sbatch: error: invalid partition specified: nope" >&2
   echo "sbatch: error: Batch job submission failed: Invalid partition name specified" >&2
   exit 1
@@ -187,10 +187,21 @@ def test_options_that_submitit_does_not_know(slurm, sweep, options, message):
 
 @needs_submitit
 def test_what_sbatch_refuses_is_one_line(slurm, sweep, capfd):
-    (slurm.folder / "refuse").touch()
-    with pytest.raises(ConfigError, match="num_envs=2: invalid partition specified: nope; Batch job submission failed"):
+    (slurm.folder / "refuse").write_text("0")
+    with pytest.raises(ConfigError, match="num_envs=2: invalid partition specified: nope; Batch job .*: change --job$"):
         sweep[1]()
     assert capfd.readouterr().err == ""
+
+
+@needs_submitit
+def test_what_was_sent_before_sbatch_refused_is_told(slurm, sweep):
+    """As where a user may have so many jobs: 41 is sent, the second is not; the next time only that one is sent."""
+    out, submit = sweep
+    (slurm.folder / "refuse").write_text("1")
+    with pytest.raises(ConfigError, match="refused iql on matrix_game num_envs=4: .*: change --job; 1 job.s. sent"):
+        submit()
+    (slurm.folder / "refuse").unlink()
+    assert submit(*[lambda: None] * 8, finish(out, 0), finish(out, 1)) == 0 and len(slurm.lines("submitted")) == 2
 
 
 @needs_submitit
