@@ -37,7 +37,7 @@ SUMMARIES = {
 }
 BUDGETS = {
     "aiir/fig3": {
-        "small": Budget(2, _TWO_MAPS, METHODS, _FAIR, f"3s5z and MMM, {_LESS}", also=OTHERS),
+        "small": Budget(2, _TWO_MAPS, METHODS, _FAIR, f"the maps that are not drawn, {_LESS}", also=OTHERS),
         "paper": Budget(5, _ALL_MAPS, METHODS, _PAPER, also=OTHERS),
     },
     "aiir/fig4": {

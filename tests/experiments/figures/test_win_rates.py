@@ -136,7 +136,7 @@ def test_the_papers_budget(target):
 def test_a_map_of_the_other_budget_has_this_ones_steps():
     options = common.parse(["aiir/fig3", "--maps", "MMM", "8m"], "", win_rates.BUDGETS["aiir/fig3"], family="smax")
     assert dict(options.steps) == {"smax:MMM": 500_000, "smax:8m": 500_000}
-    assert options.note.startswith("budget small with other maps; leaves out: 3s5z and MMM, three of")
+    assert options.note.startswith("budget small with other maps; leaves out: the maps that are not drawn, three of")
 
 
 def test_redraw_shows_only_the_methods_and_maps_asked_for(tmp_path):
