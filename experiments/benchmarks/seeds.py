@@ -131,8 +131,11 @@ def run_seeds(args: argparse.Namespace) -> int:
     for row in predict(rows, args.predict_seeds, args.predict_steps):
         where = f"{row['system']}, {row['num_envs']} environments, {row['devices']} device(s)"
         what = f"{row['lanes']} seeds x {row['steps']:,} env steps"
-        about = "not told: measure --lanes on both sides" if row["seconds"] is None else duration(row["seconds"])
-        print(f"predict  {where}: {what}, training alone: {about}{' (interpolated)' * row['interpolated']}")
+        if row["seconds"] is None:
+            about = "not told: measure --lanes on both sides"
+        else:
+            about = duration(row["seconds"]) + " (interpolated)" * row["interpolated"]
+        print(f"predict  {where}: {what}, training alone: {about}")
     return 0
 
 
