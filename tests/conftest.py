@@ -6,6 +6,7 @@ by both processes, by the tests of other files and by the commands that tests st
 children of the tests inherit it.
 """
 
+import contextlib
 import gc
 import os
 import shutil
@@ -15,6 +16,11 @@ import tempfile
 from importlib.metadata import version
 
 import pytest
+
+# Imported later it would close the handlers of logging that it finds, absl's among them, which closes the file that
+# pytest takes for stderr.
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
 
 FLAGS = {"--xla_backend_optimization_level": "1"}
 if version("jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
