@@ -24,7 +24,7 @@ HEADS = (
     "compile s",
 )  # fmt: skip
 
-# What XLA asks of a card, as XLA itself finds it on such cards.
+# What XLA asks of a card: an H100's answers; an H200 is one with more and faster memory (its data sheet's).
 _HOPPER = """
 gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -57,7 +57,7 @@ def _device(card: str) -> Any:
 
     try:
         return topologies.get_topology_desc(platform="cuda", target_config=CARDS[card], topology="1x1x1").devices[0]
-    except (RuntimeError, NotImplementedError) as error:  # jax raises either, by its version
+    except (RuntimeError, NotImplementedError) as error:  # jax's own: no plugin, or one that cannot do it
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f'jax {jax.__version__} has no GPU compiler here: pip install "iacjax[cuda]" ({reason})'
