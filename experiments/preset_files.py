@@ -3,7 +3,6 @@
 The object in such a file has `algo`, `run` and `algorithm` (fields that differ from the defaults) and `summary`.
 """
 
-import dataclasses
 import pathlib
 from typing import Any
 

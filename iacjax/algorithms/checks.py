@@ -6,7 +6,14 @@ A new number of a config gets its bounds here; tests/iacjax/test_schema.py asks 
 from typing import Any
 
 from envs.errors import ConfigError
-from iacjax.algorithms import configs, configs_baselines, configs_coma, configs_continuous, configs_ppo, configs_q_mixing
+from iacjax.algorithms import (
+    configs,
+    configs_baselines,
+    configs_coma,
+    configs_continuous,
+    configs_ppo,
+    configs_q_mixing,
+)
 from iacjax.schema import (
     COUNT,
     COUNT_OR_ZERO,
