@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from envs.errors import ConfigError
 
+MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
     errno.EDQUOT: "the disk quota is used up: free some space, then try again",
@@ -14,6 +15,9 @@ _ADVICE = {
     errno.EPERM: "no permission to write there: choose another directory",
     errno.EROFS: "the file system is read-only: choose another directory",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
+    errno.ENAMETOOLONG: "the name is too long: choose another one",
+    errno.ELOOP: "its links lead in a circle: choose another directory",
+    errno.EISDIR: "a directory stands where a file is needed: choose another name",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
 }
 
@@ -28,8 +32,14 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         if error.errno not in _ADVICE:
             raise
         message = f"{error.filename}: {_ADVICE[error.errno]}" if error.filename else _ADVICE[error.errno]
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks, and not longer than anybody reads."""
+    line = " ".join(message.split())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
 
 
 def leave(code: int) -> None:

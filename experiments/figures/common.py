@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments import kept_runs
+from experiments.arguments import PICTURES, Parser, number, out_file, out_folder, whole
 from experiments.config import Settings, default_settings, read_config
 from experiments.figures import prediction
-from experiments.ranges import check_run
+from experiments.ranges import MAX_SEEDS, check_run
+from iacjax.schema import NOT_NEGATIVE
 
 WORLDS = {"--envs": "environments", "--maps": "maps"}
 EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
@@ -81,20 +83,14 @@ class Run(NamedTuple):
 
 def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.reproduce {target}", description=summary)
+    parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=int, help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=int, help="env steps a seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
     runs = f"runs/{target.split('/')[0]}"
-    parser.add_argument("--run-dir", default=runs, help="parent of the runs (default: %(default)s)")
+    parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
     parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
     return parser
-
-
-def check_counts(args: argparse.Namespace) -> None:
-    """Raises ConfigError where --seeds or --total-steps is given and cannot be."""
-    if any(number is not None and number < 1 for number in (args.seeds, args.total_steps)):
-        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out: the figure's own)")
 
 
 def parse(
@@ -118,7 +114,9 @@ def parse(
     target = argv[0]
     options = parser(target, summary)
     out = f"results/{target}{suffix}"
-    options.add_argument("--out", default=out, help="file to write, its numbers beside it (default: %(default)s)")
+    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
+    told = "file to write, its numbers beside it (default: %(default)s)"
+    options.add_argument("--out", type=to_write, default=out, help=told)
     options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
@@ -127,11 +125,12 @@ def parse(
     presets = "of each method the first of these that it has, instead of the budget's choice"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
     for name, (default, text) in (numbers or {}).items():
-        options.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+        options.add_argument(
+            f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} (default: %(default)g)"
+        )
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
-    check_counts(args)
     budget = budgets[args.budget]
     methods = chosen(args.methods, budget.methods, everywhere, "--methods")
     steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
@@ -145,8 +144,8 @@ def parse(
         presets=tuple(args.preset) or budget.presets,
         overrides={} if args.preset else budget.overrides,
         note=_note(args.budget, budget, [word[2:] if name == "envs" else name for name in changed]),
-        run_dir=pathlib.Path(args.run_dir),
-        out=pathlib.Path(args.out),
+        run_dir=args.run_dir,
+        out=args.out,
         redraw=args.redraw,
         numbers={name: getattr(args, name) for name in numbers or {}},
         command="python -m experiments.reproduce " + " ".join(argv),
