@@ -64,7 +64,7 @@ def as_batch(episode: "Episode", carry0: Any) -> Any:
 
 
 def shown_per_agent(env: Any, algorithm: Any) -> list[str]:
-    """What the algorithm's `inspect` has a number of for each agent and step, by name. Nothing is compiled or played."""
+    """What the algorithm's `inspect` has a number of for each agent and step, by name. Nothing is compiled."""
     import jax
     import jax.numpy as jnp
 

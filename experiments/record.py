@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.arguments import Parser, out_file, whole, word
+from experiments.arguments import Parser, check_file, out_file, whole, word
 from experiments.cli import run_command
 from experiments.env_options import make_run_env
 from experiments.results import last_evaluations
