@@ -68,7 +68,8 @@ class Group:
     """Trains some seeds, in one vmapped program, from where their checkpoints stand to the end."""
 
     def __init__(self, job: Job, seeds: tuple[int, ...], programs: Programs, name: str = "", mark: str = ""):
-        """`name` and `mark` are of the checkpoints' directory and configuration; by default the seeds' and the run's."""
+        """`name` and `mark` are of the checkpoints' directory and configuration; by default the seeds' and the run's.
+        """
         self.job, self.seeds, self.programs = job, seeds, programs
         self.name = name or group_name(seeds)
         run = job.settings.run
