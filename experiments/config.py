@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from envs.errors import ConfigError
 from experiments.ranges import check_ranges
 from iacjax.algorithms import get_entry, option_names
+from iacjax.algorithms.saved import from_saved, young_fields
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -228,7 +229,7 @@ def from_dict(data: dict[str, Any]) -> Settings:
     try:
         run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
         algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
-        return Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
+        return Settings(RunConfig(**run), from_saved(get_entry(data["algo"]).config, algorithm))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
 
@@ -260,6 +261,9 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
+    for name, before in young_fields(settings.algorithm).items():
+        if data["algorithm"][name] == before:
+            del data["algorithm"][name]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

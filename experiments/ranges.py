@@ -8,7 +8,7 @@ from envs.errors import ConfigError
 
 MAX_STEPS = 2**31 - 1  # the clock is int32
 
-_UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
+_UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "value_norm_decay", "epsilon_start", "epsilon_end", "entropy")
 _ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
 _ZERO_TOO += ("policy_layers", "anneal_steps", "checkpoint_every", "seed", "tau", "temperature", "noise_scale")
 _ZERO_TOO += ("regularisation", "attention_regularisation", "weight_decay", "warmup", "value_clip")

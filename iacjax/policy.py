@@ -95,6 +95,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
     from iacjax.algorithms import get_entry
+    from iacjax.algorithms.saved import from_saved
 
     directory = pathlib.Path(run_dir)
     if (directory / "policy").is_dir():
@@ -102,7 +103,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     try:
         card = json.loads((directory / "policy.json").read_text())
         entry = get_entry(card["algo"])
-        config = entry.config(**card["config"])
+        config = from_saved(entry.config, card["config"])
         action = card["spec"].pop("action")
         mask = action.pop("mask")
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)

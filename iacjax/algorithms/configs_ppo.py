@@ -7,6 +7,8 @@
 import dataclasses
 from typing import Literal
 
+from iacjax.algorithms.saved import since
+
 
 @dataclasses.dataclass(frozen=True)
 class PpoConfig:
@@ -59,6 +61,10 @@ class PpoConfig:
     """Gradient clip by global norm, of actor and critic apart (MAPPO: 10)."""
     value_norm: bool = True
     """The critic predicts normalised values (MAPPO: True, JaxMARL: False, whose rewards are 20 times smaller)."""
+    value_norm_decay: float = since(0.9, before=0.9)
+    """What a batch leaves of the running moments of the returns (MAPPO: 0.99999 at every gradient step)."""
+    layer_norm: bool = since(False, before=False)
+    """LayerNorm of the inputs, after each layer and after the GRU, of actor and critic (MAPPO: True)."""
 
 
 @dataclasses.dataclass(frozen=True)
