@@ -18,7 +18,7 @@ What differs from the published code (github.com/marlbenchmark/on-policy). It cu
 here gradients go back to the rollout's first row, and minibatches are split over environments. Its nets have two layers
 before the GRU, ours one; with `layer_norm` (preset `paper`) they have its LayerNorms, of the inputs, after each layer
 and after the GRU, but the state and the own observations of a critic are normalised apart. Its value normaliser moves
-at every gradient step, ours once a batch; the preset's `value_norm_decay` is that of so many steps. Its critic's
+at every gradient step, ours once a batch; the preset's `value_norm_decay` is that of so many steps. Its
 advantages are normalised with 1e-5 beside the deviation, ours with 1e-8 under the root.
 
 A critic's memory is a function of what an episode showed: that of the rollout's first row stays in the learner, and an
