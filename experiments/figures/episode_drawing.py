@@ -170,8 +170,8 @@ def _snapshots(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
         bar.set_label("weight against equal attention, %", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     _note(figure, record, "Agents blue, enemies red; an agent's name and the intrinsic reward of the action that led "
-          "there." + (" Below: by how much each weight is above equal attention to the living; a row an agent that attends, grey the "
-          "fallen." if shown else ""))  # fmt: skip
+          "there." + (" Below: by how much each weight is above equal attention to the living; a row an agent "
+          "that attends, grey the fallen." if shown else ""))  # fmt: skip
     style.save(figure, out)
 
 
