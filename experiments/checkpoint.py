@@ -24,6 +24,7 @@ class Progress:
     """Where the host stands; JSON in every checkpoint."""
 
     iteration: int = 0  # iterations done
+    env_steps: list[int] = dataclasses.field(default_factory=list)  # of each seed
     seeds: int = 1  # in the group
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
     bar_hits: int = 0  # evaluations in a row at or above --stop-at
@@ -95,11 +96,12 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
 
-    def restore(self, abstract: Any) -> tuple[Any, Progress] | None:
+    def restore(self, abstract: Any, rows: int = 0) -> tuple[Any, Progress] | None:
         """The newest checkpoint that can be read and is this run's; None where there is none at all.
 
         Args:
           abstract: the TrainState's shapes and dtypes.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
 
         Raises:
           ConfigError: there are checkpoints, but none that can be used.
@@ -108,7 +110,7 @@ class Checkpoints:
         reasons = []
         for step in reversed(steps):
             try:
-                found = self._read(step, abstract)
+                found = self._read(step, abstract, rows)
             except Exception as error:  # orbax, tensorstore and json each have their own
                 reasons.append(_first_line(error))
                 self._say(f"checkpoint {step} is refused ({reasons[-1]}); trying the one before it")
@@ -120,8 +122,10 @@ class Checkpoints:
             raise ConfigError(f"no usable checkpoint in {self._directory}: {reasons[0]}")
         return None
 
-    def _read(self, step: int, abstract: Any) -> tuple[Any, Progress]:
+    def _read(self, step: int, abstract: Any, rows: int) -> tuple[Any, Progress]:
         import orbax.checkpoint as ocp
+
+        from iacjax.types import without_env_steps
 
         manager = self._manager()
         record = manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
@@ -130,8 +134,22 @@ class Checkpoints:
         progress = Progress(**record)
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_stand_in(abstract)))
-        return _put_back(manager.restore(step, args=args).state, abstract), progress
+        counted = "env_steps" in record
+        held = abstract if counted else without_env_steps(abstract)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_stand_in(held)))
+        states = _put_back(manager.restore(step, args=args).state, held)
+        return (states, progress) if counted else self._counted(states, progress, rows)
+
+    def _counted(self, states: Any, progress: Progress, rows: int) -> tuple[Any, Progress]:
+        """A state that was saved before env steps were counted: each row of its iterations was one for its run."""
+        import numpy as np
+
+        from iacjax.types import with_env_steps
+
+        steps = progress.iteration * rows
+        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        progress.env_steps = [steps] * progress.seeds
+        return with_env_steps(states, np.full(progress.seeds, steps, np.int32)), progress
 
     def _set_aside(self, step: int) -> None:
         """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""

@@ -93,12 +93,12 @@ class SharedCheckpoints:
     def save(self, states: Any, progress: Progress) -> None:
         hosts.from_first(lambda: self._own.save(states, progress))
 
-    def restore(self, abstract: Any) -> tuple[Any, Progress] | None:
+    def restore(self, abstract: Any, rows: int = 0) -> tuple[Any, Progress] | None:
         states = None
 
         def read():
             nonlocal states
-            found = self._own.restore(abstract)
+            found = self._own.restore(abstract, rows)
             states = found and found[0]
             return found and dataclasses.asdict(found[1])
 

@@ -178,7 +178,7 @@ def _keep_group_size(job: Job, size: int) -> Settings:
 def _finish(job: Job, finished: list[Progress], status: str) -> None:
     from experiments import results
 
-    steps = job.algorithm.plan.steps_per_iteration * sum(p.iteration * p.seeds for p in finished)
+    steps = sum(sum(p.env_steps) for p in finished)
     timing = {
         name: sum(getattr(p, name) for p in finished) for name in ("train_seconds", "eval_seconds", "save_seconds")
     }

@@ -52,7 +52,7 @@ class MaddpgConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (IAC: 1; official: 0.01)."""
+    """Updates per row of a rollout, an env step or the end of an episode (IAC: 1; official: 0.01)."""
     warmup: int = 256
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024 x 25)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"
@@ -114,7 +114,7 @@ class MaacConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (IAC: 1; official: 0.04)."""
+    """Updates per row of a rollout, an env step or the end of an episode (IAC: 1; official: 0.04)."""
     warmup: int = 256
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"

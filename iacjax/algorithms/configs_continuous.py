@@ -89,7 +89,7 @@ class IacConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (paper: 1)."""
+    """Updates per row of a rollout, an env step or the end of an episode (paper: 1)."""
     warmup: int = 256
     """Env steps of uniform actions before the first update (algorithm 1: as many as a batch)."""
 
