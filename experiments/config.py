@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
 from experiments.ranges import check_ranges
-from iacjax.algorithms import get_entry, option_names
+from iacjax.algorithms import config_of_saved, get_entry, option_names
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -228,7 +228,7 @@ def from_dict(data: dict[str, Any]) -> Settings:
     try:
         run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
         algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
-        return Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
+        return Settings(RunConfig(**run), config_of_saved(data["algo"], algorithm))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
 
@@ -260,6 +260,8 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
+    added = getattr(settings.algorithm, "added", {})  # at its old value a field is left out, as in older checkpoints
+    data["algorithm"] = {k: v for k, v in data["algorithm"].items() if k not in added or v != added[k]}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
