@@ -16,8 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
 from experiments.ranges import check_ranges
-from iacjax.algorithms import get_entry, option_names
-from iacjax.algorithms.saved import from_saved, young_fields
+from iacjax.algorithms import config_of_saved, get_entry, option_names
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -229,7 +228,7 @@ def from_dict(data: dict[str, Any]) -> Settings:
     try:
         run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
         algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
-        return Settings(RunConfig(**run), from_saved(get_entry(data["algo"]).config, algorithm))
+        return Settings(RunConfig(**run), config_of_saved(data["algo"], algorithm))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
 
@@ -261,9 +260,8 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
-    for name, before in young_fields(settings.algorithm).items():
-        if data["algorithm"][name] == before:
-            del data["algorithm"][name]
+    added = getattr(settings.algorithm, "added", {})  # at its old value a field is left out, as in older checkpoints
+    data["algorithm"] = {k: v for k, v in data["algorithm"].items() if k not in added or v != added[k]}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -72,19 +72,20 @@ def save_policy(
         partial.replace(directory / f"seed_{seed}.npz")
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
     card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}
-    card["seeds"] = sorted({*seeds, *_saved_seeds(directory / "policy.json", card)})
+    card["seeds"] = sorted({*seeds, *_saved_seeds(directory / "policy.json", card, config)})
     partial = directory / "policy.json.part"
     partial.write_text(json.dumps(card, indent=1))
     partial.replace(directory / "policy.json")
 
 
-def _saved_seeds(file: pathlib.Path, card: dict) -> list[int]:
+def _saved_seeds(file: pathlib.Path, card: dict, config: Any) -> list[int]:
     """The seeds that `file` names, if it is of the same policy as `card` otherwise."""
     if not file.exists():
         return []
     saved = json.loads(file.read_text())
     seeds = saved.pop("seeds")
     saved.setdefault("env_options", [])  # younger than some policies
+    saved["config"] = {**getattr(config, "added", {}), **saved.get("config", {})}  # as are these
     return seeds if saved == json.loads(json.dumps(card)) else []
 
 
@@ -94,8 +95,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     Raises:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
-    from iacjax.algorithms import get_entry
-    from iacjax.algorithms.saved import from_saved
+    from iacjax.algorithms import config_of_saved, get_entry
 
     directory = pathlib.Path(run_dir)
     if (directory / "policy").is_dir():
@@ -103,7 +103,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     try:
         card = json.loads((directory / "policy.json").read_text())
         entry = get_entry(card["algo"])
-        config = from_saved(entry.config, card["config"])
+        config = config_of_saved(card["algo"], card["config"])
         action = card["spec"].pop("action")
         mask = action.pop("mask")
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)

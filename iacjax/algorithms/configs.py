@@ -8,12 +8,12 @@ authors most likely started from (`--preset paper`); a default that differs was 
 import dataclasses
 from typing import Literal
 
-from iacjax.algorithms.saved import since
-
 
 @dataclasses.dataclass(frozen=True)
 class IntrinsicConfig:
     """LIIR, RMIX, AIIR, AIIR-MIX: one learner, two choices (`reward_net` and `combine`)."""
+
+    added = {"embed_end": "relu", "attention_temperature": 1.0}  # what saved runs older than a field trained by
 
     reward_net: Literal["attention", "mlp", "none"] = "attention"
     """What makes r_in: `attention` over agents (AIIR, eq. 9 to 12), `mlp` LIIR's net, `none`: r_total = r_ex."""
@@ -21,10 +21,10 @@ class IntrinsicConfig:
     """r_total of r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
     similarity: Literal["cosine", "dot", "mlp"] = "cosine"
     """The attention's similarity (eq. 9)."""
-    embed_end: Literal["linear", "relu"] = since("linear", before="relu")
+    embed_end: Literal["linear", "relu"] = "linear"
     """How the feature extractor ends. The paper's "ReLU-FC-ReLU-FC" ends in a linear layer; after a ReLU no cosine is
     negative, and of five agents' weights none can leave [0.08, 0.41]."""
-    attention_temperature: float = since(1.0, before=1.0)
+    attention_temperature: float = 1.0
     """The similarities are divided by it before the softmax of eq. 10 (as printed: 1); lower: more concentrated."""
     reward_action: Literal["taken", "last"] = "taken"
     """The reward net's input: the action just taken, or the one before it, which could not credit the action."""

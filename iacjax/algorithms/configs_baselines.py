@@ -63,8 +63,12 @@ class MaddpgConfig:
 class MaacConfig:
     """MAAC (Iqbal and Sha 2019), for continuous actions."""
 
+    added = {"normalise_rewards": False}  # what saved runs that are older than a field trained by
+
     temperature: float = 0.01
     """alpha, the weight of the entropy (IAC's table 6: 0.01; official: reward_scale 100, which is 1 / alpha)."""
+    normalise_rewards: bool = True
+    """Learn from (r - mean) / std over the replay's rewards (official: always); alpha is in units of that std then."""
     entropy_in_target: Literal["discounted", "undiscounted", "none"] = "discounted"
     """Target r + gamma (Q - alpha log pi), MAAC's paper; r + gamma Q - alpha log pi, its code; or r + gamma Q."""
     policy_gradient: Literal["reparameterised", "score"] = "reparameterised"
