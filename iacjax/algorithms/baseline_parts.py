@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
+from iacjax.algorithms.checks import updates_per_iteration
 from iacjax.algorithms.configs_baselines import MaacConfig, MaddpgConfig
-from iacjax.algorithms.off_policy import updates_per_iteration
 from iacjax.buffers import normalise_rewards, ring
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock, Plan

@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_coma import ComaConfig
 from iacjax.algorithms.on_policy import (
     Rows,
@@ -79,8 +80,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: ComaConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    if c.critic_update == "epochs" and c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    check_choices(config)
     rates = {"actor": c.lr, "critic": c.critic_lr}
     return Family(
         spec,

@@ -49,9 +49,10 @@ import optax
 from envs.base import EnvSpec, TimeStep
 from envs.errors import ConfigError
 from iacjax.algorithms import iac_policy
+from iacjax.algorithms.checks import check_choices, updates_per_iteration
 from iacjax.algorithms.configs_continuous import IacConfig
 from iacjax.algorithms.iac_policy import Noise, PolicyNets
-from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, transition, updates_per_iteration
+from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, transition
 from iacjax.buffers.ring import ring
 from iacjax.networks.continuous import AttentionCritic, PlainCritic
 from iacjax.networks.mixing import QMixer
@@ -98,18 +99,11 @@ def make(spec: EnvSpec, config: IacConfig) -> Algorithm:
     )
 
 
-def _check(config: IacConfig) -> None:
-    """Raises ConfigError for choices that make no policy or no critic."""
-    if config.entropy == "individual" and config.exploration != "individual":
-        raise ConfigError("--entropy individual needs --exploration individual: the others have no density an agent")
-    if config.entropy == "joint" and config.exploration == "deterministic":
-        raise ConfigError("--exploration deterministic has no entropy: use --entropy none")
-    if config.critic == "attention" and config.hidden_dim % config.heads:
-        raise ConfigError(f"--hidden-dim {config.hidden_dim} does not divide into {config.heads} attention --heads")
-
-
 def _build(spec: EnvSpec, config: IacConfig) -> Family:
-    _check(config)
+    check_choices(config)
+    dims = spec.num_agents * spec.action.dim
+    if config.exploration == "collaborative" and config.rank > dims:
+        raise ConfigError(f"--rank {config.rank} is more than the {dims} dimensions of {spec.name}'s joint action")
     if config.critic == "attention":
         critic = AttentionCritic(
             config.hidden_dim, config.heads, config.attention_scale, config.attention_layers, config.output_layers

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs import IntrinsicConfig
 from iacjax.algorithms.on_policy import actor_rows, last_actions, log_probs_of, next_actions
 from iacjax.losses.normaliser import RunningNorm, denormalised
@@ -65,8 +66,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    if c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    check_choices(config)
     reward = {
         "attention": AttentionReward(
             c.embed_dim, num_actions, c.similarity, c.reward_bound, c.embed_end, c.attention_temperature

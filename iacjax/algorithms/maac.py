@@ -35,8 +35,8 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec, TimeStep
-from envs.errors import ConfigError
 from iacjax.algorithms import baseline_parts as parts
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_baselines import MaacConfig
 from iacjax.algorithms.off_policy import Bounds, action_mask, bounds_of, transition
 from iacjax.networks.maac import LeakyMlp, MaacCritic, Values, scale_shared
@@ -99,8 +99,7 @@ def make(spec: EnvSpec, config: MaacConfig) -> Algorithm:
 
 
 def _build(spec: EnvSpec, config: MaacConfig) -> Family:
-    if config.hidden_dim % config.heads:
-        raise ConfigError(f"--hidden-dim {config.hidden_dim} does not divide into {config.heads} attention --heads")
+    check_choices(config)
     return Family(
         spec,
         config,

@@ -24,7 +24,7 @@ from experiments.config import (
     to_dict,
 )
 from experiments.presets import PRESETS
-from experiments.ranges import check_ranges
+from experiments.ranges import check_settings
 from iacjax.algorithms import ALGORITHMS, configs
 
 KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
@@ -38,8 +38,7 @@ def parse(*argv):
 @pytest.mark.parametrize("algo, preset", KNOWN)
 def test_every_preset_makes_a_config_within_range(algo, preset):
     settings = default_settings(algo, preset)
-    check_ranges(settings.run)
-    check_ranges(settings.algorithm)
+    check_settings(settings)
     assert parse("--algo", algo, "--preset", preset) == settings
 
 
