@@ -140,7 +140,8 @@ class Checkpoints:
                 self._set_aside(newer)
             return found
         if steps:
-            raise ConfigError(f"no usable checkpoint in {self._directory}: {reasons[0]}")
+            text = f"no usable checkpoint in {self._directory}: {reasons[0]}"
+            raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
         return None
 
     def _read(self, step: int, abstract: Any, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
@@ -150,7 +151,7 @@ class Checkpoints:
         digests.check_sums(place)
         record = restore(place, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
         if record.pop("fingerprint", None) != self._fingerprint:
-            raise ConfigError("its configuration does not match the run's config.json: restore that file")
+            raise ConfigError("its configuration does not match the run's config.json")
         progress = Progress(**record)
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
