@@ -250,7 +250,7 @@ def read_config(directory: pathlib.Path) -> Settings:
         return from_dict(json.loads((directory / "config.json").read_text()))
     except FileNotFoundError:
         raise ConfigError(f"no config.json in {directory}: give the directory of one run") from None
-    except (OSError, json.JSONDecodeError, ConfigError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, no configuration
         raise ConfigError(f"{directory / 'config.json'} cannot be read: {error}") from None
 
 

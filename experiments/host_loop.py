@@ -96,6 +96,8 @@ class Group:
         """
         self.states, self.progress = self._start()
         total = self.job.iterations
+        if self.progress.iteration < total and not self.progress.stopped:  # a longer run: its end is still to come
+            (self.job.directory / "summary.json").unlink(missing_ok=True)
         while self.progress.iteration < total and not self.progress.stopped:
             began = time.monotonic()
             n = self._chunk_length(total)

@@ -91,19 +91,19 @@ def _saved_files(directory: pathlib.Path, card: dict) -> dict[str, list[str]]:
     Where the old card is lost or damaged, or is older than digests, they are those of the files that stand there.
     """
     found = {m[1]: file for file in directory.iterdir() if (m := re.fullmatch(r"seed_([0-9]{1,18})\.npz", file.name))}
+    names, known = list(found), None
     try:
         saved = json.loads((directory / "policy.json").read_text())
-        seeds, known = saved.pop("seeds"), saved.pop("files", None)
-        whole = is_as_signed({**saved, "seeds": seeds, "files": known}) or known is None
+        whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
         saved.pop(KEY, None)
         saved.setdefault("env_options", [])  # younger than some policies
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        if whole and saved != json.loads(json.dumps(card)):
+            return {}
+        if whole and known is not None:
+            return known
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
-    if whole and saved != json.loads(json.dumps(card)):
-        return {}
-    if whole and known is not None:
-        return known
-    names = [str(seed) for seed in seeds] if whole else list(found)
+    names = names if whole else list(found)
     return {name: [digest(found[name].read_bytes())] for name in names if name in found and found[name].is_file()}
 
 
