@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments import hosts
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
 from experiments.logging import Sink
@@ -120,6 +121,8 @@ class Group:
         """
         self.states, self.progress = self._start()
         run = self.job.settings.run
+        if self.slowest < run.total_steps and not self.progress.stopped:  # a longer run: its end is still to come
+            (self.job.directory / "summary.json").unlink(missing_ok=True)
         while self.slowest < run.total_steps and not self.progress.stopped:
             began, before = time.monotonic(), self.progress.env_steps
             due = evaluation_due(self.slowest, run.eval_every, run.total_steps)
@@ -135,17 +138,34 @@ class Group:
         return self.progress
 
     def _start(self) -> tuple[Any, Progress]:
-        found = self.checkpoints.restore(self.programs.states, self.rows)
+        sink, layout = self.job.sinks[0], self.programs.layout
+        found = self.checkpoints.restore(
+            self.programs.states, self.rows, lambda saved: sink.check(self.seeds, saved.iteration, saved.rows)
+        )
+        if found is None:
+            hosts.from_first(self._check_new)
         seeds = len(self.seeds)
         states, progress = found or (None, Progress(seeds=seeds, env_steps=[0] * seeds))
-        self.job.sinks[0].trim(self.seeds, progress.iteration)
-        layout = self.programs.layout
+        sink.trim(self.seeds, progress.iteration)
         if found is None:
             return self.programs.init(layout.spread(self.inputs())), progress
+        self._save_policies(self.job.algorithm.policy(states.learner))  # where they were lost or not yet saved
         self.saved = progress.iteration
         self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
         progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
         return layout.spread(states), progress
+
+    def _check_new(self) -> None:
+        """Raises ConfigError where policies, which are saved after a checkpoint, stand without one: to begin anew would
+        write over them and drop the rows."""
+        for file in self._policy_files():
+            if file.exists():
+                where = self.job.directory / "checkpoints" / self.name
+                text = f"{file} is there, but no checkpoint in {where}: restore it from a copy"
+                raise ConfigError(f"{text}, or move {file.parent} away to train from the start")
+
+    def _policy_files(self) -> list[pathlib.Path]:
+        return [self.job.directory / "policy" / f"seed_{seed}.npz" for seed in self.seeds]
 
     def inputs(self) -> Any:
         """What the lanes start from, as `Trainer.init` takes it."""
@@ -248,10 +268,10 @@ class Group:
     def _save(self) -> None:
         for sink in self.job.sinks:
             sink.sync()
+        self.progress.rows = self.job.sinks[0].digests(self.seeds)
         states = self.programs.layout.gather(self.states)
-        # First: a run that is killed between the two goes on from the checkpoint before, and comes by here again.
-        self._save_policies(self.job.algorithm.policy(states.learner))
         self.checkpoints.save(states, self.progress)
+        self._save_policies(self.job.algorithm.policy(states.learner))  # a run that is killed before it does it later
         self.saved = self.progress.iteration
 
     def _save_policies(self, params: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import rundir, startup
+from experiments import digests, rundir, startup
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
 from experiments.host_loop import group_name, iterations_until
@@ -58,7 +58,8 @@ def train_and_look(
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
-        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
+        digests.check_text(directory / "config.json")
+        rundir.write_config(directory, settings)
         rundir.write_json(directory / "versions.json", rundir.versions(startup.describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
         console.say(f"dir      {directory}")

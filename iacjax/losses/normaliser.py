@@ -8,7 +8,7 @@ from the squared mean is lost in float32 where the mean is large: with mean 1e4 
 squared deviations are kept, joined as Chan et al. 1979 join two samples.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,12 @@ def from_raw_moments(norm: RunningNorm) -> RunningNorm:
     """Of the older kind, whose `square` is that of the targets themselves, the same normaliser of today's kind."""
     mean = norm.mean / jnp.maximum(norm.weight, 1e-12)
     return norm._replace(square=jnp.maximum(norm.square - norm.mean * mean, 0.0))
+
+
+def all_from_raw_moments(tree: Any) -> Any:
+    """`from_raw_moments` of every normaliser in `tree`."""
+    is_norm = lambda node: isinstance(node, RunningNorm)  # noqa: E731
+    return jax.tree.map(lambda node: from_raw_moments(node) if is_norm(node) else node, tree, is_leaf=is_norm)
 
 
 def update_norm(norm: RunningNorm, x: jax.Array, mask: jax.Array, decay: float = 0.9) -> RunningNorm:
