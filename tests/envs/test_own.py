@@ -90,7 +90,7 @@ def test_what_is_no_name_of_a_world_of_ones_own():
     with pytest.raises(ConfigError, match="unknown environment 'smaz:3m'; did you mean 'smax:3m'"):
         check_name("smaz:3m")
     with pytest.raises(
-        ConfigError, match="'my_absent:Relay': Python finds no module my_absent: give the command where"
+        ConfigError, match="'my_absent:Relay': Python finds no module my_absent: give"
     ):
         check_name("my_absent:Relay")
 
