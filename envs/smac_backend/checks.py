@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import ConfigError
-from envs.smac_backend.host import in_one_line
+from envs.errors import ConfigError, in_one_line
 from envs.smac_backend.moment import Lost, Moment
 from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW, max_reward
 from envs.smax.scenarios import Scenario

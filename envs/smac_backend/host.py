@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
-from envs.errors import ConfigError
+from envs.errors import ConfigError, in_one_line
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import start_guard
 from envs.smac_backend.moment import Lost, Moment, read_moment
@@ -98,19 +98,6 @@ class Host:
         return read_moment(
             game.get_obs(), game.get_state(), game.get_avail_actions(), self.backend.alive(game), *outcome
         )
-
-
-def in_one_line(error: BaseException) -> str:
-    """What an exception says, and where it was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # its own __str__ fails
-        text = ""
-    return f"{type(error).__name__}: {text or 'no text'}{where}"
 
 
 class Slot(Protocol):
