@@ -1,9 +1,12 @@
 """What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from envs.errors import ConfigError
 
@@ -32,6 +35,42 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+class Ended:
+    """How a command was told to end: the signal's number, SIGINT's until another one came."""
+
+    number = int(signal.SIGINT)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has ended for it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def signals_interrupt() -> Iterator[Ended]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that what was started is closed.
+
+    Where one of them is ignored (nohup) it stays so, and a second one does not break off the closing.
+    """
+    ended = Ended()
+
+    def end(number: int, frame: Any) -> None:
+        ended.number = number
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> None:

@@ -118,7 +118,8 @@ class Command:
         self.preset = RunConfig.preset if preset is None else preset
         self.algo = _algo_of(self.preset) if algo is None else algo
         self.env = _option(argv, "--env")
-        self.fields = _without(argv, "--resume")
+        self.trust = "--trust" in argv
+        self.fields = [word for word in _without(argv, "--resume") if word != "--trust"]
 
 
 def _algo_of(preset: str) -> str:
@@ -154,7 +155,8 @@ def _without(argv: Sequence[str], name: str) -> list[str]:
 DESCRIPTION = """Trains an algorithm, evaluates it, and writes a run directory.
 
 --list shows the algorithms, presets and environments. --resume DIR continues the run in DIR, which knows its own
-configuration; beside it, only --total-steps and what does not touch the training may be given."""
+configuration; beside it, only --total-steps and what does not touch the training may be given. An environment of your
+own that a file names (of --resume, or a preset's) is run only with --trust, or with the same --env beside it."""
 
 
 def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
