@@ -146,8 +146,10 @@ class Checkpoints:
             raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
         return None
 
-    def _read(self, step: int, abstract: Any, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
+    def _read(self, step: int, abstract: Any, rows: int, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
         import orbax.checkpoint as ocp
+
+        from iacjax.types import without_env_steps
 
         place, restore = self._directory.absolute() / str(step), self._saver().restore
         digests.check_sums(place)
