@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from envs.adapters import names
 from envs.errors import ConfigError
-from envs.own import is_own, own_env
+from envs.own import is_own, looks_own, no_module, own_env
 from envs.values import expected, show
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def check_name(name: str) -> None:
     if entry is not None and member in entry.refused():
         raise ConfigError(f"no '{name}': {entry.refused()[member]}")
     close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
+    if entry is None and not close and looks_own(name):
+        raise ConfigError(f"unknown environment '{name}': {no_module(name)}; --list names those of other families")
     hint = f"; did you mean '{close[0]}'?" if close else ""
     kin = [env for env in known if env.startswith(f"{family}:")]
     others = f"families: {', '.join(FAMILIES)}; --list names all; yours is MODULE:NAME"

@@ -1,9 +1,12 @@
 """What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from envs.errors import ConfigError
 
@@ -17,8 +20,8 @@ _ADVICE = {
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
     errno.ENAMETOOLONG: "the name is too long: choose another one",
     errno.ELOOP: "its links lead in a circle: choose another directory",
-    errno.EISDIR: "a directory stands where a file is needed: choose another name",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
+    errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
 
 
@@ -31,15 +34,52 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        message = f"{error.filename}: {_ADVICE[error.errno]}" if error.filename else _ADVICE[error.errno]
+        name = error.filename2 or error.filename  # of a rename, what it was to become
+        message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
     print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
 def one_line(message: str) -> str:
     """A message without line breaks, and not longer than anybody reads."""
-    line = " ".join(message.split())
+    line = " ".join(message.splitlines())
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
+
+
+class Ended:
+    """How a command was told to end: the signal's number, SIGINT's until another one came."""
+
+    number = int(signal.SIGINT)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has ended for it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def signals_interrupt() -> Iterator[Ended]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that what was started is closed.
+
+    Where one of them is ignored (nohup) it stays so, and a second one does not break off the closing.
+    """
+    ended = Ended()
+
+    def end(number: int, frame: Any) -> None:
+        ended.number = number
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from envs.errors import ConfigError
 from experiments.json_files import read_object
 from experiments.ranges import check_settings
-from iacjax.algorithms import get_entry, option_names
+from iacjax.algorithms import config_of_saved, get_entry, option_names
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -118,7 +118,8 @@ class Command:
         self.preset = RunConfig.preset if preset is None else preset
         self.algo = _algo_of(self.preset) if algo is None else algo
         self.env = _option(argv, "--env")
-        self.fields = _without(argv, "--resume")
+        self.trust = "--trust" in argv
+        self.fields = [word for word in _without(argv, "--resume") if word != "--trust"]
 
 
 def _algo_of(preset: str) -> str:
@@ -154,7 +155,8 @@ def _without(argv: Sequence[str], name: str) -> list[str]:
 DESCRIPTION = """Trains an algorithm, evaluates it, and writes a run directory.
 
 --list shows the algorithms, presets and environments. --resume DIR continues the run in DIR, which knows its own
-configuration; beside it, only --total-steps and what does not touch the training may be given."""
+configuration; beside it, only --total-steps and what does not touch the training may be given. An environment of your
+own that a file names (of --resume, or a preset's) is run only with --trust, or with the same --env beside it."""
 
 
 def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
@@ -234,7 +236,7 @@ def from_dict(data: dict[str, Any]) -> Settings:
     try:
         run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
         algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
-        settings = Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
+        settings = Settings(RunConfig(**run), config_of_saved(data["algo"], algorithm))
     except TypeError as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
     check_settings(settings)
@@ -270,6 +272,8 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
+    added = getattr(settings.algorithm, "added", {})  # at its old value a field is left out, as in older checkpoints
+    data["algorithm"] = {k: v for k, v in data["algorithm"].items() if k not in added or v != added[k]}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

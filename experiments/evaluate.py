@@ -20,6 +20,7 @@ from experiments.env_options import make_run_env
 from experiments.ranges import MAX_EPISODES
 from experiments.results import RATE, interval_text, wilson
 from experiments.rundir import write_json
+from experiments.trust import check_trusted
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--env-options", nargs="*", metavar="KEY=VALUE", help="its options (default: the run's own, if it is the run's)"
     )
+    parser.add_argument("--trust", action="store_true", help="run an environment of your own that RUN names")
     parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, help="another number plays other episodes")
     parser.add_argument("--seed-index", type=whole(0), help="one of the run's seeds, from 0 (default: each in turn)")
     parser.add_argument("--map", type=word, help="the StarCraft map to play (default: the run's own)")
@@ -175,6 +177,8 @@ def _command(argv: Sequence[str]) -> int:
 
     policy = choose_seed(load_policy(directory), args.seed_index)
     env_name = f"smax:{args.map}" if args.map else args.env or policy.spec.name
+    if not args.map and not args.env:
+        check_trusted(env_name, directory, args.trust)
     rows = evaluate_policy(policy, env_name, args.episodes, args.seed, args.env_options)
     Console().print(table(env_name, rows))
     write_evaluation(directory, env_name, rows)

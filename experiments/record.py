@@ -16,6 +16,7 @@ from experiments.arguments import Parser, check_file, out_file, whole, word
 from experiments.cli import run_command
 from experiments.env_options import make_run_env
 from experiments.results import last_evaluations
+from experiments.trust import Trust, check_trusted
 
 if TYPE_CHECKING:  # they import jax, which --help can do without
     from envs.base import Environment
@@ -83,12 +84,14 @@ def film_name(env: str) -> str:
 
 
 def play_run(
-    run_dir: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None
+    run_dir: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None, trust: Trust = False
 ) -> tuple["Environment", "Episode", int]:
     """Plays greedy episodes of one seed of a run (None: the best): (the world, the episodes, the seed).
 
+    `trust`: True runs an environment of one's own that the run names; a name, that one alone.
+
     Raises:
-      ConfigError: no policy there, no such seed, or no pictures of that world.
+      ConfigError: no policy there, no such seed, no pictures of that world, or a world that is not trusted.
     """
     import jax
 
@@ -96,6 +99,7 @@ def play_run(
     from iacjax import load_policy
 
     policy = load_policy(run_dir)
+    check_trusted(policy.spec.name, run_dir, trust)
     check_artist(policy.spec.name)
     if seed_index is None:
         seed_index = best_index(run_dir, policy.seeds)
@@ -106,24 +110,32 @@ def play_run(
 
 
 def record(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, episodes: int = 1, seed_index: int | None = None
+    run_dir: str | pathlib.Path,
+    out: str | pathlib.Path | None,
+    episodes: int = 1,
+    seed_index: int | None = None,
+    trust: Trust = False,
 ) -> str:
     """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out` (None: by `film_name`, here).
 
     Returns a line that sums up.
 
     Raises:
-      ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
+      ConfigError: as `play_run`, or an unwritable file.
     """
     check_file(pathlib.Path(out or film_name("")))  # before anything is played
-    env, episode, seed = play_run(run_dir, episodes, seed_index)
+    env, episode, seed = play_run(run_dir, episodes, seed_index, trust)
     out = out or film_name(env.spec.name)
     count = write_gif(env, episode, out)
     return f"wrote {out}: {episodes} episode(s) of seed {seed}, {count} pictures{_wins(episode)}"
 
 
 def record_insight(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, show: str, seed_index: int | None
+    run_dir: str | pathlib.Path,
+    out: str | pathlib.Path | None,
+    show: str,
+    seed_index: int | None,
+    trust: Trust = False,
 ) -> str:
     """As `record`, one episode, with a number at each agent: `show` is one of what the algorithm's `inspect` names.
 
@@ -136,6 +148,7 @@ def record_insight(
     from experiments.run import build
 
     settings = read_config(pathlib.Path(run_dir))
+    check_trusted(settings.run.env, run_dir, trust)
     check_artist(settings.run.env)
     out = out or film_name(settings.run.env)
     check_file(pathlib.Path(out))
@@ -143,7 +156,7 @@ def record_insight(
     known = shown_per_agent(env, algorithm)
     if show not in known:
         raise ConfigError(f"--show {show}: this algorithm knows {', '.join(known) or 'nothing'} of each agent")
-    episode, seen = insight(run_dir, seed_index)
+    episode, seen = insight(run_dir, seed_index, trust)
     episode = episode._replace(values=list(seen[show][:, None]))
     return f"wrote {out}: {write_gif(env, episode, out)} pictures with {show}{_wins(episode)}"
 
@@ -172,11 +185,12 @@ def _command(argv: Sequence[str]) -> int:
         "--seed-index", type=_seed_index, default="best", help="which of the run's seeds, from 0 (default: %(default)s)"
     )
     parser.add_argument("--show", type=word, help="a number at each agent, e.g. intrinsic_reward (one episode)")
+    parser.add_argument("--trust", action="store_true", help="run an environment of your own that RUN names")
     args = parser.parse_args(argv)
     if args.show:
-        print(record_insight(args.run, args.out, args.show, args.seed_index))
+        print(record_insight(args.run, args.out, args.show, args.seed_index, args.trust))
     else:
-        print(record(args.run, args.out, args.episodes, args.seed_index))
+        print(record(args.run, args.out, args.episodes, args.seed_index, args.trust))
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
 from experiments.arguments import Parser, out_file, word
-from experiments.cli import run_command
+from experiments.cli import run_command, signals_interrupt
 
 if TYPE_CHECKING:
     from envs.smax.scenarios import Scenario
@@ -164,7 +164,12 @@ def _command(argv: Sequence[str]) -> int:
     if args.sc2_path:
         os.environ["SC2PATH"] = args.sc2_path
     game = starcraft.make_game(scenario.name, **({"game_version": args.game_version} if args.game_version else {}))
-    result, found = probe(game, scenario, lambda line: print(f"{scenario.name}: {line}", flush=True))
+    try:
+        with signals_interrupt() as ended:
+            result, found = probe(game, scenario, lambda line: print(f"{scenario.name}: {line}", flush=True))
+    except KeyboardInterrupt:
+        print(f"{scenario.name}: interrupted, nothing is written", file=sys.stderr)
+        return ended.code
     from rich.console import Console
 
     from experiments.rundir import write_json

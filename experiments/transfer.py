@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from envs.errors import ConfigError
 from experiments.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
-from experiments.cli import run_command
+from experiments.cli import run_command, signals_interrupt
 from experiments.evaluate import Evaluation, evaluate_policy
 from experiments.ranges import MAX_EPISODES
 from experiments.results import wilson
@@ -49,6 +49,8 @@ def play_in(
     played = play_on_backend(policy, backend, map_name, episodes, file, games, seed, say=lambda line: None)
     if not played.complete:
         raise KeyboardInterrupt
+    if played.discarded:
+        print(f"{map_name} in {world}: {played.discarded} episode(s) discarded and replayed", flush=True)
     return played.rows
 
 
@@ -157,10 +159,11 @@ def _command(argv: Sequence[str]) -> int:
 
     games = min(4, os.cpu_count() or 1, args.episodes) if args.games is None else args.games
     try:
-        rows = transfer(runs, args.backends, args.episodes, args.out, games, args.seed)
+        with signals_interrupt() as ended:
+            rows = transfer(runs, args.backends, args.episodes, args.out, games, args.seed)
     except KeyboardInterrupt:
         print(f"interrupted: what was through is in {args.out}")
-        return 130
+        return ended.code
     Console().print(table(rows))
     print(f"wrote {args.out}")
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from envs.registry import check_name
 from experiments import kept_runs
 from experiments.arguments import PICTURES, Parser, number, out_file, out_folder, whole
 from experiments.config import Settings, default_settings, read_config
@@ -112,22 +113,15 @@ def parse(
       ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
     """
     target = argv[0]
-    options = parser(target, summary)
-    out = f"results/{target}{suffix}"
-    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    told = "file to write, its numbers beside it (default: %(default)s)"
-    options.add_argument("--out", type=to_write, default=out, help=told)
-    options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
-    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
-    word = "--maps" if family else "--envs"
-    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
-    presets = "of each method the first of these that it has, instead of the budget's choice"
-    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
+    options = parser(target, summary)
+    _add_choices(options, budgets, everywhere, "--maps" if family else "--envs")
+    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
+    told, out = "file to write, its numbers beside it (default: %(default)s)", f"results/{target}{suffix}"
+    options.add_argument("--out", type=to_write, default=out, help=told)
     for name, (default, text) in (numbers or {}).items():
-        options.add_argument(
-            f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} (default: %(default)g)"
-        )
+        told = f"{text} (default: %(default)g)"
+        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=told)
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
@@ -153,6 +147,17 @@ def parse(
     )
 
 
+def _add_choices(
+    options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
+) -> None:
+    """The options that choose among what a figure has; `word` is that of its environments."""
+    options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
+    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
+    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
+    presets = "of each method the first of these that it has, instead of the budget's choice"
+    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
+
+
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
     """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
     unknown = [name for name in asked or () if name not in known]
@@ -167,6 +172,8 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
     families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
     if not asked:
         return dict(budget.steps)
+    for env in asked:
+        check_name(env)  # another member of the family may be none
     return {env: budget.steps.get(env, by_family[family]) for env, family in zip(asked, families, strict=True)}
 
 

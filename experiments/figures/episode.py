@@ -27,8 +27,8 @@ from experiments.ranges import check_run
 from experiments.rundir import write_json
 
 SUMMARIES = {
-    "aiir/fig5": "Figure 5: snapshots of an episode of 2s3z, and the intrinsic rewards of its agents.",
-    "aiir/fig6": "Figure 6: the attention weights of the same episode.",
+    "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
+    "aiir/fig6": "Figure 6: snapshots of the same episode.",
 }
 ENV, AGENTS = "smax:2s3z", 5
 TRIES = 16  # episodes, of which one is shown

@@ -31,9 +31,9 @@ LAYERS = up_to(32)  # deeper ones take minutes to compile, and learn nothing wit
 
 _OF = {
     FRACTION: "gamma td_lambda anneal_to epsilon_start epsilon_end entropy tau",
-    Bounds(0, 1, open_high=True): "noise_correlation",  # at 1 the noise never changes
+    Bounds(0, 1, open_high=True): "noise_correlation value_norm_decay",  # at 1 the noise, the moments never change
     POSITIVE: "lr critic_lr reward_lr lookahead_lr reward_bound clip max_grad_norm critic_max_grad_norm reward_scale "
-    "mixer_scale factor_limit factor_scale diagonal_min sigma_init sigma_min sigma_max",
+    "mixer_scale attention_temperature factor_limit factor_scale diagonal_min sigma_init sigma_min sigma_max",
     NOT_NEGATIVE: "intrinsic_weight temperature noise_scale regularisation attention_regularisation weight_decay "
     "value_clip huber_delta opt_weight nopt_weight",
     Bounds(0, 1000, open_low=True): "updates_per_step",

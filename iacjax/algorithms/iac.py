@@ -27,6 +27,15 @@ Readings. Eq. 24 has no entropy in its target though eq. 5, 6 and 8 do: `entropy
 MIX in eq. 26 is a misprint: MIX takes all Q_i. With individual entropies V' = MIX(Q_i' - alpha log pi_i'), the online
 Q_tot has none, and the actors maximise MIX(Q_i - alpha log pi_i). A deterministic policy's target takes its mean.
 At execution both noises are 0 and agent i acts by tanh(mu_i(o_i)) alone.
+
+Not the paper's, or not told there:
+* Actions end in tanh (`squash`). The paper names no bounds; unsquashed ones are clipped to the world's for the critic
+  too, with a gradient that leads back in (`iac_policy.bounded`), and their density is the Gaussian's.
+* Until the first update, at as many steps as a batch (algorithm 1), actions are uniform (`warmup_actions`); algorithm 1
+  acts by the policy from the start, as preset `paper` does.
+* Simple World's 10 hidden units do not divide into table 5's 4 heads: 2 there. Of two agents each attends to the one
+  other with weight 1, so that the number of heads changes nothing.
+* sigma starts at 1 (Simple World: 0.3) between 1e-4 and 7; the paper names neither.
 """
 
 from functools import partial
@@ -147,8 +156,10 @@ def _act(
     fresh = iac_policy.draw_noise(f.policy, key, first.shape)
     noise = iac_policy.next_noise(f.policy, carry, fresh, first)
     action = iac_policy.sample(f.policy, policy, timestep.obs, timestep.state, noise).action
-    warm = clock.env_steps >= f.config.warmup
-    return noise, f.bounds.to_env(jnp.where(warm, action, iac_policy.uniform(f.policy, noise))), ()
+    if f.config.warmup_actions == "uniform":
+        warm = clock.env_steps >= f.config.warmup
+        action = jnp.where(warm, action, iac_policy.uniform(f.policy, noise))
+    return noise, f.bounds.to_env(action), ()
 
 
 def _individual(f: Family, critic: Any, obs: jax.Array, action: jax.Array) -> jax.Array:

@@ -84,6 +84,10 @@ def calls_out(reward):
     return reward + np.float32(dice.random())
 
 
+def raises(reward):
+    raise KeyError("no such unit")
+
+
 @jax.custom_batching.custom_vmap
 def unmapped(obs):
     return obs
@@ -181,7 +185,19 @@ BROKEN = {
     ),
     "not finite after the end": (
         {"on_step": edit(obs=lambda s, ts: ts.obs / ts.reward[:, None, None])},
-        "toy:broken: obs is not finite at step 6",
+        "toy:broken: obs of agent 0 is not finite at step 6",
+    ),
+    "not finite for the dead": (
+        {"world": death(), "on_step": edit(obs=lambda s, ts: jnp.where(ts.alive[..., None], ts.obs, jnp.nan))},
+        "toy:broken: obs of agent 1, which is dead, is not finite at step ",
+    ),
+    "raises while it is played": (
+        {
+            "on_step": edit(
+                reward=lambda s, ts: jax.pure_callback(raises, ts.reward, ts.reward, vmap_method="expand_dims")
+            )
+        },
+        "toy:broken: fails when it is played (",
     ),
     "no legal action": (
         {"on_step": edit(avail=lambda s, ts: ts.avail & (s.t < 2)[:, None, None])},
@@ -261,7 +277,7 @@ BROKEN = {
     ),
     "not under vmap": (
         {"world": memory(), "on_step": edit(obs=lambda s, ts: unmappable(ts.obs))},
-        "toy:broken: fails under vmap and scan (NotImplementedError: no rule)",
+        "toy:broken: fails under vmap and scan (NotImplementedError: no rule (test_check.py:",
     ),
 }
 

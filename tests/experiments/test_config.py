@@ -181,6 +181,22 @@ def test_checkpoints_without_options_keep_their_fingerprint():
     assert fingerprint(parse("--matmul-precision", "bfloat16")) != fingerprint(settings)
 
 
+@pytest.mark.parametrize(
+    "algo, field, old", [("maac", "normalise_rewards", False), ("iac", "warmup_actions", "uniform")]
+)
+def test_runs_older_than_a_field_are_what_they_were_trained_as(algo, field, old):
+    """Without the field in its config.json a run has the old behaviour, and its checkpoints carry the old hash."""
+    saved = to_dict(parse("--algo", algo))
+    del saved["algorithm"][field]
+    settings = from_dict(json.loads(json.dumps(saved)))
+    assert getattr(settings.algorithm, field) == old
+    data = {name: v for name, v in saved.items() if name not in (*FREE, "env_options", "matmul_precision")}
+    assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+    other = {bool: True, str: "policy"}[type(old)]
+    changed = dataclasses.replace(settings.algorithm, **{field: other})
+    assert fingerprint(Settings(settings.run, changed)) != fingerprint(settings)
+
+
 def test_configs_are_not_changed_by_checks():
     settings = Settings(RunConfig(), ALGORITHMS["aiir_mix"].config())
     with pytest.raises(dataclasses.FrozenInstanceError):
