@@ -115,13 +115,13 @@ def parse(
     target = argv[0]
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
     options = parser(target, summary)
-    _add_choices(options, budgets, everywhere, "--maps" if family else "--envs")
+    word = "--maps" if family else "--envs"
+    _add_choices(options, budgets, everywhere, word)
     to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    told, out = "file to write, its numbers beside it (default: %(default)s)", f"results/{target}{suffix}"
-    options.add_argument("--out", type=to_write, default=out, help=told)
+    told = "file to write, its numbers beside it (default: %(default)s)"
+    options.add_argument("--out", type=to_write, default=f"results/{target}{suffix}", help=told)
     for name, (default, text) in (numbers or {}).items():
-        told = f"{text} (default: %(default)g)"
-        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=told)
+        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} ({default:g})")
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
