@@ -14,6 +14,7 @@ from experiments.figures.common import Budget, Run
 from experiments.plot import Curves
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import main
+from experiments.results import write_summary
 
 
 @pytest.fixture
@@ -57,8 +58,7 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
     argv = [*argv, "--envs", "toy:constant"]
     assert main(argv) == 0
     (directory,) = (path.parent for path in tmp_path.glob("runs/*/*/*/*/config.json"))
-    summary = json.loads((directory / "summary.json").read_text())
-    (directory / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    write_summary(directory, "interrupted", {})
     out.with_suffix(".json").write_text(out.with_suffix(".json").read_text().replace('"finished"', '"begun"'))
     options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
     assert "not finished: fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
