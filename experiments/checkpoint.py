@@ -1,21 +1,26 @@
 """Checkpoints: the whole TrainState and where the host stands, with orbax, the newest K kept.
 
-A checkpoint is named by its iteration and carries the fingerprint of its run's configuration. What cannot be read,
-or is of another run, is moved aside (`refused/`) with a message, and the one before it is used.
+A checkpoint is named by its iteration and carries the fingerprint of its run's configuration and the digests of its
+files. What cannot be read, was changed, or is of another run, is moved aside (`refused/`) with a message, and the one
+before it is used.
 """
 
 import contextlib
 import dataclasses
 import errno
+import itertools
 import logging
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments import digests
 
+SAVING = "saving"  # beside the checkpoints: the one that is being written, or that a killed process has left
 MAX_SHARE = 0.05  # of the time may go into saving
 
 
@@ -24,6 +29,7 @@ class Progress:
     """Where the host stands; JSON in every checkpoint."""
 
     iteration: int = 0  # iterations done
+    env_steps: list[int] = dataclasses.field(default_factory=list)  # of each seed
     seeds: int = 1  # in the group
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
     bar_hits: int = 0  # evaluations in a row at or above --stop-at
@@ -32,6 +38,7 @@ class Progress:
     eval_seconds: float = 0.0
     save_seconds: float = 0.0
     diverged: dict[str, int] = dataclasses.field(default_factory=dict)  # of a sweep: lane -> iteration it ended at
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)  # digests of the rows written so far (`csv_sink`)
 
 
 class Checkpoints:
@@ -45,19 +52,17 @@ class Checkpoints:
         self._opened: Any = None
         self._due = time.monotonic() + every
 
-    def _manager(self) -> Any:
+    def _saver(self) -> Any:
         import orbax.checkpoint as ocp  # here: half a second that the first update need not wait for
 
         if self._opened is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=self._keep,
-                enable_async_checkpointing=False,
-                cleanup_tmp_directories=True,
-                create=False,
-                multiprocessing_options=_of_this_process(),
+            own = {"multiprocessing_options": _of_this_process()}
+            handler = ocp.CompositeCheckpointHandler(
+                composite_options=ocp.CompositeOptions(**own),
+                state=ocp.StandardCheckpointHandler(**own),
+                progress=ocp.JsonCheckpointHandler(**own),
             )
-            self._opened = ocp.CheckpointManager(self._directory.absolute(), options=options)
+            self._opened = ocp.Checkpointer(handler, **own)
         return self._opened
 
     def due(self) -> bool:
@@ -76,7 +81,7 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardSave(_stand_in(states)), progress=ocp.args.JsonSave(record))
         try:
             with _unlogged():
-                self._manager().save(progress.iteration, args=args)
+                self._write(str(progress.iteration), args)
         except Exception as error:
             if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
                 raise OSError(errno.ENOSPC, "No space left on device", str(self._directory)) from error
@@ -85,21 +90,41 @@ class Checkpoints:
         progress.save_seconds += now - began
         self._due = now + (max(self._every, (now - began) / MAX_SHARE) if self._every else 0.0)
 
+    def _write(self, name: str, args: Any) -> None:
+        """Writes a checkpoint beside the others and, with its digests, gives it its place; removes what is too old."""
+        saving = self._directory / SAVING
+        for left in (saving, *self._directory.glob("*.orbax-checkpoint-tmp*")):  # the latter by older versions
+            shutil.rmtree(left, ignore_errors=True)
+        saving.mkdir(parents=True)
+        self._saver().save(saving.absolute() / name, args=args)
+        digests.write_sums(saving / name)
+        (saving / name).replace(self._directory / name)
+        saving.rmdir()
+        for old in self._steps()[: -self._keep]:
+            shutil.rmtree(self._directory / str(old), ignore_errors=True)
+
     def latest(self) -> int | None:
         """Iteration of the newest checkpoint, whether or not it can be read."""
         steps = self._steps()
         return steps[-1] if steps else None
 
     def _steps(self) -> list[int]:
-        if not self._directory.is_dir():
+        """Iterations of the checkpoints; what is called otherwise (0099, ²) is none of ours."""
+        try:
+            names = [path.name for path in self._directory.iterdir()]
+        except FileNotFoundError:
             return []
-        return sorted(int(path.name) for path in self._directory.iterdir() if path.name.isdigit())
+        return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]{0,17}", name))
 
-    def restore(self, abstract: Any) -> tuple[Any, Progress] | None:
+    def restore(
+        self, abstract: Any, rows: int = 0, check: Callable[[Progress], None] = lambda progress: None
+    ) -> tuple[Any, Progress] | None:
         """The newest checkpoint that can be read and is this run's; None where there is none at all.
 
         Args:
           abstract: the TrainState's shapes and dtypes.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
+          check: raises ConfigError where what else the run has written does not go with a checkpoint.
 
         Raises:
           ConfigError: there are checkpoints, but none that can be used.
@@ -108,7 +133,7 @@ class Checkpoints:
         reasons = []
         for step in reversed(steps):
             try:
-                found = self._read(step, abstract)
+                found = self._read(step, abstract, rows, check)
             except Exception as error:  # orbax, tensorstore and json each have their own
                 reasons.append(_first_line(error))
                 self._say(f"checkpoint {step} is refused ({reasons[-1]}); trying the one before it")
@@ -117,30 +142,51 @@ class Checkpoints:
                 self._set_aside(newer)
             return found
         if steps:
-            raise ConfigError(f"no usable checkpoint in {self._directory}: {reasons[0]}")
+            text = f"no usable checkpoint in {self._directory}: {reasons[0]}"
+            raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
         return None
 
-    def _read(self, step: int, abstract: Any) -> tuple[Any, Progress]:
+    def _read(self, step: int, abstract: Any, rows: int, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
         import orbax.checkpoint as ocp
 
-        manager = self._manager()
-        record = manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
+        from iacjax.types import without_env_steps
+
+        place, restore = self._directory.absolute() / str(step), self._saver().restore
+        digests.check_sums(place)
+        record = restore(place, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
         if record.pop("fingerprint", None) != self._fingerprint:
-            raise ConfigError("its configuration does not match the run's config.json: restore that file")
+            raise ConfigError("its configuration does not match the run's config.json")
         progress = Progress(**record)
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(_stand_in(abstract)))
-        return _put_back(manager.restore(step, args=args).state, abstract), progress
+        check(progress)
+        counted = "env_steps" in record
+        held = abstract if counted else without_env_steps(abstract)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_stand_in(held)))
+        states = _put_back(restore(place, args=args).state, held)
+        return (states, progress) if counted else self._brought_up(states, progress, rows)
+
+    def _brought_up(self, states: Any, progress: Progress, rows: int) -> tuple[Any, Progress]:
+        """A checkpoint from before env steps were counted, when each row of an iteration was one for its run, and when
+        the normalisers of values kept raw moments."""
+        import numpy as np
+
+        from iacjax.losses.normaliser import all_from_raw_moments
+        from iacjax.types import with_env_steps
+
+        steps = progress.iteration * rows
+        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        progress.env_steps = [steps] * progress.seeds
+        return with_env_steps(all_from_raw_moments(states), np.full(progress.seeds, steps, np.int32)), progress
 
     def _set_aside(self, step: int) -> None:
         """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""
         refused = self._directory.parent.parent / "refused"
         refused.mkdir(exist_ok=True)
-        target = refused / f"{self._directory.name}-{step}"
-        shutil.rmtree(target, ignore_errors=True)
+        name = f"{self._directory.name}-{step}"
+        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))  # what was refused before stays
+        target = next(refused / name for name in names if not (refused / name).exists())
         shutil.move(self._directory / str(step), target)
-        self.close()
 
     def close(self) -> None:
         if self._opened is not None:

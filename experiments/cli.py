@@ -18,6 +18,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: choose another directory",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
+    errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
 
 
@@ -30,7 +31,8 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except OSError as error:
         if error.errno not in _ADVICE:
             raise
-        message = f"{error.filename}: {_ADVICE[error.errno]}" if error.filename else _ADVICE[error.errno]
+        name = error.filename2 or error.filename  # of a rename, what it was to become
+        message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
     print(f"error: {message}", file=sys.stderr)
     return 2
 

@@ -1,6 +1,7 @@
 """Lanes over the devices of several processes (see `hosts`): their layout, and checkpoints that process 0 keeps."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,14 @@ class SharedCheckpoints:
     def save(self, states: Any, progress: Progress) -> None:
         hosts.from_first(lambda: self._own.save(states, progress))
 
-    def restore(self, abstract: Any) -> tuple[Any, Progress] | None:
+    def restore(
+        self, abstract: Any, rows: int = 0, check: Callable[[Progress], None] = lambda progress: None
+    ) -> tuple[Any, Progress] | None:
         states = None
 
         def read():
             nonlocal states
-            found = self._own.restore(abstract)
+            found = self._own.restore(abstract, rows, check)
             states = found and found[0]
             return found and dataclasses.asdict(found[1])
 

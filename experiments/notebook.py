@@ -139,7 +139,7 @@ def _constants(traced: Any) -> Iterator[Any]:
 def _trained_in(run: pathlib.Path) -> str:
     """The digest of a run's world; "" where it was not written down."""
     file = run / WORLD
-    return file.read_text() if file.exists() else ""
+    return file.read_text(errors="replace") if file.exists() else ""
 
 
 def _end(code: int) -> None:

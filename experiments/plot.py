@@ -54,7 +54,7 @@ def _read_config(directory: pathlib.Path) -> dict[str, Any]:
         return {"preset": "default", "algorithm": {}, **config, "algo": config["algo"], "env": config["env"]}
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no config.json in {directory}: give the directory of a run") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{directory / 'config.json'} is not a run's ({type(error).__name__}: {error})") from None
 
 

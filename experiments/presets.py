@@ -60,6 +60,8 @@ _MAPPO = {
     "critic_lr": 5e-4,
     "max_grad_norm": 10.0,
     "time_limit": "terminate",
+    "layer_norm": True,
+    "value_norm_decay": 0.99999**15,  # of 15 gradient steps, an iteration's
 }
 # The settings that aiir_mix was tuned to, whose plain actor-critic IPPO and MAPPO resemble.
 _PPO_TUNED = {

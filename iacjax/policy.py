@@ -1,13 +1,14 @@
 """Trained policies on disk: what `act` reads and nothing else, one file a seed, loadable without the run's code.
 
-A policy directory holds `policy.json` (algorithm, config, environment spec, seeds) and `seed_<seed>.npz`
-(the leaves of the policy's parameters by path).
+A policy directory holds `policy.json` (algorithm, config, environment spec, seeds, digests of all files) and
+`seed_<seed>.npz` (the leaves of the policy's parameters by path).
 """
 
 import dataclasses
+import io
 import json
 import pathlib
-import zipfile
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep
+from iacjax.digests import KEY, digest, is_as_signed, sign
 from iacjax.types import Algorithm, Carry, Clock, PolicyParams
+
+RESTORE = "restore it from a copy, or go on with the run by --resume, which saves it anew"
 
 
 class Policy(NamedTuple):
@@ -60,32 +64,48 @@ def save_policy(
     """Writes a policy directory; the leaves of `params` have the seeds in front.
 
     Seeds that stand there already, of the same algorithm, config and environment, stay: groups of seeds of one run
-    are saved one after the other.
+    are saved one after the other. The card names the digests of each file's old and new content before the new one is
+    put there, so that a process that is killed in between leaves a policy that can be loaded.
     """
     directory.mkdir(parents=True, exist_ok=True)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
-    for k, seed in enumerate(seeds):
-        arrays = {path: leaf[k] for path, leaf in zip(_paths(params), leaves, strict=True)}
-        partial = directory / f"seed_{seed}.npz.part"
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-        partial.replace(directory / f"seed_{seed}.npz")
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
     card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}
-    card["seeds"] = sorted({*seeds, *_saved_seeds(directory / "policy.json", card)})
+    files = _saved_files(directory, card, config)
+    for k, seed in enumerate(seeds):
+        content = io.BytesIO()
+        np.savez(content, **{path: leaf[k] for path, leaf in zip(_paths(params), leaves, strict=True)})
+        (directory / f"seed_{seed}.npz.part").write_bytes(content.getvalue())
+        files[str(seed)] = [digest(content.getvalue()), *files.get(str(seed), [])[:1]]
     partial = directory / "policy.json.part"
-    partial.write_text(json.dumps(card, indent=1))
+    card |= {"seeds": sorted(int(seed) for seed in files), "files": files}
+    partial.write_text(json.dumps(sign(json.loads(json.dumps(card))), indent=1))
     partial.replace(directory / "policy.json")
+    for seed in seeds:
+        (directory / f"seed_{seed}.npz.part").replace(directory / f"seed_{seed}.npz")
 
 
-def _saved_seeds(file: pathlib.Path, card: dict) -> list[int]:
-    """The seeds that `file` names, if it is of the same policy as `card` otherwise."""
-    if not file.exists():
-        return []
-    saved = json.loads(file.read_text())
-    seeds = saved.pop("seeds")
-    saved.setdefault("env_options", [])  # younger than some policies
-    return seeds if saved == json.loads(json.dumps(card)) else []
+def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, list[str]]:
+    """{seed: digests of its file} of what was saved before, if it is of the same policy as `card` otherwise.
+
+    Where the old card is lost or damaged, or is older than digests, they are those of the files that stand there.
+    """
+    found = {m[1]: file for file in directory.iterdir() if (m := re.fullmatch(r"seed_([0-9]{1,18})\.npz", file.name))}
+    names, known = list(found), None
+    try:
+        saved = json.loads((directory / "policy.json").read_text())
+        whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
+        saved.pop(KEY, None)
+        saved.setdefault("env_options", [])  # younger than some policies
+        saved["config"] = {**getattr(config, "added", {}), **saved["config"]}  # as are these
+        if whole and saved != json.loads(json.dumps(card)):
+            return {}
+        if whole and known is not None:
+            return known
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    names = names if whole else list(found)
+    return {name: [digest(found[name].read_bytes())] for name in names if name in found and found[name].is_file()}
 
 
 def load_policy(run_dir: str | pathlib.Path) -> Policy:
@@ -94,36 +114,57 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     Raises:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
-    from iacjax.algorithms import get_entry
+    from iacjax.algorithms import config_of_saved, get_entry
 
     directory = pathlib.Path(run_dir)
     if (directory / "policy").is_dir():
         directory = directory / "policy"
+    file = directory / "policy.json"
     try:
-        card = json.loads((directory / "policy.json").read_text())
+        card = json.loads(file.read_text())
+        signed = is_as_signed(card)
         entry = get_entry(card["algo"])
-        config = entry.config(**card["config"])
+        config = config_of_saved(card["algo"], card["config"])
         action = card["spec"].pop("action")
         mask = action.pop("mask")
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)
         spec = EnvSpec(**card["spec"], action=ActionSpec(**action))
         seeds, env_options = tuple(card["seeds"]), tuple(card.get("env_options", ()))
+        files = [(directory / f"seed_{seed}.npz", card["files"][str(seed)] if KEY in card else None) for seed in seeds]
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no policy in {run_dir}: give the directory of a run that has trained") from None
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{directory / 'policy.json'} cannot be read ({error})") from None
-    algorithm = entry.make(spec, config)
-    shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
-    params = tuple(_load_params(directory / f"seed_{seed}.npz", shapes) for seed in seeds)
+    except ConfigError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError) as error:
+        raise ConfigError(f"{file} cannot be read ({_line(error)})") from None
+    if not signed:
+        raise ConfigError(f"{file} was changed since it was saved: {RESTORE}")
+    try:
+        algorithm = entry.make(spec, config)
+        shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
+    except ConfigError:
+        raise
+    except Exception as error:  # a card without a digest may say anything
+        raise ConfigError(f"{file} cannot be read ({_line(error)})") from None
+    params = tuple(_load_params(file, digests, shapes) for file, digests in files)
     return Policy(card["algo"], config, spec, seeds, algorithm, params, env_options)
 
 
-def _load_params(file: pathlib.Path, shapes: Any) -> PolicyParams:
+def _load_params(file: pathlib.Path, digests: list[str] | None, shapes: Any) -> PolicyParams:
+    """`digests`: those that the file may have; None: it is older than digests."""
     try:
-        with np.load(file) as arrays:
+        data = file.read_bytes()
+        if digests is not None and digest(data) not in digests:
+            raise ConfigError(f"it was changed since it was saved: {RESTORE}")
+        with np.load(io.BytesIO(data)) as arrays:
             leaves = [jnp.asarray(arrays[path]) for path in _paths(shapes)]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"{file} is not a policy of this algorithm ({error})") from None
+    except Exception as error:  # zip, zlib, NumPy and struct each have their own
+        raise ConfigError(f"{file} is not a policy of this algorithm ({_line(error)})") from None
     if [x.shape for x in leaves] != [x.shape for x in jax.tree.leaves(shapes)]:
         raise ConfigError(f"{file} has parameters of other sizes than its config says")
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -3,7 +3,7 @@
 A clone of JaxMARL (`--peer-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of its
 configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other. Told
 for both: win rates and returns while training, a greedy evaluation of the final policies in the same episodes, and the
-wall-clock of training, compiling apart. Ours count one step more an episode, the row in which a world restarts.
+wall-clock of training, compiling apart.
 """
 
 import argparse

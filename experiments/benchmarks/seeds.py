@@ -7,6 +7,7 @@ are its own too. A column ends where the next point would need more memory than 
 
 import argparse
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def predict(rows: Sequence[dict[str, Any]], lanes: int, steps: int) -> list[dict
         seconds = None
         if counts[0] <= lanes <= counts[-1]:
             each = float(np.interp(lanes, counts, [row["s_per_iteration"] for row in points]))
-            seconds = each * -(-steps // points[0]["steps_per_iteration"])
+            seconds = each * math.ceil(steps / points[0]["steps_per_iteration"])
         row = {"system": system, "num_envs": num_envs, "devices": devices, "lanes": lanes, "steps": steps}
         found.append(row | {"seconds": seconds, "interpolated": lanes not in counts})
     return found

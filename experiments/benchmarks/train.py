@@ -79,7 +79,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, params, runner, key, clock)[1]
 
     def prepare(learner, batch):
-        values = intrinsic.values_of(f, learner, batch)
+        values = intrinsic.values_of(f, learner, batch, batch.action[-1])
         r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
         return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
 

@@ -17,7 +17,7 @@ from envs.errors import ConfigError
 from experiments.config import Settings, default_settings, read_config
 from experiments.kept_runs import FINISHED, env_steps, newest_run, read_json
 from experiments.kept_runs import status as run_status
-from experiments.ranges import check_ranges
+from experiments.ranges import check_run
 from experiments.results import RATE, interval_text
 
 EPISODES = 100
@@ -84,7 +84,7 @@ def make_rows(table: Table, args: argparse.Namespace) -> list[Row]:
                 stop_at=chosen.bar if args.stop_at_bar else 0.0,
                 run_dir=str(pathlib.Path(args.run_dir) / variant),
             )
-            check_ranges(run)
+            check_run(run)
             rows.append(Row(name, variant, Settings(run, settings.algorithm)))
     return rows
 

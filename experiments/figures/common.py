@@ -14,7 +14,7 @@ from envs.errors import ConfigError
 from experiments import kept_runs
 from experiments.config import Settings, default_settings, read_config
 from experiments.figures import prediction
-from experiments.ranges import check_ranges
+from experiments.ranges import check_run
 
 WORLDS = {"--envs": "environments", "--maps": "maps"}
 EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
@@ -212,7 +212,7 @@ def make_run(
         eval_episodes=eval_episodes,
         pictures=False,
     )
-    check_ranges(run)
+    check_run(run)
     return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
 
 

@@ -22,12 +22,12 @@ from experiments.figures.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.common import device_and_versions, parser
 from experiments.figures.kept import number, write_rows
 from experiments.insight import Trained, load
-from experiments.ranges import check_ranges
+from experiments.ranges import check_run
 from experiments.rundir import write_json
 
 SUMMARIES = {
-    "aiir/fig5": "Figure 5: snapshots of an episode of 2s3z, and the intrinsic rewards of its agents.",
-    "aiir/fig6": "Figure 6: the attention weights of the same episode.",
+    "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
+    "aiir/fig6": "Figure 6: snapshots of the same episode.",
 }
 ENV, AGENTS = "smax:2s3z", 5
 TRIES = 16  # episodes, of which one is shown
@@ -76,7 +76,7 @@ def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Pat
     run = dataclasses.replace(
         settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=args.run_dir, pictures=False
     )
-    check_ranges(run)
+    check_run(run)
     settings = Settings(run, settings.algorithm)
     directory, code = kept_runs.newest_run(settings), 0
     if kept_runs.status(directory) not in kept_runs.FINISHED:

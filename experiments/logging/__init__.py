@@ -26,7 +26,8 @@ def open_sinks(settings: Settings, directory: pathlib.Path) -> list[Sink]:
     Raises:
       ConfigError: an optional package is not installed.
     """
-    sinks: list[Sink] = [CsvSink(directory)]
+    run = settings.run
+    sinks: list[Sink] = [CsvSink(directory, range(run.seed, run.seed + run.seeds))]
     if settings.run.tensorboard:
         from experiments.logging.tensorboard_sink import TensorboardSink
 

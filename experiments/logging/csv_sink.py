@@ -1,11 +1,16 @@
 """CSV files: one row per (logged iteration, seed), never averaged over seeds."""
 
 import csv
+import hashlib
+import math
 import os
 import pathlib
-from typing import IO
+import re
+from collections.abc import Sequence
+from typing import IO, Any, NamedTuple
 
 from envs.errors import ConfigError
+from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
 INTEGERS = ("iteration", "env_steps", "seed", "episodes")
@@ -17,20 +22,65 @@ def _cell(name: str, value: float) -> str:
     return str(int(value)) if name in INTEGERS else format(float(value), ".8g")
 
 
-class CsvSink:
-    """Appends to <directory>/metrics.csv and eval.csv."""
+class _Rows(NamedTuple):
+    """A CSV file as it stands on disk: its header, and (line, seed, iteration) of each whole row."""
 
-    def __init__(self, directory: pathlib.Path):
-        self._directory = directory
+    header: str
+    rows: list[tuple[bytes, int, int]]
+
+
+def _read(path: pathlib.Path) -> _Rows:
+    """What cannot be a row, such as the one in which the process died, is left out; so is a header without its end.
+
+    Raises:
+      ConfigError: the header is not that of rows of ours.
+    """
+    head, end, rest = (path.read_bytes() if path.exists() else b"").partition(b"\n")
+    if not end:
+        return _Rows("", [])
+    names = head.decode(errors="replace").split(",")
+    if not {"seed", "iteration"} <= set(names):
+        raise ConfigError(f"{path} has other columns than this run writes: restore it, or move it away")
+    seed, iteration = names.index("seed"), names.index("iteration")
+    rows = []
+    for line in rest.split(b"\n")[:-1]:
+        cells = line.split(b",")
+        if len(cells) == len(names) and all(re.fullmatch(rb"[0-9]{1,18}", cells[k]) for k in (seed, iteration)):
+            rows.append((line + b"\n", int(cells[seed]), int(cells[iteration])))
+    return _Rows(",".join(names), rows)
+
+
+def _digest(header: str, hashes: dict[int, Any], seeds: Sequence[int]) -> str:
+    """Of the rows of `seeds`, in that order, given a hash of each seed's; of the header too, once there is a row."""
+    parts = [hashes[seed].hexdigest() if seed in hashes else "" for seed in seeds]
+    return digest("\n".join([header if any(parts) else "", *parts]).encode())
+
+
+def _hash_rows(table: _Rows, seeds: Sequence[int], iteration: int) -> dict[int, Any]:
+    """{seed: hash of its rows up to `iteration`}; seeds without a row are left out."""
+    hashes: dict[int, Any] = {}
+    for line, seed, at in table.rows:
+        if seed in seeds and at <= iteration:
+            hashes.setdefault(seed, hashlib.sha256()).update(line)
+    return hashes
+
+
+class CsvSink:
+    """Appends to <directory>/metrics.csv and eval.csv, and keeps digests of each seed's rows for its checkpoints."""
+
+    def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None):
+        """`seeds`: all that write here; None: any may."""
+        self._directory, self._seeds = directory, seeds
         self._files: dict[str, IO[str]] = {}
         self._columns: dict[str, list[str]] = {}
+        self._hashes: dict[str, dict[int, Any]] = {table: {} for table in TABLES}  # of each seed's rows
 
     def path(self, table: str) -> pathlib.Path:
         return self._directory / f"{table}.csv"
 
     def _open(self, table: str, columns: list[str]) -> IO[str]:
         path = self.path(table)
-        header = path.open(newline="").readline().strip().split(",") if path.exists() else []
+        header = _header(path)
         if header and header != [""] and header != columns:
             raise ConfigError(f"{path} has other columns than this run writes: move it away")
         file = path.open("a", newline="")
@@ -44,24 +94,44 @@ class CsvSink:
             return
         file = self._files.get(table) or self._open(table, list(rows[0]))
         for row in rows:
-            file.write(",".join(_cell(name, row[name]) for name in self._columns[table]) + "\n")
+            line = ",".join(_cell(name, row[name]) for name in self._columns[table]) + "\n"
+            file.write(line)
+            self._hashes[table].setdefault(int(row["seed"]), hashlib.sha256()).update(line.encode())
         file.flush()
 
-    def trim(self, seeds: tuple[int, ...], iteration: int) -> None:
-        """Drops what `seeds` wrote after `iteration` (it will be written again), and a half-written last line."""
-        for table in TABLES:
-            path = self.path(table)
+    def digests(self, seeds: Sequence[int]) -> dict[str, str]:
+        """{table: digest of all rows of `seeds`}, for a checkpoint."""
+        return {t: _digest(",".join(self._columns.get(t, [])), self._hashes[t], seeds) for t in TABLES}
+
+    def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
+        """Raises ConfigError where the rows of `seeds` up to `iteration` are not those that `known` are the digests of.
+
+        Tables that it does not name, as those of a checkpoint of an older version, pass.
+        """
+        for name, due in known.items():
+            table = _read(self.path(name))
+            if _digest(table.header, _hash_rows(table, seeds, iteration), seeds) != due:
+                raise ConfigError(f"{self.path(name)} has lost or changed rows up to iteration {iteration}")
+
+    def trim(self, seeds: Sequence[int], iteration: int) -> None:
+        """Drops what `seeds` wrote after `iteration` (it will be written again), and what is no row of this run's."""
+        for name in TABLES:
+            path = self.path(name)
             if not path.exists():
                 continue
-            text = path.read_text()
-            lines = text.splitlines(keepends=True)
-            kept = [line for i, line in enumerate(lines) if i == 0 or _stays(line, lines[0], seeds, iteration)]
-            kept = kept if kept and kept[0].endswith("\n") else []
-            if kept != lines:
+            table = _read(path)
+            kept = [line for line, seed, at in table.rows if self._stays(seed, at, seeds, iteration)]
+            text = b"".join([table.header.encode() + b"\n", *kept]) if table.header else b""
+            if text != path.read_bytes():
                 self.close()
                 part = path.with_name(path.name + ".part")
-                part.write_text("".join(kept))
+                part.write_bytes(text)
                 part.replace(path)
+            self._columns[name] = table.header.split(",")
+            self._hashes[name].update(_hash_rows(table, seeds, iteration))
+
+    def _stays(self, seed: int, at: int, seeds: Sequence[int], iteration: int) -> bool:
+        return at <= iteration if seed in seeds else self._seeds is None or seed in self._seeds
 
     def sync(self) -> None:
         for file in self._files.values():
@@ -74,16 +144,29 @@ class CsvSink:
         self._files.clear()
 
 
-def _stays(line: str, header: str, seeds: tuple[int, ...], iteration: int) -> bool:
-    row = dict(zip(header.strip().split(","), line.strip().split(","), strict=False))
-    if not line.endswith("\n") or line.count(",") != header.count(","):
-        return False
-    return int(row["seed"]) not in seeds or int(row["iteration"]) <= iteration
+def _header(path: pathlib.Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(newline="", errors="replace") as file:
+        return file.readline().strip().split(",")
 
 
 def read_table(path: pathlib.Path) -> list[dict[str, float]]:
-    """The rows of a CSV file that a `CsvSink` wrote, as numbers; empty cells are nan, no file has no rows."""
+    """The rows of a CSV file that a `CsvSink` wrote, as numbers; empty cells are nan, no file has no rows.
+
+    A last line without its end, which is just being written, is left out.
+
+    Raises:
+      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [{k: float(v) if v else float("nan") for k, v in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="") as file:
+            lines = [line for line in file if line.endswith("\n")]
+        columns, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
+        if any(len(row) != len(columns) for row in rows):
+            raise ValueError("a row has other columns than the first line")
+        return [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise ConfigError(f"{path} is damaged ({error}): restore it from a copy") from None

@@ -139,7 +139,7 @@ def _find(program: Program, place: pathlib.Path, folder: pathlib.Path, known: di
     """The job that an earlier process has submitted, where it is still in the queue."""
     import submitit
 
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         number = json.loads((place / "job.json").read_text())["job"]
         if number in known:
             return Sent(program, place, submitit.SlurmJob(folder, number))

@@ -14,7 +14,7 @@ from experiments import host_lanes, hosts
 from experiments.checkpoint import Progress
 from experiments.config import Settings, fingerprint
 from experiments.host_loop import Group, Job
-from experiments.logging.csv_sink import CsvSink
+from experiments.logging.csv_sink import TABLES, CsvSink
 from experiments.startup import Programs
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Point, Program
@@ -50,6 +50,11 @@ def units_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[Un
     return units
 
 
+def lane_name(at: int, count: int) -> str:
+    """Of a group's checkpoints: its first and its last lane among all of the program's."""
+    return f"lanes_{at}-{at + count - 1}"
+
+
 class UnitSink:
     """Sends the rows of a group, one a lane, to their units' CSV files; those of a diverged lane end.
 
@@ -58,7 +63,7 @@ class UnitSink:
 
     def __init__(self, lanes: Sequence[Lane]):
         self._lanes = lanes
-        self._sinks = {lane.unit.directory: CsvSink(lane.unit.directory) for lane in lanes}
+        self._sinks = {lane.unit.directory: CsvSink(lane.unit.directory, lane.unit.seeds) for lane in lanes}
         self.diverged: dict[str, int] = {}  # index of a lane -> iteration of its first number that is not finite
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
@@ -77,8 +82,28 @@ class UnitSink:
         hosts.from_first(lambda: self._trim(iteration))
 
     def _trim(self, iteration: int) -> None:
-        for directory, sink in self._sinks.items():
-            sink.trim(tuple(lane.seed for lane in self._lanes if lane.unit.directory == directory), iteration)
+        for sink, seeds in self._by_unit():
+            sink.trim(seeds, iteration)
+
+    def digests(self, seeds: tuple[int, ...]) -> dict[str, str]:
+        """{k/table: digest of the lanes' rows in the table of their k-th unit}, for a checkpoint."""
+        return hosts.from_first(self._digests)
+
+    def _digests(self) -> dict[str, str]:
+        units = enumerate(self._by_unit())
+        return {f"{k}/{table}": value for k, (sink, own) in units for table, value in sink.digests(own).items()}
+
+    def check(self, seeds: tuple[int, ...], iteration: int, known: dict[str, str]) -> None:
+        """As `CsvSink.check`; called on process 0 alone."""
+        for k, (sink, own) in enumerate(self._by_unit()):
+            sink.check(own, iteration, {t: known[f"{k}/{t}"] for t in TABLES if f"{k}/{t}" in known})
+
+    def _by_unit(self) -> list[tuple[CsvSink, tuple[int, ...]]]:
+        """The units' files, and the seeds of the lanes that write into each."""
+        of: dict[pathlib.Path, list[int]] = {}
+        for lane in self._lanes:
+            of.setdefault(lane.unit.directory, []).append(lane.seed)
+        return [(self._sinks[directory], tuple(seeds)) for directory, seeds in of.items()]
 
     def sync(self) -> None:
         """Each write closes its file."""
@@ -96,7 +121,7 @@ class LaneGroup(Group):
         """`at` is the place of the first lane among all of the program's; `watch` is told how far it is."""
         self.lanes, self.floats, self.watch = lanes, floats, watch
         self.sink = UnitSink(lanes)
-        name = f"lanes_{at}-{at + len(lanes) - 1}"
+        name = lane_name(at, len(lanes))
         seeds = tuple(lane.seed for lane in lanes)
         super().__init__(job._replace(sinks=[self.sink]), seeds, programs, name, _mark(lanes, job.settings))
         if hosts.count() > 1:
@@ -112,13 +137,16 @@ class LaneGroup(Group):
         self.sink.diverged = progress.diverged
         return states, progress
 
-    def _chunk_length(self, total: int) -> int:
+    def _chunk_length(self, due: int) -> int:
         length = super()._chunk_length
-        return hosts.from_first(lambda: length(total))  # hangs on a clock
+        return hosts.from_first(lambda: length(due))  # hangs on a clock
+
+    def _policy_files(self) -> list[pathlib.Path]:
+        return [lane.unit.directory / "policy" / f"seed_{lane.seed}.npz" for lane in self.lanes]
 
     def further(self, spent: float) -> list[str]:
-        steps = self.progress.iteration * self.job.algorithm.plan.steps_per_iteration
-        return self.watch.at(min(steps, self.job.settings.run.total_steps) * len(self.lanes), spent)
+        steps = min(self.slowest, self.job.settings.run.total_steps)
+        return self.watch.at(steps * len(self.lanes), spent)
 
     def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
         bad = {name: ~np.isfinite(value) for name, value in values.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.config import RunConfig, Settings, default_settings, parse_fields
-from experiments.ranges import check_ranges
+from experiments.ranges import check_run
 from iacjax.algorithms import option_names
 
 
@@ -94,7 +94,7 @@ def make_programs(request: Request, run_dir: str) -> list[Program]:
     for algo, env in itertools.product(request.algos, request.envs):
         base = default_settings(algo, request.preset, env)
         run = dataclasses.replace(base.run, **dict(request.run), run_dir=run_dir, stop_at=0.0)
-        check_ranges(run)
+        check_run(run)
         choices = read_choices(request.sets, Settings(run, base.algorithm), drawn=request.random > 0)
         if request.random and not choices:
             raise ConfigError(f"--random {request.random}: --set says what is drawn, e.g. --set lr=1e-4..1e-2")

@@ -137,6 +137,19 @@ def get_entry(name: str) -> Entry:
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
 
 
+def config_of_saved(name: str, fields: dict[str, Any]) -> Any:
+    """The config of a saved run of the algorithm `name`, given the fields that were saved.
+
+    A config class names in `added` the fields that saved runs may be older than, each with the value that such a run
+    was trained by, which need not be today's default.
+
+    Raises:
+      TypeError: fields that the config does not have.
+    """
+    kind = get_entry(name).config
+    return kind(**{**getattr(kind, "added", {}), **fields})
+
+
 def option_names(config: Any) -> list[str]:
     """The fields of a config that are options of its algorithm: all but those that its class names in `without`.
 

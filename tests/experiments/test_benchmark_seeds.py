@@ -33,7 +33,7 @@ def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
     assert two["repeats"] and one["repeats"] and two["state_bytes"] == one["state_bytes"]
     assert min(one[name] for name in ("steps_per_s", "compile_s", "s_per_iteration", "peak_bytes")) > 0
     assert one["bytes_needed"] > one["state_bytes"] > 0
-    assert one["steps_per_iteration"] == 4 * 32 and one["updates_per_iteration"] == 1
+    assert one["steps_per_iteration"] == 4 * 32 / 2 and one["updates_per_iteration"] == 1
 
 
 def test_what_does_not_fit_is_a_row(monkeypatch):

@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back bitwise; what is torn or foreign is refused and the one before it used."""
 
+import dataclasses
 import gc
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments import checkpoint
 from experiments.checkpoint import Checkpoints, Progress
+from iacjax.types import TrainState, without_env_steps
 
 # tensorstore reports reads that it had begun of files that then turned out to be damaged
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -93,6 +95,73 @@ def test_a_torn_checkpoint_is_refused_and_the_one_before_it_used(opened, damage)
     assert equal(make().restore(ABSTRACT)[0], make_state(5))
 
 
+def test_a_changed_number_is_refused(opened):
+    """One bit of each file of the newest checkpoint in turn: none is read as other numbers."""
+    make, said, path = opened
+    save(make(), 3, 5)
+    newest = path / "checkpoints" / "seeds_0-1" / "5"
+    files = [file for file in sorted(newest.rglob("*")) if file.is_file()]
+    assert any(file.parent.name == "d" for file in files)  # the arrays
+    for file in files:
+        whole = file.read_bytes()
+        middle = len(whole) // 2
+        file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 4]) + whole[middle + 1 :])
+        assert make().restore(ABSTRACT)[1].iteration == 3
+        assert said[-1].startswith("checkpoint 5 is refused (damaged: ")
+        (path / "refused" / "seeds_0-1-5").rename(newest)
+        file.write_bytes(whole)
+    assert equal(make().restore(ABSTRACT)[0], make_state(5))
+
+
+def test_what_was_refused_before_is_kept(opened):
+    make, _, path = opened
+    for _ in range(2):
+        save(make("abc"), 3)
+        save(make("other"), 5)
+        assert make("abc").restore(ABSTRACT)[1].iteration == 3
+        checkpoint.shutil.rmtree(path / "checkpoints")
+    assert sorted(p.name for p in (path / "refused").iterdir()) == ["seeds_0-1-5", "seeds_0-1-5-2"]
+
+
+def test_a_checkpoint_from_before_there_were_digests_is_read(opened):
+    make, said, path = opened
+    save(make(), 3)
+    (path / "checkpoints" / "seeds_0-1" / "3" / "SHA256SUMS").unlink()
+    assert equal(make().restore(ABSTRACT)[0], make_state(3))
+    assert said == []
+
+
+def test_what_is_no_checkpoint_is_left_alone(opened):
+    make, _, path = opened
+    save(make(), 3, 5)
+    for name in ("0099999", "²", "-7", "1e3", "9" * 200, "saving", "7.orbax-checkpoint-tmp-1"):
+        (path / "checkpoints" / "seeds_0-1" / name).mkdir()
+    checkpoints = make()
+    assert checkpoints.latest() == 5
+    assert equal(checkpoints.restore(ABSTRACT)[0], make_state(5))
+    save(checkpoints, 8)
+    names = {p.name for p in (path / "checkpoints" / "seeds_0-1").iterdir()}
+    assert names == {"0099999", "²", "-7", "1e3", "9" * 200, "5", "8"}
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_no_fresh_start(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(NotADirectoryError):  # which a command answers in one line
+        Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", "abc", 0.0, 2).restore(ABSTRACT)
+
+
+def test_rows_that_do_not_go_with_it_refuse_a_checkpoint(opened):
+    make, said, _ = opened
+    save(make(), 3, 5)
+
+    def check(progress):
+        if progress.iteration == 5:
+            raise ConfigError("metrics.csv has lost rows")
+
+    assert make().restore(ABSTRACT, check)[1].iteration == 3
+    assert said == ["checkpoint 5 is refused (metrics.csv has lost rows); trying the one before it"]
+
+
 def test_a_foreign_checkpoint_is_refused(opened):
     make, said, _ = opened
     save(make("abc"), 3)
@@ -128,7 +197,8 @@ def test_saving_stays_below_a_twentieth_of_the_time(opened, monkeypatch):
     assert not checkpoints.due()
 
     class Slow:
-        def save(self, *args, **kwargs):
+        def save(self, place, *args, **kwargs):
+            place.mkdir()
             clock[0] += 3.0
 
     checkpoints._opened = Slow()
@@ -153,6 +223,21 @@ def test_a_full_disk_is_an_os_error_that_says_so(opened):
     with pytest.raises(OSError) as error:
         save(checkpoints, 1)
     assert error.value.errno == 28
+
+
+def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch):
+    """Before env steps were counted, the state had no count and its run took each of an iteration's rows for one."""
+    make, said, _ = opened
+    state = TrainState(make_state(4).params, (), (), make_state(4).key, jnp.full(2, 7, jnp.int32))
+    checkpoints, asdict = make(), dataclasses.asdict
+    with monkeypatch.context() as patch:
+        patch.setattr(dataclasses, "asdict", lambda x: {k: v for k, v in asdict(x).items() if k != "env_steps"})
+        checkpoints.save(without_env_steps(state), Progress(iteration=4, seeds=2))
+    restored, progress = make().restore(jax.eval_shape(lambda: state), rows=10)
+    assert progress.env_steps == [40, 40] and restored.env_steps.tolist() == [40, 40]
+    assert restored.env_steps.dtype == jnp.int32
+    assert equal(without_env_steps(restored), without_env_steps(state))
+    assert said == ["checkpoint 4 counts a row at each episode's end as a step: on from 40"]
 
 
 def test_empty_arrays_come_back_empty(tmp_path):

@@ -10,6 +10,7 @@ from small_family import SMALL, SPEC, make_batch, make_family, quick
 
 from envs.base import ActionSpec, ConfigError
 from iacjax.algorithms import get_entry
+from iacjax.digests import sign
 from iacjax.policy import _paths, load_policy, save_policy
 
 ENTRY = get_entry("aiir_mix")
@@ -43,6 +44,7 @@ def test_a_policy_saved_before_there_were_state_is_obs_and_options(saved):
     card = json.loads(file.read_text())
     assert card["spec"].pop("state_is_obs") is False
     assert card.pop("env_options") == []
+    assert len(card.pop("sha256")) == len(card.pop("files")["3"][0]) == 64
     file.write_text(json.dumps(card))
     policy = load_policy(saved)
     assert (policy.spec, policy.env_options) == (SPEC, ())
@@ -90,8 +92,9 @@ def test_continuous_action_masks_are_saved(tmp_path):
 
 
 def edit(saved, **changes):
+    """A card that says something else, and was saved like that."""
     file = saved / "policy" / "policy.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    file.write_text(json.dumps(sign({**json.loads(file.read_text()), **changes})))
 
 
 def tear(file, keep=0.5):
