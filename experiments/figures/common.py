@@ -185,7 +185,7 @@ def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Bud
 def _describe(name: str, budget: Budget) -> str:
     """A budget in a few words, for --help."""
     parts = [f"{budget.seeds} seeds", *([budget.settings] if budget.settings else [])]
-    parts += [f"leaves out {budget.leaves_out}"] if budget.leaves_out else []
+    parts += [f"Leaves out {budget.leaves_out}"] if budget.leaves_out else []
     return f"{name} ({'. '.join(parts)})"
 
 

@@ -1,11 +1,13 @@
 """Figure 4 (eight methods on three tasks) and figure 6 (more and more pendulums): returns over environment steps."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import kept_runs
+from experiments.config import algorithm_fingerprint
 from experiments.figures import style
 from experiments.figures.common import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.kept import keep_curves, read_curves
@@ -18,10 +20,10 @@ LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
 # What each budget trains by. At tables 5 to 7 next to nothing is learned of the hunts in 60 k updates.
 PAPER = "Tables 5 to 7 for every method, MADDPG and MAAC being their official codes with these numbers"
-TUNED_PENDULUMS = "Table 5, but 16 worlds with an update every 16 of their steps, uniform actions at first, white noise"
+TUNED_PENDULUMS = "Table 5, but an update every 16 steps of 16 worlds, uniform actions before the first, white noise"
 TUNED = (
-    "Tuned, and alike for every method: hunts by discount 0.9, learning rates of 1e-3 and an update every 32 steps of "
-    "32 worlds, pendulums by table 5 and an update every 16 steps of 16 worlds, white noise, uniform actions at first"
+    "Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts, an update every 16 steps of "
+    "16 worlds (hunts: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
 _UNTOLD = ". The paper tells neither N nor how long: 3 and 1 M steps"
@@ -118,7 +120,17 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: b
     text = f"Mean and 95 % interval over {style.span(seeds, 'seed')}" if bars else style.seeds_text(seeds)
     text += ", greedy, 10 episodes an evaluation, "
     text += f"{style.span(steps, 'step')} on {', '.join(sorted({r['device'] for r in records}))}; {options.note}"
-    return text + (f"; not finished: {', '.join(begun)}" if begun else "") + "."
+    text += f"; not finished: {', '.join(begun)}" if begun else ""
+    other = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if _made_otherwise(options, r)]
+    other = [f"all {len(other)}"] if len(other) == len(records) else other
+    return text + (f"; made by other settings, before these were today's: {', '.join(other)}" if other else "") + "."
+
+
+def _made_otherwise(options: Options, record: dict[str, Any]) -> bool:
+    """Whether a kept run was trained by other fields of its algorithm than the budget has (or does not tell)."""
+    one = dataclasses.replace(options, steps={record["env"]: record["total_steps"]})
+    today = make_run(one, record["algo"], record["env"]).settings.algorithm
+    return record.get("algorithm") != algorithm_fingerprint(today)
 
 
 def _panels(options: Options, curves: Sequence[Curves]) -> list[str]:

@@ -52,6 +52,18 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     assert kept.read_rows(out.with_suffix(".csv")) == rows
 
 
+def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, capsys):
+    """Trained in four environments, where the budget has come to ask for two."""
+    argv, out = tiny
+    assert main(argv) == 0
+    table, budgets = out.with_suffix(".csv"), curves.BUDGETS["iac/fig4"]
+    options = common.parse(argv, "", budgets)
+    assert "other settings" not in curves.small_print(options, table)
+    changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
+    text = curves.small_print(common.parse(argv, "", changed), table)
+    assert "made by other settings, before these were today's: all 2" in text
+
+
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
     argv, out = tiny
     argv = [*argv, "--envs", "toy:constant"]
@@ -103,6 +115,8 @@ def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_n
     old = [_row("0", "1"), _row("1", "2")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now(steps=128))[0] == [_row("0", "9")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now(preset="paper"))[0] == [_row("0", "9")]
+    others = {**_now(), "algorithm": "other fields"}  # of the same preset, whose numbers have changed since
+    assert kept.merged(old, [_row("0", "9")], _now(), others)[0] == [_row("0", "9")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now("begun", steps=128)) == (old, _now())
 
 
@@ -193,7 +207,8 @@ def test_help_tells_what_the_budgets_are(capsys):
         main(["iac/fig4", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "paper (5 seeds. Tables 5 to 7 for every method" in text
-    assert "tuned (5 seeds. Tuned, and alike for every method: hunts by discount 0.9" in text
+    assert "tuned (5 seeds. Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts" in text
+    assert "Leaves out three of the paper's five seeds, its settings, most of its steps" in text
 
 
 def _curve(algo, env, seed, returns, steps=(10, 20, 30, 40)):
