@@ -1,12 +1,16 @@
 """What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from envs.errors import ConfigError
 
+MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
     errno.EDQUOT: "the disk quota is used up: free some space, then try again",
@@ -14,6 +18,8 @@ _ADVICE = {
     errno.EPERM: "no permission to write there: choose another directory",
     errno.EROFS: "the file system is read-only: choose another directory",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
+    errno.ENAMETOOLONG: "the name is too long: choose another one",
+    errno.ELOOP: "its links lead in a circle: choose another directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
     errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
@@ -30,8 +36,50 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
             raise
         name = error.filename2 or error.filename  # of a rename, what it was to become
         message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks, and not longer than anybody reads."""
+    line = " ".join(message.splitlines())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
+
+
+class Ended:
+    """How a command was told to end: the signal's number, SIGINT's until another one came."""
+
+    number = int(signal.SIGINT)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has ended for it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def signals_interrupt() -> Iterator[Ended]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that what was started is closed.
+
+    Where one of them is ignored (nohup) it stays so, and a second one does not break off the closing.
+    """
+    ended = Ended()
+
+    def end(number: int, frame: Any) -> None:
+        ended.number = number
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> None:

@@ -137,16 +137,16 @@ class LaneGroup(Group):
         self.sink.diverged = progress.diverged
         return states, progress
 
-    def _chunk_length(self, total: int) -> int:
+    def _chunk_length(self, due: int) -> int:
         length = super()._chunk_length
-        return hosts.from_first(lambda: length(total))  # hangs on a clock
+        return hosts.from_first(lambda: length(due))  # hangs on a clock
 
     def _policy_files(self) -> list[pathlib.Path]:
         return [lane.unit.directory / "policy" / f"seed_{lane.seed}.npz" for lane in self.lanes]
 
     def further(self, spent: float) -> list[str]:
-        steps = self.progress.iteration * self.job.algorithm.plan.steps_per_iteration
-        return self.watch.at(min(steps, self.job.settings.run.total_steps) * len(self.lanes), spent)
+        steps = min(self.slowest, self.job.settings.run.total_steps)
+        return self.watch.at(steps * len(self.lanes), spent)
 
     def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
         bad = {name: ~np.isfinite(value) for name, value in values.items()}

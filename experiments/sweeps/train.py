@@ -189,14 +189,18 @@ def _predict(group: LaneGroup, lanes: int) -> None:
     """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
     import jax
 
+    from iacjax.types import with_env_steps
+
     job, programs = group.job, group.programs
     plan, run = job.algorithm.plan, job.settings.run
     past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
     states = programs.init(programs.layout.spread(group.inputs()))
+    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
     states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
-    jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[0])
-    seconds = (time.monotonic() - began) / PROBE / (plan.steps_per_iteration * len(group.seeds))
+    stats = jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[2])
+    seconds = time.monotonic() - began
+    seconds /= max(1, int(programs.layout.fetch(stats.env_steps)[:PROBE, : len(group.seeds)].sum()))
     need = startup.human(programs.bytes_needed)
     steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
     job.console.say(

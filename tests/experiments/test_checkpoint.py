@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back bitwise; what is torn or foreign is refused and the one before it used."""
 
+import dataclasses
 import gc
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments import checkpoint
 from experiments.checkpoint import Checkpoints, Progress
+from iacjax.types import TrainState, without_env_steps
 
 # tensorstore reports reads that it had begun of files that then turned out to be damaged
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -221,6 +223,21 @@ def test_a_full_disk_is_an_os_error_that_says_so(opened):
     with pytest.raises(OSError) as error:
         save(checkpoints, 1)
     assert error.value.errno == 28
+
+
+def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch):
+    """Before env steps were counted, the state had no count and its run took each of an iteration's rows for one."""
+    make, said, _ = opened
+    state = TrainState(make_state(4).params, (), (), make_state(4).key, jnp.full(2, 7, jnp.int32))
+    checkpoints, asdict = make(), dataclasses.asdict
+    with monkeypatch.context() as patch:
+        patch.setattr(dataclasses, "asdict", lambda x: {k: v for k, v in asdict(x).items() if k != "env_steps"})
+        checkpoints.save(without_env_steps(state), Progress(iteration=4, seeds=2))
+    restored, progress = make().restore(jax.eval_shape(lambda: state), rows=10)
+    assert progress.env_steps == [40, 40] and restored.env_steps.tolist() == [40, 40]
+    assert restored.env_steps.dtype == jnp.int32
+    assert equal(without_env_steps(restored), without_env_steps(state))
+    assert said == ["checkpoint 4 counts a row at each episode's end as a step: on from 40"]
 
 
 def test_empty_arrays_come_back_empty(tmp_path):
