@@ -31,11 +31,11 @@ _fake_algorithm, _unoptimised, _compiled_once = (
 )
 
 WORLD = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--eval-episodes", "4", "--no-pictures"]
-WORLD += ["--checkpoint-every", "0", "--chunk-iterations", "5"]
-RUN = [*WORLD, "--num-envs", "2", "--rollout-length", "4", "--total-steps", "192", "--log-every", "3"]
-RUN += ["--eval-every", "56"]  # 24 iterations, of which a stopped run has made 12
-SWEEP = [*WORLD, "--set", "num_envs=2", "rollout_length=4", "lr=0.1,0.4", "--total-steps", "96", "--log-every", "2"]
-SWEEP += ["--eval-every", "24", "--seeds-per-batch", "2"]  # two groups, of which a stopped sweep has trained the first
+SAVING = ["--checkpoint-every", "0", "--chunk-iterations", "5"]  # of what is stopped; later only the end is saved
+RUN = [*WORLD, "--num-envs", "2", "--rollout-length", "4", "--total-steps", "96", "--log-every", "1"]
+RUN += ["--eval-every", "28"]  # 24 iterations, an evaluation at the seventh
+SWEEP = [*WORLD, "--set", "num_envs=2", "rollout_length=4", "lr=0.1,0.4", "--total-steps", "48", "--log-every", "2"]
+SWEEP += ["--eval-every", "12", "--seeds-per-batch", "2"]  # two groups, of which a stopped sweep has trained the first
 KINDS = ("bit", "byte", "garbage", "zeros", "cut", "gone", "empty", "directory")
 
 
@@ -66,24 +66,23 @@ def change(file, kind, draw):
     return undo
 
 
-def stopped_after(group, count):
+def stopped_after(group, iteration):
     """`Checkpoints.save` that asks to stop with a save of a group; it is heard after the next chunk, which is saved."""
-    save, saves = checkpoint.Checkpoints.save, []
+    save = checkpoint.Checkpoints.save
 
-    def save_then_signal(self, *args):
-        save(self, *args)
-        saves.append(self._directory.name)
-        if saves.count(group) == count:
+    def save_then_signal(self, states, progress):
+        save(self, states, progress)
+        if (self._directory.name, progress.iteration) == (group, iteration):
             signal.raise_signal(signal.SIGTERM)
 
     return save_then_signal
 
 
-def make_both(command, argv, option, parent, group, count):
+def make_both(command, argv, option, parent, group, iteration):
     """(what was stopped, the same at its end)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoints, "save", stopped_after(group, count))
-        assert command.main([*argv, option, str(parent / "cut")]) == 128 + signal.SIGTERM
+        patch.setattr(checkpoint.Checkpoints, "save", stopped_after(group, iteration))
+        assert command.main([*argv, *SAVING, option, str(parent / "cut")]) == 128 + signal.SIGTERM
     assert command.main([*argv, option, str(parent / "whole")]) == 0
     return parent / "cut", parent / "whole"
 
@@ -91,7 +90,7 @@ def make_both(command, argv, option, parent, group, count):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """(a run that was stopped, the same one at its end)."""
-    both = make_both(run, RUN, "--run-dir", tmp_path_factory.mktemp("runs"), "seeds_0-1", 2)
+    both = make_both(run, RUN, "--run-dir", tmp_path_factory.mktemp("runs"), "seeds_0-1", 7)
     return [next(place.glob("*/*/*")) for place in both]
 
 
@@ -103,7 +102,7 @@ def sweeps(tmp_path_factory, _compiled_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_tracer", lambda *args: lambda size: trace(size, *args))
         patch.setattr(launch, "forget", lambda: None)
-        yield make_both(sweep, SWEEP, "--out", tmp_path_factory.mktemp("sweeps"), "lanes_2-3", 1)
+        yield make_both(sweep, SWEEP, "--out", tmp_path_factory.mktemp("sweeps"), "lanes_2-3", 6)
 
 
 def end_of_run(directory):
@@ -158,7 +157,7 @@ def try_changes(original, files, kinds, count, go_on, end_of, due, place, capsys
 
 
 def resume(directory):
-    return run.main(["--resume", str(directory)])
+    return run.main(["--resume", str(directory), "--checkpoint-every", "9999"])
 
 
 def go_on_with_sweep(out):
@@ -169,7 +168,7 @@ GROUPS = {
     "arrays": ("^checkpoints/.*(/d/|npz|npy|manifest)", ("bit", "byte", "garbage", "zeros"), 100),
     "checkpoints": ("^checkpoints/", KINDS, 64),
     "texts": (r"json|log\.txt|\.lock|sha256|SHA256SUMS|progress", KINDS, 104),
-    "rows": (r"\.csv$", KINDS, 64),
+    "rows": (r"\.csv$", KINDS, 96),
     "policies": ("^policy/", KINDS, 48),
 }
 
