@@ -74,7 +74,14 @@ def own_env(name: str) -> Callable[..., "Environment"]:
 
     @functools.wraps(make, updated=())
     def build(**options):
-        return _Own(make(**options), name)
+        try:
+            made = make(**options)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:  # what `name` calls need be no environment: it may be builtins:exit
+            line = (str(error).splitlines() or [""])[0]
+            raise ConfigError(f"'{name}' cannot be made ({type(error).__name__}: {line})") from error
+        return _Own(made, name)
 
     return build
 

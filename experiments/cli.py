@@ -10,6 +10,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 
+MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
     errno.EDQUOT: "the disk quota is used up: free some space, then try again",
@@ -17,6 +18,8 @@ _ADVICE = {
     errno.EPERM: "no permission to write there: choose another directory",
     errno.EROFS: "the file system is read-only: choose another directory",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
+    errno.ENAMETOOLONG: "the name is too long: choose another one",
+    errno.ELOOP: "its links lead in a circle: choose another directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
     errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
@@ -33,8 +36,14 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
             raise
         name = error.filename2 or error.filename  # of a rename, what it was to become
         message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks, and not longer than anybody reads."""
+    line = " ".join(message.splitlines())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
 
 
 class Ended:

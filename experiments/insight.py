@@ -65,6 +65,25 @@ def as_batch(episode: "Episode", carry0: Any) -> Any:
     return Batch(rows, first, jnp.stack(episode.actions), (), mask, carry0)
 
 
+def shown_per_agent(env: Any, algorithm: Any) -> list[str]:
+    """What the algorithm's `inspect` has a number of for each agent and step, by name. Nothing is compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    from envs.render import Episode
+
+    def look(key):
+        learner = algorithm.init(key)
+        state, timestep = env.reset(key, 1)
+        acting = _Acting(algorithm, algorithm.policy(learner))
+        _, action = acting.act(algorithm.carry(1), timestep, jnp.ones(1, bool), 0)
+        _, after = env.step(key, state, action)
+        return algorithm.inspect(learner, as_batch(Episode([], [timestep, after], [action]), algorithm.carry(1)))
+
+    shapes = jax.eval_shape(look, jax.random.key(0))
+    return [name for name, shape in shapes.items() if shape.shape == (1, 1, env.spec.num_agents)]
+
+
 def insight(
     run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False
 ) -> tuple["Episode", dict[str, np.ndarray]]:

@@ -43,9 +43,11 @@ def _help() -> str:
 
 
 def _command(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv:
+        raise ConfigError(f"give what to reproduce: one of {', '.join(TARGETS)}")
+    if argv[0] in ("-h", "--help"):
         print(_help())
-        return 0 if argv else 2
+        return 0
     name = argv[0]
     if name not in TARGETS:
         near = difflib.get_close_matches(name, TARGETS, n=1)

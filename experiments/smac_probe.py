@@ -4,15 +4,14 @@ Plays a few battles of that map through SMAC, loop by loop, prints what the game
 writes what they disagree about as rules that our engine loads: `--env-options rules=rules.json`.
 """
 
-import argparse
 import math
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
+from experiments.arguments import Parser, out_file, word
 from experiments.cli import run_command, signals_interrupt
 
 if TYPE_CHECKING:
@@ -146,18 +145,20 @@ def probe(game: Any, scenario: "Scenario", say=print) -> tuple[dict[str, Any], "
 
 
 def _command(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.smac_probe", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m experiments.smac_probe", description=__doc__.split("\n\n")[0])
     parser.add_argument("--map", default="2s3z", help="map of the duels (default: %(default)s); MMM shows the healing")
-    parser.add_argument("--out", metavar="FILE.json", help="file for the rules and the measurements")
-    parser.add_argument("--sc2-path", help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)")
-    parser.add_argument("--game-version", help="an installed version, e.g. 4.10.0 (default: the latest)")
+    parser.add_argument(
+        "--out", metavar="FILE.json", type=out_file(".json"), help="file for the rules and the measurements"
+    )
+    parser.add_argument(
+        "--sc2-path", type=word, help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)"
+    )
+    parser.add_argument("--game-version", type=word, help="an installed version, e.g. 4.10.0 (default: the latest)")
     args = parser.parse_args(argv)
     from envs.smax.scenarios import get_scenario
 
     scenario = get_scenario(args.map)
-    out = pathlib.Path(args.out) if args.out else None
-    if out and (out.suffix != ".json" or not out.parent.is_dir()):
-        raise ConfigError(f"--out {out}: give a file that ends in .json, in a directory that exists")
+    out = args.out
     from envs.smac_backend import starcraft
 
     if args.sc2_path:

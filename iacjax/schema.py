@@ -72,6 +72,22 @@ def _defaults(kind: type) -> dict[str, Any]:
     return {field.name: field.default for field in dataclasses.fields(kind)}
 
 
+def read_text(kind: Any, text: str) -> Any:
+    """The value of the annotation `kind` that a word of a command line stands for.
+
+    Raises:
+      ValueError: it stands for none.
+    """
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _no(text)
+    value = kind(text) if kind in (int, float) else text
+    return _no(text) if expected(value, kind) else value
+
+
+def _no(text: str) -> Any:
+    raise ValueError(text)
+
+
 def check_values(kind: type, values: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> None:
     """Checks values of fields of the dataclass `kind`: types, choices, bounds, and that no text is empty.
 

@@ -108,8 +108,9 @@ def load_backend(name: str) -> Backend:
         module, attribute = BACKENDS[name], "BACKEND"
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"--backend {name} cannot be loaded ({error})") from None
+    except Exception as error:  # whatever a module of the user's raises while it is loaded
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"--backend {name} cannot be loaded ({line})") from None
     if isinstance(found, Backend):
         return found
     if not callable(found):

@@ -17,6 +17,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments import kept_runs
+from experiments.arguments import PICTURES, out_file, whole, word
 from experiments.config import Settings, default_settings, read_config
 from experiments.figures.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.common import device_and_versions, parser
@@ -56,14 +57,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     target = argv[0]
     options = parser(target, SUMMARIES[target])
     options.set_defaults(seeds=1, total_steps=500_000, run_dir="runs/aiir")
-    options.add_argument("--run", default="", metavar="DIR", help="a run directory that there is; nothing is trained")
-    options.add_argument("--seed-index", type=int, default=None, help="which of its seeds, from 0 (default: the best)")
-    options.add_argument("--out", default=f"results/{target}.png", help="picture to write (default: %(default)s)")
-    args = options.parse_args(argv)
-    if args.seeds < 1 or args.total_steps < 1:
-        raise ConfigError("--seeds and --total-steps must be at least 1")
-    args.out = pathlib.Path(args.out)
-    return args
+    options.add_argument("--run", type=word, metavar="DIR", help="a run directory that there is; nothing is trained")
+    options.add_argument(
+        "--seed-index", type=whole(0), default=None, help="which of its seeds, from 0 (default: the best)"
+    )
+    to_write, out = out_file(*PICTURES, parents=True), f"results/{target}.png"
+    options.add_argument("--out", type=to_write, default=out, help="picture to write (default: %(default)s)")
+    return options.parse_args(argv)
 
 
 def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
@@ -74,7 +74,7 @@ def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Pat
 
     settings = default_settings("aiir_mix", "default", ENV)
     run = dataclasses.replace(
-        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=args.run_dir, pictures=False
+        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=str(args.run_dir), pictures=False
     )
     check_run(run)
     settings = Settings(run, settings.algorithm)

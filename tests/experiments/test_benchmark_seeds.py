@@ -188,10 +188,10 @@ def test_numbers_of_returns():
     [
         (["seeds", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["seeds", "--algo", "qmx"], "did you mean qmix"),
-        (["seeds", "--lanes", "0"], "lanes, devices, updates, seeds, steps and seconds must be more than 0"),
+        (["seeds", "--lanes", "0"], "--lanes must be at least 1, not 0"),
         (["seeds", "--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
         (["settings", "--algo", "aiir_mix:papre"], "did you mean paper?"),
-        (["settings", "--updates", "0"], "--lanes, --updates and --seconds must be more than 0"),
+        (["settings", "--updates", "0"], "--updates must be at least 1, not 0"),
     ],
 )
 def test_refusals(argv, text, capsys):

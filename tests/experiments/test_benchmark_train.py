@@ -134,7 +134,7 @@ def test_rows(tmp_path, capsys, monkeypatch):
         (["--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["--algos", "aiir_mix:papre"], "did you mean paper?"),
         (["--algos", "qmx"], "did you mean qmix"),
-        (["--seeds", "0"], "--seeds, --peer-updates and --seconds must be more than 0"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
     ],
 )

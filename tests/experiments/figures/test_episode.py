@@ -142,7 +142,7 @@ def test_a_reward_net_without_attention_has_half_the_picture(table, target):
 def test_it_says_what_is_wrong(tmp_path, capsys):
     for options, message in (
         (["--redraw", "--out", str(tmp_path / "a.png")], "no episode is kept in"),
-        (["--seeds", "0"], "--seeds and --total-steps must be at least 1"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--run", str(tmp_path / "none")], "no run directory"),
     ):
         assert main(["aiir/fig5", *options]) == 2
