@@ -86,6 +86,11 @@ def own_env(name: str) -> Callable[..., "Environment"]:
     return build
 
 
+def is_custom(env: Any) -> bool:
+    """True if `env` is one of one's own, made by its name."""
+    return isinstance(env, _Own)
+
+
 class _Own:
     """A batch-native world by the name that finds it again. What else it is asked for, its maker's object answers."""
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from envs.own import is_own
+from envs.own import is_custom, is_own
 from envs.registry import check_name, known_envs
-from experiments import digests, rundir, startup
+from experiments import custom_env, digests, rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import leave, run_stoppable
 from experiments.config import Command, Settings, check_same, parse_fields, read_config
@@ -88,10 +88,13 @@ def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
 
 
 def build(settings: Settings) -> tuple[Any, Any]:
-    """The environment and the algorithm; ConfigError where they do not go together."""
+    """The environment and the algorithm; ConfigError where they do not go together, or the environment is unsound."""
+    from envs.check import check_structure
     from iacjax.algorithms import check_fits, get_entry
 
     env = make_run_env(settings.run.env, settings.run.env_options)
+    if not is_custom(env):  # those are checked as they are made
+        check_structure(env)
     check_fits(settings.run.algo, env.spec)
     return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)
 
@@ -105,10 +108,15 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     read_env_options(settings.run.env_options)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
+    digest = custom_env.environment_digest(env) if is_custom(env) else ""
+    if digest:
+        custom_env.check_played(env, digest, print)
     settings = resolve(settings, algorithm.plan.steps_per_iteration)
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
+        if digest:
+            custom_env.keep_digest(directory, settings.run.env, digest, print)
         digests.check_text(directory / "config.json")
         rundir.write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))

@@ -109,14 +109,19 @@ def train_queue(
 
 
 def check_pairs(programs: Sequence[Program]) -> None:
-    """Raises ConfigError where an algorithm of the queue cannot handle its environment, before anything is trained."""
+    """Raises ConfigError where an algorithm of the queue cannot handle its environment, or a custom environment is
+    unsound, before anything is trained."""
+    from envs.own import is_custom
+    from experiments.custom_env import check_played, environment_digest
     from experiments.env_options import make_run_env
     from iacjax.algorithms import check_fits
 
     pairs = {(p.settings.run.algo, p.settings.run.env): p.settings.run for p in programs}
-    specs = {run.env: make_run_env(run.env, run.env_options).spec for run in pairs.values()}
+    envs = {run.env: make_run_env(run.env, run.env_options) for run in pairs.values()}
     for algo, env in pairs:
-        check_fits(algo, specs[env])
+        check_fits(algo, envs[env].spec)
+    for env in filter(is_custom, envs.values()):
+        check_played(env, environment_digest(env), print)
 
 
 def program_dir(out: pathlib.Path, program: Program, count: int = 1, index: int = 0) -> pathlib.Path:
