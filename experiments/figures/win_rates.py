@@ -31,8 +31,8 @@ _TWO_MAPS = {env: 500_000 for env in ("smax:8m", "smax:2s3z")}
 _LESS = "three of the paper's five seeds and most of the 2 M steps usual on SMAC"
 _PAPER = ("paper", "pymarl", "default")
 _PUBLISHED = (
-    "The paper names no settings: LIIR's published ones for the methods with intrinsic rewards, PyMARL's for QMIX, QTRAN "
-    "and COMA"
+    "The paper names no settings: LIIR's published ones for the methods with intrinsic rewards, PyMARL's for QMIX, "
+    "QTRAN and COMA"
 )
 _FAIR = ("tuned", "default")  # every method by the settings that are quick for it; the intrinsic rewards' are `default`
 SUMMARIES = {
