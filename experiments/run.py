@@ -16,7 +16,7 @@ from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
 from experiments import rundir, startup
 from experiments.checkpoint import Progress
-from experiments.cli import leave, run_stoppable
+from experiments.cli import explain, leave, run_stoppable
 from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
 from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
@@ -136,6 +136,10 @@ def _train_groups(job: Job, stop: Signals) -> int:
         say(f"stopped at iteration {group.progress.iteration}, saved; continue with: {again}")
         _finish(job, [*finished, group.progress], "interrupted")
         return 128 + stop.received
+    except OSError as error:
+        if error.errno is None or not any(job.directory.glob("checkpoints/*/[0-9]*")):
+            raise
+        raise ConfigError(f"{explain(error)}; what was saved goes on with: {again}") from error
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
