@@ -23,17 +23,30 @@ if TYPE_CHECKING:
     from envs.base import Environment
 
 
-def is_own(name: str) -> bool:
-    """True if `name` is `module:name` and Python finds that module; only the packages it lies in are imported."""
+def looks_own(name: str) -> bool:
+    """True if `name` is of the form `module:name`."""
     module, _, member = name.partition(":")
-    if not member.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+    return member.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def is_own(name: str) -> bool:
+    """True if `name` is `module:name` and Python finds that module, or the package it lies in; nothing is imported."""
+    if not looks_own(name):
         return False
-    if module in sys.modules:
+    module = name.partition(":")[0]
+    top = module.split(".")[0]  # to find what lies in a package, Python would import the package
+    if module in sys.modules or top in sys.modules:
         return True
     try:
-        return importlib.util.find_spec(module) is not None
+        return importlib.util.find_spec(top) is not None
     except (ImportError, ValueError):
         return False
+
+
+def no_module(name: str) -> str:
+    """What to do where Python does not find the module of `name`."""
+    top = name.partition(":")[0].split(".")[0]
+    return f"Python finds no module {top}: give the command where {top}.py is, or name its directory in PYTHONPATH"
 
 
 def module_of(name: str) -> Any:
@@ -61,7 +74,14 @@ def own_env(name: str) -> Callable[..., "Environment"]:
 
     @functools.wraps(make, updated=())
     def build(**options):
-        return _Own(make(**options), name)
+        try:
+            made = make(**options)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:  # what `name` calls need be no environment: it may be builtins:exit
+            line = (str(error).splitlines() or [""])[0]
+            raise ConfigError(f"'{name}' cannot be made ({type(error).__name__}: {line})") from error
+        return _Own(made, name)
 
     return build
 

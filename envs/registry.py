@@ -7,13 +7,14 @@ No jax here, and none in what lists the names: a mistyped one need not wait for 
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from envs.adapters import names
 from envs.errors import ConfigError
-from envs.own import is_own, own_env
+from envs.own import is_own, looks_own, no_module, own_env
+from envs.values import expected, show
 
 if TYPE_CHECKING:
     from envs.base import Environment
@@ -156,11 +157,23 @@ def check_name(name: str) -> None:
     if entry is not None and member in entry.refused():
         raise ConfigError(f"no '{name}': {entry.refused()[member]}")
     close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
+    if entry is None and not close and looks_own(name):
+        raise ConfigError(f"unknown environment '{name}': {no_module(name)}; --list names those of other families")
     hint = f"; did you mean '{close[0]}'?" if close else ""
     kin = [env for env in known if env.startswith(f"{family}:")]
     others = f"families: {', '.join(FAMILIES)}; --list names all; yours is MODULE:NAME"
     exist = f"known: {', '.join(kin)}" if kin else others
     raise ConfigError(f"unknown environment '{name}'{hint} ({exist})")
+
+
+def _parameters(name: str, build: Callable) -> Mapping[str, inspect.Parameter]:
+    """What the environment's maker takes, with annotations as they are, not as text, where they can be had."""
+    try:
+        return inspect.signature(build, eval_str=True).parameters
+    except (NameError, AttributeError, SyntaxError, TypeError):  # of a name that is imported for type checkers alone
+        return inspect.signature(build).parameters
+    except ValueError:
+        raise ConfigError(f"'{name}' cannot be made: it does not say which options it takes") from None
 
 
 def make_env(name: str, /, **options) -> "Environment":
@@ -171,11 +184,16 @@ def make_env(name: str, /, **options) -> "Environment":
     check_name(name)
     family, _, member = name.partition(":")
     build = FAMILIES[family].load(member) if family in FAMILIES else own_env(name)
-    takes = list(inspect.signature(build).parameters)
+    parameters = _parameters(name, build)
+    takes = list(parameters)
     unknown = [option for option in options if option not in takes]
     if unknown:
         known = f"it takes {', '.join(takes)}" if takes else "it takes none"
         raise ConfigError(f"'{name}' does not take these options: {', '.join(unknown)} ({known})")
+    for option, value in options.items():
+        wanted = expected(value, parameters[option].annotation)
+        if wanted:
+            raise ConfigError(f"'{name}': {option} must be {wanted}, not {show(value)}")
     try:
         return build(**options)
     except (TypeError, ValueError) as error:

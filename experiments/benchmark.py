@@ -7,14 +7,13 @@ the masks of a battle too. Compiling is timed apart; speeds are medians.
 
 import argparse
 import json
-import pathlib
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from envs.errors import ConfigError
+from experiments.arguments import Parser, out_file, whole
 from experiments.benchmarks import kernels as benchmark_kernels
 from experiments.benchmarks import learn as benchmark_learn
 from experiments.benchmarks import seeds as benchmark_seeds
@@ -24,6 +23,7 @@ from experiments.benchmarks import updates as benchmark_updates
 from experiments.benchmarks.env_peers import peer_of, random_action, versions
 from experiments.benchmarks.scripted import run_scripted
 from experiments.cli import run_stoppable
+from experiments.ranges import MAX_EPISODES
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
@@ -127,11 +127,8 @@ def run_env(args: argparse.Namespace) -> int:
 
     for name in args.env:
         check_name(name)
-    if min(args.num_envs) < 1 or args.length < 1:
-        raise ConfigError("--num-envs and --length must be at least 1")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.touch()
     print(HEADER)
     rows = []
     for name in args.env:
@@ -145,17 +142,19 @@ def run_env(args: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each thing measured."""
-    main_parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
+    main_parser = Parser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
     env = commands.add_parser("env", help="environment steps a second, beside a peer's")
     env.add_argument("--env", nargs="+", default=["smax:2s3z", "smax:8m"], metavar="NAME", help="e.g. smax:MMM")
-    env.add_argument("--num-envs", nargs="+", type=int, default=[64, 512], metavar="E", help="parallel environments")
-    env.add_argument("--length", type=int, default=100, help="steps of each timed call (default 100)")
-    env.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    env.add_argument(
+        "--num-envs", nargs="+", type=whole(), default=[64, 512], metavar="E", help="parallel environments"
+    )
+    env.add_argument("--length", type=whole(), default=100, help="steps of each timed call (default 100)")
+    env.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
     env.set_defaults(run=run_env)
     scripted = commands.add_parser("scripted", help="what policies without learning achieve")
     scripted.add_argument("--env", nargs="+", metavar="NAME", help="default: all StarCraft maps")
-    scripted.add_argument("--episodes", type=int, default=256, help="a map and policy (default 256)")
+    scripted.add_argument("--episodes", type=whole(1, MAX_EPISODES), default=256, help="a map and policy (default 256)")
     scripted.set_defaults(run=run_scripted)
     benchmark_train.add_parser(commands)
     benchmark_seeds.add_parser(commands)

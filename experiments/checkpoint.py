@@ -30,6 +30,7 @@ class Progress:
     """Where the host stands; JSON in every checkpoint."""
 
     iteration: int = 0  # iterations done
+    env_steps: list[int] = dataclasses.field(default_factory=list)  # of each seed
     seeds: int = 1  # in the group
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
     bar_hits: int = 0  # evaluations in a row at or above --stop-at
@@ -102,12 +103,13 @@ class Checkpoints:
         return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]{0,17}", name))
 
     def restore(
-        self, abstract: Any, check: Callable[[Progress], None] = lambda progress: None
+        self, abstract: Any, rows: int = 0, check: Callable[[Progress], None] = lambda progress: None
     ) -> tuple[Any, Progress] | None:
         """The newest checkpoint that can be read and is this run's; None where there is none at all.
 
         Args:
           abstract: the TrainState's shapes and dtypes.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
           check: raises ConfigError where what else the run has written does not go with a checkpoint.
 
         Raises:
@@ -118,7 +120,7 @@ class Checkpoints:
         reasons = []
         for step in reversed(steps):
             try:
-                found = self._read(step, abstract, check)
+                found = self._read(step, abstract, rows, check)
             except Exception as error:  # zip, zlib, json, NumPy and orbax each have their own
                 if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
                     raise
@@ -133,7 +135,9 @@ class Checkpoints:
             raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
         return None
 
-    def _read(self, step: int, abstract: Any, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
+    def _read(self, step: int, abstract: Any, rows: int, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
+        from iacjax.types import without_env_steps
+
         place = self._directory / str(step)
         digests.check_sums(place)
         ours = (place / state_files.STATE).exists()
@@ -144,8 +148,24 @@ class Checkpoints:
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
         check(progress)
+        counted = "env_steps" in record
+        held = abstract if counted else without_env_steps(abstract)
         read = state_files.read_state if ours else state_files.read_orbax_state
-        return read(place if ours else place / "state", abstract), progress
+        states = read(place if ours else place / "state", held)
+        return (states, progress) if counted else self._brought_up(states, progress, rows)
+
+    def _brought_up(self, states: Any, progress: Progress, rows: int) -> tuple[Any, Progress]:
+        """A checkpoint from before env steps were counted, when each row of an iteration was one for its run, and when
+        the normalisers of values kept raw moments."""
+        import numpy as np
+
+        from iacjax.losses.normaliser import all_from_raw_moments
+        from iacjax.types import with_env_steps
+
+        steps = progress.iteration * rows
+        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        progress.env_steps = [steps] * progress.seeds
+        return with_env_steps(all_from_raw_moments(states), np.full(progress.seeds, steps, np.int32)), progress
 
     def _set_aside(self, step: int) -> None:
         """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""

@@ -3,13 +3,15 @@
 import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from envs.errors import ConfigError
 
 FILES, FEWEST_FILES = 1024, 32  # open at once: what is asked for; without these nothing is begun
-
+MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
     errno.EFBIG: "a file would become larger than files may be here (ulimit -f): raise the limit, then try again",
@@ -18,17 +20,21 @@ _ADVICE = {
     errno.EPERM: "no permission to write there: choose another directory",
     errno.EROFS: "the file system is read-only: choose another directory",
     errno.ENOTDIR: "a part of the path is a file, not a directory: choose another directory",
+    errno.ENAMETOOLONG: "the name is too long: choose another one",
+    errno.ELOOP: "its links lead in a circle: choose another directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
     errno.ENOENT: "it is not there: if it was moved or deleted while it was in use, put it back, then try again",
     errno.EMFILE: "too few files may be open at once (ulimit -n): raise the limit, then try again",
     errno.ENFILE: "too few files may be open at once on this machine: close some, then try again",
+    errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
 
 
 def explain(error: OSError) -> str:
     """One line on what the system has refused, and what to do about it."""
     text = _ADVICE.get(error.errno, f"{error.strerror}: mend that, then try again")
-    return f"{error.filename}: {text}" if error.filename else text
+    name = error.filename2 or error.filename  # of a rename, what it was to become
+    return f"{name}: {text}" if name else text
 
 
 def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
@@ -42,7 +48,7 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         if error.errno is None:  # none of the system's
             raise
         message = explain(error)
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
@@ -62,6 +68,48 @@ def _allow_files() -> None:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             if soft < FEWEST_FILES:
                 raise ConfigError(f"{soft} files may be open at once: allow more (ulimit -n {FILES}), then try again")
+
+
+def one_line(message: str) -> str:
+    """A message without line breaks, and not longer than anybody reads."""
+    line = " ".join(message.splitlines())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
+
+
+class Ended:
+    """How a command was told to end: the signal's number, SIGINT's until another one came."""
+
+    number = int(signal.SIGINT)
+
+    @property
+    def code(self) -> int:
+        """The exit code of a command that has ended for it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def signals_interrupt() -> Iterator[Ended]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that what was started is closed.
+
+    Where one of them is ignored (nohup) it stays so, and a second one does not break off the closing.
+    """
+    ended = Ended()
+
+    def end(number: int, frame: Any) -> None:
+        ended.number = number
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.arguments import PICTURES, Parser, number, out_file, whole, word
 from experiments.cli import run_command
 from experiments.comparison.scores import (
     ALL,
@@ -29,6 +30,7 @@ from experiments.comparison.scores import (
 )
 from experiments.plot import read_runs
 from experiments.stats import Interval
+from iacjax.schema import Bounds
 
 FEW = 5  # seeds below which the bootstrap is said to be too narrow
 WIDTH = 150  # of the table where nobody looks at a terminal
@@ -106,31 +108,37 @@ def _row_dict(row: Row) -> dict[str, Any]:
     return {"env": row.env, "label": row.label, "steps": list(row.steps), **intervals, "scores": row.scores.tolist()}
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: pathlib.Path, text: str) -> None:
     try:
-        pathlib.Path(path).write_text(text)
+        path.write_text(text)
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error.strerror}): give a writable file") from None
     print(f"wrote {path}")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experiments.compare", description=__doc__.split("\n\n")[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    parser = Parser(prog="python -m experiments.compare", description=__doc__.split("\n\n")[0])
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=word, help="run directories")
     parser.add_argument("--against", metavar="LABEL", help="algorithm of the table that the others are compared with")
     parser.add_argument("--metric", choices=METRICS, help="default: the win rate where every run has one")
-    parser.add_argument("--last", type=int, default=5, help="evaluations averaged to a score (default: %(default)s)")
-    parser.add_argument("--target", type=float, help="score from which nothing is missing (default for win rates: 1)")
-    parser.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
-    parser.add_argument("--out", metavar="FILE", help="picture: IQM over env steps, performance profile, intervals")
-    parser.add_argument("--json", metavar="FILE", help="every number of the table, and the scores")
-    parser.add_argument("--marl-eval", metavar="FILE", help="the runs in the json format of marl-eval")
-    args = parser.parse_args(argv)
-    if args.last < 1:
-        raise ConfigError(f"--last must be at least 1, not {args.last}")
-    if args.resamples < 100:
-        raise ConfigError(f"--resamples must be at least 100, not {args.resamples}: the interval is their quantiles")
-    return args
+    parser.add_argument(
+        "--last", type=whole(), default=5, help="evaluations averaged to a score (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--target",
+        type=number(Bounds(-math.inf)),
+        help="score from which nothing is missing (default for win rates: 1)",
+    )
+    parser.add_argument("--resamples", type=whole(100, 1_000_000), default=2000, help="of the bootstrap")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=out_file(*PICTURES),
+        help="picture: IQM over env steps, performance profile, intervals",
+    )
+    parser.add_argument("--json", metavar="FILE", type=out_file(), help="every number of the table, and the scores")
+    parser.add_argument("--marl-eval", metavar="FILE", type=out_file(), help="the runs in the json format of marl-eval")
+    return parser.parse_args(argv)
 
 
 def _command(argv: Sequence[str]) -> int:

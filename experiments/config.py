@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
-from experiments.ranges import check_ranges
-from iacjax.algorithms import get_entry, option_names
+from experiments.json_files import read_object
+from experiments.ranges import check_settings
+from iacjax.algorithms import config_of_saved, get_entry, option_names
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -113,10 +114,12 @@ class Command:
         self.list = "--list" in argv
         self.help = "--help" in argv or "-h" in argv
         self.resume = _option(argv, "--resume")
-        self.preset = _option(argv, "--preset") or RunConfig.preset
-        self.algo = _option(argv, "--algo") or _algo_of(self.preset)
+        preset, algo = _option(argv, "--preset"), _option(argv, "--algo")
+        self.preset = RunConfig.preset if preset is None else preset
+        self.algo = _algo_of(self.preset) if algo is None else algo
         self.env = _option(argv, "--env")
-        self.fields = _without(argv, "--resume")
+        self.trust = "--trust" in argv
+        self.fields = [word for word in _without(argv, "--resume") if word != "--trust"]
 
 
 def _algo_of(preset: str) -> str:
@@ -135,6 +138,8 @@ def _option(argv: Sequence[str], name: str) -> str | None:
             if i + 1 == len(argv) or argv[i + 1].startswith("--"):
                 raise ConfigError(f"{name} needs a value")
             value = argv[i + 1]
+    if value == "":
+        raise ConfigError(f"{name} needs a value")
     return value
 
 
@@ -150,7 +155,8 @@ def _without(argv: Sequence[str], name: str) -> list[str]:
 DESCRIPTION = """Trains an algorithm, evaluates it, and writes a run directory.
 
 --list shows the algorithms, presets and environments. --resume DIR continues the run in DIR, which knows its own
-configuration; beside it, only --total-steps and what does not touch the training may be given."""
+configuration; beside it, only --total-steps and what does not touch the training may be given. An environment of your
+own that a file names (of --resume, or a preset's) is run only with --trust, or with the same --env beside it."""
 
 
 def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
@@ -178,9 +184,9 @@ def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
             raise
         raise ConfigError(_one_line(complaint.getvalue(), argv, default)) from None
     algorithm = dataclasses.replace(default.algorithm, **dataclasses.asdict(options.algorithm))
-    check_ranges(options.run)
-    check_ranges(algorithm)
-    return Settings(options.run, algorithm)
+    settings = Settings(options.run, algorithm)
+    check_settings(settings)
+    return settings
 
 
 def _offered(config: Any) -> Any:
@@ -223,14 +229,18 @@ def from_dict(data: dict[str, Any]) -> Settings:
     """The inverse of `to_dict`.
 
     Raises:
-      ConfigError: fields that this version does not know, or an unknown algorithm.
+      ConfigError: fields that this version does not know, values that they cannot have, or an unknown algorithm.
     """
+    if not isinstance(data.get("algo"), str) or not isinstance(data.get("algorithm"), dict):
+        raise ConfigError("this configuration is not one of this version (it has no algo and algorithm)")
     try:
         run = {k: _tuple(v) for k, v in data.items() if k != "algorithm"}
         algorithm = {k: _tuple(v) for k, v in data["algorithm"].items()}
-        return Settings(RunConfig(**run), get_entry(data["algo"]).config(**algorithm))
-    except (KeyError, TypeError, AttributeError) as error:
+        settings = Settings(RunConfig(**run), config_of_saved(data["algo"], algorithm))
+    except TypeError as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
+    check_settings(settings)
+    return settings
 
 
 def _tuple(value: Any) -> Any:
@@ -247,10 +257,12 @@ def read_config(directory: pathlib.Path) -> Settings:
     if not directory.is_dir():
         raise ConfigError(f"no run directory {directory}: give one that experiments.run has made")
     try:
-        return from_dict(json.loads((directory / "config.json").read_text()))
+        data = read_object(directory / "config.json")
     except FileNotFoundError:
         raise ConfigError(f"no config.json in {directory}: give the directory of one run") from None
-    except (OSError, json.JSONDecodeError, ConfigError) as error:
+    try:
+        return from_dict(data)
+    except ConfigError as error:
         raise ConfigError(f"{directory / 'config.json'} cannot be read: {error}") from None
 
 
@@ -260,6 +272,21 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
+    return _short_hash({**data, "algorithm": _trained_by(settings.algorithm)})
+
+
+def algorithm_fingerprint(algorithm: Any) -> str:
+    """Short hash of an algorithm's fields."""
+    return _short_hash(_trained_by(algorithm))
+
+
+def _trained_by(algorithm: Any) -> dict[str, Any]:
+    """The fields, without those at the value that runs older than the field have: these have the same hash."""
+    added = getattr(algorithm, "added", {})
+    return {k: v for k, v in dataclasses.asdict(algorithm).items() if k not in added or v != added[k]}
+
+
+def _short_hash(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.arguments import MAX_SEED, Parser, check_file, whole, word
 from experiments.cli import run_command
 from experiments.env_options import make_run_env
+from experiments.ranges import MAX_EPISODES
 from experiments.results import RATE, interval_text, wilson
 from experiments.rundir import write_json
+from experiments.trust import check_trusted
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy
@@ -119,34 +122,35 @@ def choose_seed(policy: "Policy", seed_index: int | None) -> "Policy":
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", description=__doc__.split("\n\n")[0])
-    parser.add_argument("run", metavar="RUN", help="run directory")
-    parser.add_argument("--episodes", type=int, default=100, help="greedy episodes per seed (default: %(default)s)")
-    parser.add_argument("--env", help="another environment of the same sizes (default: the run's own)")
+    parser = Parser(prog="python -m experiments.evaluate", description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", metavar="RUN", type=word, help="run directory")
+    parser.add_argument(
+        "--episodes", type=whole(1, MAX_EPISODES), default=100, help="greedy episodes per seed (default: %(default)s)"
+    )
+    parser.add_argument("--env", type=word, help="another environment of the same sizes (default: the run's own)")
     parser.add_argument(
         "--env-options", nargs="*", metavar="KEY=VALUE", help="its options (default: the run's own, if it is the run's)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another number plays other episodes")
-    parser.add_argument("--seed-index", type=int, help="one of the run's seeds, from 0 (default: each in turn)")
-    parser.add_argument("--map", help="the StarCraft map to play (default: the run's own)")
+    parser.add_argument("--trust", action="store_true", help="run an environment of your own that RUN names")
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, help="another number plays other episodes")
+    parser.add_argument("--seed-index", type=whole(0), help="one of the run's seeds, from 0 (default: each in turn)")
+    parser.add_argument("--map", type=word, help="the StarCraft map to play (default: the run's own)")
     parser.add_argument(
-        "--backend", default="smax", help="smax (default), smac: StarCraft II itself, smaclite, or MODULE:FACTORY"
+        "--backend", type=word, default="smax", help="smax (default), smac, smaclite, or MODULE:FACTORY"
     )
     games = parser.add_argument_group("only with a --backend other than smax")
-    games.add_argument("--games", type=int, help="games at once, each in a process of its own (default: up to 4)")
+    games.add_argument(
+        "--games", type=whole(0, 1024), help="games at once, each in a process of its own (default: up to 4)"
+    )
     games.add_argument("--save-replay", action="store_true", help="have each game write a replay of its episodes")
-    games.add_argument("--sc2-path", help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)")
-    games.add_argument("--game-version", help="an installed version, e.g. 4.10.0 (default: the latest)")
+    games.add_argument(
+        "--sc2-path", type=word, help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)"
+    )
+    games.add_argument("--game-version", type=word, help="an installed version, e.g. 4.10.0 (default: the latest)")
     return parser
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.episodes < 1:
-        raise ConfigError(f"--episodes must be at least 1, not {args.episodes}")
-    if args.seed < 0:
-        raise ConfigError(f"--seed must be at least 0, not {args.seed}")
-    if args.games is not None and args.games < 0:
-        raise ConfigError(f"--games must be at least 1 (or 0: one game, without a process), not {args.games}")
     if args.env and (args.map or args.backend != "smax"):
         raise ConfigError("--env names a world of ours: with --map or --backend it is one too many")
     if args.backend != "smax" and args.env_options is not None:
@@ -156,6 +160,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--{given[0].replace('_', '-')} needs --backend smac: smax needs no game")
     if not pathlib.Path(args.run).is_dir():
         raise ConfigError(f"no run directory {args.run}: give one that experiments.run has made")
+    check_file(pathlib.Path(args.run) / "evaluation.csv")
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -172,6 +177,8 @@ def _command(argv: Sequence[str]) -> int:
 
     policy = choose_seed(load_policy(directory), args.seed_index)
     env_name = f"smax:{args.map}" if args.map else args.env or policy.spec.name
+    if not args.map and not args.env:
+        check_trusted(env_name, directory, args.trust)
     rows = evaluate_policy(policy, env_name, args.episodes, args.seed, args.env_options)
     Console().print(table(env_name, rows))
     write_evaluation(directory, env_name, rows)

@@ -96,13 +96,13 @@ class SharedCheckpoints:
         hosts.from_first(lambda: self._own.save(states, progress))
 
     def restore(
-        self, abstract: Any, check: Callable[[Progress], None] = lambda progress: None
+        self, abstract: Any, rows: int = 0, check: Callable[[Progress], None] = lambda progress: None
     ) -> tuple[Any, Progress] | None:
         states = None
 
         def read():
             nonlocal states
-            found = self._own.restore(abstract, check)
+            found = self._own.restore(abstract, rows, check)
             states = found and found[0]
             return found and dataclasses.asdict(found[1])
 

@@ -22,6 +22,7 @@ from experiments.startup import CHUNK_CAPACITY, Programs, seed_keys
 CHUNK_SECONDS = 5.0
 STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
 COLUMNS = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", *STATS}  # of metrics.csv
+RATE_SECONDS = 0.5  # the speed is measured over chunks of at least so long together: one alone may be of one iteration
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
 
 
@@ -44,19 +45,36 @@ class Job(NamedTuple):
     console: Console
     stop: Callable[[], bool]  # has the user asked to stop?
 
-    @property
-    def iterations(self) -> int:
-        return -(-self.settings.run.total_steps // self.algorithm.plan.steps_per_iteration)
-
 
 def group_name(seeds: tuple[int, ...]) -> str:
     return f"seeds_{seeds[0]}-{seeds[-1]}"
 
 
-def evaluation_due(after: int, every: int, steps_per_iteration: int, total: int) -> int:
-    """The first iteration > `after` at whose end an evaluation stands: each `every` env steps, and the last one."""
-    k = after * steps_per_iteration // every + 1
-    return min(-(-k * every // steps_per_iteration), total)
+def evaluation_due(done: int, every: int, total: int) -> int:
+    """The env steps, more than `done`, at which the next evaluation is due: each `every`, and at the end.
+
+    It stands after the first iteration at which the slowest seed has made as many.
+    """
+    return min((done // every + 1) * every, total)
+
+
+def iterations_until(due: int, done: int, rows: int) -> int:
+    """Iterations of at most `rows` env steps before the last of which `due` env steps cannot be reached from `done`."""
+    return max(1, -(-(due - done) // rows))
+
+
+class Speed:
+    """Iterations and env steps a second, measured over RATE_SECONDS or more."""
+
+    def __init__(self) -> None:
+        self.iterations = self.steps = 0.0  # a second; 0: unknown
+        self._since = np.zeros(3)  # iterations, env steps, seconds
+
+    def add(self, iterations: int, steps: int, seconds: float) -> None:
+        self._since += (iterations, steps, max(seconds, 1e-9))
+        if not self.iterations or self._since[2] >= RATE_SECONDS:
+            self.iterations, self.steps = (float(x) for x in self._since[:2] / self._since[2])
+            self._since[:] = 0.0
 
 
 def find_nonfinite(values: dict[str, np.ndarray]) -> tuple[int, int, str] | None:
@@ -83,9 +101,16 @@ class Group:
         )
         self.keys = seed_keys(seeds)
         self.battle = "won" in programs.states.runner.timestep.info  # the world has winners
-        self.rate = 0.0  # iterations per second of the last chunk
+        self.rows = job.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
+        self.speed = Speed()
         self.saved = -1  # iteration of the last checkpoint
         self.shown: dict[str, float] = {}  # what the progress line tells
+
+    @property
+    def slowest(self) -> int:
+        """Env steps of the seed that has made the fewest. Where episodes end, a row goes to their last observation, so
+        seeds differ by a little; the one that lags behind says when to evaluate and when to end."""
+        return min(self.progress.env_steps)
 
     def train(self) -> Progress:
         """Runs to the end.
@@ -95,15 +120,18 @@ class Group:
           Interrupted: the user asked to stop, and a checkpoint was written.
         """
         self.states, self.progress = self._start()
-        total = self.job.iterations
-        while self.progress.iteration < total and not self.progress.stopped:
-            began = time.monotonic()
-            n = self._chunk_length(total)
+        run = self.job.settings.run
+        if self.slowest < run.total_steps and not self.progress.stopped:  # a longer run: its end is still to come
+            (self.job.directory / "summary.json").unlink(missing_ok=True)
+        while self.slowest < run.total_steps and not self.progress.stopped:
+            began, before = time.monotonic(), self.progress.env_steps
+            due = evaluation_due(self.slowest, run.eval_every, run.total_steps)
+            n = self._chunk_length(due)
             self._chunk(n)
             seconds = time.monotonic() - began
             self.progress.train_seconds += seconds
-            self.rate = n / max(seconds, 1e-9)
-            self._between_chunks(total)
+            self.speed.add(n, sum(self.progress.env_steps) - sum(before), seconds)
+            self._between_chunks(due)
         if self.saved != self.progress.iteration:
             self._save()
         return self.progress
@@ -111,11 +139,12 @@ class Group:
     def _start(self) -> tuple[Any, Progress]:
         sink, layout = self.job.sinks[0], self.programs.layout
         found = self.checkpoints.restore(
-            self.programs.states, lambda saved: sink.check(self.seeds, saved.iteration, saved.rows)
+            self.programs.states, self.rows, lambda saved: sink.check(self.seeds, saved.iteration, saved.rows)
         )
         if found is None:
             hosts.from_first(self._check_new)
-        states, progress = found or (None, Progress(seeds=len(self.seeds)))
+        seeds = len(self.seeds)
+        states, progress = found or (None, Progress(seeds=seeds, env_steps=[0] * seeds))
         sink.trim(self.seeds, progress.iteration)
         if found is None:
             return self.programs.init(layout.spread(self.inputs())), progress
@@ -141,12 +170,11 @@ class Group:
         """What the lanes start from, as `Trainer.init` takes it."""
         return self.keys
 
-    def _chunk_length(self, total: int) -> int:
-        """Iterations until the next thing is due, at most a few seconds' worth; one where the speed is unknown."""
-        run, at = self.job.settings.run, self.progress.iteration
-        n = run.chunk_iterations or max(1, int(self.rate * CHUNK_SECONDS))
-        due = evaluation_due(at, run.eval_every, self.job.algorithm.plan.steps_per_iteration, total)
-        return min(n, CHUNK_CAPACITY, due - at)
+    def _chunk_length(self, due: int) -> int:
+        """Iterations of which none but the last can reach `due` env steps, at most a few seconds' worth; one where the
+        speed is unknown."""
+        n = self.job.settings.run.chunk_iterations or max(1, int(self.speed.iterations * CHUNK_SECONDS))
+        return min(n, CHUNK_CAPACITY, iterations_until(due, self.slowest, self.rows))
 
     def _chunk(self, n: int) -> None:
         at = self.progress.iteration
@@ -157,7 +185,9 @@ class Group:
         if metrics.keys() & COLUMNS:
             raise ConfigError(f"the metric {min(metrics.keys() & COLUMNS)} is a column of metrics.csv: rename it")
         self._check_finite(values, at)
+        made = np.asarray(stats.env_steps, np.int64)[:n, : len(self.seeds)].cumsum(0) + self.progress.env_steps
         for i in range(n):
+            self.progress.env_steps = made[i].tolist()
             self._log_iteration({name: value[i] for name, value in values.items()}, at + i + 1)
         self.progress.iteration = at + n
 
@@ -181,8 +211,7 @@ class Group:
             self.progress.window = {}
 
     def _where(self, index: int, iteration: int) -> dict[str, float]:
-        steps = iteration * self.job.algorithm.plan.steps_per_iteration
-        return {"iteration": iteration, "env_steps": steps, "seed": self.seeds[index]}
+        return {"iteration": iteration, "env_steps": self.progress.env_steps[index], "seed": self.seeds[index]}
 
     def _metrics_row(self, index: int, iteration: int, count: int) -> dict[str, float]:
         sums = {name: values[index] for name, values in self.progress.window.items()}
@@ -203,15 +232,13 @@ class Group:
             if name in rows[0]:
                 self.shown[kind + name] = float(np.mean([row[name] for row in rows]))
 
-    def _between_chunks(self, total: int) -> None:
-        run, progress = self.job.settings.run, self.progress
-        steps = self.job.algorithm.plan.steps_per_iteration
-        if progress.iteration == evaluation_due(progress.iteration - 1, run.eval_every, steps, total):
+    def _between_chunks(self, due: int) -> None:
+        if self.slowest >= due:
             self._evaluate()
         stopping = self.job.stop()
         if stopping or self.checkpoints.due():
             self._save()
-        self._show(total)
+        self._show()
         if stopping:
             raise Interrupted
 
@@ -258,15 +285,15 @@ class Group:
         """What else the progress line tells, of a group that has worked for `spent` seconds."""
         return []
 
-    def _show(self, total: int) -> None:
-        steps = self.job.algorithm.plan.steps_per_iteration
-        done, seeds = self.progress.iteration, len(self.seeds)
-        parts = [f"{done * steps:,} steps", f"{self.rate * steps * seeds:,.0f} steps/s"]
+    def _show(self) -> None:
+        total = self.job.settings.run.total_steps
+        done = min(self.slowest, total)
+        parts = [f"{self.slowest:,} steps", f"{self.speed.steps:,.0f} steps/s"]
         for name, label in (("return_mean", "return"), ("win_rate", "win rate")):
             if name in self.shown:
                 greedy = f" (greedy {self.shown['greedy ' + name]:.2f})" if "greedy " + name in self.shown else ""
                 last = "-" if np.isnan(self.shown[name]) else f"{self.shown[name]:.2f}"  # no episode ended of late
                 parts.append(f"{label} {last}{greedy}")
         spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
-        parts += [f"ETA {duration(spent / done * (total - done))}", *self.further(spent)]
-        self.job.console.progress(done * steps, total * steps, "  ".join(parts))
+        parts += [f"ETA {duration(spent / max(done, 1) * (total - done))}", *self.further(spent)]
+        self.job.console.progress(done, total, "  ".join(parts))

@@ -16,16 +16,17 @@ from envs.errors import ConfigError
 from experiments.checkpoint import Checkpoints
 from experiments.config import fingerprint, read_config
 from experiments.record import best_index, play
+from experiments.trust import Trust, check_trusted
 
 if TYPE_CHECKING:
     from envs.render import Episode
 
 
-def load_learners(run_dir: str | pathlib.Path) -> dict[int, Any]:
+def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int, Any]:
     """The learner of every seed of a run, from its newest checkpoints: {seed: learner}.
 
     Raises:
-      ConfigError: no run there, or no checkpoint of it that can be used.
+      ConfigError: no run there, an environment of one's own (see `trust`), or no checkpoint of it that can be used.
     """
     import jax
 
@@ -34,6 +35,7 @@ def load_learners(run_dir: str | pathlib.Path) -> dict[int, Any]:
 
     directory = pathlib.Path(run_dir)
     settings = read_config(directory)
+    check_trusted(settings.run.env, directory, trust)
     env, algorithm = build(settings)
     learners = {}
     for group in sorted((directory / "checkpoints").glob("seeds_*")):
@@ -41,7 +43,7 @@ def load_learners(run_dir: str | pathlib.Path) -> dict[int, Any]:
         seeds = range(first, last + 1)
         abstract = trace_programs(env, algorithm, len(seeds), 1).states
         checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
-        found = checkpoints.restore(abstract)
+        found = checkpoints.restore(abstract, algorithm.plan.steps_per_iteration)
         checkpoints.close()
         for k, seed in enumerate(seeds if found else ()):
             learners[seed] = jax.tree.map(lambda x, k=k: x[k], found[0].learner)
@@ -63,8 +65,31 @@ def as_batch(episode: "Episode", carry0: Any) -> Any:
     return Batch(rows, first, jnp.stack(episode.actions), (), mask, carry0)
 
 
-def insight(run_dir: str | pathlib.Path, seed_index: int | None = None) -> tuple["Episode", dict[str, np.ndarray]]:
+def shown_per_agent(env: Any, algorithm: Any) -> list[str]:
+    """What the algorithm's `inspect` has a number of for each agent and step, by name. Nothing is compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    from envs.render import Episode
+
+    def look(key):
+        learner = algorithm.init(key)
+        state, timestep = env.reset(key, 1)
+        acting = _Acting(algorithm, algorithm.policy(learner))
+        _, action = acting.act(algorithm.carry(1), timestep, jnp.ones(1, bool), 0)
+        _, after = env.step(key, state, action)
+        return algorithm.inspect(learner, as_batch(Episode([], [timestep, after], [action]), algorithm.carry(1)))
+
+    shapes = jax.eval_shape(look, jax.random.key(0))
+    return [name for name, shape in shapes.items() if shape.shape == (1, 1, env.spec.num_agents)]
+
+
+def insight(
+    run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False
+) -> tuple["Episode", dict[str, np.ndarray]]:
     """Plays one greedy episode of one seed of a run (None: the best) and asks its learner about it.
+
+    `trust`: True runs an environment of one's own that the run names; a name, that one alone.
 
     Returns:
       (the episode, what the algorithm's `inspect` says of its T steps: each [T, ...], without a lane axis).
@@ -72,7 +97,7 @@ def insight(run_dir: str | pathlib.Path, seed_index: int | None = None) -> tuple
     Raises:
       ConfigError: no such run or seed, no checkpoint, or an algorithm that has nothing to show.
     """
-    trained = load(run_dir, seed_index)
+    trained = load(run_dir, seed_index, trust)
     episode = trained.play(1)
     return episode, trained.look(episode)
 
@@ -106,12 +131,12 @@ class Trained(NamedTuple):
         return {name: np.asarray(value[:, 0]) for name, value in seen.items()}
 
 
-def load(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Trained:
+def load(run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False) -> Trained:
     """One seed of a run (None: the best); raises ConfigError as `insight`."""
     from experiments.run import build
 
+    learners = load_learners(run_dir, trust)
     env, algorithm = build(read_config(pathlib.Path(run_dir)))
-    learners = load_learners(run_dir)
     seeds = sorted(learners)
     index = best_index(run_dir, seeds) if seed_index is None else seed_index
     if not 0 <= index < len(seeds):

@@ -1,21 +1,16 @@
 """Finding the run directory of given settings, so that a table or a figure trains only what is missing."""
 
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import ConfigError
 from experiments.config import FREE, Settings, read_config, to_dict
+from experiments.rundir import read_json
 
 FINISHED = ("finished", "stopped_at_bar")  # of summary.json's status
 # What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.
 _IGNORED = (set(FREE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The object in `path`; empty where there is no such file."""
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _identity(settings: Settings) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments import kept_runs, rundir
-from experiments.config import Command, Settings, default_settings, parse_fields, read_config
+from experiments.config import Command, Settings, read_config
+from experiments.trust import new_settings
 
 Train = Callable[[Settings, pathlib.Path | None], int]
 WORLD = "world.txt"  # in a run's directory: the digest of the world of one's own that it was trained in
@@ -49,7 +50,7 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     asked = Command(words)
     if asked.resume is not None or asked.list or asked.help:
         raise ConfigError("trained: give a run's fields alone, without --resume, --list or --help")
-    settings = parse_fields(asked.fields, default_settings(asked.algo, asked.preset, asked.env))
+    settings = new_settings(asked)
     if train is None:
         from experiments.run import train
     world = _world(settings)
@@ -138,7 +139,7 @@ def _constants(traced: Any) -> Iterator[Any]:
 def _trained_in(run: pathlib.Path) -> str:
     """The digest of a run's world; "" where it was not written down."""
     file = run / WORLD
-    return file.read_text() if file.exists() else ""
+    return file.read_text(errors="replace") if file.exists() else ""
 
 
 def _end(code: int) -> None:

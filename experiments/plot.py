@@ -5,7 +5,6 @@ return over environment steps. Runs of one label (the algorithm, and whatever it
 lines are seeds, the thick one their mean, the band its 95 % interval (Student's t, from three seeds on).
 """
 
-import argparse
 import json
 import pathlib
 import sys
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.arguments import PICTURES, Parser, out_file, word
 from experiments.cli import run_command
 from experiments.logging.csv_sink import read_table
 from experiments.stats import mean_interval
@@ -54,7 +54,7 @@ def _read_config(directory: pathlib.Path) -> dict[str, Any]:
         return {"preset": "default", "algorithm": {}, **config, "algo": config["algo"], "env": config["env"]}
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no config.json in {directory}: give the directory of a run") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{directory / 'config.json'} is not a run's ({type(error).__name__}: {error})") from None
 
 
@@ -168,9 +168,11 @@ def _panel(ax, curves: Sequence[Curves], name: str, title: str, colours: dict[st
 
 
 def _command(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.plot", description=__doc__.split("\n\n")[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
-    parser.add_argument("--out", default="curves.png", help="picture to write (default: %(default)s)")
+    parser = Parser(prog="python -m experiments.plot", description=__doc__.split("\n\n")[0])
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=word, help="run directories")
+    parser.add_argument(
+        "--out", type=out_file(*PICTURES), default="curves.png", help="picture to write (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     plot_runs(args.runs, args.out)
     print(f"wrote {args.out}")

@@ -3,16 +3,19 @@
 The object in such a file has `algo`, `run` and `algorithm` (fields that differ from the defaults) and `summary`.
 """
 
-import dataclasses
-import json
 import pathlib
 from typing import Any
 
 from envs.errors import ConfigError
+from envs.values import show
 from experiments.config import RunConfig, Settings
+from experiments.json_files import read_object
 from experiments.presets import Preset
+from experiments.ranges import BOUNDS as RUN_BOUNDS
 from experiments.rundir import write_json
 from iacjax.algorithms import get_entry
+from iacjax.algorithms.checks import BOUNDS
+from iacjax.schema import Bounds, check_values, types_of
 
 PARTS = ("run", "algorithm")
 RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")  # of a run, worth keeping
@@ -32,27 +35,39 @@ def read_preset(name: str, algo: str) -> Preset:
     """The preset in the file `name`.
 
     Raises:
-      ConfigError: no such file, not a preset, of another algorithm, or of fields that this version does not have.
+      ConfigError: no such file, not a preset, of another algorithm, of fields that this version does not have, or of
+        values that a field cannot have.
     """
     data = _read(name)
     if data["algo"] != algo:
         raise ConfigError(f"--preset {name} is of {data['algo']}, not of {algo}: leave --algo out, or change it")
-    for kind, given in ((RunConfig, data["run"]), (get_entry(algo).config, data["algorithm"])):
-        unknown = given.keys() - {field.name for field in dataclasses.fields(kind)}
-        if unknown:
-            raise ConfigError(f"--preset {name}: there is no field {min(unknown)}: it is of another version")
-    run, algorithm = ({k: tuple(v) if isinstance(v, list) else v for k, v in data[part].items()} for part in PARTS)
+    run = _fields(name, RunConfig, data["run"], RUN_BOUNDS, forbidden=("algo", "preset"))
+    algorithm = _fields(name, get_entry(algo).config, data["algorithm"], BOUNDS)
     return Preset(run, algorithm, str(data.get("summary", "")))
+
+
+def _fields(
+    name: str, kind: type, given: dict[str, Any], bounds: dict[str, Bounds], forbidden: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values as the fields' own types: JSON has no tuples, and writes 1 where 1.0 is meant."""
+    types = types_of(kind)
+    unknown = given.keys() - types.keys() | given.keys() & set(forbidden)
+    if unknown:
+        raise ConfigError(f"--preset {name}: there is no field {show(min(unknown))}: it is of another version")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    try:
+        check_values(kind, values, bounds)
+    except ConfigError as error:
+        raise ConfigError(f"--preset {name}: {error}") from None
+    return {key: float(value) if types[key] is float else value for key, value in values.items()}
 
 
 def _read(name: str) -> dict[str, Any]:
     try:
-        data = json.loads(pathlib.Path(name).read_text())
+        data = read_object(pathlib.Path(name), f"--preset {name}")
     except FileNotFoundError:
         raise ConfigError(f"--preset {name}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"--preset {name} cannot be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("algo"), str):
+    if not isinstance(data.get("algo"), str):
         raise ConfigError(f"--preset {name} is not a preset: it names no algo")
     if any(not isinstance(data.get(part), dict) for part in PARTS):
         raise ConfigError(f"--preset {name} is not a preset: it needs `run` and `algorithm`, objects of fields")

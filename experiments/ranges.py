@@ -1,42 +1,49 @@
-"""Ranges of all fields that are numbers: what can be no run is refused before anything is built. No jax here."""
+"""What the fields of a run may be, before anything is built. No jax here.
 
-import dataclasses
-import math
+The algorithms' own are in `iacjax.algorithms.checks`.
+"""
+
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.env_options import read_env_options
+from iacjax.algorithms.checks import check_config
+from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, MAX_STEPS, NOT_NEGATIVE, Bounds, check_values, up_to
 
-MAX_STEPS = 2**31 - 1  # the clock is int32
+MAX_SEEDS = 65_536  # of one run: their names alone are megabytes
+MAX_EPISODES = 2**20  # of one evaluation: each is an environment of its own
 
-_UNIT = ("gamma", "td_lambda", "stop_at", "anneal_to", "epsilon_start", "epsilon_end", "entropy")
-_ZERO_TOO = ("gamma", "td_lambda", "anneal_to", "epsilon_start", "epsilon_end", "entropy", "intrinsic_weight")
-_ZERO_TOO += ("policy_layers", "anneal_steps", "checkpoint_every", "seed", "tau", "temperature", "noise_scale")
-_ZERO_TOO += ("regularisation", "attention_regularisation", "weight_decay", "warmup", "value_clip")
-_ZERO_TOO += ("opt_weight", "nopt_weight")
+_OF = {
+    up_to(MAX_SEEDS): "seeds",
+    up_to(MAX_SEEDS, least=0): "seeds_per_batch devices",
+    COUNT: "total_steps keep_checkpoints",
+    COUNT_OR_ZERO: "seed eval_every log_every chunk_iterations",
+    up_to(MAX_EPISODES): "eval_episodes",
+    FRACTION: "stop_at",
+    NOT_NEGATIVE: "checkpoint_every",
+}
+BOUNDS: dict[str, Bounds] = {name: bounds for bounds, names in _OF.items() for name in names.split()}
 
 
-def check_ranges(config: Any) -> None:
-    """Checks every number of a config: finite, not negative, no zero where zero makes no sense, fractions at most 1.
-
-    Zero passes where it is the field's own default (there it has a meaning of its own) or the field is a weight.
+def check_run(run: Any) -> None:
+    """Checks the fields of a `RunConfig`: types, choices, bounds, and that its environment's options can be read.
 
     Raises:
-      ConfigError: names the option, what it is and what it may be.
+      ConfigError: names the option, what it is and what it must be.
     """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                _check_number(field.name, number, zero=field.default == 0 or field.name in _ZERO_TOO)
+    check_values(type(run), vars(run), BOUNDS)
+    read_env_options(run.env_options)
 
 
-def _check_number(name: str, number: float, zero: bool) -> None:
-    option = "--" + name.replace("_", "-")
-    if not math.isfinite(number):
-        raise ConfigError(f"{option} must be a finite number, not {number}")
-    if number < 0 or (number == 0 and not zero):
-        raise ConfigError(f"{option} must be {'at least 0' if zero else 'more than 0'}, not {number}")
-    if name in _UNIT and number > 1:
-        raise ConfigError(f"{option} must be between 0 and 1, not {number}")
-    if isinstance(number, int) and number > MAX_STEPS:
-        raise ConfigError(f"{option} must be at most {MAX_STEPS} (the clock has 32 bits), not {number}")
+def check_settings(settings: Any) -> None:
+    """Checks a run's whole configuration, wherever it was read from; raises ConfigError."""
+    check_run(settings.run)
+    check_config(settings.algorithm)
+    values = vars(settings.algorithm)
+    if {"num_envs", "rollout_length"} <= values.keys():
+        rows = values["num_envs"] * values["rollout_length"]
+        if -(-settings.run.total_steps // rows) * rows > MAX_STEPS:
+            raise ConfigError(
+                f"--total-steps {settings.run.total_steps} in whole iterations of {rows} are more than {MAX_STEPS} "
+                "(the clock has 32 bits): give fewer"
+            )

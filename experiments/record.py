@@ -4,7 +4,6 @@ Plays greedy episodes in the run's own environment and writes them as one GIF. W
 wears what its learner made of its last action.
 """
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.arguments import Parser, check_file, out_file, whole, word
 from experiments.cli import run_command
 from experiments.env_options import make_run_env
 from experiments.results import last_evaluations
+from experiments.trust import Trust, check_trusted
 
 if TYPE_CHECKING:  # they import jax, which --help can do without
     from envs.base import Environment
@@ -83,12 +84,14 @@ def film_name(env: str) -> str:
 
 
 def play_run(
-    run_dir: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None
+    run_dir: str | pathlib.Path, episodes: int = 1, seed_index: int | None = None, trust: Trust = False
 ) -> tuple["Environment", "Episode", int]:
     """Plays greedy episodes of one seed of a run (None: the best): (the world, the episodes, the seed).
 
+    `trust`: True runs an environment of one's own that the run names; a name, that one alone.
+
     Raises:
-      ConfigError: no policy there, no such seed, or no pictures of that world.
+      ConfigError: no policy there, no such seed, no pictures of that world, or a world that is not trusted.
     """
     import jax
 
@@ -96,6 +99,7 @@ def play_run(
     from iacjax import load_policy
 
     policy = load_policy(run_dir)
+    check_trusted(policy.spec.name, run_dir, trust)
     check_artist(policy.spec.name)
     if seed_index is None:
         seed_index = best_index(run_dir, policy.seeds)
@@ -106,23 +110,32 @@ def play_run(
 
 
 def record(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, episodes: int = 1, seed_index: int | None = None
+    run_dir: str | pathlib.Path,
+    out: str | pathlib.Path | None,
+    episodes: int = 1,
+    seed_index: int | None = None,
+    trust: Trust = False,
 ) -> str:
     """Films `episodes` greedy episodes of one seed of a run (None: the best) into `out` (None: by `film_name`, here).
 
     Returns a line that sums up.
 
     Raises:
-      ConfigError: no policy there, no such seed, no pictures of that world, or an unwritable file.
+      ConfigError: as `play_run`, or an unwritable file.
     """
-    env, episode, seed = play_run(run_dir, episodes, seed_index)
+    check_file(pathlib.Path(out or film_name("")))  # before anything is played
+    env, episode, seed = play_run(run_dir, episodes, seed_index, trust)
     out = out or film_name(env.spec.name)
     count = write_gif(env, episode, out)
     return f"wrote {out}: {episodes} episode(s) of seed {seed}, {count} pictures{_wins(episode)}"
 
 
 def record_insight(
-    run_dir: str | pathlib.Path, out: str | pathlib.Path | None, show: str, seed_index: int | None
+    run_dir: str | pathlib.Path,
+    out: str | pathlib.Path | None,
+    show: str,
+    seed_index: int | None,
+    trust: Trust = False,
 ) -> str:
     """As `record`, one episode, with a number at each agent: `show` is one of what the algorithm's `inspect` names.
 
@@ -131,18 +144,20 @@ def record_insight(
     """
     from envs.render import check_artist
     from experiments.config import read_config
-    from experiments.insight import insight
+    from experiments.insight import insight, shown_per_agent
+    from experiments.run import build
 
-    run = read_config(pathlib.Path(run_dir)).run
-    check_artist(run.env)
-    env = make_run_env(run.env, run.env_options)
-    episode, seen = insight(run_dir, seed_index)
-    shape = len(episode.actions), env.spec.num_agents
-    per_agent = {key: value for key, value in seen.items() if value.shape == shape}
-    if show not in per_agent:
-        raise ConfigError(f"--show {show}: this algorithm knows {', '.join(per_agent) or 'nothing'} of each agent")
-    episode = episode._replace(values=list(per_agent[show][:, None]))
-    out = out or film_name(run.env)
+    settings = read_config(pathlib.Path(run_dir))
+    check_trusted(settings.run.env, run_dir, trust)
+    check_artist(settings.run.env)
+    out = out or film_name(settings.run.env)
+    check_file(pathlib.Path(out))
+    env, algorithm = build(settings)
+    known = shown_per_agent(env, algorithm)
+    if show not in known:
+        raise ConfigError(f"--show {show}: this algorithm knows {', '.join(known) or 'nothing'} of each agent")
+    episode, seen = insight(run_dir, seed_index, trust)
+    episode = episode._replace(values=list(seen[show][:, None]))
     return f"wrote {out}: {write_gif(env, episode, out)} pictures with {show}{_wins(episode)}"
 
 
@@ -155,25 +170,27 @@ def _wins(episode: "Episode") -> str:
     return f", {int(won[ends, np.arange(len(ends))].sum())} won"
 
 
+def _seed_index(text: str) -> int | None:
+    return None if text == "best" else whole(0)(text)
+
+
 def _command(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.record", description=__doc__.split("\n\n")[0])
-    parser.add_argument("run", metavar="RUN", help="run directory")
-    parser.add_argument("--out", help="GIF to write (default: battle.gif, or episode.gif where nobody fights)")
-    parser.add_argument("--episodes", type=int, default=1, help="how many to film (default: %(default)s)")
-    parser.add_argument("--seed-index", default="best", help="which of the run's seeds, from 0 (default: %(default)s)")
-    parser.add_argument("--show", default="", help="a number at each agent, e.g. intrinsic_reward (one episode)")
+    parser = Parser(prog="python -m experiments.record", description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", metavar="RUN", type=word, help="run directory")
+    parser.add_argument(
+        "--out", type=out_file(".gif"), help="GIF to write (default: battle.gif, or episode.gif where nobody fights)"
+    )
+    parser.add_argument("--episodes", type=whole(1, 4096), default=1, help="how many to film (default: %(default)s)")
+    parser.add_argument(
+        "--seed-index", type=_seed_index, default="best", help="which of the run's seeds, from 0 (default: %(default)s)"
+    )
+    parser.add_argument("--show", type=word, help="a number at each agent, e.g. intrinsic_reward (one episode)")
+    parser.add_argument("--trust", action="store_true", help="run an environment of your own that RUN names")
     args = parser.parse_args(argv)
-    if args.episodes < 1:
-        raise ConfigError(f"--episodes {args.episodes}: give at least 1")
-    if args.out is not None and pathlib.Path(args.out).suffix.lower() != ".gif":
-        raise ConfigError(f"--out {args.out}: give a name that ends in .gif")
-    if args.seed_index != "best" and not args.seed_index.isdigit():
-        raise ConfigError(f"--seed-index {args.seed_index}: give 'best' or a number from 0")
-    seed_index = None if args.seed_index == "best" else int(args.seed_index)
     if args.show:
-        print(record_insight(args.run, args.out, args.show, seed_index))
+        print(record_insight(args.run, args.out, args.show, args.seed_index, args.trust))
     else:
-        print(record(args.run, args.out, args.episodes, seed_index))
+        print(record(args.run, args.out, args.episodes, args.seed_index, args.trust))
     return 0
 
 

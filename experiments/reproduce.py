@@ -24,8 +24,8 @@ TARGETS: dict[str, Target] = {
     "aiir/bars": Target("experiments.figures.bars", "win rates of AIIR-MIX on the paper's maps"),
     "aiir/fig3": Target("experiments.figures.win_rates", "win rates of five methods on the paper's four maps"),
     "aiir/fig4": Target("experiments.figures.win_rates", "win rates of AIIR-MIX's ablations on 8m and 2s3z"),
-    "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: snapshots and intrinsic rewards"),
-    "aiir/fig6": Target("experiments.figures.episode", "the same episode: attention weights"),
+    "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: intrinsic rewards and attention weights"),
+    "aiir/fig6": Target("experiments.figures.episode", "the same episode: snapshots"),
     "aiir/table1": Target("experiments.figures.maps_table", "the four maps, and the final win rates on them"),
     "iac/tables": Target("experiments.figures.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
     "iac/fig2": Target("experiments.figures.simple_world", "Simple World: learned values and the paths of the actions"),
@@ -43,9 +43,11 @@ def _help() -> str:
 
 
 def _command(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv:
+        raise ConfigError(f"give what to reproduce: one of {', '.join(TARGETS)}")
+    if argv[0] in ("-h", "--help"):
         print(_help())
-        return 0 if argv else 2
+        return 0
     name = argv[0]
     if name not in TARGETS:
         near = difflib.get_close_matches(name, TARGETS, n=1)

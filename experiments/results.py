@@ -3,11 +3,14 @@
 import math
 import pathlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.logging.csv_sink import read_table
-from experiments.rundir import write_json
+from envs.errors import ConfigError
+from experiments.logging.csv_sink import TABLES, read_table
+from experiments.rundir import read_json, write_json
 from experiments.stats import mean_interval
+from iacjax.digests import digest, sign
 
 Row = dict[str, float]
 
@@ -75,8 +78,26 @@ def write_summary(directory: pathlib.Path, status: str, timing: dict[str, float]
     """Writes summary.json: `status` (finished, stopped_at_bar, interrupted), the seeds' last evaluations, the times."""
     results = last_evaluations(directory)
     rows = [{k: None if v != v else v for k, v in r._asdict().items()} for r in results]
-    write_json(directory / "summary.json", {"status": status, "seeds": rows, **timing})
+    summary = {"status": status, "seeds": rows, **timing, "files": _digests(directory)}
+    write_json(directory / "summary.json", sign(summary))
     return results
+
+
+def check_summary(directory: pathlib.Path) -> None:
+    """Raises ConfigError where summary.json is not there, or the rows are not those that it was written of."""
+    file = directory / "summary.json"
+    summary = read_json(file)
+    if not summary:
+        raise ConfigError(f"{file} is not there, but the training has ended: restore it from a copy")
+    now = _digests(directory)
+    for name, due in summary.get("files", {}).items():
+        if now.get(name) != due:
+            raise ConfigError(f"{directory / name} was changed since the training ended: restore it from a copy")
+
+
+def _digests(directory: pathlib.Path) -> dict[str, str]:
+    files = [directory / f"{table}.csv" for table in TABLES]
+    return {file.name: digest(file.read_bytes()) for file in files if file.exists()}
 
 
 def best_seed(results: Sequence[SeedResult]) -> int:
@@ -90,8 +111,8 @@ def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
     from experiments.config import read_config
     from experiments.record import film_name
 
-    film = film_name(read_config(directory).run.env)
-    for name, draw in (("curves.png", _draw_curves), (film, _film)):
+    env = read_config(directory).run.env  # it was trained in, so it is trusted
+    for name, draw in (("curves.png", _draw_curves), (film_name(env), partial(_film, env))):
         try:
             draw(directory, directory / name)
             say(f"wrote    {directory / name}")
@@ -105,7 +126,7 @@ def _draw_curves(directory: pathlib.Path, out: pathlib.Path) -> None:
     plot_runs([directory], out)
 
 
-def _film(directory: pathlib.Path, out: pathlib.Path) -> None:
+def _film(env: str, directory: pathlib.Path, out: pathlib.Path) -> None:
     from experiments.record import record
 
-    record(directory, out)
+    record(directory, out, trust=env)

@@ -13,17 +13,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
+from envs.own import is_own
 from envs.registry import check_name, known_envs
-from experiments import rundir, startup
+from experiments import digests, rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import explain, leave, run_stoppable
-from experiments.config import Command, Settings, check_same, default_settings, parse_fields, read_config
+from experiments.config import Command, Settings, check_same, parse_fields, read_config
 from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
 from experiments.groups import compile_groups
 from experiments.host_loop import Diverged, Group, Interrupted, Job
 from experiments.logging import open_sinks
 from experiments.logging.console import Console, duration
+from experiments.trust import check_trusted, new_settings
 
 LOG_ROWS, EVALUATIONS = 500, 50  # a run, where --log-every and --eval-every are 0
 
@@ -107,7 +109,8 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
-        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
+        digests.check_text(directory / "config.json")
+        rundir.write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())
         sinks = open_sinks(settings, directory)
@@ -125,7 +128,7 @@ def _train_groups(job: Job, stop: Signals) -> int:
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")
-    again = f"python -m experiments.run --resume {job.directory}"
+    again = f"python -m experiments.run --resume {job.directory}" + (f" --env {run.env}" if is_own(run.env) else "")
     finished: list[Progress] = []
     try:
         for group in _groups(job, seeds):
@@ -175,18 +178,18 @@ def _groups(job: Job, seeds: tuple[int, ...]) -> Iterator[Group]:
 def _keep_group_size(job: Job, size: int) -> Settings:
     """Writes the size into config.json: checkpoints are of whole groups, so a resumed run must form the same ones."""
     settings = Settings(dataclasses.replace(job.settings.run, seeds_per_batch=size), job.settings.algorithm)
-    rundir.write_json(job.directory / "config.json", rundir.to_dict(settings))
+    rundir.write_config(job.directory, settings)
     return settings
 
 
 def _finish(job: Job, finished: list[Progress], status: str) -> None:
     from experiments import results
 
-    steps = job.algorithm.plan.steps_per_iteration * sum(p.iteration * p.seeds for p in finished)
+    steps = sum(sum(p.env_steps) for p in finished)
     timing = {
         name: sum(getattr(p, name) for p in finished) for name in ("train_seconds", "eval_seconds", "save_seconds")
     }
-    rows = results.write_summary(job.directory, status, timing)
+    rows = results.last_evaluations(job.directory)
     spent = max(sum(timing.values()), 1e-9)
     if rows and status != "interrupted":
         job.console.terminal.print(results.summary_table(rows))
@@ -198,6 +201,7 @@ def _finish(job: Job, finished: list[Progress], status: str) -> None:
     )
     if rows and status != "interrupted" and job.settings.run.pictures:
         results.draw_pictures(job.directory, job.console.say)
+    results.write_summary(job.directory, status, timing)  # last: what has one has all else, too
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -206,9 +210,10 @@ def _command(argv: Sequence[str]) -> int:
         print_list()
         return 0
     if command.resume is None:
-        return train(parse_fields(command.fields, default_settings(command.algo, command.preset, command.env)))
+        return train(new_settings(command))
     directory = pathlib.Path(command.resume)
     saved = read_config(directory)
+    check_trusted(saved.run.env, directory / "config.json", command.trust or command.env)
     asked = parse_fields(command.fields, saved)
     check_same(saved, asked)
     return train(asked, directory)

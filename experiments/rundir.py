@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments import digests
 from experiments.config import Settings, to_dict
+from iacjax.digests import KEY, is_as_signed
 
 PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
 
@@ -25,6 +27,30 @@ def write_json(path: pathlib.Path, data: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(data, indent=1) + "\n")
     part.replace(path)
+
+
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
+    file.
+
+    Raises:
+      ConfigError: it cannot be read, or was changed since it was signed.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        return kind()
+    except (OSError, ValueError, RecursionError) as error:
+        text = str(error).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read ({text}): restore it from a copy") from None
+    if not isinstance(data, kind) or not is_as_signed(data):
+        raise ConfigError(f"{path} was changed since it was written: restore it from a copy")
+    return {name: value for name, value in data.items() if name != KEY} if kind is dict else data
+
+
+def write_config(directory: pathlib.Path, settings: Settings) -> None:
+    """Writes config.json, and its digest beside it."""
+    digests.write_text(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
 
 
 def create(settings: Settings) -> pathlib.Path:
@@ -40,7 +66,7 @@ def create(settings: Settings) -> pathlib.Path:
     directory = parent / f"{stamp}-{hashlib.sha256(unique.encode()).hexdigest()[:6]}"
     try:
         directory.mkdir(parents=True)
-        write_json(directory / "config.json", to_dict(settings))
+        write_config(directory, settings)
     except OSError as error:
         where = f"cannot make a run directory in {run.run_dir}"
         raise ConfigError(f"{where} ({error.strerror}): choose another --run-dir") from None

@@ -4,16 +4,15 @@ Plays a few battles of that map through SMAC, loop by loop, prints what the game
 writes what they disagree about as rules that our engine loads: `--env-options rules=rules.json`.
 """
 
-import argparse
 import math
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
-from experiments.cli import run_command
+from experiments.arguments import Parser, out_file, word
+from experiments.cli import run_command, signals_interrupt
 
 if TYPE_CHECKING:
     from envs.smax.scenarios import Scenario
@@ -146,24 +145,31 @@ def probe(game: Any, scenario: "Scenario", say=print) -> tuple[dict[str, Any], "
 
 
 def _command(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.smac_probe", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m experiments.smac_probe", description=__doc__.split("\n\n")[0])
     parser.add_argument("--map", default="2s3z", help="map of the duels (default: %(default)s); MMM shows the healing")
-    parser.add_argument("--out", metavar="FILE.json", help="file for the rules and the measurements")
-    parser.add_argument("--sc2-path", help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)")
-    parser.add_argument("--game-version", help="an installed version, e.g. 4.10.0 (default: the latest)")
+    parser.add_argument(
+        "--out", metavar="FILE.json", type=out_file(".json"), help="file for the rules and the measurements"
+    )
+    parser.add_argument(
+        "--sc2-path", type=word, help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)"
+    )
+    parser.add_argument("--game-version", type=word, help="an installed version, e.g. 4.10.0 (default: the latest)")
     args = parser.parse_args(argv)
     from envs.smax.scenarios import get_scenario
 
     scenario = get_scenario(args.map)
-    out = pathlib.Path(args.out) if args.out else None
-    if out and (out.suffix != ".json" or not out.parent.is_dir()):
-        raise ConfigError(f"--out {out}: give a file that ends in .json, in a directory that exists")
+    out = args.out
     from envs.smac_backend import starcraft
 
     if args.sc2_path:
         os.environ["SC2PATH"] = args.sc2_path
     game = starcraft.make_game(scenario.name, **({"game_version": args.game_version} if args.game_version else {}))
-    result, found = probe(game, scenario, lambda line: print(f"{scenario.name}: {line}", flush=True))
+    try:
+        with signals_interrupt() as ended:
+            result, found = probe(game, scenario, lambda line: print(f"{scenario.name}: {line}", flush=True))
+    except KeyboardInterrupt:
+        print(f"{scenario.name}: interrupted, nothing is written", file=sys.stderr)
+        return ended.code
     from rich.console import Console
 
     from experiments.rundir import write_json

@@ -17,6 +17,7 @@ from typing import get_args
 from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments import rendezvous, rundir, startup
+from experiments.arguments import MAX_SEED, Parser, out_folder, whole, word
 from experiments.cli import leave, run_stoppable
 from experiments.config import Precision
 from experiments.env_options import read_env_options
@@ -37,12 +38,12 @@ LAUNCHERS = ("here", "slurm", "local")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m experiments.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--algo", nargs="+", required=True, metavar="NAME", help="algorithms (experiments.run --list)")
-    add("--env", nargs="+", required=True, metavar="NAME", help="environments (experiments.run --list)")
+    add("--algo", nargs="+", type=word, required=True, metavar="NAME", help="algorithms (experiments.run --list)")
+    add("--env", nargs="+", type=word, required=True, metavar="NAME", help="environments (experiments.run --list)")
     add("--env-options", nargs="+", default=[], metavar="KEY=VALUE", help="of every environment")
     values = "values of a field of the algorithms; with --random also a range, NAME=1e-4..1e-2, drawn evenly in its"
     values += " logarithm, or NAME=lin:0..1, drawn evenly"
@@ -50,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--grid", action="store_true", help="all combinations of the values (the default)")
     how.add_argument("--random", type=int, default=0, metavar="N", help="N points drawn at random")
-    add("--draw-seed", type=int, default=0, help="of --random (default: %(default)s)")
-    add("--preset", default="default", help="of every algorithm: where the other fields come from")
+    add("--draw-seed", type=whole(0, MAX_SEED), default=0, help="of --random (default: %(default)s)")
+    add("--preset", type=word, default="default", help="of every algorithm: where the other fields come from")
     for name, kind in {**FIELDS, **FREE_FIELDS}.items():
         default = {"seeds": 5}.get(name)
         text = HELP.get(name, "as in experiments.run")
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--matmul-precision", choices=get_args(Precision), help="as in experiments.run")
     add("--no-compile-cache", action="store_true", help="keep no compiled programs")
     add("--no-pictures", action="store_true", help="draw no sweep.png at the end")
-    add("--out", help="directory of the sweep (default: sweeps/<hash of what is swept>)")
+    add("--out", type=out_folder, help="directory of the sweep (default: sweeps/<hash of what is swept>)")
     add("--dry-run", action="store_true", help="only show the programs")
     launch = "train here, one program after the other (the default), or each as a job of Slurm's, or as a process"
     add("--launcher", choices=LAUNCHERS, default="here", help=launch + ' (pip install "iacjax[slurm]")')
@@ -68,8 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     resources += " with slurm_: slurm_partition=gpu slurm_account=me"
     add("--job", nargs="+", default=[], metavar="KEY=VALUE", help=resources)
     several = "several processes (machines): how many, the same command on each; without --coordinator the lanes are"
-    add("--num-processes", type=int, default=1, metavar="N", help=several + " dealt out, and all see the same --out")
-    add("--process-id", type=int, default=0, metavar="I", help="which of them this is; 0 makes the tables")
+    add(
+        "--num-processes",
+        type=whole(1, 65_536),
+        default=1,
+        metavar="N",
+        help=several + " dealt out, and all see the same --out",
+    )
+    add("--process-id", type=whole(0), default=0, metavar="I", help="which of them this is; 0 makes the tables")
     together = "they train as one program over all their devices (jax.distributed), and process 0, at this address,"
     together += " writes; only it needs --out. 'slurm' among the tasks of an srun: all three are known there"
     add("--coordinator", metavar="HOST:PORT", help=together)
@@ -82,14 +89,10 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Request]:
     Raises:
       ConfigError: what it says cannot be.
     """
-    parser = _parser()
-    parser.error = _refuse  # one line, as of every command
-    args = _of_slurm(parser.parse_args(list(argv)))
+    args = _of_slurm(_parser().parse_args(list(argv)))
     for env in args.env:
         check_name(env)
     read_env_options(args.env_options)
-    if args.random < 0 or args.draw_seed < 0:
-        raise ConfigError("--random and --draw-seed must be at least 0")
     if args.job and args.launcher == "here":
         raise ConfigError("--job is for --launcher slurm: give both or neither")
     if not 0 <= args.process_id < args.num_processes:
@@ -122,10 +125,6 @@ def _of_slurm(args: argparse.Namespace) -> argparse.Namespace:
     address, count, index = rendezvous.of_slurm(os.environ)
     known = {"coordinator": address if count > 1 else None, "num_processes": count, "process_id": index}
     return argparse.Namespace(**{**vars(args), **known})
-
-
-def _refuse(message: str) -> None:
-    raise ConfigError(f"{message}: see --help")
 
 
 def _with_free(request: Request, args: argparse.Namespace) -> Request:
@@ -163,7 +162,7 @@ def _check_worlds(args: argparse.Namespace, programs: Sequence[Program]) -> None
 def _command(argv: Sequence[str]) -> int:
     args, request = parse(argv)
     name = hashlib.sha256(json.dumps(as_json(request), sort_keys=True).encode()).hexdigest()[:10]
-    out = pathlib.Path(args.out or pathlib.Path("sweeps") / name)
+    out = args.out or pathlib.Path("sweeps") / name
     working = _with_free(request, args)
     programs = make_programs(working, str(out))
     options = jobs.read_options(args.job)

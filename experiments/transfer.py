@@ -4,7 +4,6 @@ Plays greedy episodes of every run, with each of its seeds, in every world, with
 rules, at home by SMAClite's (`smax-smaclite`), in SMAClite, in StarCraft II. Prints a table and keeps a csv.
 """
 
-import argparse
 import csv
 import os
 import pathlib
@@ -13,8 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envs.errors import ConfigError
-from experiments.cli import run_command
+from experiments.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
+from experiments.cli import run_command, signals_interrupt
 from experiments.evaluate import Evaluation, evaluate_policy
+from experiments.ranges import MAX_EPISODES
 from experiments.results import wilson
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
@@ -48,6 +49,8 @@ def play_in(
     played = play_on_backend(policy, backend, map_name, episodes, file, games, seed, say=lambda line: None)
     if not played.complete:
         raise KeyboardInterrupt
+    if played.discarded:
+        print(f"{map_name} in {world}: {played.discarded} episode(s) discarded and replayed", flush=True)
     return played.rows
 
 
@@ -128,33 +131,39 @@ def transfer(
 
 
 def _command(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.transfer", description=__doc__.split("\n\n")[0])
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=pathlib.Path, help="run directories, trained in smax:*")
+    parser = Parser(prog="python -m experiments.transfer", description=__doc__.split("\n\n")[0])
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=word, help="run directories, trained in smax:*")
     parser.add_argument(
         "--backends", nargs="+", default=WORLDS, metavar="WORLD",
         help=f"{', '.join(HOME)} (our engine), smaclite, smaclite-noisy (it opens every battle a little differently), "
         f"smac, or MODULE:FACTORY (default: {' '.join(WORLDS)})",
     )  # fmt: skip
-    parser.add_argument("--episodes", type=int, default=32, help="greedy episodes per seed (default: %(default)s)")
-    parser.add_argument("--games", type=int, help="games at once, each in a process (0: one, in this process)")
-    parser.add_argument("--seed", type=int, default=0, help="another number plays other episodes")
-    parser.add_argument("--out", type=pathlib.Path, default=OUT, help="csv to add to (default: %(default)s)")
+    parser.add_argument(
+        "--episodes", type=whole(1, MAX_EPISODES), default=32, help="greedy ones per seed (default: 32)"
+    )
+    parser.add_argument(
+        "--games", type=whole(0, 1024), help="games at once, each in a process (0: one, in this process)"
+    )
+    parser.add_argument("--seed", type=whole(0, MAX_SEED), default=0, help="another number plays other episodes")
+    parser.add_argument(
+        "--out", type=out_file(parents=True), default=str(OUT), help="csv to add to (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
-    if args.episodes < 1:
-        raise ConfigError(f"--episodes must be at least 1, not {args.episodes}")
-    if args.seed < 0 or (args.games or 0) < 0:
-        raise ConfigError("--seed and --games must be at least 0")
-    for run in args.runs:
+    runs = [pathlib.Path(run) for run in args.runs]
+    for run in runs:
         if not run.is_dir():
             raise ConfigError(f"no run directory {run}: give one that experiments.run has made")
+        if set(args.backends) - set(HOME):
+            check_file(run / "evaluation.csv")  # the games of other worlds are noted there
     from rich.console import Console
 
     games = min(4, os.cpu_count() or 1, args.episodes) if args.games is None else args.games
     try:
-        rows = transfer(args.runs, args.backends, args.episodes, args.out, games, args.seed)
+        with signals_interrupt() as ended:
+            rows = transfer(runs, args.backends, args.episodes, args.out, games, args.seed)
     except KeyboardInterrupt:
         print(f"interrupted: what was through is in {args.out}")
-        return 130
+        return ended.code
     Console().print(table(rows))
     print(f"wrote {args.out}")
     return 0

@@ -28,6 +28,10 @@ class LaneState(NamedTuple):
     def runner(self) -> Any:
         return self.train.runner
 
+    @property
+    def env_steps(self) -> jax.Array:
+        return self.train.env_steps
+
 
 def make_lane_trainer(
     env: Environment,

@@ -71,7 +71,7 @@ def save_policy(
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
     card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}
-    files = _saved_files(directory, card)
+    files = _saved_files(directory, card, config)
     for k, seed in enumerate(seeds):
         content = io.BytesIO()
         np.savez(content, **{path: leaf[k] for path, leaf in zip(_paths(params), leaves, strict=True)})
@@ -85,25 +85,26 @@ def save_policy(
         (directory / f"seed_{seed}.npz.part").replace(directory / f"seed_{seed}.npz")
 
 
-def _saved_files(directory: pathlib.Path, card: dict) -> dict[str, list[str]]:
+def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, list[str]]:
     """{seed: digests of its file} of what was saved before, if it is of the same policy as `card` otherwise.
 
     Where the old card is lost or damaged, or is older than digests, they are those of the files that stand there.
     """
     found = {m[1]: file for file in directory.iterdir() if (m := re.fullmatch(r"seed_([0-9]{1,18})\.npz", file.name))}
+    names, known = list(found), None
     try:
         saved = json.loads((directory / "policy.json").read_text())
-        seeds, known = saved.pop("seeds"), saved.pop("files", None)
-        whole = is_as_signed({**saved, "seeds": seeds, "files": known}) or known is None
+        whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
         saved.pop(KEY, None)
         saved.setdefault("env_options", [])  # younger than some policies
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        saved["config"] = {**getattr(config, "added", {}), **saved["config"]}  # as are these
+        if whole and saved != json.loads(json.dumps(card)):
+            return {}
+        if whole and known is not None:
+            return known
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
-    if whole and saved != json.loads(json.dumps(card)):
-        return {}
-    if whole and known is not None:
-        return known
-    names = [str(seed) for seed in seeds] if whole else list(found)
+    names = names if whole else list(found)
     return {name: [digest(found[name].read_bytes())] for name in names if name in found and found[name].is_file()}
 
 
@@ -113,7 +114,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     Raises:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
-    from iacjax.algorithms import get_entry
+    from iacjax.algorithms import config_of_saved, get_entry
 
     directory = pathlib.Path(run_dir)
     if (directory / "policy").is_dir():
@@ -123,7 +124,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
         card = json.loads(file.read_text())
         signed = is_as_signed(card)
         entry = get_entry(card["algo"])
-        config = entry.config(**card["config"])
+        config = config_of_saved(card["algo"], card["config"])
         action = card["spec"].pop("action")
         mask = action.pop("mask")
         action["mask"] = None if mask is None else tuple(tuple(row) for row in mask)

@@ -36,6 +36,7 @@ def _advance(runner: Runner, env_state, timestep, carry) -> tuple[Runner, Episod
         return_sum=(ended * episode_return).sum(),
         length_sum=(ended * episode_length).sum(),
         won_sum=(ended * _won(timestep)).sum(),
+        env_steps=(~fresh).sum(dtype=jnp.int32),
     )
     return Runner(env_state, timestep, fresh, carry, episode_return, episode_length), stats
 
@@ -68,4 +69,4 @@ def rollout(
         mask=(~ts.boundary).astype(jnp.float32),
         carry0=carry0,
     )
-    return runner, batch, jax.tree.map(lambda x: x.sum(), stats)
+    return runner, batch, jax.tree.map(lambda x: x.sum(dtype=x.dtype), stats)

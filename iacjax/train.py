@@ -1,5 +1,6 @@
 """The one training loop: every algorithm, every store, many seeds in one program."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ def init_state(env: Environment, algorithm: Algorithm, key: jax.Array) -> TrainS
         return acting.rollout(env, algorithm, algorithm.policy(learner), runner, key, clock)[1]
 
     batch = jax.eval_shape(one_rollout, learner, runner, k_run)
-    return TrainState(learner, runner, algorithm.plan.store.init(batch), k_run)
+    return TrainState(learner, runner, algorithm.plan.store.init(batch), k_run, jnp.zeros((), jnp.int32))
 
 
 def train_step(
@@ -47,11 +48,12 @@ def train_step(
 ) -> tuple[TrainState, Metrics, EpisodeStats]:
     """One iteration of one seed: a rollout of E x T rows, then the plan's updates."""
     plan = algorithm.plan
-    clock = Clock(iteration, iteration * plan.steps_per_iteration)
+    clock = Clock(iteration, state.env_steps)
     k_rollout, k_update = jax.random.split(jax.random.fold_in(state.key, iteration))
     policy = algorithm.policy(state.learner)
     with jax.named_scope("rollout"):  # the scopes are names in profiles, and in `experiments.benchmark kernels`
         runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
+    env_steps = state.env_steps + stats.env_steps
     with jax.named_scope("replay"):
         store = plan.store.add(state.store, batch, clock)
 
@@ -67,13 +69,16 @@ def train_step(
         learner, metrics = jax.lax.scan(update, state.learner, keys)
         metrics = jax.tree.map(lambda x: x.mean(0), metrics)
     else:
-        warm = clock.env_steps + plan.steps_per_iteration >= plan.warmup
-        learner, metrics = _updates_if(warm, update, state.learner, keys)
-    return TrainState(learner, runner, store, state.key), metrics, stats
+        # No seed is warm before as many rows, and those the seeds share: most of a warm-up computes no update.
+        some_warm = iteration + 1 >= math.ceil(plan.warmup / plan.steps_per_iteration)
+        learner, metrics = _updates_if(some_warm, plan.is_warm(env_steps), update, state.learner, keys)
+    return TrainState(learner, runner, store, state.key, env_steps), metrics, stats
 
 
-def _updates_if(warm: jax.Array, update: Callable, learner: Any, keys: jax.Array) -> tuple[Any, Metrics]:
-    """All updates, or none and metrics of zero.
+def _updates_if(
+    some_warm: jax.Array, warm: jax.Array, update: Callable, learner: Any, keys: jax.Array
+) -> tuple[Any, Metrics]:
+    """All updates where `warm`, else none and metrics of zero; where not `some_warm`, they are not computed.
 
     A loop of so many turns or of none works in place; `lax.cond` copies every leaf of the learner (IAC on a GPU: 173 of
     the 390 kernels of an iteration), and would copy the replay if it went through.
@@ -83,10 +88,11 @@ def _updates_if(warm: jax.Array, update: Callable, learner: Any, keys: jax.Array
 
     def body(i, carry):
         learner, total = carry
-        learner, metrics = update(learner, keys[i])
-        return learner, jax.tree.map(jnp.add, total, metrics)
+        new, metrics = update(learner, keys[i])
+        added = jax.tree.map(jnp.add, total, metrics)
+        return jax.tree.map(partial(jnp.where, warm), (new, added), carry)
 
-    learner, total = jax.lax.fori_loop(0, jnp.where(warm, len(keys), 0), body, (learner, zeros))
+    learner, total = jax.lax.fori_loop(0, jnp.where(some_warm, len(keys), 0), body, (learner, zeros))
     return learner, jax.tree.map(lambda x: x / len(keys), total)
 
 

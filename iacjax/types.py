@@ -15,10 +15,11 @@ Metrics = dict[str, jax.Array]  # scalars
 
 
 class Clock(NamedTuple):
-    """One clock for all seeds, so that control flow that hangs on it stays unbatched under vmap."""
+    """Where a seed stands. Control flow may hang on the iteration alone, which all seeds share, so that it stays
+    unbatched under vmap; `env_steps` is each seed's own and feeds arithmetic only."""
 
     iteration: jax.Array  # int32[]
-    env_steps: jax.Array  # int32[] = iterations so far x E x T
+    env_steps: jax.Array  # int32[] steps in which the agents acted before this iteration, all lanes together
 
 
 class Batch(NamedTuple):
@@ -77,7 +78,12 @@ class Plan(NamedTuple):
 
     @property
     def steps_per_iteration(self) -> int:
+        """Rows of a rollout: the env steps of an iteration in which no episode's final observation took a row."""
         return self.num_envs * self.rollout_length
+
+    def is_warm(self, env_steps: Any) -> Any:
+        """Whether a seed that has made so many env steps, those of the iteration with them, learns at its end."""
+        return env_steps >= self.warmup
 
 
 class Algorithm(NamedTuple):
@@ -107,12 +113,13 @@ class Runner(NamedTuple):
 
 
 class EpisodeStats(NamedTuple):
-    """Sums over the episodes that ended in a rollout (exploring policy)."""
+    """Sums over the episodes that ended in a rollout (exploring policy), and its env steps."""
 
     episodes: jax.Array
     return_sum: jax.Array
     length_sum: jax.Array
     won_sum: jax.Array
+    env_steps: jax.Array  # int32[] rows in which the agents acted, of E x T
 
 
 class TrainState(NamedTuple):
@@ -122,6 +129,35 @@ class TrainState(NamedTuple):
     runner: Runner
     store: Any
     key: jax.Array
+    env_steps: jax.Array  # int32[] made so far, all lanes together
+
+
+def with_env_steps(states: Any, env_steps: jax.Array) -> Any:
+    """`states` with other counts of env steps. They may lie within other states, as a sweep's do."""
+    return _map_states(lambda state: state._replace(env_steps=env_steps), states)
+
+
+class _Uncounted(NamedTuple):
+    """A TrainState as checkpoints hold it that are older than the count of env steps."""
+
+    learner: Learner
+    runner: Runner
+    store: Any
+    key: jax.Array
+
+
+def without_env_steps(states: Any) -> Any:
+    """`states` without their counts, which `with_env_steps` gives them again."""
+    return _map_states(lambda state: _Uncounted(state.learner, state.runner, state.store, state.key), states)
+
+
+def _map_states(change: Callable, states: Any) -> Any:
+    def one(node):
+        if isinstance(node, _Uncounted):
+            node = TrainState(*node, None)
+        return change(node) if isinstance(node, TrainState) else node
+
+    return jax.tree.map(one, states, is_leaf=lambda node: isinstance(node, TrainState | _Uncounted))
 
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:

@@ -9,8 +9,9 @@ import numpy as np
 from envs.base import TimeStep
 from envs.errors import ConfigError
 from envs.smac_backend.backend import Backend
-from envs.smac_backend.checks import check_game
-from envs.smac_backend.host import InOwnProcess, InThisProcess, Lost, Moment, Slot
+from envs.smac_backend.checks import check_game, check_shapes
+from envs.smac_backend.host import InOwnProcess, InThisProcess, Slot
+from envs.smac_backend.moment import Lost, Moment
 from envs.smax.scenarios import get_scenario
 
 NO_OP, STOP = 0, 1  # SMAC's action ids
@@ -184,6 +185,7 @@ class Arena:
                 if not lane.checked:
                     check_game(self.backend.name, self.scenario, moment, facts)
                     lane.checked = True
+                check_shapes(self.scenario, moment)
                 return lane.begin(moment)
             except (Lost, ConfigError) as error:
                 if isinstance(error, ConfigError) and not any(other.opened for other in self.lanes):
@@ -194,6 +196,7 @@ class Arena:
         """Takes the answer to `step`, or opens the episode again where it is lost."""
         try:
             moment = lane.slot.answer(self.limits.step)
+            check_shapes(self.scenario, moment)
             if lane.length + 1 >= self.scenario.limit and not moment.terminated:
                 raise Lost(f"the game plays on after its limit of {self.scenario.limit} steps")
             lane.take(moment)

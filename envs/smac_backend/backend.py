@@ -55,8 +55,12 @@ class Game(Protocol):
 
 
 def unit_health(game: Any) -> list[bool]:
-    """Who lives, by the health of the agents' units: `get_unit_by_id(agent).health > 0`."""
-    return [game.get_unit_by_id(agent).health > 0 for agent in range(game.n_agents)]
+    """Who lives, by the health of the agents' units: `get_unit_by_id(agent).health > 0`; ValueError where it is NaN."""
+    healths = [game.get_unit_by_id(agent).health for agent in range(game.n_agents)]
+    for agent, health in enumerate(healths):
+        if health != health:
+            raise ValueError(f"the health of agent {agent} is {health}")
+    return [health > 0 for health in healths]
 
 
 def known_facts(game: Any) -> dict[str, Any]:
@@ -99,8 +103,9 @@ def load_backend(name: str) -> Backend:
         module, attribute = BACKENDS[name], "BACKEND"
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"--backend {name} cannot be loaded ({error})") from None
+    except Exception as error:  # whatever a module of the user's raises while it is loaded
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"--backend {name} cannot be loaded ({line})") from None
     if isinstance(found, Backend):
         return found
     if not callable(found):

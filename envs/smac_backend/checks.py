@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import ConfigError
-from envs.smac_backend.host import Moment
+from envs.errors import ConfigError, in_one_line
+from envs.smac_backend.moment import Lost, Moment
 from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW, max_reward
 from envs.smax.scenarios import Scenario
 
@@ -36,26 +36,50 @@ def check_game(name: str, scenario: Scenario, moment: Moment, facts: dict[str, A
     """Raises ConfigError, one line with both values of each difference, unless the game fits our data.
 
     `name` is the backend's. Only what `facts` names is compared, and the shapes of what the game shows.
+
+    Raises:
+      Lost: what the game says of its map cannot be compared.
     """
+    try:
+        wrong = _wrong_facts(scenario, facts)
+    except Exception as error:
+        raise Lost(f"what the game says of its map cannot be read: {in_one_line(error)}") from None
+    wrong += _wrong_shapes(scenario, moment)
+    if wrong:
+        raise ConfigError(f"{name}'s map {scenario.name} is not ours: {'; '.join(wrong)}")
+
+
+def _wrong_facts(scenario: Scenario, facts: dict[str, Any]) -> list[str]:
     expected = expected_facts(scenario)
     wrong = [
-        f"{key} is {facts[key]} there and {value:g} here"
+        f"{key} is {' '.join(str(facts[key]).split())[:80]} there and {value:g} here"
         for key, value in expected.items()
         if key in facts and facts[key] != value
     ]
+    if facts.get("pathing_grid") is not None:
+        wrong += _grid_difference(np.asarray(facts["pathing_grid"], bool))
+    return wrong
+
+
+def check_shapes(scenario: Scenario, moment: Moment) -> None:
+    """Raises Lost where a game shows something in another shape than it has on that map."""
+    wrong = _wrong_shapes(scenario, moment)
+    if wrong:
+        raise Lost("; ".join(wrong))
+
+
+def _wrong_shapes(scenario: Scenario, moment: Moment) -> list[str]:
     shapes = {
         "obs": (scenario.num_allies, scenario.obs_dim),
         "state": (scenario.state_dim,),
         "avail": (scenario.num_allies, scenario.num_actions),
         "alive": (scenario.num_allies,),
     }
-    for key, shape in shapes.items():
-        if getattr(moment, key).shape != shape:
-            wrong.append(f"{key} has the shape {getattr(moment, key).shape} there and {shape} here")
-    if facts.get("pathing_grid") is not None:
-        wrong += _grid_difference(np.asarray(facts["pathing_grid"], bool))
-    if wrong:
-        raise ConfigError(f"{name}'s map {scenario.name} is not ours: {'; '.join(wrong)}")
+    return [
+        f"{key} has the shape {getattr(moment, key).shape} there and {shape} here"
+        for key, shape in shapes.items()
+        if getattr(moment, key).shape != shape
+    ]
 
 
 def _grid_difference(grid: np.ndarray) -> list[str]:

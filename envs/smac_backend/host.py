@@ -1,46 +1,31 @@
 """One game, in this process or in one of its own, asked by messages: `reset`, `step`, `save_replay`.
 
 A process of its own leads its process group, so that Ctrl-C at the terminal reaches the asking process alone, and so
-that a game that hangs can be killed together with the StarCraft that it has started.
+that a game that hangs can be killed together with the StarCraft that it has started: by the asking process, or by the
+group's guard where the asking process is gone (`guard`).
 """
 
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Protocol
 
-import numpy as np
-
-from envs.errors import ConfigError
+from envs.errors import ConfigError, in_one_line
 from envs.smac_backend.backend import Backend
+from envs.smac_backend.guard import start_guard
+from envs.smac_backend.moment import Lost, Moment, read_moment
 
 OK, LOST, REFUSED = "ok", "lost", "refused"
 
 
-class Lost(Exception):
-    """The running episode cannot count: the game broke off, crashed or did not answer. The text says which."""
-
-
-class Moment(NamedTuple):
-    """What a game shows after `reset` or `step`."""
-
-    obs: np.ndarray  # f32[A, O]
-    state: np.ndarray  # f32[X]
-    avail: np.ndarray  # bool[A, U]
-    alive: np.ndarray  # bool[A]
-    reward: float = 0.0
-    terminated: bool = False
-    won: bool = False
-    dead_enemies: int | None = None  # where the game tells
-
-    @property
-    def dead_allies(self) -> int:
-        return int((~self.alive).sum())
+class _Terminated(BaseException):
+    """SIGTERM in a game's process; no Exception, so that a game does not catch it."""
 
 
 class Host:
@@ -58,9 +43,17 @@ class Host:
             return REFUSED, str(error)
         except Lost as error:
             return LOST, str(error)
-        except Exception as error:
+        except (KeyboardInterrupt, _Terminated):  # not the game's
+            raise
+        except BaseException as error:  # a game that calls sys.exit has ended its episode, not the command
+            return self._explained(error)
+
+    def _explained(self, error: BaseException) -> tuple[str, str]:
+        try:
             advice = self.backend.explain(error)
-            return (REFUSED, advice) if advice else (LOST, _in_one_line(error))
+        except Exception:
+            advice = ""
+        return (REFUSED, advice) if advice else (LOST, in_one_line(error))
 
     def reset(self) -> tuple[Moment, dict[str, Any]]:
         """Opens an episode, launching the game where there is none; (what it shows, what it knows of its map)."""
@@ -69,7 +62,7 @@ class Host:
         restarts = self._restarts()
         self.game.reset()
         self._same_game(restarts)
-        return self._moment(), self.backend.facts(self.game)
+        return self._moment(), dict(self.backend.facts(self.game))
 
     def step(self, actions: list[int]) -> Moment:
         """One step of all agents."""
@@ -78,8 +71,7 @@ class Host:
         if terminated and not info:
             raise Lost("StarCraft II broke the connection")
         self._same_game(restarts)
-        won = bool(info.get("battle_won", False))
-        return self._moment(float(reward), bool(terminated), won, info.get("dead_enemies"))
+        return self._moment(reward, terminated, info)
 
     def save_replay(self) -> None:
         """Has the game write its replay."""
@@ -102,21 +94,10 @@ class Host:
             raise Lost("StarCraft II was restarted in the middle of an episode")
 
     def _moment(self, *outcome: Any) -> Moment:
-        return Moment(
-            np.asarray(self.game.get_obs(), np.float32),
-            np.asarray(self.game.get_state(), np.float32),
-            np.asarray(self.game.get_avail_actions(), bool),
-            np.asarray(self.backend.alive(self.game), bool),
-            *outcome,
+        game = self.game
+        return read_moment(
+            game.get_obs(), game.get_state(), game.get_avail_actions(), self.backend.alive(game), *outcome
         )
-
-
-def _in_one_line(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no text'}{where}"
 
 
 class Slot(Protocol):
@@ -160,18 +141,47 @@ class InThisProcess:
         self._host.close()
 
 
-def _serve(connection: Any, backend: Backend, map_name: str, options: dict[str, Any]) -> None:
-    """Answers until told to close, until the asking process is gone, or until SIGTERM; then closes the game."""
+def _serve(connection: Any, work: bytes) -> None:
+    """Answers until told to close, until the asking process is gone, or until SIGTERM; then closes the game.
+
+    `work`: the pickled arguments of `Host`. Read here, so that what fails in it is answered and not printed.
+    """
     os.setsid()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    host = Host(backend, map_name, options)
+    start_guard()
+    host = None
+
+    def terminate(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the closing
+        raise _Terminated
+
     try:
+        signal.signal(signal.SIGTERM, terminate)
+        host = _load(work)
         while (message := connection.recv()) is not None:
-            connection.send(host.answer(*message))
-    except (EOFError, OSError):
+            connection.send_bytes(_packed(host.answer(*message) if isinstance(host, Host) else host))
+    except (EOFError, OSError, _Terminated):
         pass  # nobody asks any more
     finally:
-        host.close()
+        if isinstance(host, Host):
+            host.close()
+
+
+def _load(work: bytes) -> "Host | tuple[str, str]":
+    """The host, or what to answer where there can be none."""
+    try:
+        return Host(*pickle.loads(work))
+    except (KeyboardInterrupt, _Terminated):
+        raise
+    except BaseException as error:
+        return LOST, f"its process cannot load the game: {in_one_line(error)}"
+
+
+def _packed(answer: tuple[str, Any]) -> bytes:
+    """An answer as bytes; an answer that says why, where what the game gave cannot be sent."""
+    try:
+        return bytes(ForkingPickler.dumps(answer))
+    except Exception as error:
+        return bytes(ForkingPickler.dumps((LOST, f"what the game gave cannot be sent: {in_one_line(error)}")))
 
 
 @contextlib.contextmanager
@@ -192,9 +202,14 @@ class InOwnProcess:
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         context = multiprocessing.get_context("spawn")
+        try:
+            work = bytes(ForkingPickler.dumps((backend, map_name, options)))
+        except Exception as error:
+            advice = "name a class or a function of a module, or play with --games 0"
+            raise ConfigError(f"{backend.name} cannot be sent to a process ({in_one_line(error)}): {advice}") from None
         self._pipe, theirs = context.Pipe()
         self._asked = 0.0
-        self._process = context.Process(target=_serve, args=(theirs, backend, map_name, options), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
         with _without_interruption():
             self._process.start()
         theirs.close()
@@ -210,10 +225,15 @@ class InOwnProcess:
         try:
             if not self._pipe.poll(max(0.0, self._asked + seconds - time.monotonic())):
                 raise Lost(f"no answer for {seconds:g} s")
-            return _value(*self._pipe.recv())
+            kind, value = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(1.0)
             raise Lost(f"its process died (exit code {self._process.exitcode})") from None
+        except Lost:
+            raise
+        except Exception as error:  # a class that is not here, or a game that has written into the pipe
+            raise Lost(f"what the game gave cannot be read: {in_one_line(error)}") from None
+        return _value(kind, value)
 
     def dismiss(self) -> None:
         try:

@@ -60,6 +60,10 @@ class Smax:
         self.kinds = Team(scenario.units).kinds
         if isinstance(rules, str):
             rules = find_rules(rules, self.kinds)
+        elif rules is not None and not isinstance(rules, Rules):
+            raise ConfigError(f"rules={rules}: give smac, smaclite, or the name of a file that ends in .json")
+        if not isinstance(randomise_rules, bool):
+            raise ConfigError(f"randomise_rules={randomise_rules}: give True or False")
         if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:
             raise ConfigError(f"randomise={randomise}: give how far numbers are drawn from their value, 0 <= x < 1")
         if randomise and rules is not None:

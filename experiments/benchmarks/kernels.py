@@ -10,12 +10,13 @@ import argparse
 import concurrent.futures
 import multiprocessing
 import os
-import pathlib
 import signal
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.arguments import out_file, whole
 from experiments.benchmarks.point import split_name
+from experiments.ranges import MAX_SEEDS
 
 LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
 LINE = "{:>6} {:>12} {:>9} {:>8} {:>8} {:>8} {:>15} {:>10} {:>10} {:>9}"
@@ -157,11 +158,8 @@ def run_kernels(args: argparse.Namespace) -> int:
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)
-    if min(args.lanes) < 1 or args.num_envs < 0:
-        raise ConfigError("--lanes must be at least 1, --num-envs at least 0")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.touch()
     print(f"{args.algo} on {args.env}, compiled for one {args.card}; speed at most by {LAUNCH * 1e6:g} us a launch")
     rows: list[dict[str, Any]] = []
     for lanes in args.lanes:
@@ -182,9 +180,16 @@ def add_parser(commands: Any) -> None:
     add = parser.add_argument
     add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
     add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    add("--lanes", nargs="+", type=int, default=[1, 64], metavar="S", help="seeds in one program (default 1 64)")
-    add("--num-envs", type=int, default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add(
+        "--lanes",
+        nargs="+",
+        type=whole(1, MAX_SEEDS),
+        default=[1, 64],
+        metavar="S",
+        help="seeds in one program (default 1 64)",
+    )
+    add("--num-envs", type=whole(0), default=0, metavar="E", help="environments a seed; 0: the preset's")
     add("--card", choices=sorted(CARDS), default="h100", help="compile for it (default h100)")
     add("--note", default="", help="kept in the file")
-    add("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    add("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
     parser.set_defaults(run=run_kernels)

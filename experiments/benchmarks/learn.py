@@ -3,7 +3,7 @@
 A clone of JaxMARL (`--peer-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of its
 configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other. Told
 for both: win rates and returns while training, a greedy evaluation of the final policies in the same episodes, and the
-wall-clock of training, compiling apart. Ours count one step more an episode, the row in which a world restarts.
+wall-clock of training, compiling apart.
 """
 
 import argparse
@@ -20,10 +20,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.arguments import folder, out_file, out_folder, whole
 from experiments.benchmarks.learn_ours import our_settings, train_ours
 from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, train_peer
 from experiments.benchmarks.peers import check_peers
-from experiments.rundir import write_json
+from experiments.ranges import MAX_EPISODES, MAX_SEEDS
+from experiments.rundir import read_json, write_json
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
@@ -115,8 +117,6 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
     """What is to be measured, each pair by turns; ConfigError for what cannot be, before anything is trained."""
     from envs.registry import check_name
 
-    if min(args.steps, args.seeds, args.episodes) < 1:
-        raise ConfigError("--steps, --seeds and --episodes must be at least 1")
     check_peers(args.peer_dir)
     peer_set, our_set = read_changes(args.peer_set, "--peer-set"), read_changes(args.our_set, "--our-set")
     jobs = []
@@ -127,7 +127,7 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
             common = {"algo": algo, "map": name, "seeds": args.seeds, "episodes": args.episodes}
             common |= {"steps": config["TOTAL_TIMESTEPS"], "options": config["ENV_KWARGS"]}
             ours = common | {"system": "ours", "preset": args.preset, "changes": our_set}
-            our_settings(ours, args.run_dir)
+            our_settings(ours, str(args.run_dir))
             # Ours comes first: what it refuses only when it starts costs no training of the peer's.
             jobs += [ours, common | {"system": "jaxmarl", "preset": "", "changes": peer_set}]
     return json.loads(json.dumps(jobs))  # as they are read from the file again
@@ -222,14 +222,14 @@ def run_learn(args: argparse.Namespace) -> int:
     """Measures what the file does not hold yet, and prints all that was asked for."""
     jobs = make_jobs(args)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    rows = read_json(args.out, list)
     missing = [job for job in jobs if job not in [row["job"] for row in rows]]
     minutes = sum(predicted_seconds(job, rows) for job in missing) / 60
     print(f"{len(jobs)} trainings, {len(missing)} to do: about {minutes:.0f} minutes of training on two CPU cores")
     for i, job in enumerate(missing):
         print(f"[{i + 1}/{len(missing)}] {job['system']} {job['algo']} on {job['map']}", flush=True)
         try:
-            row = in_a_process(job, str(args.peer_dir), args.run_dir)
+            row = in_a_process(job, str(args.peer_dir), str(args.run_dir))
         except (KeyboardInterrupt, concurrent.futures.BrokenExecutor):
             print(f"stopped; what {args.out} holds is kept, and the same command goes on")
             return 130
@@ -248,15 +248,17 @@ def run_learn(args: argparse.Namespace) -> int:
 def add_parser(commands: Any) -> None:
     """Adds the command `learn` to the parser of `experiments.benchmark`."""
     learn = commands.add_parser("learn", help="win rates and wall-clock of IPPO and QMIX, beside JaxMARL's scripts")
-    learn.add_argument("--peer-dir", type=pathlib.Path, required=True, metavar="CLONE", help="of FLAIROx/JaxMARL")
+    learn.add_argument("--peer-dir", type=folder, required=True, metavar="CLONE", help="of FLAIROx/JaxMARL")
     learn.add_argument("--maps", nargs="+", default=["3m", "2s3z"], metavar="MAP", help="of JaxMARL's SMAX")
     learn.add_argument("--algos", nargs="+", default=list(LEARNERS), choices=list(LEARNERS))
-    learn.add_argument("--steps", type=int, default=1_000_000, help="env steps a seed (default 1000000)")
-    learn.add_argument("--seeds", type=int, default=2, help="in one program (default 2)")
+    learn.add_argument("--steps", type=whole(), default=1_000_000, help="env steps a seed (default 1000000)")
+    learn.add_argument("--seeds", type=whole(1, MAX_SEEDS), default=2, help="in one program (default 2)")
     learn.add_argument("--preset", default="default", help="of our algorithms (default: default)")
     learn.add_argument("--our-set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings of ours")
     learn.add_argument("--peer-set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. HIDDEN_SIZE=512 LR=5e-4")
-    learn.add_argument("--episodes", type=int, default=100, help="greedy ones at the end, a seed (default 100)")
-    learn.add_argument("--run-dir", default="runs/learn", help="of our runs (default runs/learn)")
-    learn.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/learn_peers.json"), metavar="FILE")
+    learn.add_argument(
+        "--episodes", type=whole(1, MAX_EPISODES), default=100, help="greedy ones at the end, a seed (default 100)"
+    )
+    learn.add_argument("--run-dir", type=out_folder, default="runs/learn", help="of our runs (default runs/learn)")
+    learn.add_argument("--out", type=out_file(parents=True), default="results/learn_peers.json", metavar="FILE")
     learn.set_defaults(run=run_learn)

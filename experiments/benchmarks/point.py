@@ -84,7 +84,7 @@ def _ours(job: Job) -> dict[str, Any]:
     forget_peak()
     row = speed_of(training, job.seconds) | {"num_envs": config.num_envs}
     row |= {"state_bytes": training.state_bytes, "bytes_needed": training.bytes_needed}
-    row |= {"steps_per_iteration": training.plan.steps_per_iteration, "updates_per_iteration": training.plan.updates}
+    row |= {"updates_per_iteration": training.plan.updates}
     return row | (numbers_of(training, job.updates) if job.updates else {})
 
 

@@ -88,8 +88,6 @@ def run_scripted(args: argparse.Namespace) -> int:
         check_name(name)
         if not name.startswith("smax:") and name not in WORLDS:
             raise ConfigError(f"'{name}' has no scripted policies: give smax:<map>, {' or '.join(WORLDS)}")
-    if args.episodes < 1:
-        raise ConfigError("--episodes must be at least 1")
     maps, hunts = ([name for name in names if (name in WORLDS) == hunt] for hunt in (False, True))
     if maps:
         print("\n".join(markdown([]).splitlines()))

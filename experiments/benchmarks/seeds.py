@@ -7,13 +7,15 @@ are its own too. A column ends where the next point would need more memory than 
 
 import argparse
 import json
-import pathlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from envs.errors import ConfigError
+from experiments.arguments import folder, number, out_file, whole
 from experiments.benchmarks.point import Job, in_a_process, split_name
 from experiments.logging.console import duration
+from experiments.ranges import MAX_SEEDS
+from iacjax.schema import POSITIVE
 
 LINE = "{:<28} {:>5} {:>4} {:>5} {:>11} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10}"
 HEADS = ("training", "envs", "dev", "lanes", "steps/s", "x 1 lane", "s/update", "compile s", "state/lane", "needs")
@@ -75,7 +77,7 @@ def predict(rows: Sequence[dict[str, Any]], lanes: int, steps: int) -> list[dict
         seconds = None
         if counts[0] <= lanes <= counts[-1]:
             each = float(np.interp(lanes, counts, [row["s_per_iteration"] for row in points]))
-            seconds = each * -(-steps // points[0]["steps_per_iteration"])
+            seconds = each * math.ceil(steps / points[0]["steps_per_iteration"])
         row = {"system": system, "num_envs": num_envs, "devices": devices, "lanes": lanes, "steps": steps}
         found.append(row | {"seconds": seconds, "interpolated": lanes not in counts})
     return found
@@ -104,9 +106,6 @@ def check(args: argparse.Namespace) -> None:
     check_name(args.env)
     for word in args.algo:
         default_settings(*split_name(word), args.env)
-    counts = (*args.lanes, *args.devices, args.peer_updates, args.predict_seeds, args.predict_steps)
-    if min(counts) < 1 or min(args.num_envs) < 0 or args.seconds <= 0:
-        raise ConfigError("lanes, devices, updates, seeds, steps and seconds must be more than 0")
     check_peers_of(args.peer_dir, args.env)
 
 
@@ -116,7 +115,6 @@ def run_seeds(args: argparse.Namespace) -> int:
     args.lanes, args.devices = sorted(set(args.lanes)), sorted(set(args.devices))
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.touch()
     if args.peer_dir is None:
         print("ours alone: --peer-dir with a clone of github.com/FLAIROx/JaxMARL measures its IPPO and QMIX beside it")
     print(LINE.format(*HEADS))
@@ -157,15 +155,29 @@ def add_parser(commands: Any) -> None:
     add = seeds.add_argument
     add("--algo", nargs="+", default=["aiir_mix"], metavar="NAME[:PRESET]", help="default aiir_mix")
     add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    add("--lanes", nargs="+", type=int, default=[1, 2, 4, 8, 16], metavar="S", help="seeds in one program")
-    add("--devices", nargs="+", type=int, default=[1], metavar="D", help="that the seeds are spread over (default 1)")
-    add("--num-envs", nargs="+", type=int, default=[0], metavar="E", help="environments a seed; 0: the preset's")
-    add("--seconds", type=float, default=5.0, help="about so long is each of our timed calls, three a point")
-    add("--peer-dir", type=pathlib.Path, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")
+    add(
+        "--lanes",
+        nargs="+",
+        type=whole(1, MAX_SEEDS),
+        default=[1, 2, 4, 8, 16],
+        metavar="S",
+        help="seeds in one program",
+    )
+    add(
+        "--devices",
+        nargs="+",
+        type=whole(),
+        default=[1],
+        metavar="D",
+        help="that the seeds are spread over (default 1)",
+    )
+    add("--num-envs", nargs="+", type=whole(0), default=[0], metavar="E", help="environments a seed; 0: the preset's")
+    add("--seconds", type=number(POSITIVE), default=5.0, help="about so long is each of our timed calls, three a point")
+    add("--peer-dir", type=folder, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")
     add("--peers", nargs="+", default=["ippo", "qmix"], choices=["ippo", "qmix"], help="which of its scripts")
-    add("--peer-updates", type=int, default=3, help="updates of the peers that are timed")
-    add("--predict-seeds", type=int, default=5, help="seeds of the run whose time is predicted (default 5)")
-    add("--predict-steps", type=int, default=2_000_000, help="its env steps a seed (default 2000000)")
+    add("--peer-updates", type=whole(), default=3, help="updates of the peers that are timed")
+    add("--predict-seeds", type=whole(), default=5, help="seeds of the run whose time is predicted (default 5)")
+    add("--predict-steps", type=whole(), default=2_000_000, help="its env steps a seed (default 2000000)")
     add("--note", default="", help="kept in the file, e.g. what else ran on the machine")
-    add("--json", type=pathlib.Path, metavar="FILE", help="write what is measured there")
+    add("--json", type=out_file(parents=True), metavar="FILE", help="write what is measured there")
     seeds.set_defaults(run=run_seeds)

@@ -8,12 +8,14 @@ their numbers are a GPU's, their time says nothing.
 
 import argparse
 import math
-import pathlib
 import statistics
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.arguments import number, out_file, whole
 from experiments.benchmarks.point import Job, in_a_process, split_name
+from experiments.ranges import MAX_SEEDS
+from iacjax.schema import POSITIVE
 
 BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
 LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default's kinds, and whole loops and branches
@@ -125,11 +127,8 @@ def run_settings(args: argparse.Namespace) -> int:
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)
-    if min(args.lanes, args.updates) < 1 or args.num_envs < 0 or args.seconds <= 0:
-        raise ConfigError("--lanes, --updates and --seconds must be more than 0")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.touch()
     job = Job("ours", *split_name(args.algo), args.env, args.lanes, args.num_envs, 1, args.seconds, args.updates)
     print(f"{args.algo} on {args.env}, {args.lanes} lanes; returns over the first {args.updates} iterations that learn")
     print(LINE.format(*HEADS))
@@ -152,10 +151,10 @@ def add_parser(commands: Any) -> None:
     add = settings.add_argument
     add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
     add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    add("--lanes", type=int, default=4, metavar="S", help="seeds in one program (default 4)")
-    add("--num-envs", type=int, default=0, metavar="E", help="environments a seed; 0: the preset's")
-    add("--updates", type=int, default=50, help="iterations whose numbers are compared (default 50)")
-    add("--seconds", type=float, default=5.0, help="about so long is each timed call, three a setting")
+    add("--lanes", type=whole(1, MAX_SEEDS), default=4, metavar="S", help="seeds in one program (default 4)")
+    add("--num-envs", type=whole(0), default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add("--updates", type=whole(), default=50, help="iterations whose numbers are compared (default 50)")
+    add("--seconds", type=number(POSITIVE), default=5.0, help="about so long is each timed call, three a setting")
     add("--note", default="", help="kept in the file, e.g. what else ran on the machine")
-    add("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    add("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
     settings.set_defaults(run=run_settings)

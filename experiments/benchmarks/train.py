@@ -8,14 +8,15 @@ machine has other work too. Parts are told of AIIR-MIX and its family.
 
 import argparse
 import json
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
 
-from envs.errors import ConfigError
+from experiments.arguments import folder, number, out_file, whole
 from experiments.benchmarks.point import split_name
 from experiments.benchmarks.training import REPEATS, compile_training, speed_of
+from experiments.ranges import MAX_SEEDS
+from iacjax.schema import POSITIVE
 
 TURNS = 10  # of a part, in one timed call
 
@@ -79,7 +80,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, params, runner, key, clock)[1]
 
     def prepare(learner, batch):
-        values = intrinsic.values_of(f, learner, batch)
+        values = intrinsic.values_of(f, learner, batch, batch.action[-1])
         r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
         return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
 
@@ -166,8 +167,6 @@ def check(args: argparse.Namespace) -> None:
     check_name(args.env)
     for word in args.algos:
         default_settings(*split_name(word), args.env)
-    if min(args.seeds) < 1 or args.peer_updates < 1 or args.seconds <= 0:
-        raise ConfigError("--seeds, --peer-updates and --seconds must be more than 0")
     check_peers_of(args.peer_dir, args.env)
 
 
@@ -176,7 +175,6 @@ def run_train(args: argparse.Namespace) -> int:
     check(args)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.touch()
     from experiments.rundir import versions
     from experiments.startup import describe_device
 
@@ -198,9 +196,13 @@ def add_parser(commands: Any) -> None:
     train = commands.add_parser("train", help="training steps a second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
     train.add_argument("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
     train.add_argument("--algos", nargs="+", default=["aiir_mix", "aiir_mix:paper"], metavar="NAME[:PRESET]")
-    train.add_argument("--seeds", nargs="+", type=int, default=[1, 5], metavar="S", help="seeds in one program")
-    train.add_argument("--seconds", type=float, default=10.0, help="about so long is each of our timed calls")
-    train.add_argument("--peer-dir", type=pathlib.Path, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")
-    train.add_argument("--peer-updates", type=int, default=3, help="updates of the peers that are timed")
-    train.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    train.add_argument(
+        "--seeds", nargs="+", type=whole(1, MAX_SEEDS), default=[1, 5], metavar="S", help="seeds in one program"
+    )
+    train.add_argument(
+        "--seconds", type=number(POSITIVE), default=10.0, help="about so long is each of our timed calls"
+    )
+    train.add_argument("--peer-dir", type=folder, metavar="CLONE", help="clone of github.com/FLAIROx/JaxMARL")
+    train.add_argument("--peer-updates", type=whole(), default=3, help="updates of the peers that are timed")
+    train.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
     train.set_defaults(run=run_train)

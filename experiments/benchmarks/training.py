@@ -66,29 +66,39 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
 
 
 def idle_iterations(plan: Any) -> int:
-    """Iterations in which nothing is learned yet."""
+    """Iterations of a warm-up in which each row is an env step; at least every second one is, so twice as many do."""
     return math.ceil(plan.warmup / plan.steps_per_iteration)
 
 
 def speed_of(training: Training, seconds: float) -> dict[str, Any]:
-    """Env steps a second, all lanes together: the median of REPEATS calls of about `seconds` each."""
+    """Env steps a second, all lanes together: the median of REPEATS calls of about `seconds` each.
+
+    Steps in which the agents acted; `steps_per_iteration` is their mean over lanes.
+    """
+    import numpy as np
+
+    from iacjax.types import with_env_steps
+
     plan, run = training.plan, training.run
     idle = idle_iterations(plan) + 1
     states = run(training.init(), 0, idle)[0]  # the first call pays for more than its work
+    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
     start = time.perf_counter()
     states = run(states, idle, 1)[0]
     count = max(1, round(seconds / (time.perf_counter() - start)))
-    wall, cpu = [], []
+    wall, cpu, made = [], [], []
     for repeat in range(REPEATS):
         began, worked = time.perf_counter(), time.process_time()
-        states = run(states, idle + 1 + repeat * count, count)[0]
+        states, _, stats = run(states, idle + 1 + repeat * count, count)
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - worked)
-    steps = training.lanes * count * plan.steps_per_iteration
+        made.append(int(np.asarray(stats.env_steps)[:count, : training.lanes].sum()))
+    steps = statistics.mean(made)
     return {
         "steps_per_s": steps / statistics.median(wall),
         "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
         "s_per_iteration": statistics.median(wall) / count,
+        "steps_per_iteration": steps / count / training.lanes,
         "compile_s": training.compile_seconds,
     }
 
@@ -104,12 +114,13 @@ def numbers_of(training: Training, updates: int) -> dict[str, Any]:
     import jax
     import numpy as np
 
-    first = idle_iterations(training.plan)
     twice = []
     for _ in range(2):
-        _, metrics, stats = training.run(training.init(), 0, first + updates)
+        _, metrics, stats = training.run(training.init(), 0, 2 * idle_iterations(training.plan) + updates)
         twice.append(jax.device_get((metrics, stats)))
     metrics, stats = twice[0]
+    made = np.asarray(stats.env_steps)[:, : training.lanes].cumsum(0)
+    first = int(training.plan.is_warm(made).all(1).argmax())  # of all lanes
     same = [np.array_equal(a, b, equal_nan=True) for a, b in zip(*map(jax.tree.leaves, twice), strict=True)]
     ended, total = (np.asarray(x)[first : first + updates].sum(0) for x in (stats.episodes, stats.return_sum))
     return {

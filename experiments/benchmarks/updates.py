@@ -6,10 +6,12 @@ One seed and several in one vmapped program, at the paper's settings: an update 
 import argparse
 import dataclasses
 import json
-import pathlib
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.arguments import number, out_file, whole
+from experiments.ranges import MAX_SEEDS
+from iacjax.schema import POSITIVE
 
 FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
 
@@ -76,8 +78,6 @@ def run_updates(args: argparse.Namespace) -> int:
     check_name(args.env)
     if args.algo not in FAMILY:
         raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
-    if min(args.seeds) < 1 or args.seconds <= 0:
-        raise ConfigError("--seeds and --seconds must be more than 0")
     from envs.registry import make_env
     from experiments.benchmarks.train import benchmark_ours
     from experiments.rundir import versions
@@ -111,7 +111,9 @@ def add_parser(commands: Any) -> None:
     updates = commands.add_parser("updates", help="gradient updates a second of IAC and its ablations")
     updates.add_argument("--algo", default="iac", metavar="NAME", help=f"one of {', '.join(FAMILY)}; default iac")
     updates.add_argument("--env", default="multi_pendulum:2", metavar="NAME", help="default multi_pendulum:2")
-    updates.add_argument("--seeds", nargs="+", type=int, default=[1, 5], metavar="S", help="seeds in one program")
-    updates.add_argument("--seconds", type=float, default=10.0, help="about so long is each timed call")
-    updates.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the rows there")
+    updates.add_argument(
+        "--seeds", nargs="+", type=whole(1, MAX_SEEDS), default=[1, 5], metavar="S", help="seeds in one program"
+    )
+    updates.add_argument("--seconds", type=number(POSITIVE), default=10.0, help="about so long is each timed call")
+    updates.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
     updates.set_defaults(run=run_updates)

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
+from experiments.arguments import Parser, number, out_file, out_folder, whole
 from experiments.config import Settings, default_settings, read_config
 from experiments.kept_runs import FINISHED, env_steps, newest_run, read_json
 from experiments.kept_runs import status as run_status
-from experiments.ranges import check_ranges
+from experiments.ranges import MAX_SEEDS, check_run
 from experiments.results import RATE, interval_text
+from iacjax.schema import POSITIVE
 
 EPISODES = 100
 # Rough env steps per second, over all seeds and agents of a run, where no finished row tells: for the prediction only.
@@ -84,7 +86,7 @@ def make_rows(table: Table, args: argparse.Namespace) -> list[Row]:
                 stop_at=chosen.bar if args.stop_at_bar else 0.0,
                 run_dir=str(pathlib.Path(args.run_dir) / variant),
             )
-            check_ranges(run)
+            check_run(run)
             rows.append(Row(name, variant, Settings(run, settings.algorithm)))
     return rows
 
@@ -205,23 +207,23 @@ def make_row(row: Row) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m experiments.reproduce", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m experiments.reproduce", description=__doc__.split("\n\n")[0])
     parser.add_argument("table", help=f"one of {', '.join(TABLES)}")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds per row (default: %(default)s)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), default=5, help="seeds per row (default: %(default)s)")
     parser.add_argument("--maps", nargs="+", metavar="MAP", help="only these")
     parser.add_argument("--variants", nargs="+", metavar="VARIANT", help="only these")
-    parser.add_argument("--total-steps", type=int, default=0, help="env steps per seed, instead of the table's own")
+    parser.add_argument("--total-steps", type=whole(0), default=0, help="env steps per seed, not the table's own")
     parser.add_argument("--stop-at-bar", action="store_true", help="end a run once two evaluations reach its bar")
-    parser.add_argument("--budget", type=float, default=math.inf, metavar="HOURS", help="begin no row beyond it")
-    parser.add_argument("--run-dir", default="", help="parent of the runs (default: runs/<table>)")
-    parser.add_argument("--out", default="", help="table to write (default: results/<table>.csv)")
+    parser.add_argument(
+        "--budget", type=number(POSITIVE), default=math.inf, metavar="HOURS", help="begin no row beyond it"
+    )
+    parser.add_argument("--run-dir", type=out_folder, help="parent of the runs (default: runs/<table>)")
+    parser.add_argument("--out", type=out_file(parents=True), help="table to write (default: results/<table>.csv)")
     args = parser.parse_args(argv)
     if args.table not in TABLES:
         raise ConfigError(f"no table {args.table!r}: known are {', '.join(TABLES)}")
-    if args.seeds < 1 or args.total_steps < 0 or not args.budget > 0:
-        raise ConfigError("--seeds must be at least 1, --total-steps at least 0, and --budget more than 0")
     name = args.table.replace("/", "_")
-    args.run_dir, args.out = args.run_dir or f"runs/{name}", args.out or f"results/{name}.csv"
+    args.run_dir, args.out = args.run_dir or f"runs/{name}", args.out or out_file(parents=True)(f"results/{name}.csv")
     return args
 
 

@@ -1,7 +1,8 @@
 """What the figures share: their command line, and runs that are trained once, resumed when begun, and timed before.
 
-A figure has budgets. `small` ends within an hour on two cores and says, on the screen and in the picture, what it
-leaves out; `paper` has the paper's seeds and steps.
+A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
+have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
+the picture, what it trains by and what it leaves out.
 """
 
 import argparse
@@ -11,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from envs.registry import check_name
 from experiments import kept_runs
+from experiments.arguments import PICTURES, Parser, number, out_file, out_folder, whole
 from experiments.config import Settings, default_settings, read_config
 from experiments.figures import prediction
-from experiments.ranges import check_ranges
+from experiments.ranges import MAX_SEEDS, check_run
+from iacjax.schema import NOT_NEGATIVE
 
 WORLDS = {"--envs": "environments", "--maps": "maps"}
 EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
@@ -30,6 +34,7 @@ class Budget(NamedTuple):
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
+    settings: str = ""  # what the methods are trained by, in words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,20 +86,14 @@ class Run(NamedTuple):
 
 def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.reproduce {target}", description=summary)
+    parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=int, help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=int, help="env steps a seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
     runs = f"runs/{target.split('/')[0]}"
-    parser.add_argument("--run-dir", default=runs, help="parent of the runs (default: %(default)s)")
+    parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
     parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
     return parser
-
-
-def check_counts(args: argparse.Namespace) -> None:
-    """Raises ConfigError where --seeds or --total-steps is given and cannot be."""
-    if any(number is not None and number < 1 for number in (args.seeds, args.total_steps)):
-        raise ConfigError("--seeds and --total-steps must be at least 1 (or left out: the figure's own)")
 
 
 def parse(
@@ -116,22 +115,18 @@ def parse(
       ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
     """
     target = argv[0]
-    options = parser(target, summary)
-    out = f"results/{target}{suffix}"
-    options.add_argument("--out", default=out, help="file to write, its numbers beside it (default: %(default)s)")
-    options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
-    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
+    options = parser(target, summary)
     word = "--maps" if family else "--envs"
-    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
-    presets = "of each method the first of these that it has, instead of the budget's choice"
-    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
+    _add_choices(options, budgets, everywhere, word)
+    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
+    told = "file to write, its numbers beside it (default: %(default)s)"
+    options.add_argument("--out", type=to_write, default=f"results/{target}{suffix}", help=told)
     for name, (default, text) in (numbers or {}).items():
-        options.add_argument(f"--{name}", type=float, default=default, help=f"{text} (default: %(default)g)")
+        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} ({default:g})")
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
-    check_counts(args)
     budget = budgets[args.budget]
     methods = chosen(args.methods, budget.methods, everywhere, "--methods")
     steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
@@ -145,13 +140,25 @@ def parse(
         presets=tuple(args.preset) or budget.presets,
         overrides={} if args.preset else budget.overrides,
         note=_note(args.budget, budget, [word[2:] if name == "envs" else name for name in changed]),
-        run_dir=pathlib.Path(args.run_dir),
-        out=pathlib.Path(args.out),
+        run_dir=args.run_dir,
+        out=args.out,
         redraw=args.redraw,
         numbers={name: getattr(args, name) for name in numbers or {}},
         command="python -m experiments.reproduce " + " ".join(argv),
         asked=changed,
     )
+
+
+def _add_choices(
+    options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
+) -> None:
+    """The options that choose among what a figure has; `word` is that of its environments."""
+    told = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
+    options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
+    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
+    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
+    presets = "of each method the first of these that it has, instead of the budget's choice"
+    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
 
 
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
@@ -168,6 +175,8 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
     families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
     if not asked:
         return dict(budget.steps)
+    for env in asked:
+        check_name(env)  # another member of the family may be none
     return {env: budget.steps.get(env, by_family[family]) for env, family in zip(asked, families, strict=True)}
 
 
@@ -179,8 +188,16 @@ def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Bud
     return {env: steps.get(env, next(iter(steps.values()))) for env in envs} or dict(steps)
 
 
+def _describe(name: str, budget: Budget) -> str:
+    """A budget in a few words, for --help."""
+    parts = [f"{budget.seeds} seeds", *([budget.settings] if budget.settings else [])]
+    parts += [f"Leaves out {budget.leaves_out}"] if budget.leaves_out else []
+    return f"{name} ({'. '.join(parts)})"
+
+
 def _note(name: str, budget: Budget, changed: Sequence[str]) -> str:
     text = f"budget {name}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
+    text += f": {budget.settings}" if budget.settings and "preset" not in changed else ""
     return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
 
 
@@ -212,7 +229,7 @@ def make_run(
         eval_episodes=eval_episodes,
         pictures=False,
     )
-    check_ranges(run)
+    check_run(run)
     return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
 
 

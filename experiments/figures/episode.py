@@ -17,17 +17,18 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments import kept_runs
+from experiments.arguments import PICTURES, out_file, whole, word
 from experiments.config import Settings, default_settings, read_config
 from experiments.figures.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.common import device_and_versions, parser
 from experiments.figures.kept import number, write_rows
 from experiments.insight import Trained, load
-from experiments.ranges import check_ranges
+from experiments.ranges import check_run
 from experiments.rundir import write_json
 
 SUMMARIES = {
-    "aiir/fig5": "Figure 5: snapshots of an episode of 2s3z, and the intrinsic rewards of its agents.",
-    "aiir/fig6": "Figure 6: the attention weights of the same episode.",
+    "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
+    "aiir/fig6": "Figure 6: snapshots of the same episode.",
 }
 ENV, AGENTS = "smax:2s3z", 5
 TRIES = 16  # episodes, of which one is shown
@@ -56,14 +57,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     target = argv[0]
     options = parser(target, SUMMARIES[target])
     options.set_defaults(seeds=1, total_steps=500_000, run_dir="runs/aiir")
-    options.add_argument("--run", default="", metavar="DIR", help="a run directory that there is; nothing is trained")
-    options.add_argument("--seed-index", type=int, default=None, help="which of its seeds, from 0 (default: the best)")
-    options.add_argument("--out", default=f"results/{target}.png", help="picture to write (default: %(default)s)")
-    args = options.parse_args(argv)
-    if args.seeds < 1 or args.total_steps < 1:
-        raise ConfigError("--seeds and --total-steps must be at least 1")
-    args.out = pathlib.Path(args.out)
-    return args
+    options.add_argument("--run", type=word, metavar="DIR", help="a run directory that there is; nothing is trained")
+    options.add_argument(
+        "--seed-index", type=whole(0), default=None, help="which of its seeds, from 0 (default: the best)"
+    )
+    to_write, out = out_file(*PICTURES, parents=True), f"results/{target}.png"
+    options.add_argument("--out", type=to_write, default=out, help="picture to write (default: %(default)s)")
+    return options.parse_args(argv)
 
 
 def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
@@ -74,9 +74,9 @@ def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Pat
 
     settings = default_settings("aiir_mix", "default", ENV)
     run = dataclasses.replace(
-        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=args.run_dir, pictures=False
+        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=str(args.run_dir), pictures=False
     )
-    check_ranges(run)
+    check_run(run)
     settings = Settings(run, settings.algorithm)
     directory, code = kept_runs.newest_run(settings), 0
     if kept_runs.status(directory) not in kept_runs.FINISHED:

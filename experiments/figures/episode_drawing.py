@@ -82,7 +82,7 @@ def draw(target: str, table: pathlib.Path, out: pathlib.Path) -> None:
     """Draws `target`, aiir/fig5 or aiir/fig6, from the episode in `table`."""
     kept = read_episode(table)
     record = kept_runs.read_json(table.with_suffix(".json"))
-    {"aiir/fig5": _rewards, "aiir/fig6": _attention}[target](kept, record, out)
+    {"aiir/fig5": _rewards_and_attention, "aiir/fig6": _snapshots}[target](kept, record, out)
 
 
 def _note(figure: Any, record: dict[str, Any], text: str) -> None:
@@ -97,23 +97,15 @@ def colours(kept: Kept) -> Sequence[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(kept.num_agents)]
 
 
-def _rewards(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
-    """Figure 5: snapshots above, the intrinsic rewards of all agents below."""
-    marks = moments(kept)
-    figure = style.new_figure(13.0, 6.6)
-    grid = figure.add_gridspec(2, len(marks), height_ratios=[1.0, 1.25])
-    for k, (step, _) in enumerate(marks):
-        ax = figure.add_subplot(grid[0, k])
-        snapshot(ax, kept, step)
-        ax.set_title(title(marks, k), fontsize=8.5)
-    ax = figure.add_subplot(grid[1, :])
-    curves(ax, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
-    mark(ax, marks)
-    ax.set_ylabel("intrinsic reward $r^{in}_i$", fontsize=10)
-    ax.legend(loc="best", fontsize=9)
-    _note(figure, record, "Snapshots: agents blue, enemies red; an agent's name and the intrinsic reward of the action "
-          "that led there. Below, a cross: the agent falls; a triangle: an enemy falls.")  # fmt: skip
-    style.save(figure, out)
+def has_attention(kept: Kept) -> bool:
+    """Whether any agent attends to another: LIIR's reward net reports each agent's attention on itself."""
+    others = ~np.eye(kept.num_agents, dtype=bool)
+    return bool(np.nansum(kept.attention[:, others]) > 0)
+
+
+def among_the_living(attention: np.ndarray) -> np.ndarray:
+    """The weights, nan to and of the fallen."""
+    return np.where(attention > 0, attention, np.nan)
 
 
 def over_uniform(attention: np.ndarray) -> np.ndarray:
@@ -122,36 +114,64 @@ def over_uniform(attention: np.ndarray) -> np.ndarray:
     return 100.0 * (weights * (attention > 0).sum(-1, keepdims=True) - 1.0)
 
 
-def _attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
-    """Figure 6: the weights among all agents at the marked steps, and those of each zealot over the episode."""
-    marks, weights = moments(kept), over_uniform(kept.attention)
-    if not np.nanmax(np.abs(weights)) > 0:
-        raise ConfigError(f"the reward net of {record['algo']} has no attention: give a run of aiir_mix or aiir")
+def _rewards_and_attention(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
+    """Figure 5: (a) the intrinsic rewards of all agents, (b) whom each zealot attends to."""
+    marks, shown = moments(kept), has_attention(kept)
     attending = [i for i in range(kept.num_agents) if kept.types[i] == "zealot"] or list(range(kept.num_agents))
-    figure = style.new_figure(13.0, 6.8)
-    grid = figure.add_gridspec(2, len(marks) * len(attending), height_ratios=[1.15, 1.0])
-    limit = max(float(np.nanmax(np.abs(weights[step]))) for step, _ in marks)
-    tops = [figure.add_subplot(grid[0, k * len(attending) : (k + 1) * len(attending)]) for k in range(len(marks))]
-    for k, ax in enumerate(tops):
-        image = heat_map(ax, kept, weights[marks[k][0]], limit)
-        ax.set_title(title(marks, k), fontsize=8.5)
-    tops[0].set_ylabel("attention of", fontsize=9)
-    bar = figure.colorbar(image, ax=tops, shrink=0.85)
-    bar.set_label("weight against equal attention, %", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    figure = style.new_figure(13.0, 7.0 if shown else 4.2)
+    grid = figure.add_gridspec(2 if shown else 1, len(attending), height_ratios=[1.25, 1.0][: 2 if shown else 1])
+    ax = figure.add_subplot(grid[0, :])
+    curves(ax, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
+    mark(ax, marks)
+    ax.set_ylabel("intrinsic reward $r^{in}_i$", fontsize=10)
+    ax.legend(loc="best", fontsize=9)
+    if shown:
+        _attention(figure, [grid[1, k] for k in range(len(attending))], kept, attending, marks)
+    _note(figure, record, "A cross: the agent falls; a triangle: an enemy falls; the dotted letters: figure 6." + (
+          " Below, each zealot's weights; grey: equal attention to all the living." if shown else ""))  # fmt: skip
+    style.save(figure, out)
+
+
+def _attention(figure: Any, places: Sequence[Any], kept: Kept, attending: Sequence[int], marks: Sequence) -> None:
+    """A panel for each agent that attends: its weights over the episode."""
+    weights = among_the_living(kept.attention)
     panels: list[Any] = []
-    for k, i in enumerate(attending):
-        place = grid[1, k * len(marks) : (k + 1) * len(marks)]
+    for place, i in zip(places, attending, strict=True):
         ax = figure.add_subplot(place, sharey=panels[0] if panels else None)
         panels.append(ax)
+        living = np.isfinite(weights[:, i]).sum(-1)
+        equal = np.where(living > 0, 1.0 / np.maximum(living, 1), np.nan)
+        ax.plot(np.arange(len(equal)), equal, color="#999999", lw=4.0, alpha=0.5, solid_capstyle="butt")
         curves(ax, kept, weights[:, i], [f"to {name}" for name in kept.names])
         mark(ax, marks)
         ax.set_title(f"attention of {kept.names[i]} ({kept.types[i]})", fontsize=9, pad=14)
-    panels[0].set_ylabel("weight against\nequal attention, %", fontsize=9)
+    panels[0].set_ylabel("attention weight", fontsize=9)
     fewest = int(np.argmin([np.isfinite(weights[:, i, i]).sum() for i in attending]))  # of them the legend's room
     panels[fewest].legend(loc="best", fontsize=8)
-    _note(figure, record, "By how much each weight is above equal attention to the living, whose weights sum to 1. "
-          "Above: a row an agent that attends, grey the fallen. Below: each zealot over the episode.")  # fmt: skip
+
+
+def _snapshots(kept: Kept, record: dict[str, Any], out: pathlib.Path) -> None:
+    """Figure 6: snapshots of the battle at the marked steps, below each the attention among the agents."""
+    marks, shown = moments(kept), has_attention(kept)
+    figure = style.new_figure(13.0, 6.2 if shown else 3.4)
+    grid = figure.add_gridspec(2 if shown else 1, len(marks))
+    for k, (step, _) in enumerate(marks):
+        ax = figure.add_subplot(grid[0, k])
+        snapshot(ax, kept, step)
+        ax.set_title(title(marks, k), fontsize=8.5)
+    if shown:
+        weights = over_uniform(kept.attention)
+        limit = max(float(np.nanmax(np.abs(weights[step]))) for step, _ in marks)
+        maps = [figure.add_subplot(grid[1, k]) for k in range(len(marks))]
+        for ax, (step, _) in zip(maps, marks, strict=True):
+            image = heat_map(ax, kept, weights[step], limit)
+        maps[0].set_ylabel("attention of", fontsize=9)
+        bar = figure.colorbar(image, ax=maps, shrink=0.85)
+        bar.set_label("weight against equal attention, %", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    _note(figure, record, "Agents blue, enemies red; an agent's name and the intrinsic reward of the action that led "
+          "there." + (" Below: by how much each weight is above equal attention to the living; a row an agent "
+          "that attends, grey the fallen." if shown else ""))  # fmt: skip
     style.save(figure, out)
 
 

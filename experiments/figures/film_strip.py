@@ -19,6 +19,7 @@ def film_strip(
     width: int = 320,
     seed_index: int | None = None,
     steps: int | None = None,
+    trust: bool | str = False,
 ) -> Any:
     """A PIL image of a greedy episode of one seed of a run (None: the best), the one that `experiments.record` films.
 
@@ -26,6 +27,7 @@ def film_strip(
       pictures: moments of the episode, evenly spread, read as text is: `columns` of them a line.
       width: pixels of one picture.
       steps: of the episode's beginning, if not all of it is to be seen.
+      trust: True runs an environment of one's own that the run names; a name, that one alone.
 
     Raises:
       ConfigError: as `experiments.record`.
@@ -33,7 +35,7 @@ def film_strip(
     from envs.render import frames
     from experiments.record import play_run
 
-    env, episode, _ = play_run(run_dir, 1, seed_index)
+    env, episode, _ = play_run(run_dir, 1, seed_index, trust)
     images = frames(env, episode, 0, width)
     last = len(images) if steps is None else min(len(images), steps + 1)
     return tile([images[k] for k in moments(last, pictures)], columns)

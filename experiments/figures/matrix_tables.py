@@ -59,16 +59,20 @@ def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
 
     from experiments import startup
     from experiments.config import default_settings
+    from experiments.host_loop import iterations_until
     from experiments.run import build
     from iacjax.train import make_trainer
 
     settings = default_settings(algo, "uniform")
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    iterations = max(1, steps // algorithm.plan.steps_per_iteration)
-    trainer = make_trainer(env, algorithm, iterations, 1)
+    rows, iteration, done = algorithm.plan.steps_per_iteration, 0, 0
+    trainer = make_trainer(env, algorithm, iterations_until(steps, 0, rows), 1)
     states = trainer.init(startup.seed_keys(tuple(range(seeds))))
-    states = trainer.chunk(states, np.int32(0), np.int32(iterations))[0]
+    while done < steps:  # each second row is the end of a game
+        n = iterations_until(steps, done, rows)
+        states = trainer.chunk(states, np.int32(iteration), np.int32(n))[0]
+        iteration, done = iteration + n, int(np.min(states.env_steps))
     size = env.spec.action.num_actions
     batch = _all_joint_actions(env)
     shown = jax.jit(jax.vmap(algorithm.inspect, in_axes=(0, None)))(states.learner, batch)

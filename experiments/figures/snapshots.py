@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import rundir, startup
+from experiments import digests, rundir, startup
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
-from experiments.host_loop import group_name
+from experiments.host_loop import group_name, iterations_until
 from experiments.logging.console import Console, duration
 from experiments.run import Signals, build, resolve
 
@@ -25,10 +25,9 @@ Seen = dict[str, np.ndarray]  # [S, ...] each, and `env_steps` [S]
 MakeLook = Callable[[Any, Any], Callable[[Any, Any, Any], dict[str, Any]]]
 
 
-def due(times: Sequence[int], steps_per_iteration: int, total_steps: int) -> list[int]:
-    """Iterations after which to look, ascending, for times in env steps; the last iteration is one of them."""
-    last = -(-total_steps // steps_per_iteration)
-    return sorted({min(-(-t // steps_per_iteration), last) for t in times} | {last})
+def due(times: Sequence[int], total_steps: int) -> list[int]:
+    """Env steps of the slowest seed at which to look, ascending; the end is one of them."""
+    return sorted({min(t, total_steps) for t in times} | {total_steps})
 
 
 def read(directory: pathlib.Path) -> list[Seen]:
@@ -59,13 +58,14 @@ def train_and_look(
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
-        rundir.write_json(directory / "config.json", rundir.to_dict(settings))
+        digests.check_text(directory / "config.json")
+        rundir.write_config(directory, settings)
         rundir.write_json(directory / "versions.json", rundir.versions(startup.describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
         console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())
         session = _Session(settings, directory, env, algorithm, make_look, console)
-        return session.train(due(times, algorithm.plan.steps_per_iteration, settings.run.total_steps), stop)
+        return session.train(due(times, settings.run.total_steps), stop)
 
 
 class _Session:
@@ -87,21 +87,30 @@ class _Session:
         run = settings.run
         self.settings, self.directory, self.env, self.algorithm = settings, directory, env, algorithm
         self.console, self.returns = console, ""  # of each seed, when last evaluated
-        self.look = jax.jit(jax.vmap(make_look(env, algorithm), in_axes=(0, 0, None)))
+        self.look = jax.jit(jax.vmap(make_look(env, algorithm)))
         self.seeds = tuple(range(run.seed, run.seed + run.seeds))
         self.keys = startup.seed_keys(self.seeds)
         self.trainer = make_trainer(env, algorithm, CHUNK, run.eval_episodes)
         place = directory / "checkpoints" / group_name(self.seeds)
         self.checkpoints = Checkpoints(place, fingerprint(settings), run.checkpoint_every, run.keep_checkpoints)
-        found = self.checkpoints.restore(jax.eval_shape(self.trainer.init, self.keys))
-        self.states, self.progress = found or (self.trainer.init(self.keys), Progress(seeds=len(self.seeds)))
+        self.rows, seeds = algorithm.plan.steps_per_iteration, len(self.seeds)
+        found = self.checkpoints.restore(jax.eval_shape(self.trainer.init, self.keys), self.rows)
+        begin = Progress(seeds=seeds, env_steps=[0] * seeds)
+        self.states, self.progress = found or (self.trainer.init(self.keys), begin)
+
+    @property
+    def slowest(self) -> int:
+        """Env steps of the seed that has made the fewest (see `host_loop.Group.slowest`)."""
+        return min(self.progress.env_steps)
 
     def train(self, times: Sequence[int], stop: Signals) -> int:
-        """Chunks up to each of `times` (iterations), a look at each, a checkpoint now and then."""
+        """Chunks up to each of `times` (env steps), a look at each, a checkpoint now and then."""
         for until in times:
-            while self.progress.iteration < until:
+            while self.slowest < until:
                 if not self._chunk(until):
                     return 1
+                if self.slowest >= until and not self._file().exists():
+                    self._see()  # before it is saved: what goes on from a checkpoint has seen it
                 self._show(times[-1])
                 if stop() or self.checkpoints.due():
                     self.checkpoints.save(self.states, self.progress)
@@ -109,9 +118,6 @@ class _Session:
                     self._summary("interrupted")
                     self.console.say(f"stopped at iteration {self.progress.iteration}, saved in {self.directory}")
                     return 128 + stop.received
-            if self.progress.iteration == until and not self._file().exists():
-                self._see()
-                self._show(times[-1])
         self._keep()
         self._summary("finished")
         return 0
@@ -120,13 +126,14 @@ class _Session:
         import jax
 
         began, at = time.monotonic(), self.progress.iteration
-        n = min(CHUNK, until - at)
+        n = min(CHUNK, iterations_until(until, self.slowest, self.rows))
         self.states, metrics, _ = self.trainer.chunk(self.states, np.int32(at), np.int32(n))
         bad = [name for name, value in jax.device_get(metrics).items() if not np.isfinite(value[:n]).all()]
         if bad:
             self.console.say(f"stopped: {bad[0]} is not finite after iteration {at}; {self.directory}")
             return False
         self.progress.iteration += n
+        self.progress.env_steps = np.asarray(self.states.env_steps).tolist()
         self.progress.train_seconds += time.monotonic() - began
         return True
 
@@ -137,11 +144,11 @@ class _Session:
         """Looks, evaluates, and keeps both."""
         import jax
 
-        began, steps = time.monotonic(), self.progress.iteration * self.algorithm.plan.steps_per_iteration
+        began, steps = time.monotonic(), np.array(self.progress.env_steps, np.int32)
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(self.keys, self.progress.iteration)
-        seen = jax.device_get(self.look(self.states, keys, np.int32(steps)))
+        seen = jax.device_get(self.look(self.states, keys, steps))
         returns = np.asarray(self.trainer.evaluate(self.states, keys).returns)
-        seen = {**seen, "return_mean": returns.mean(-1), "env_steps": np.full(len(self.seeds), steps)}
+        seen = {**seen, "return_mean": returns.mean(-1), "env_steps": steps}
         self._file().parent.mkdir(exist_ok=True)
         part = self._file().with_name("part.tmp")  # whole or not at all: a half-written file would be taken for seen
         with part.open("wb") as file:
@@ -151,11 +158,11 @@ class _Session:
         self.returns = "  return " + " ".join(f"{value:.4g}" for value in seen["return_mean"])
 
     def _show(self, total: int) -> None:
-        """The progress line, after a chunk or a look; `total` is in iterations."""
-        done, steps = self.progress.iteration, self.algorithm.plan.steps_per_iteration
+        """The progress line, after a chunk; `total` is in env steps."""
+        done = min(self.slowest, total)
         spent = self.progress.train_seconds + self.progress.eval_seconds
         left = duration(spent / max(done, 1) * (total - done))
-        text = f"{self.settings.run.algo}  {done * steps:,} steps{self.returns}  ETA {left}"
+        text = f"{self.settings.run.algo}  {self.slowest:,} steps{self.returns}  ETA {left}"
         self.console.progress(done, total, text)
 
     def _keep(self) -> None:
@@ -168,7 +175,7 @@ class _Session:
         save_policy(folder, settings.run.algo, settings.algorithm, self.env.spec, self.seeds, params, options)
 
     def _summary(self, status: str) -> None:
-        steps = self.progress.iteration * self.algorithm.plan.steps_per_iteration
         timing = {name: getattr(self.progress, name) for name in ("train_seconds", "eval_seconds", "save_seconds")}
-        rows = [{"seed": seed, "env_steps": steps} for seed in self.seeds]
+        steps = self.progress.env_steps
+        rows = [{"seed": seed, "env_steps": count} for seed, count in zip(self.seeds, steps, strict=True)]
         rundir.write_json(self.directory / "summary.json", {"status": status, "seeds": rows, **timing})

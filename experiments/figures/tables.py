@@ -1,10 +1,10 @@
 """Tables 2, 3 and 4: the matrix game, QMIX and QMIXs, values and Boltzmann policies beside the paper's."""
 
-import pathlib
 from collections.abc import Sequence
 
 from envs.errors import ConfigError
-from experiments.figures.common import check_counts, parser
+from experiments.arguments import out_file
+from experiments.figures.common import parser
 from experiments.figures.kept import number, read_rows, write_rows
 from experiments.figures.prediction import UPDATES_PER_SECOND
 from experiments.rundir import versions, write_json
@@ -16,10 +16,10 @@ SEEDS, STEPS = 3, 20_000
 def command(argv: Sequence[str]) -> int:
     """Trains both methods, prints the tables and writes their numbers. Returns the exit code."""
     options = parser(argv[0], SUMMARY)
-    options.add_argument("--out", default="results/iac/tables.csv", help="numbers to write (default: %(default)s)")
+    told = "numbers to write (default: %(default)s)"
+    options.add_argument("--out", type=out_file(parents=True), default="results/iac/tables.csv", help=told)
     args = options.parse_args(argv)
-    check_counts(args)
-    out = pathlib.Path(args.out)
+    out = args.out
     text = out.with_suffix(".txt")
     if args.redraw:
         if not (read_rows(out) and text.exists()):

@@ -35,8 +35,10 @@ def _read(path: pathlib.Path) -> _Rows:
     """What cannot be a row, such as the one in which the process died, is left out; so is a header without its end.
 
     Raises:
-      ConfigError: the header is not that of rows of ours.
+      ConfigError: the header is not that of rows of ours, or a directory stands there.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path} has become a directory: restore the file")
     head, end, rest = (path.read_bytes() if path.exists() else b"").partition(b"\n")
     if not end:
         return _Rows("", [])

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.cli import signals_interrupt
 from experiments.evaluate import Evaluation, choose_seed, summarise, table, write_evaluation
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def play_on_backend(
 ) -> Played:
     """Plays `episodes` greedy episodes with each seed of `policy` on `games` games at once (0: one, in this process).
 
-    `file` gets a row for each episode as it ends. Ctrl-C closes the games and gives back what was finished.
+    `file` gets a row for each episode as it ends. KeyboardInterrupt closes the games and gives back what was finished.
 
     Raises:
       ConfigError: the game is not installed, plays another map, or keeps failing; the rows are kept.
@@ -136,7 +137,7 @@ def play_on_backend(
 
 
 def command(args: argparse.Namespace, directory: pathlib.Path) -> int:
-    """`experiments.evaluate` with a backend, its arguments read. Returns the exit code: 130 where interrupted."""
+    """`experiments.evaluate` with a backend, its arguments read. The exit code: 128 + the signal that ended it."""
     from rich.console import Console
 
     from envs.smac_backend.backend import load_backend
@@ -151,18 +152,19 @@ def command(args: argparse.Namespace, directory: pathlib.Path) -> int:
     games = min(GAMES, os.cpu_count() or 1, args.episodes) if args.games is None else args.games
     name = f"evaluation_{backend.name}_{map_name}"
     file = directory / f"{name}_episodes.csv"
-    played = play_on_backend(
-        policy, backend, map_name, args.episodes, file, games, args.seed, options, args.save_replay
-    )
+    with signals_interrupt() as ended:
+        played = play_on_backend(
+            policy, backend, map_name, args.episodes, file, games, args.seed, options, args.save_replay
+        )
     if played.rows:
+        write_evaluation(directory, f"{backend.name}:{map_name}", played.rows, name)  # a terminal may be gone
         Console().print(table(f"{backend.name}:{map_name}", played.rows))
-        write_evaluation(directory, f"{backend.name}:{map_name}", played.rows, name)
         print(f"wrote {directory / name}.csv")
     print(f"episodes discarded and replayed: {played.discarded}; illegal actions replaced: {played.replaced}")
     if not played.complete:
         count = sum(row.episodes for row in played.rows)
         print(f"interrupted: {count} of {args.episodes * len(policy.seeds)} episodes are in {file}")
-        return 130
+        return ended.code
     if played.replays:
         print(f"replays written: {played.replays}, in the game's own folder, Replays/{map_name}_game*.SC2Replay")
     return 0

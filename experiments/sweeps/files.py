@@ -8,6 +8,7 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments import rundir
 from experiments.sweeps.plan import Request
+from iacjax.digests import sign
 
 
 def as_json(request: Request) -> dict[str, Any]:
@@ -16,16 +17,24 @@ def as_json(request: Request) -> dict[str, Any]:
 
 
 def read_request(out: pathlib.Path) -> Request:
-    """What the sweep in `out` was asked for, and how its jobs are to work."""
-    data = json.loads((out / "job.json").read_text())
-    run = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in data.pop("run"))
-    return Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}, run=run)
+    """What the sweep in `out` was asked for, and how its jobs are to work.
+
+    Raises:
+      ConfigError: job.json cannot be read.
+    """
+    data = rundir.read_json(out / "job.json")
+    try:
+        run = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in data.pop("run"))
+        return Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}, run=run)
+    except (KeyError, TypeError, ValueError):
+        text = f"{out / 'job.json'} is not a sweep's: give the command of the sweep again, which writes it"
+        raise ConfigError(text) from None
 
 
 def _holds(file: pathlib.Path) -> Any:
     try:
         return json.loads(file.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{file} cannot be read: choose another --out, or restore that file") from None
 
 
@@ -37,6 +46,6 @@ def open_sweep(out: pathlib.Path, request: Request, working: Request) -> None:
         if file.exists() and _holds(file) != as_json(request):
             raise ConfigError(f"{out} holds another sweep (sweep.json there): choose another --out")
         rundir.write_json(file, as_json(request))
-        rundir.write_json(out / "job.json", as_json(working))
+        rundir.write_json(out / "job.json", sign(as_json(working)))
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({error.strerror}): choose another --out") from None

@@ -86,7 +86,7 @@ class Watch:
 
     def at(self, steps: int, spent: float) -> list[str]:
         """A group has done `steps` in `spent` seconds; the words for the progress line."""
-        self.share.done, self.share.seconds = self._ended + steps, spent / steps
+        self.share.done, self.share.seconds = self._ended + steps, spent / max(steps, 1)
         return self._forecast.words(self._index) if len(self._forecast.shares) > 1 else []
 
     def group_ended(self, steps: int) -> None:

@@ -139,7 +139,7 @@ def _find(program: Program, place: pathlib.Path, folder: pathlib.Path, known: di
     """The job that an earlier process has submitted, where it is still in the queue."""
     import submitit
 
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         number = json.loads((place / "job.json").read_text())["job"]
         if number in known:
             return Sent(program, place, submitit.SlurmJob(folder, number))
@@ -229,10 +229,17 @@ def _failure(sent: Sent) -> str:
     return f"failed   {sent.program.title}: {why(sent.job)} (see {sent.job.paths.stderr})"
 
 
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads texts, numbers and lists: what a file of submitit's holds. Anything else would run code of the file's."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is not plain")
+
+
 def why(job: Any) -> str:
     """What a job that did not train its program to the end died of: its exception, or the last that Slurm says."""
-    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-        outcome, trace = pickle.loads(job.paths.result_pickle.read_bytes())
+    with contextlib.suppress(OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
+        outcome, trace = _PlainUnpickler(io.BytesIO(job.paths.result_pickle.read_bytes())).load()
         if outcome == "error":
             return trace.strip().splitlines()[-1].removeprefix("envs.errors.ConfigError: ")
     try:

@@ -50,6 +50,11 @@ def units_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[Un
     return units
 
 
+def lane_name(at: int, count: int) -> str:
+    """Of a group's checkpoints: its first and its last lane among all of the program's."""
+    return f"lanes_{at}-{at + count - 1}"
+
+
 class UnitSink:
     """Sends the rows of a group, one a lane, to their units' CSV files; those of a diverged lane end.
 
@@ -116,7 +121,7 @@ class LaneGroup(Group):
         """`at` is the place of the first lane among all of the program's; `watch` is told how far it is."""
         self.lanes, self.floats, self.watch = lanes, floats, watch
         self.sink = UnitSink(lanes)
-        name = f"lanes_{at}-{at + len(lanes) - 1}"
+        name = lane_name(at, len(lanes))
         seeds = tuple(lane.seed for lane in lanes)
         super().__init__(job._replace(sinks=[self.sink]), seeds, programs, name, _mark(lanes, job.settings))
         if hosts.count() > 1:
@@ -132,16 +137,16 @@ class LaneGroup(Group):
         self.sink.diverged = progress.diverged
         return states, progress
 
-    def _chunk_length(self, total: int) -> int:
+    def _chunk_length(self, due: int) -> int:
         length = super()._chunk_length
-        return hosts.from_first(lambda: length(total))  # hangs on a clock
+        return hosts.from_first(lambda: length(due))  # hangs on a clock
 
     def _policy_files(self) -> list[pathlib.Path]:
         return [lane.unit.directory / "policy" / f"seed_{lane.seed}.npz" for lane in self.lanes]
 
     def further(self, spent: float) -> list[str]:
-        steps = self.progress.iteration * self.job.algorithm.plan.steps_per_iteration
-        return self.watch.at(min(steps, self.job.settings.run.total_steps) * len(self.lanes), spent)
+        steps = min(self.slowest, self.job.settings.run.total_steps)
+        return self.watch.at(steps * len(self.lanes), spent)
 
     def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
         bad = {name: ~np.isfinite(value) for name, value in values.items()}

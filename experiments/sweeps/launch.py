@@ -146,10 +146,13 @@ def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Call
 
 def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
     """The tables, the picture and the winners of a sweep that has ended."""
+    from experiments.results import check_summary
     from experiments.sweeps import results as sweep_results
     from experiments.sweeps.pictures import write_overview
 
     units: list[Unit] = [unit for program in programs for unit in units_of(program, out, count)]
+    for unit in units:
+        check_summary(unit.directory)
     lanes = sweep_results.read_lanes(units)
     sweep_results.write_tables(out, units, lanes)
     points = sweep_results.points_of(lanes)

@@ -1,7 +1,6 @@
 """What a sweep came to: its rows beside their configuration, the table of its points, the winner as a preset."""
 
 import csv
-import json
 import math
 import pathlib
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from experiments.config import Settings
 from experiments.logging.csv_sink import read_table
 from experiments.preset_files import write_preset
 from experiments.results import RATE, interval_text
+from experiments.rundir import read_json
 from experiments.sweeps.lanes import Unit
 from experiments.sweeps.plan import Point
 
@@ -59,8 +59,7 @@ def read_lanes(units: Sequence[Unit]) -> list[LaneResult]:
 
 
 def _lanes_of(unit: Unit) -> list[LaneResult]:
-    file = unit.directory / "summary.json"
-    summary = json.loads(file.read_text()) if file.exists() else {"status": "begun"}
+    summary = {"status": "begun", **read_json(unit.directory / "summary.json")}
     by_seed: dict[int, list[dict[str, float]]] = {}
     for row in read_table(unit.directory / "eval.csv"):
         by_seed.setdefault(int(row["seed"]), []).append(row)

@@ -6,8 +6,8 @@ summary.json), so evaluate, record and plot take it. Checkpoints hold whole grou
 
 import contextlib
 import dataclasses
-import json
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -18,15 +18,16 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments import host_lanes, hosts, results, rundir, startup
 from experiments.checkpoint import Progress
-from experiments.config import RunConfig, Settings, to_dict
-from experiments.groups import compile_groups
+from experiments.config import RunConfig, Settings
+from experiments.groups import compile_groups, split
 from experiments.host_loop import Job
 from experiments.logging.console import Console, duration
 from experiments.run import build, resolve
 from experiments.sweeps.forecast import Watch
-from experiments.sweeps.lanes import Lane, LaneGroup, Unit
+from experiments.sweeps.lanes import Lane, LaneGroup, Unit, lane_name
 from experiments.sweeps.plan import Program
 from iacjax.algorithms import get_entry
+from iacjax.digests import sign
 
 PROBE = 3  # iterations that are timed for the prediction
 
@@ -125,7 +126,7 @@ def _train_part(
     trace = _tracer(job, make, part.floats)
 
     def keep_size(size: int) -> None:
-        hosts.from_first(lambda: rundir.write_json(directory / "groups.json", {"size": size}))
+        hosts.from_first(lambda: _keep_size(directory, len(lanes), size))
 
     finished: list[tuple[Sequence[Lane], Progress]] = []
     for some, programs in compile_groups(lanes, trace, settings.run, console.say, keep_size, "lane"):
@@ -160,24 +161,46 @@ def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
     """Makes the directories. The size of the groups that the part's checkpoints are of, if it was begun, or is asked
     for."""
     directory.mkdir(exist_ok=True)
-    file = directory / "groups.json"
-    size = json.loads(file.read_text())["size"] if file.exists() else run.seeds_per_batch
+    size = rundir.read_json(directory / "groups.json").get("size", run.seeds_per_batch)
+    if not isinstance(size, int):
+        raise ConfigError(f"{directory / 'groups.json'} says no size of groups: restore it from a copy")
     _open_units(part, dataclasses.replace(run, seeds_per_batch=size))
     return size
+
+
+def _keep_size(directory: pathlib.Path, lanes: int, size: int) -> None:
+    """Writes down the size of the groups.
+
+    Raises:
+      ConfigError: there are checkpoints of groups of another size: they would be trained from the start, silently.
+    """
+    file = directory / "groups.json"
+    due = {lane_name(some[0], len(some)) for some in split(range(lanes), size)}
+    for path in (directory / "checkpoints").glob("lanes_0-*"):
+        last = re.fullmatch("lanes_0-([0-9]{1,9})", path.name)
+        if last and path.name not in due:
+            held = int(last[1]) + 1
+            text = f"the checkpoints in {directory} are of groups of {held} lane(s), not of {size}"
+            raise ConfigError(f'{text}: write {{"size": {held}}} into {file}')
+    rundir.write_json(file, sign({"size": size}))
 
 
 def _predict(group: LaneGroup, lanes: int) -> None:
     """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
     import jax
 
+    from iacjax.types import with_env_steps
+
     job, programs = group.job, group.programs
     plan, run = job.algorithm.plan, job.settings.run
     past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
     states = programs.init(programs.layout.spread(group.inputs()))
+    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
     states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
-    jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[0])
-    seconds = (time.monotonic() - began) / PROBE / (plan.steps_per_iteration * len(group.seeds))
+    stats = jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[2])
+    seconds = time.monotonic() - began
+    seconds /= max(1, int(programs.layout.fetch(stats.env_steps)[:PROBE, : len(group.seeds)].sum()))
     need = startup.human(programs.bytes_needed)
     steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
     job.console.say(
@@ -194,7 +217,7 @@ def _open_units(part: Part, run: RunConfig) -> None:
     for unit in part.units:
         own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
         unit.directory.mkdir(parents=True, exist_ok=True)
-        rundir.write_json(unit.directory / "config.json", to_dict(Settings(own, unit.point.settings.algorithm)))
+        rundir.write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
         rundir.write_json(unit.directory / "versions.json", made)
 
 

@@ -120,7 +120,7 @@ for _name, _config, _summary in (
 ):
     ALGORITHMS[_name] = Entry(_config, "iacjax.algorithms.iac:make", discrete=False, continuous=True, summary=_summary)
 for _name, _config, _summary in (
-    ("maddpg", configs_baselines.MaddpgConfig, "deterministic policies, a critic an agent that knows all actions"),
+    ("maddpg", configs_baselines.MaddpgConfig, "policies learned through a critic an agent that knows all actions"),
     ("maac", configs_baselines.MaacConfig, "soft policies, one critic whose values attend to the other agents"),
 ):
     ALGORITHMS[_name] = Entry(
@@ -135,6 +135,19 @@ def get_entry(name: str) -> Entry:
     near = difflib.get_close_matches(name, ALGORITHMS, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
+
+
+def config_of_saved(name: str, fields: dict[str, Any]) -> Any:
+    """The config of a saved run of the algorithm `name`, given the fields that were saved.
+
+    A config class names in `added` the fields that saved runs may be older than, each with the value that such a run
+    was trained by, which need not be today's default.
+
+    Raises:
+      TypeError: fields that the config does not have.
+    """
+    kind = get_entry(name).config
+    return kind(**{**getattr(kind, "added", {}), **fields})
 
 
 def option_names(config: Any) -> list[str]:

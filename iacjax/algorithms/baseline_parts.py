@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
+from iacjax.algorithms.checks import updates_per_iteration
 from iacjax.algorithms.configs_baselines import MaacConfig, MaddpgConfig
-from iacjax.algorithms.off_policy import updates_per_iteration
-from iacjax.buffers.ring import ring
+from iacjax.buffers import normalise_rewards, ring
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock, Plan
 
@@ -79,10 +79,13 @@ def until_warm(
     return jnp.where(clock.env_steps >= config.warmup, action, uniform)
 
 
-def make_plan(config: MaddpgConfig | MaacConfig) -> Plan:
+def make_plan(config: MaddpgConfig | MaacConfig, normalised_rewards: bool = False) -> Plan:
+    """A replay of single transitions, its rewards normalised over all that it holds if asked, and updates after it."""
     num_envs, length = config.num_envs, config.rollout_length
     # The state is never read, so the replay need not keep it: its batches have the observations there.
     store = ring(config.buffer_size, config.batch_size, num_envs, length, state_is_obs=True)
+    if normalised_rewards:
+        store = normalise_rewards(store, config.buffer_size, num_envs, length)
     updates = updates_per_iteration(config.updates_per_step, num_envs, length)
     return Plan(num_envs, length, store, updates, config.warmup)
 

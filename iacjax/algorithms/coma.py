@@ -24,16 +24,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_coma import ComaConfig
 from iacjax.algorithms.on_policy import (
+    Rows,
+    actor_rows,
     annealed,
     apply_gradients,
     assemble,
     count_critic_step,
     epsilon_at,
-    last_actions,
     log_probs_of,
+    next_actions,
     over_minibatches,
     returns,
 )
@@ -51,16 +54,6 @@ class Learner(NamedTuple):
     target: dict[str, Any]
     opt: dict[str, Any]
     critic_steps: jax.Array  # int32[]
-
-
-class Rows(NamedTuple):
-    """What the actor is unrolled over: the T + 1 rows of a batch."""
-
-    obs: jax.Array  # f32[T + 1, B, A, O]
-    avail: jax.Array  # bool[T + 1, B, A, U]
-    first: jax.Array  # bool[T + 1, B]
-    last_action: jax.Array  # int32[T + 1, B, A]
-    epsilon: jax.Array  # f32[T + 1, B]
 
 
 class Sequences(NamedTuple):
@@ -87,8 +80,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: ComaConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    if c.critic_update == "epochs" and c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    check_choices(config)
     rates = {"actor": c.lr, "critic": c.critic_lr}
     return Family(
         spec,
@@ -176,22 +168,16 @@ def _train_critic(
     return learner, critic_loss(f, learner.params["critic"], seq)[1][1], metrics
 
 
-def _rows(batch: Batch, epsilon: jax.Array) -> Rows:
-    """`epsilon` f32[T + 1, B]."""
-    return Rows(batch.rows.obs, batch.rows.avail, batch.first, last_actions(batch), epsilon)
-
-
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """One batch: the critic's targets, the critic's steps, the actor's one step."""
     k_action, k_critic = jax.random.split(key)
     scale, epsilon = annealed(f.config, clock), epsilon_at(f.config, clock)
-    rows = _rows(batch, jnp.concatenate([batch.aux.epsilon, jnp.full_like(batch.aux.epsilon[:1], epsilon)]))
+    rows = actor_rows(batch, epsilon)
     # One pass over the rows serves the next action now and the gradient later: the actor does not change in between.
     log_probs, back = jax.vjp(
         lambda params: log_probs_of(f, params, batch.carry0.hidden, rows), learner.params["actor"]
     )
-    next_action = jax.random.categorical(k_action, log_probs[-1]).astype(jnp.int32)
-    seq = _sequences(f, learner, batch, rows, next_action)
+    seq = _sequences(f, learner, batch, rows, next_actions(log_probs, k_action))
     learner, q, metrics = _train_critic(f, learner, seq, k_critic, scale)
     slope, more = jax.grad(lambda x: policy_loss(f, x[:-1], q, batch), has_aux=True)(log_probs)
     learner = apply_gradients(f, learner, {"actor": back(slope)[0]}, scale)
@@ -200,7 +186,8 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The baselines' mean over the agents, f32[T, B], under the policy without exploration: the value of the state."""
-    rows = _rows(batch, jnp.zeros(batch.first.shape, jnp.float32))
+    rows = actor_rows(batch, jnp.zeros((), jnp.float32))
+    rows = rows._replace(epsilon=jnp.zeros_like(rows.epsilon))
     log_probs = log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)[:-1]
     q = f.critic.apply(learner.params["critic"], batch.ts.state, batch.ts.obs, rows.last_action[:-1], batch.action)
     return {"value": (jnp.exp(log_probs) * q).sum(-1).mean(-1)}

@@ -13,12 +13,19 @@ from typing import Literal
 class IntrinsicConfig:
     """LIIR, RMIX, AIIR, AIIR-MIX: one learner, two choices (`reward_net` and `combine`)."""
 
+    added = {"embed_end": "relu", "attention_temperature": 1.0}  # what saved runs older than a field trained by
+
     reward_net: Literal["attention", "mlp", "none"] = "attention"
     """What makes r_in: `attention` over agents (AIIR, eq. 9 to 12), `mlp` LIIR's net, `none`: r_total = r_ex."""
     combine: Literal["mixing", "linear", "sum"] = "mixing"
     """r_total of r_ex and r_in: `mixing` (eq. 14), `linear` (eq. 13, weights learned), `sum` (eq. 13, fixed weight)."""
     similarity: Literal["cosine", "dot", "mlp"] = "cosine"
     """The attention's similarity (eq. 9)."""
+    embed_end: Literal["linear", "relu"] = "linear"
+    """How the feature extractor ends. The paper's "ReLU-FC-ReLU-FC" ends in a linear layer; after a ReLU no cosine is
+    negative, and of five agents' weights none can leave [0.08, 0.41]."""
+    attention_temperature: float = 1.0
+    """The similarities are divided by it before the softmax of eq. 10 (as printed: 1); lower: more concentrated."""
     reward_action: Literal["taken", "last"] = "taken"
     """The reward net's input: the action just taken, or the one before it, which could not credit the action."""
     embed_dim: int = 64
@@ -30,7 +37,8 @@ class IntrinsicConfig:
     mix_activation: Literal["none", "elu", "relu"] = "none"
     """Between its two layers. Eq. 14 as printed has none."""
     mix_init: Literal["identity", "random"] = "identity"
-    """`identity`: r_total starts as r_ex + small; `random`: lecun-normal, whose r_total may fall as r_ex rises."""
+    """`identity`: r_total starts as r_ex + small; `random`: weights and biases from U(-1, 1), as a linear layer of one
+    input starts in PyTorch; r_total may then fall as r_ex rises."""
     intrinsic_weight: float = 0.01
     """lambda of eq. 13 (LIIR: 0.01), and the weight of r_in at the start of `mixing` and `linear`."""
     reward_lr: float = 5e-4
@@ -96,6 +104,7 @@ class AiirMixConfig(IntrinsicConfig):
     """AIIR-MIX: attention-made individual intrinsic rewards, mixed with the team reward by eq. 14."""
 
 
+_ATTENTION = ("similarity", "embed_end", "attention_temperature")
 _MIXING = ("mix_dim", "mix_activation", "mix_init")
 
 
@@ -103,7 +112,7 @@ _MIXING = ("mix_dim", "mix_activation", "mix_init")
 class RmixConfig(IntrinsicConfig):
     """RMIX: LIIR's reward net with AIIR-MIX's mixing, AIIR-MIX without its attention."""
 
-    without = ("reward_net", "combine", "similarity")
+    without = ("reward_net", "combine", *_ATTENTION)
     reward_net: Literal["attention", "mlp", "none"] = "mlp"
     embed_dim: int = 128  # as in LIIR's code
 
@@ -112,7 +121,7 @@ class RmixConfig(IntrinsicConfig):
 class LiirConfig(RmixConfig):
     """LIIR (Du et al. 2019): its own reward net, r_total = r_ex + lambda r_in."""
 
-    without = ("reward_net", "combine", "similarity", *_MIXING)
+    without = ("reward_net", "combine", *_ATTENTION, *_MIXING)
     combine: Literal["mixing", "linear", "sum"] = "sum"
 
 

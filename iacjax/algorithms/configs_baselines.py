@@ -13,8 +13,8 @@ from typing import Literal
 class MaddpgConfig:
     """MADDPG (Lowe et al. 2017)."""
 
-    policy: Literal["deterministic", "gaussian"] = "deterministic"
-    """mu_i(o_i) plus exploration noise, as in MADDPG's paper, or a Gaussian that learns its own, as in its code."""
+    policy: Literal["deterministic", "gaussian"] = "gaussian"
+    """A Gaussian that learns its own exploration (official), or mu_i(o_i) plus noise, as MADDPG's paper writes it."""
     noise_scale: float = 0.1
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
     sigma_min: float = 1e-4
@@ -52,7 +52,7 @@ class MaddpgConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (IAC: 1; official: 0.01)."""
+    """Updates per row of a rollout, an env step or the end of an episode (IAC: 1; official: 0.01)."""
     warmup: int = 256
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024 x 25)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"
@@ -63,8 +63,12 @@ class MaddpgConfig:
 class MaacConfig:
     """MAAC (Iqbal and Sha 2019), for continuous actions."""
 
+    added = {"normalise_rewards": False}  # what saved runs that are older than a field trained by
+
     temperature: float = 0.01
     """alpha, the weight of the entropy (IAC's table 6: 0.01; official: reward_scale 100, which is 1 / alpha)."""
+    normalise_rewards: bool = True
+    """Learn from (r - mean) / std over the replay's rewards (official: always); alpha is in units of that std then."""
     entropy_in_target: Literal["discounted", "undiscounted", "none"] = "discounted"
     """Target r + gamma (Q - alpha log pi), MAAC's paper; r + gamma Q - alpha log pi, its code; or r + gamma Q."""
     policy_gradient: Literal["reparameterised", "score"] = "reparameterised"
@@ -114,7 +118,7 @@ class MaacConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (IAC: 1; official: 0.04)."""
+    """Updates per row of a rollout, an env step or the end of an episode (IAC: 1; official: 0.04)."""
     warmup: int = 256
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"

@@ -13,6 +13,8 @@ from typing import Literal
 class IacConfig:
     """IAC and its ablations: one learner, three choices (`exploration`, `critic` and `entropy`)."""
 
+    added = {"warmup_actions": "uniform"}  # what saved runs that are older than a field trained by
+
     exploration: Literal["collaborative", "individual", "deterministic"] = "collaborative"
     """The policy in training: joint low-rank Gaussian (eq. 12 to 14), independent Gaussians, or mean + fixed noise."""
     critic: Literal["attention", "plain"] = "attention"
@@ -43,7 +45,7 @@ class IacConfig:
     sigma_max: float = 7.0
     """Upper bound of sigma."""
     squash: Literal["tanh", "none"] = "tanh"
-    """Actions are tanh of the Gaussian scaled to the bounds, or the Gaussian itself, clipped to them."""
+    """Actions are tanh of the Gaussian scaled to the bounds, or the Gaussian itself, clipped to them (for Q too)."""
     noise_scale: float = 0.1
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
     noise_correlation: float = 0.0
@@ -60,7 +62,7 @@ class IacConfig:
     critic_layers: int = 3
     """Hidden layers of a plain individual critic (table 7: 3)."""
     heads: int = 4
-    """Attention heads (table 5: 4)."""
+    """Attention heads (table 5: 4; Simple World: 2, as its 10 units do not divide by 4)."""
     attention_scale: bool = True
     """Divide scores by the root of a head's size, as MAAC's code does; eq. 21 prints no division."""
     attention_layers: int = 2
@@ -89,9 +91,11 @@ class IacConfig:
     rollout_length: int = 1
     """Rows per environment and iteration."""
     updates_per_step: float = 1.0
-    """Updates per environment step (paper: 1)."""
+    """Updates per row of a rollout, an env step or the end of an episode (paper: 1)."""
     warmup: int = 256
-    """Env steps of uniform actions before the first update (algorithm 1: as many as a batch)."""
+    """Env steps before the first update (algorithm 1: as many as a batch)."""
+    warmup_actions: Literal["uniform", "policy"] = "uniform"
+    """What acts until then: uniform actions, as correlated in time as the noise is, or the policy (algorithm 1)."""
 
 
 _CHOICES = ("exploration", "critic", "entropy")

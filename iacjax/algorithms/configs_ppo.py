@@ -12,6 +12,8 @@ from typing import Literal
 class PpoConfig:
     """IPPO and MAPPO: one learner, one choice (`critic_input`)."""
 
+    added = {"value_norm_decay": 0.9, "layer_norm": False}  # what saved runs older than a field trained by
+
     critic_input: Literal["obs", "state", "state_and_obs"] = "state"
     """What V_i reads beside the agent's id: its own observations and last action (IPPO), the state, or all of them."""
     critic_memory: bool = True
@@ -59,6 +61,10 @@ class PpoConfig:
     """Gradient clip by global norm, of actor and critic apart (MAPPO: 10)."""
     value_norm: bool = True
     """The critic predicts normalised values (MAPPO: True, JaxMARL: False, whose rewards are 20 times smaller)."""
+    value_norm_decay: float = 0.9
+    """What a batch leaves of the running moments of the returns (MAPPO: 0.99999 at every gradient step)."""
+    layer_norm: bool = False
+    """LayerNorm of the inputs, after each layer and after the GRU, of actor and critic (MAPPO: True)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,8 @@ class QmixConfig:
     rollout_length: int = 8
     """Rows per environment and iteration; episodes go on across iterations."""
     updates_per_step: float = 1 / 64
-    """Updates per environment step, at least one an iteration (PyMARL: one an episode)."""
+    """Updates per row of a rollout (an env step, or an episode's end), at least one an iteration (PyMARL: one an
+    episode)."""
     warmup: int = 2000
     """Env steps before the first update (PyMARL: 32 episodes), at least a sequence in every environment."""
     epsilon_start: float = 1.0

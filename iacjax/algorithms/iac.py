@@ -27,6 +27,15 @@ Readings. Eq. 24 has no entropy in its target though eq. 5, 6 and 8 do: `entropy
 MIX in eq. 26 is a misprint: MIX takes all Q_i. With individual entropies V' = MIX(Q_i' - alpha log pi_i'), the online
 Q_tot has none, and the actors maximise MIX(Q_i - alpha log pi_i). A deterministic policy's target takes its mean.
 At execution both noises are 0 and agent i acts by tanh(mu_i(o_i)) alone.
+
+Not the paper's, or not told there:
+* Actions end in tanh (`squash`). The paper names no bounds; unsquashed ones are clipped to the world's for the critic
+  too, with a gradient that leads back in (`iac_policy.bounded`), and their density is the Gaussian's.
+* Until the first update, at as many steps as a batch (algorithm 1), actions are uniform (`warmup_actions`); algorithm 1
+  acts by the policy from the start, as preset `paper` does.
+* Simple World's 10 hidden units do not divide into table 5's 4 heads: 2 there. Of two agents each attends to the one
+  other with weight 1, so that the number of heads changes nothing.
+* sigma starts at 1 (Simple World: 0.3) between 1e-4 and 7; the paper names neither.
 """
 
 from functools import partial
@@ -40,9 +49,10 @@ import optax
 from envs.base import EnvSpec, TimeStep
 from envs.errors import ConfigError
 from iacjax.algorithms import iac_policy
+from iacjax.algorithms.checks import check_choices, updates_per_iteration
 from iacjax.algorithms.configs_continuous import IacConfig
 from iacjax.algorithms.iac_policy import Noise, PolicyNets
-from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, transition, updates_per_iteration
+from iacjax.algorithms.off_policy import Bounds, bounds_of, copy_every, transition
 from iacjax.buffers.ring import ring
 from iacjax.networks.continuous import AttentionCritic, PlainCritic
 from iacjax.networks.mixing import QMixer
@@ -89,18 +99,11 @@ def make(spec: EnvSpec, config: IacConfig) -> Algorithm:
     )
 
 
-def _check(config: IacConfig) -> None:
-    """Raises ConfigError for choices that make no policy or no critic."""
-    if config.entropy == "individual" and config.exploration != "individual":
-        raise ConfigError("--entropy individual needs --exploration individual: the others have no density an agent")
-    if config.entropy == "joint" and config.exploration == "deterministic":
-        raise ConfigError("--exploration deterministic has no entropy: use --entropy none")
-    if config.critic == "attention" and config.hidden_dim % config.heads:
-        raise ConfigError(f"--hidden-dim {config.hidden_dim} does not divide into {config.heads} attention --heads")
-
-
 def _build(spec: EnvSpec, config: IacConfig) -> Family:
-    _check(config)
+    check_choices(config)
+    dims = spec.num_agents * spec.action.dim
+    if config.exploration == "collaborative" and config.rank > dims:
+        raise ConfigError(f"--rank {config.rank} is more than the {dims} dimensions of {spec.name}'s joint action")
     if config.critic == "attention":
         critic = AttentionCritic(
             config.hidden_dim, config.heads, config.attention_scale, config.attention_layers, config.output_layers
@@ -153,8 +156,10 @@ def _act(
     fresh = iac_policy.draw_noise(f.policy, key, first.shape)
     noise = iac_policy.next_noise(f.policy, carry, fresh, first)
     action = iac_policy.sample(f.policy, policy, timestep.obs, timestep.state, noise).action
-    warm = clock.env_steps >= f.config.warmup
-    return noise, f.bounds.to_env(jnp.where(warm, action, iac_policy.uniform(f.policy, noise))), ()
+    if f.config.warmup_actions == "uniform":
+        warm = clock.env_steps >= f.config.warmup
+        action = jnp.where(warm, action, iac_policy.uniform(f.policy, noise))
+    return noise, f.bounds.to_env(action), ()
 
 
 def _individual(f: Family, critic: Any, obs: jax.Array, action: jax.Array) -> jax.Array:

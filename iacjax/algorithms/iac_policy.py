@@ -1,6 +1,8 @@
 """The joint policies of IAC and its ablations: Gaussian with a shared low-rank factor, independent, deterministic.
 
-Actions are in [-1, 1] here (with `squash` tanh); `Bounds` scales them to the world's. Every density is of that action.
+Actions are in [-1, 1] here, and `Bounds` scales them to the world's: what the critic is asked about is what the world
+executes and the replay holds. With `squash` tanh every density is that of this action. With `squash` none it is the
+Gaussian's own, as in eq. 10, and the action is that Gaussian's value clipped to the bounds (`bounded`).
 """
 
 from typing import Any, NamedTuple
@@ -86,8 +88,30 @@ def mean_action(nets: PolicyNets, params: dict[str, Any], obs: jax.Array) -> jax
     return _squash(nets, mean) * nets.mask
 
 
+@jax.custom_vjp
+def bounded(x: jax.Array) -> jax.Array:
+    """x f32[...] clipped to [-1, 1]; outside, of the gradient of a loss, only what leads back in passes.
+
+    The clip's own gradient is 0 outside: a mean that has left the bounds would never come back. The gradient as though
+    nothing were clipped drives a mean on and on outwards where Q grows towards a bound. Passed on here is what descends
+    inwards, as with the inverting gradients of Hausknecht and Stone (2016), without their scaling.
+    """
+    return jnp.clip(x, -1.0, 1.0)
+
+
+def _bounded_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return bounded(x), x - jnp.clip(x, -1.0, 1.0)
+
+
+def _bounded_backward(excess: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (jnp.where(gradient * excess >= 0.0, gradient, 0.0),)
+
+
+bounded.defvjp(_bounded_forward, _bounded_backward)
+
+
 def _squash(nets: PolicyNets, x: jax.Array) -> jax.Array:
-    return jnp.tanh(x) if nets.config.squash == "tanh" else x
+    return jnp.tanh(x) if nets.config.squash == "tanh" else bounded(x)
 
 
 def gaussian(nets: PolicyNets, params: dict[str, Any], obs: jax.Array, state: jax.Array) -> LowRankGaussian:

@@ -30,7 +30,17 @@ LIIR's published code (github.com/yalidu/liir) is not the gradient of LIIR's pap
 whole batch, the inner product of the mean gradients of log pi and of J_ex, with the mean lambda-return, descends
 along the result, and moves the last layer of its reward net only. The rows `liir` and `rmix` take the paper's
 gradient, exactly, and by it train the whole net. That code also normalises advantages over padding, and explores
-over illegal actions too before it masks them.
+over illegal actions too before it masks them. Its critics differ from ours, with `--preset paper` too:
+
+* They train first, the actor after them, on advantages from the values that V_total had before the step of its own time
+  index; here both use the values of before the update, and the actor goes first.
+* V_ex is one layer on the hidden layers of V_total, of all agents side by side (so it reads their observations and
+  actions); it takes one step a batch, by the reward net's optimiser, unclipped. Here it is a net of its own on the
+  state, trained with V_total by the critics' optimiser, and every gradient is clipped.
+* The targets are copied after the first batch that brings the critic's steps to 200 since the last copy; here in the
+  middle of a batch, at every 200th step.
+* A batch is 32 whole episodes; here 32 environments of 64 rows. On the last row V_total reads actions that the policy
+  draws there in the update (`action_on_last_row`).
 """
 
 from functools import partial
@@ -46,6 +56,7 @@ from iacjax.algorithms.intrinsic_parts import (
     Learner,
     Sequences,
     Values,
+    action_on_last_row,
     build,
     critic_losses,
     reward_inputs,
@@ -190,22 +201,24 @@ def _train_critics_per_time_index(
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """One batch: rewards, meta-gradient, actor, critics, reward nets, in this order."""
     c = f.config
-    scale = annealed(c, clock)
-    values = values_of(f, learner, batch)
+    k_action, k_epochs = jax.random.split(key)
+    scale, epsilon = annealed(c, clock), epsilon_at(c, clock)
+    action = action_on_last_row(f, learner.params["actor"], batch, k_action, epsilon)
+    values = values_of(f, learner, batch, action)
     r_total, r_in, _ = rewards(f, learner.params["reward"], batch)
     seq, learner = _sequences(f, learner, batch, values, r_total)
     metrics = _reward_metrics(batch, seq, values, r_total, r_in)
     if f.reward is not None:
         reward_grads, meta_metrics = _reward_gradient(f, learner, batch, seq, values)
         metrics |= meta_metrics
-    learner, more = _train_epochs(f, learner, batch.carry0.hidden, seq, key, scale)
+    learner, more = _train_epochs(f, learner, batch.carry0.hidden, seq, k_epochs, scale)
     metrics |= more
     if c.critic_update == "per_time_index":
         learner, more = _train_critics_per_time_index(f, learner, seq, scale)
         metrics |= more
     if f.reward is not None:
         learner = apply_gradients(f, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
-    return learner, metrics | {"epsilon": epsilon_at(c, clock)}
+    return learner, metrics | {"epsilon": epsilon}
 
 
 def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.Array, r_in: jax.Array) -> Metrics:
@@ -223,9 +236,9 @@ def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.A
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
-    """What figure 5 shows: attention f32[T, B, A, A], r_in and r_total f32[T, B, A]; and the critics' values."""
+    """The paper's figure 5: attention f32[T, B, A, A], r_in and r_total f32[T, B, A]; and the critics' values."""
     r_total, r_in, attention = rewards(f, learner.params["reward"], batch)
-    values = values_of(f, learner, batch)
+    values = values_of(f, learner, batch, batch.action[-1])  # the last row's value is not looked at
     return {
         "attention": attention,
         "intrinsic_reward": r_in,

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs import IntrinsicConfig
-from iacjax.algorithms.on_policy import last_actions
+from iacjax.algorithms.on_policy import actor_rows, last_actions, log_probs_of, next_actions
 from iacjax.losses.normaliser import RunningNorm, denormalised
 from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.critic import AgentCritic, TeamCritic
@@ -65,10 +66,11 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    if c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    check_choices(config)
     reward = {
-        "attention": AttentionReward(c.embed_dim, num_actions, c.similarity, c.reward_bound),
+        "attention": AttentionReward(
+            c.embed_dim, num_actions, c.similarity, c.reward_bound, c.embed_end, c.attention_temperature
+        ),
         "mlp": MlpReward(c.embed_dim, num_actions, c.reward_bound),
         "none": None,
     }[c.reward_net]
@@ -120,17 +122,21 @@ class Values(NamedTuple):
     ex_t: jax.Array
 
 
-def _others(f: Family, batch: Batch) -> jax.Array | None:
-    """int32[T + 1, B, A] actions the critic may read; -1 (nothing) on rows where none was taken or known yet."""
+def action_on_last_row(f: Family, actor_params: Any, batch: Batch, key: jax.Array, epsilon: jax.Array) -> jax.Array:
+    """int32[B, A] what the policy does on row T, which nobody acted on yet; where V_total reads no actions, 0.
+
+    Row T bootstraps every environment. Actions left out there would be an input that V_total has never learned on.
+    """
     if not f.config.critic_others_actions:
-        return None
-    taken = jnp.where(batch.mask[..., None] > 0, batch.action, -1)
-    return jnp.concatenate([taken, jnp.full_like(taken[:1], -1)])
+        return jnp.zeros_like(batch.action[0])
+    log_probs = log_probs_of(f, actor_params, batch.carry0.hidden, actor_rows(batch, epsilon))
+    return next_actions(log_probs, key)
 
 
-def values_of(f: Family, learner: Learner, batch: Batch) -> Values:
-    """Both critics on every row, from one pass over the rows."""
-    rows, last_action, others = batch.rows, last_actions(batch), _others(f, batch)
+def values_of(f: Family, learner: Learner, batch: Batch, last_row_action: jax.Array) -> Values:
+    """Both critics on every row, from one pass over the rows; `last_row_action` as `action_on_last_row` gives it."""
+    rows, last_action = batch.rows, last_actions(batch)
+    others = jnp.concatenate([batch.action, last_row_action[None]]) if f.config.critic_others_actions else None
 
     def both(params):
         total = f.total.apply(params["total"], rows.state, rows.obs, last_action, others)
@@ -146,7 +152,7 @@ def values_of(f: Family, learner: Learner, batch: Batch) -> Values:
 
 def critic_losses(f: Family, params: Any, seq: Sequences) -> tuple[jax.Array, Metrics]:
     """Eq. 5 and 8, summed: they share no parameter. Trained to the episode's end, for dead agents too."""
-    others = jnp.where(seq.mask[..., None] > 0, seq.action, -1) if f.config.critic_others_actions else None
+    others = seq.action if f.config.critic_others_actions else None
     total = f.total.apply(params["total"], seq.state, seq.obs, seq.last_action, others)
     ex = f.ex.apply(params["ex"], seq.state)
     loss_total = masked_mean((seq.returns_total - total) ** 2, seq.mask[..., None])

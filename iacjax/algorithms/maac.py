@@ -13,13 +13,17 @@ are divided by the number of agents; the attention's scores and what the policy 
 |                                                     | others' actions constant; `policy_gradient` score: as there,|
 |                                                     | with a mean over `baseline_samples` own actions             |
 | reward_scale 100                                    | `temperature` 0.01, its inverse                             |
+| rewards (r - mean) / std over the whole replay, on  | the same (`buffers.reward_moments`); 0 where all rewards are|
+| which that scale stands (division by 0 if all alike)| alike; `normalise_rewards` False: rewards as they are       |
 | target r + gamma Q - log pi / reward_scale, also of | r + gamma (Q - alpha log pi), as its paper has it and as    |
 | a last step                                         | SAC; `entropy_in_target` undiscounted: as there             |
 | BatchNorm of observations and actions               | observations by running statistics of replayed batches;     |
 |                                                     | actions lie in [-1, 1] already                              |
 | rewards an agent                                    | the one team reward                                         |
 
-A time limit is bootstrapped through.
+A time limit is bootstrapped through. Normalised rewards change what Q means (it is no return any more), and with them
+the task wherever the length of an episode depends on the actions, since their mean is taken off every step: so they do
+in the official code, whose episodes all have 25 steps.
 """
 
 from functools import partial
@@ -31,8 +35,8 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec, TimeStep
-from envs.errors import ConfigError
 from iacjax.algorithms import baseline_parts as parts
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_baselines import MaacConfig
 from iacjax.algorithms.off_policy import Bounds, action_mask, bounds_of, transition
 from iacjax.networks.maac import LeakyMlp, MaacCritic, Values, scale_shared
@@ -89,14 +93,13 @@ def make(spec: EnvSpec, config: MaacConfig) -> Algorithm:
         carry=lambda num_envs: (),
         act=partial(_act, f),
         update=partial(_update, f),
-        plan=parts.make_plan(config),
+        plan=parts.make_plan(config, config.normalise_rewards),
         inspect=partial(_inspect, f),
     )
 
 
 def _build(spec: EnvSpec, config: MaacConfig) -> Family:
-    if config.hidden_dim % config.heads:
-        raise ConfigError(f"--hidden-dim {config.hidden_dim} does not divide into {config.heads} attention --heads")
+    check_choices(config)
     return Family(
         spec,
         config,
@@ -257,7 +260,8 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
-    """For a batch's own actions: `q` f32[T, B], the mean of the agents' values; the greedy action `mean`
+    """For a batch's own actions: `q` f32[T, B], the mean of the agents' values (of normalised rewards, where those are
+    learned from); the greedy action `mean`
     f32[T, B, A, D] in the world's units; and `attention` f32[T, B, heads, A, A]."""
     obs = _seen(f, learner.stats, batch.ts.obs)
     values = _values(f, learner.params["critic"], obs, f.bounds.from_env(batch.action))

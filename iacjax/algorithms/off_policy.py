@@ -1,4 +1,4 @@
-"""What the off-policy algorithms share: bounds and masks of actions, transitions, updates an iteration, hard copies."""
+"""What the off-policy algorithms share: bounds and masks of actions, transitions, hard copies."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
-from envs.errors import ConfigError
 from iacjax.types import Batch
 
 
@@ -26,21 +25,6 @@ class Bounds(NamedTuple):
 
 def bounds_of(spec: ActionSpec) -> Bounds:
     return Bounds((spec.high + spec.low) / 2, (spec.high - spec.low) / 2)
-
-
-def updates_per_iteration(updates_per_step: float, num_envs: int, rollout_length: int) -> int:
-    """Whole updates after a rollout of E x T env steps.
-
-    Raises:
-      ConfigError: less than one.
-    """
-    updates = round(updates_per_step * num_envs * rollout_length)
-    if updates < 1:
-        raise ConfigError(
-            f"--updates-per-step {updates_per_step} with {num_envs} environments x {rollout_length} rows makes less "
-            "than one update an iteration: raise --rollout-length"
-        )
-    return updates
 
 
 def copy_every(period: int, count: jax.Array, params: Any, target: Any) -> Any:

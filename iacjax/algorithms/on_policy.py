@@ -92,6 +92,34 @@ def last_actions(batch: Batch) -> jax.Array:
     return jnp.where(batch.first[..., None], -1, last)
 
 
+class Rows(NamedTuple):
+    """What the actor is unrolled over: the T + 1 rows of a batch."""
+
+    obs: jax.Array  # f32[T + 1, B, A, O]
+    avail: jax.Array  # bool[T + 1, B, A, U]
+    first: jax.Array  # bool[T + 1, B]
+    last_action: jax.Array  # int32[T + 1, B, A]
+    epsilon: jax.Array  # f32[T + 1, B]
+
+
+def actor_rows(batch: Batch, epsilon: jax.Array) -> Rows:
+    """All rows of `batch`; `epsilon` f32[] is the share of uniform actions on the last row, not yet acted on."""
+    epsilon = jnp.concatenate([batch.aux.epsilon, jnp.full_like(batch.aux.epsilon[:1], epsilon)])
+    return Rows(batch.rows.obs, batch.rows.avail, batch.first, last_actions(batch), epsilon)
+
+
+def next_actions(log_probs: jax.Array, key: jax.Array) -> jax.Array:
+    """int32[B, A] actions on the last row, drawn from the policy that made the batch.
+
+    A critic that reads actions needs them there, to bootstrap from the row. The rows before have theirs: a row where an
+    episode was cut by its time limit has the action that the policy drew on it, though it had no consequence.
+
+    Args:
+      log_probs: f32[T + 1, B, A, U] of `log_probs_of` the `actor_rows`.
+    """
+    return jax.random.categorical(key, log_probs[-1]).astype(jnp.int32)
+
+
 def returns(f: Any, batch: Batch, r_t: jax.Array, v_t: jax.Array) -> jax.Array:
     """lambda-returns of the shape of `v_t`, [T, B] or [T, B, A]; less V(s_{t-1}), they are GAE's advantages.
 

@@ -14,9 +14,15 @@ The dead weigh nothing in the policy loss and in the normalisation of advantages
 too, to the end of the episode, since the returns of an agent's last steps pass those values. So do the published
 StarCraft scripts: their --use_value_active_masks switches the masking of the value loss OFF.
 
-Unlike the published code, which cuts a rollout into chunks of 10 steps, gradients go back to the rollout's first row,
-and minibatches are split over environments. A critic's memory is a function of what an episode showed: that of the
-rollout's first row stays in the learner, and an update unrolls it over the batch with the parameters that valued it.
+What differs from the published code (github.com/marlbenchmark/on-policy). It cuts a rollout into chunks of 10 steps;
+here gradients go back to the rollout's first row, and minibatches are split over environments. Its nets have two layers
+before the GRU, ours one; with `layer_norm` (preset `paper`) they have its LayerNorms, of the inputs, after each layer
+and after the GRU, but the state and the own observations of a critic are normalised apart. Its value normaliser moves
+at every gradient step, ours once a batch; the preset's `value_norm_decay` is that of so many steps. Its
+advantages are normalised with 1e-5 beside the deviation, ours with 1e-8 under the root.
+
+A critic's memory is a function of what an episode showed: that of the rollout's first row stays in the learner, and an
+update unrolls it over the batch with the parameters that valued it.
 """
 
 from functools import partial
@@ -26,7 +32,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_ppo import PpoConfig
 from iacjax.algorithms.on_policy import (
     actor_loss,
@@ -86,14 +93,13 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: PpoConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    if c.num_envs % c.minibatches:
-        raise ConfigError(f"--minibatches must divide --num-envs {c.num_envs}, which {c.minibatches} does not")
+    check_choices(config)
     rates = {"actor": c.lr, "critic": c.critic_lr}
     return Family(
         spec,
         config,
-        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor),
-        critic=RecurrentCritic(c.critic_dim, num_actions, c.critic_input, c.critic_memory),
+        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor, layer_norm=c.layer_norm),
+        critic=RecurrentCritic(c.critic_dim, num_actions, c.critic_input, c.critic_memory, c.layer_norm),
         optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
     )
 
@@ -145,7 +151,9 @@ def _sequences(f: Family, learner: Learner, batch: Batch, raw: jax.Array) -> tup
     target = returns(f, batch, batch.next.reward, values[1:])
     advantage = normalise(target - values[:-1], weight)
     if f.config.value_norm:
-        learner = learner._replace(norm=update_norm(learner.norm, target, batch.mask[..., None]))
+        learner = learner._replace(
+            norm=update_norm(learner.norm, target, batch.mask[..., None], f.config.value_norm_decay)
+        )
         target = normalised(learner.norm, target)
     seq = Sequences(
         ts.obs, ts.state, ts.avail, batch.first[:-1], last_actions(batch)[:-1], batch.action, batch.aux.log_prob,

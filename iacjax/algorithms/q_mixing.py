@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms import q_recurrent
+from iacjax.algorithms.checks import check_choices, updates_per_iteration
 from iacjax.algorithms.configs_q_mixing import QmixConfig
-from iacjax.algorithms.off_policy import updates_per_iteration
 from iacjax.algorithms.on_policy import epsilon_at
 from iacjax.algorithms.q_parts import (
     Family,
@@ -78,12 +78,9 @@ def _build(spec: EnvSpec, config: QmixConfig) -> Family:
 
 
 def _check(spec: EnvSpec, config: QmixConfig) -> None:
-    if config.td_lambda:
-        raise ConfigError("--td-lambda needs sequences: use --recurrent, or --td-lambda 0")
+    check_choices(config)
     if not config.others_actions:
         return
-    if config.mixer == "iql":
-        raise ConfigError("--mixer iql has no team value that joint actions could be chosen by: use vdn or qmix")
     joint = spec.action.num_actions**spec.num_agents
     if joint > MAX_JOINT_ACTIONS:
         raise ConfigError(

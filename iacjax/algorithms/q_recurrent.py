@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import ConfigError, EnvSpec, TimeStep
+from iacjax.algorithms.checks import check_choices, updates_per_iteration
 from iacjax.algorithms.configs_q_mixing import QmixConfig
-from iacjax.algorithms.off_policy import updates_per_iteration
 from iacjax.algorithms.on_policy import Carry, epsilon_at, last_actions, returns, start_carry
 from iacjax.algorithms.q_parts import (
     Family,
@@ -45,8 +45,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
     Raises:
       ConfigError: choices that do not go together, or a replay too small for its sequences.
     """
-    if config.others_actions:
-        raise ConfigError("--others-actions has no recurrent agents: use --no-recurrent with it")
+    check_choices(config)
     f = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale))
     return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 

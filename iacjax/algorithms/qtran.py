@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import ConfigError, EnvSpec
+from envs.base import EnvSpec
+from iacjax.algorithms.checks import check_choices
 from iacjax.algorithms.configs_q_mixing import QtranConfig
 from iacjax.algorithms.on_policy import returns
 from iacjax.algorithms.q_parts import Family, Learner, descend, greedy_actions, start_learner
@@ -35,8 +36,7 @@ def make(spec: EnvSpec, config: QtranConfig) -> Algorithm:
     Raises:
       ConfigError: agents without memory, or a replay too small for its sequences.
     """
-    if not config.recurrent or config.others_actions:
-        raise ConfigError("qtran's joint value reads recurrent agents' memories: use --recurrent --no-others-actions")
+    check_choices(config)
     f = build_family(spec, config)
     return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 

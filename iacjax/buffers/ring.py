@@ -60,12 +60,22 @@ def ring(capacity: int, batch_size: int, num_envs: int, rollout_length: int, sta
             f"the replay's capacity of {capacity} is too small: give at least {max(batch_size, per_iteration)}, a batch"
             f" ({batch_size}) and a rollout ({num_envs} environments x {rollout_length} rows)"
         )
-    blocks = math.ceil(capacity / per_iteration)
+    blocks = num_blocks(capacity, num_envs, rollout_length)
     return Store(
         init=partial(_init, blocks=blocks, state_is_obs=state_is_obs),
         add=partial(_add, blocks=blocks, state_is_obs=state_is_obs),
         sample=partial(_sample, blocks=blocks, batch_size=batch_size, state_is_obs=state_is_obs),
     )
+
+
+def num_blocks(capacity: int, num_envs: int, rollout_length: int) -> int:
+    """Rollouts of T rows that a ring of `capacity` keeps of every lane: C / T."""
+    return math.ceil(capacity / (num_envs * rollout_length))
+
+
+def start_of(clock: Clock, blocks: int, rollout_length: int) -> jax.Array:
+    """The row of the ring where the newest rollout begins, int32[]."""
+    return (clock.iteration % blocks) * rollout_length
 
 
 def rows_of(batch: Batch, state_is_obs: bool) -> Row:
@@ -112,8 +122,7 @@ def _init(batch: Batch, blocks: int, state_is_obs: bool) -> jax.Array:
 
 def _add(state: jax.Array, batch: Batch, clock: Clock, blocks: int, state_is_obs: bool) -> jax.Array:
     words = packing.pack(rows_of(batch, state_is_obs), 2)
-    start = (clock.iteration % blocks) * batch.mask.shape[0]
-    return jax.lax.dynamic_update_slice(state, words, (start, 0, 0))
+    return jax.lax.dynamic_update_slice(state, words, (start_of(clock, blocks, batch.mask.shape[0]), 0, 0))
 
 
 def _choose(flat: jax.Array, key: jax.Array, written: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:

@@ -10,17 +10,21 @@ from iacjax.networks.recurrent import ResetGRU
 
 
 class _AgentNet(nn.Module):
-    """FC-ReLU-GRU-FC on f32[T, ..., F] (PyMARL's agent)."""
+    """FC-ReLU-GRU-FC on f32[T, ..., F] (PyMARL's agent), with LayerNorms where MAPPO's code has them if asked to."""
 
     hidden_dim: int
     num_actions: int
     out_scale: float
+    layer_norm: bool
 
     @nn.compact
     def __call__(self, carry, x, first):
+        x = nn.LayerNorm(name="norm_input")(x) if self.layer_norm else x
         x = nn.relu(Dense(self.hidden_dim, kernel_init=orthogonal(2.0**0.5))(x))
+        x = nn.LayerNorm(name="norm_encoder")(x) if self.layer_norm else x
         carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
         self.sow("intermediates", "hidden", x)  # for those who ask for it: QTRAN's joint value reads the memories
+        x = nn.LayerNorm(name="norm_memory")(x) if self.layer_norm else x
         return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 
@@ -31,6 +35,7 @@ class RecurrentActor(nn.Module):
     num_actions: int
     shared: bool = True
     out_scale: float = 0.01  # of the last layer's orthogonal weights: a policy starts nearly uniform
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -55,4 +60,5 @@ class RecurrentActor(nn.Module):
                 in_axes=(-2, -2, -1),
                 out_axes=-2,
             )
-        return net(self.hidden_dim, self.num_actions, self.out_scale)(carry, jnp.concatenate(inputs, -1), first)
+        net = net(self.hidden_dim, self.num_actions, self.out_scale, self.layer_norm)
+        return net(carry, jnp.concatenate(inputs, -1), first)

@@ -14,13 +14,16 @@ def bounded(x: jax.Array, bound: float) -> jax.Array:
 
 
 class AttentionReward(nn.Module):
-    """AIIR (AIIR-MIX figure 2c). "ReLU-FC-ReLU-FC" is read as FC-ReLU-FC-ReLU: a first ReLU would erase every
-    negative relative position of the observation."""
+    """AIIR (AIIR-MIX figure 2c). The extractor "ReLU-FC-ReLU-FC" is read as FC-ReLU-FC: a first ReLU would erase every
+    negative relative position of the observation. It ends in a linear layer (`end`), so that cosines reach from -1 to
+    1; after a ReLU (`end="relu"`) they are at least 0 and the attention of many agents is nearly uniform."""
 
     embed_dim: int
     num_actions: int
     similarity: str = "cosine"  # cosine | dot | mlp
     bound: float = 10.0
+    end: str = "linear"  # linear | relu
+    temperature: float = 1.0  # of the softmax
 
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array, alive: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -30,9 +33,10 @@ class AttentionReward(nn.Module):
         their own rows and rewards are 0; so is everything where nobody is alive.
         """
         x = jnp.concatenate([obs, jax.nn.one_hot(action, self.num_actions)], -1)
-        for _ in range(2):
-            x = nn.relu(Dense(self.embed_dim)(x))
-        scores = self._similarity(x)  # eq. 9
+        x = nn.relu(Dense(self.embed_dim)(x))
+        x = Dense(self.embed_dim)(x)
+        x = nn.relu(x) if self.end == "relu" else x
+        scores = self._similarity(x) / self.temperature  # eq. 9
         scores = jnp.where(alive[..., None, :], scores, -1e9)
         attention = jax.nn.softmax(scores, -1)  # eq. 10, over all j including i
         attention = attention * alive[..., None, :] * alive[..., :, None]

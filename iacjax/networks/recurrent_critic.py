@@ -12,12 +12,16 @@ _init = orthogonal(2.0**0.5)
 
 
 class RecurrentCritic(nn.Module):
-    """FC-ReLU-GRU-FC, or FC-ReLU-FC-ReLU-FC, on the agent's id and what `inputs` names; shared by all agents."""
+    """FC-ReLU-GRU-FC, or FC-ReLU-FC-ReLU-FC, on the agent's id and what `inputs` names; shared by all agents.
+
+    `layer_norm` puts a LayerNorm before the first layer and after each that follows (MAPPO's code).
+    """
 
     hidden_dim: int
     num_actions: int
     inputs: str = "state"  # obs, state or state_and_obs
     memory: bool = True
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -29,15 +33,20 @@ class RecurrentCritic(nn.Module):
         Returns (carry, values f32[T, B, A]). The carry is left as it is where there is no memory.
         """
         dim = self.hidden_dim
+
+        def norm(name, x):
+            return nn.LayerNorm(name=f"norm_{name}")(x) if self.layer_norm else x
+
         x = self.param("id", nn.initializers.normal(0.1), (obs.shape[-2], dim))
         if "state" in self.inputs:  # one product for all agents
-            x = x + Dense(dim, kernel_init=_init, name="state")(state)[..., None, :]
+            x = x + Dense(dim, kernel_init=_init, name="state")(norm("state", state))[..., None, :]
         if "obs" in self.inputs:
             own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
-            x = x + Dense(dim, kernel_init=_init, name="own")(own)
-        x = nn.relu(x)
+            x = x + Dense(dim, kernel_init=_init, name="own")(norm("own", own))
+        x = norm("encoder", nn.relu(x))
         if self.memory:
             carry, x = ResetGRU(dim, name="gru")(carry, x, jnp.broadcast_to(first[..., None], obs.shape[:-1]))
+            x = norm("memory", x)
         else:
-            x = nn.relu(Dense(dim, kernel_init=_init, name="second")(x))
+            x = norm("second", nn.relu(Dense(dim, kernel_init=_init, name="second")(x)))
         return carry, Dense(1, kernel_init=orthogonal(1.0), name="value")(x)[..., 0]

@@ -1,10 +1,17 @@
 """How r_total,i comes from the team reward r_ex and the individual r_in,i: eq. 13 (linear), eq. 14 (mixing)."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 _ACTIVATIONS = {"none": lambda x: x, "elu": nn.elu, "relu": nn.relu}
+
+
+def _one_input(key, shape, dtype=jnp.float32):
+    """U(-1, 1): kernel and bias of PyTorch's nn.Linear(1, n), whose bound is 1 / sqrt(inputs)."""
+    return jax.random.uniform(key, shape, dtype, -1.0, 1.0)
 
 
 def _around(mean: float, scale: float):
@@ -17,8 +24,10 @@ def _around(mean: float, scale: float):
 class RewardMixing(nn.Module):
     """r_total,i = act(r_in,i W1 + b1) W2 + b2 (eq. 14); W1, W2, b1, b2 are linear in r_ex (figure 2a).
 
-    `start="identity"` begins at r_total = r_ex + weight r_in, nearly: a random hypernetwork may begin with an r_total
-    that falls as r_ex rises, and unlearning that costs the actor its first hundred thousand steps.
+    `start="random"` is how a hypernetwork of PyTorch's linear layers starts: kernels and biases from U(-1, 1), the
+    bound of a layer with one input. The biases pass r_in on where r_ex = 0, as it is on most steps.
+    `start="identity"` begins at r_total = r_ex + weight r_in, nearly, at r_ex = 0 too: a random hypernetwork may begin
+    with an r_total that falls as r_ex rises, and unlearning that costs the actor its first hundred thousand steps.
     """
 
     hidden_dim: int
@@ -39,7 +48,9 @@ class RewardMixing(nn.Module):
                           bias_init=_around(self.weight * root, small * self.weight), name="w2")  # fmt: skip
             b2 = nn.Dense(1, kernel_init=nn.initializers.ones, name="b2")
         else:
-            w1, b1, w2, b2 = (nn.Dense(n, name=name) for n, name in ((dim, "w1"), (dim, "b1"), (dim, "w2"), (1, "b2")))
+            sizes = {"w1": dim, "b1": dim, "w2": dim, "b2": 1}
+            linear = partial(nn.Dense, kernel_init=_one_input, bias_init=_one_input)
+            w1, b1, w2, b2 = (linear(n, name=name) for name, n in sizes.items())
         x = r_ex[..., None]
         hidden = r_in[..., None] * w1(x)[..., None, :] + b1(x)[..., None, :]
         hidden = _ACTIVATIONS[self.activation](hidden)

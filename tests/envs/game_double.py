@@ -5,22 +5,40 @@ follows it from the start, and goes on where it was after a relaunch. GAME_DOUBL
 Agent 2 dies in the second step of each battle. Steps pay 0.5, the last one of a won battle 2 more.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
 import numpy as np
 
 AGENTS, ACTIONS, LIMIT = 3, 9, 60
+FIELDS = ("obs", "state", "avail", "health", "reward", "terminated", "battle_won", "dead_enemies")
+SPOILT = {"nan": np.nan, "inf": np.inf, "minus_inf": -np.inf, "huge": 1e300, "text": "x", "lock": threading.Lock()}
+
+
+class Mute(Exception):
+    """An exception that cannot say what it is, nor be pickled."""
+
+    def __init__(self):
+        super().__init__(threading.Lock())
+
+    def __str__(self):
+        raise RuntimeError("no text")
 
 
 class GameDouble:
     """Fates: win:N and lose:N (after N steps), draw (time-out); and, at step N, what can go wrong:
 
-    protocol:N (SC2 breaks off), raise:N, hang:N, die:N (the process is gone); reset_raises, relaunch (SMAC restarts
-    SC2 inside a reset), endless. A prefix `sc2+` has the launch start a child process that ignores SIGTERM.
+    protocol:N (SC2 breaks off), raise:N, hang:N, freeze:N (a hang that holds Python's lock, with all signals blocked),
+    die:N (the process is gone), exit:N (sys.exit), mute:N (an exception that has no text and cannot be pickled);
+    reset_raises, relaunch (SMAC restarts SC2 inside a reset), facts (what it knows of its map cannot be pickled),
+    endless; spoil.FIELD.HOW:N, one value of SPOILT in a field of FIELDS. A prefix `sc2+` has the launch start a child
+    process that ignores SIGTERM.
     """
 
     n_agents, n_enemies, episode_limit = AGENTS, 3, LIMIT
@@ -52,6 +70,7 @@ class GameDouble:
             self._log("child", self.child.pid)
         if fate == "reset_raises":
             raise RuntimeError("no units")
+        self.secret = {"lock": threading.Lock()} if fate == "facts" else {}
         self.force_restarts += fate == "relaunch"
         self.fate, _, when = fate.partition(":")
         self.when, self.time = int(when or 0), 0
@@ -59,7 +78,7 @@ class GameDouble:
     def step(self, actions):
         for agent, action in enumerate(actions):
             assert type(action) is int
-            assert self.get_avail_actions()[agent][action], f"Agent {agent} cannot perform action {action}"
+            assert self._legal(agent)[action], f"Agent {agent} cannot perform action {action}"
         self._log("step", *actions)
         self.time += 1
         if self.time == self.when:
@@ -71,32 +90,60 @@ class GameDouble:
         over = won or lost or (self.time >= LIMIT and self.fate != "endless")
         self.fate = None if over else self.fate
         dead = sum(not self.get_unit_by_id(agent).health for agent in range(AGENTS))
-        return 0.5 + 2.0 * won, over, {"battle_won": won, "dead_allies": dead, "dead_enemies": 3 * won}
+        info = {"battle_won": won, "dead_allies": dead, "dead_enemies": 3 * won}
+        info = {key: self._spoilt(key, value) for key, value in info.items()}
+        return self._spoilt("reward", 0.5 + 2.0 * won), self._spoilt("terminated", over), info
+
+    def _spoilt(self, field, value):
+        """`value`, or what it is where the fate is to spoil this field now: in the agent or place that step N names."""
+        word, _, rest = (self.fate or "").partition(".")
+        if word != "spoil" or self.time != self.when or rest.split(".")[0] != field:
+            return value
+        how = rest.split(".")[1]
+        if how == "shape":
+            return np.asarray(value, object).ravel()[:-1].tolist()
+        if np.ndim(value) == 0:
+            return SPOILT[how]
+        spoilt = np.asarray(value, object)
+        spoilt.flat[self.when % spoilt.size] = SPOILT[how]
+        return spoilt
 
     def _end_badly(self):
         if self.fate == "raise":
             raise ValueError("a broken message")
         if self.fate == "hang":
             time.sleep(600)
+        if self.fate == "freeze":
+            signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+            ctypes.PyDLL(None).sleep(600)
+        if self.fate == "exit":
+            sys.exit("the game is over")
+        if self.fate == "mute":
+            raise Mute
         if self.fate == "die":
             os._exit(7)
 
     def get_unit_by_id(self, agent):
-        return SimpleNamespace(health=0.0 if agent == 2 and self.time >= 2 else 45.0)
+        health = 0.0 if agent == 2 and self.time >= 2 else 45.0
+        return SimpleNamespace(health=self._spoilt("health", health) if agent == 1 else health)
 
     def get_obs(self):
-        return [np.full(30, self.time, np.float32) for _ in range(AGENTS)]
+        return self._spoilt("obs", [np.full(30, self.time, np.float32) for _ in range(AGENTS)])
 
     def get_state(self):
-        return np.zeros(48, np.float32)
+        return self._spoilt("state", np.zeros(48, np.float32))
 
     def get_avail_actions(self):
         """All may stop and walk, nobody is in reach; the dead do nothing."""
-        alive = [0, 1, 1, 1, 1, 1, 0, 0, 0]
-        return [alive if self.get_unit_by_id(agent).health else [1] + [0] * 8 for agent in range(AGENTS)]
+        return self._spoilt("avail", [self._legal(agent) for agent in range(AGENTS)])
+
+    def _legal(self, agent):
+        dead = agent == 2 and self.time >= 2
+        return [1] + [0] * 8 if dead else [0, 1, 1, 1, 1, 1, 0, 0, 0]
 
     def get_env_info(self):
-        return {"n_agents": AGENTS, "obs_shape": 30, "state_shape": 48, "n_actions": ACTIONS, "episode_limit": LIMIT}
+        sizes = {"n_agents": AGENTS, "obs_shape": 30, "state_shape": 48, "n_actions": ACTIONS, "episode_limit": LIMIT}
+        return sizes | self.secret
 
     def save_replay(self):
         self._log("replay")

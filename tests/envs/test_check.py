@@ -84,6 +84,10 @@ def calls_out(reward):
     return reward + np.float32(dice.random())
 
 
+def raises(reward):
+    raise KeyError("no such unit")
+
+
 @jax.custom_batching.custom_vmap
 def unmapped(obs):
     return obs
@@ -130,6 +134,34 @@ BROKEN = {
     "bounds": (
         {"spec": {"action": ActionSpec(dim=1, low=2.0, high=1.0)}},
         "toy:broken: low 2.0 is not below high 1.0",
+    ),
+    "true for a size": (
+        {"spec": {"num_agents": True}},
+        "toy:broken: num_agents is True, it must be a positive integer",
+    ),
+    "no action spec": (
+        {"spec": {"action": 3}},
+        "toy:broken: action is a int, it must be an ActionSpec",
+    ),
+    "half an action": (
+        {"spec": {"action": ActionSpec(num_actions=2.5)}},
+        "toy:broken: num_actions is 2.5, it must be an integer, at least 0",
+    ),
+    "no bound": (
+        {"spec": {"action": ActionSpec(dim=1, high=float("inf"))}},
+        "toy:broken: low and high are -1.0 and inf, they must be finite numbers",
+    ),
+    "no info": (
+        both(edit(info=lambda s, ts: None)),
+        "toy:broken: info of reset is a NoneType, it must be a dict of arrays",
+    ),
+    "no reward": (
+        both(edit(reward=lambda s, ts: None)),
+        "toy:broken: reward of reset is a NoneType, it must be an array",
+    ),
+    "ragged action mask": (
+        {"spec": {"action": ActionSpec(dim=2, mask=((True, True), (True,)))}},
+        "toy:broken: the action mask has shape no shape, the spec says (2, 2)",
     ),
     "action mask": (
         {"spec": {"action": ActionSpec(dim=2, mask=((True, True),))}},
@@ -181,7 +213,19 @@ BROKEN = {
     ),
     "not finite after the end": (
         {"on_step": edit(obs=lambda s, ts: ts.obs / ts.reward[:, None, None])},
-        "toy:broken: obs is not finite at step 6",
+        "toy:broken: obs of agent 0 is not finite at step 6",
+    ),
+    "not finite for the dead": (
+        {"world": death(), "on_step": edit(obs=lambda s, ts: jnp.where(ts.alive[..., None], ts.obs, jnp.nan))},
+        "toy:broken: obs of agent 1, which is dead, is not finite at step ",
+    ),
+    "raises while it is played": (
+        {
+            "on_step": edit(
+                reward=lambda s, ts: jax.pure_callback(raises, ts.reward, ts.reward, vmap_method="expand_dims")
+            )
+        },
+        "toy:broken: fails when it is played (",
     ),
     "no legal action": (
         {"on_step": edit(avail=lambda s, ts: ts.avail & (s.t < 2)[:, None, None])},
@@ -261,7 +305,7 @@ BROKEN = {
     ),
     "not under vmap": (
         {"world": memory(), "on_step": edit(obs=lambda s, ts: unmappable(ts.obs))},
-        "toy:broken: fails under vmap and scan (NotImplementedError: no rule)",
+        "toy:broken: fails under vmap and scan (NotImplementedError: no rule (test_check.py:",
     ),
 }
 

@@ -89,6 +89,19 @@ def test_what_is_no_name_of_a_world_of_ones_own():
     assert not any(map(is_own, ("json", "json:", "json:a b", "no_such_module:World", "no_such.module:World", ":x")))
     with pytest.raises(ConfigError, match="unknown environment 'smaz:3m'; did you mean 'smax:3m'"):
         check_name("smaz:3m")
+    with pytest.raises(
+        ConfigError, match="'my_absent:Relay': Python finds no module my_absent: give"
+    ):
+        check_name("my_absent:Relay")
+
+
+def test_looking_for_a_module_runs_no_package(tmp_path, monkeypatch):
+    """Python itself imports a package to find what lies in it."""
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    check_name("my_package.worlds:Relay")
+    assert is_own("my_package.worlds:Relay") and "my_package" not in sys.modules
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,6 @@ from tests.envs.game_double import GameDouble, make_game, read_log
 DOUBLE = Backend("double", make_game)
 
 
-@pytest.fixture
-def plan(tmp_path, monkeypatch):
-    """(fates) -> sets the double's script."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    return lambda fates: monkeypatch.setenv("GAME_DOUBLE_PLAN", fates)
-
-
 def stop(carry, timestep, first):
     """Everybody stands still; the dead too, which only the arena can forbid."""
     return carry, np.ones(timestep.alive.shape, np.int64)
@@ -57,6 +50,17 @@ def test_every_episode_is_counted_as_the_game_tells_it(plan):
         ("reset_raises", "RuntimeError: no units"),
         ("relaunch", "StarCraft II was restarted in the middle"),
         ("endless", "the game plays on after its limit of 60 steps"),
+        ("spoil.obs.nan:3", "the game's observation is nan at (0, 3)"),
+        ("spoil.obs.huge:3", "the game's observation is inf at (0, 3)"),
+        ("spoil.state.inf:2", "the game's state is inf at 2"),
+        ("spoil.avail.nan:2", "the game's action mask is nan at (0, 2), neither 0 nor 1"),
+        ("spoil.reward.nan:2", "the game's reward is nan"),
+        ("spoil.health.nan:2", "ValueError: the health of agent 1 is nan"),
+        ("spoil.dead_enemies.nan:2", "the game's dead_enemies is nan"),
+        ("spoil.terminated.nan:2", "the game's end of the episode is nan, neither 0 nor 1"),
+        ("spoil.state.shape:2", "state has the shape (47,) there and (48,) here"),
+        ("exit:2", "SystemExit: the game is over"),
+        ("mute:2", "Mute: no text"),
     ],
 )
 def test_a_lost_episode_is_replayed_on_a_new_game(plan, fate, why):

@@ -72,9 +72,9 @@ def test_worlds_without_a_peer():
     "argv,text",
     [
         (["env", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
-        (["env", "--num-envs", "0"], "--num-envs and --length must be at least 1"),
+        (["env", "--num-envs", "0"], "--num-envs must be at least 1, not 0"),
         (["scripted", "--env", "matrix_game"], "'matrix_game' has no scripted policies: give smax:<map>"),
-        (["scripted", "--episodes", "0"], "--episodes must be at least 1"),
+        (["scripted", "--episodes", "0"], "--episodes must be at least 1, not 0"),
     ],
 )
 def test_refusals(argv, text, capsys):

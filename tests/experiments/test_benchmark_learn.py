@@ -250,7 +250,7 @@ def test_a_slower_or_worse_one_does_not_reach_the_bar():
 @pytest.mark.parametrize(
     "argv,text",
     [
-        (["--steps", "0"], "--steps, --seeds and --episodes must be at least 1"),
+        (["--steps", "0"], "--steps must be at least 1, not 0"),
         (["--maps", "9z"], "unknown environment 'jaxmarl:smax:9z'"),
         (["--peer-set", "LR"], "--peer-set LR: write KEY=VALUE, e.g. LR=5e-4"),
         (["--our-set", "lrr=1"], "unknown option --lrr: did you mean --lr?"),

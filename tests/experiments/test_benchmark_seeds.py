@@ -33,7 +33,7 @@ def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
     assert two["repeats"] and one["repeats"] and two["state_bytes"] == one["state_bytes"]
     assert min(one[name] for name in ("steps_per_s", "compile_s", "s_per_iteration", "peak_bytes")) > 0
     assert one["bytes_needed"] > one["state_bytes"] > 0
-    assert one["steps_per_iteration"] == 4 * 32 and one["updates_per_iteration"] == 1
+    assert one["steps_per_iteration"] == 4 * 32 / 2 and one["updates_per_iteration"] == 1
 
 
 def test_what_does_not_fit_is_a_row(monkeypatch):
@@ -188,10 +188,10 @@ def test_numbers_of_returns():
     [
         (["seeds", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["seeds", "--algo", "qmx"], "did you mean qmix"),
-        (["seeds", "--lanes", "0"], "lanes, devices, updates, seeds, steps and seconds must be more than 0"),
+        (["seeds", "--lanes", "0"], "--lanes must be at least 1, not 0"),
         (["seeds", "--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
         (["settings", "--algo", "aiir_mix:papre"], "did you mean paper?"),
-        (["settings", "--updates", "0"], "--lanes, --updates and --seconds must be more than 0"),
+        (["settings", "--updates", "0"], "--updates must be at least 1, not 0"),
     ],
 )
 def test_refusals(argv, text, capsys):

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from envs.errors import ConfigError
@@ -16,6 +18,7 @@ from iacjax.algorithms import q_mixing
 from iacjax.algorithms.configs import AiirMixConfig
 from iacjax.algorithms.configs_q_mixing import QmixConfig
 from iacjax.algorithms.intrinsic import make
+from iacjax.types import TrainState
 
 SMALL = {"num_envs": 2, "rollout_length": 3, "hidden_dim": 4, "critic_dim": 4, "embed_dim": 4, "mix_dim": 2}
 SCRIPT = """
@@ -95,12 +98,16 @@ def test_a_replays_warm_up_is_not_timed(monkeypatch):
 
     def run(states, first, count):
         runs.append((first, count))
-        return None, {}, None
+        return states, {}, SimpleNamespace(env_steps=np.full((9, 1), 4, np.int32))
 
-    training = Training(lambda: None, run, plan, 1, compile_seconds=7.0, state_bytes=1, bytes_needed=2)
+    state = TrainState(None, None, None, None, np.zeros(1, np.int32))
+    training = Training(lambda: state, run, plan, 1, compile_seconds=7.0, state_bytes=1, bytes_needed=2)
     monkeypatch.setattr(benchmark_train, "compile_training", lambda *args: training)
     row = benchmark_train.benchmark_ours(env, None, seeds=1, seconds=1e-9)
     assert row["compile_s"] == 7.0 and runs == [(0, 5), (5, 1), (6, 1), (7, 1), (8, 1)]
+    # four of the six rows are steps
+    assert row["steps_per_iteration"] == 4
+    assert row["steps_per_s"] == pytest.approx(4 / row["s_per_iteration"])
 
 
 def test_rows(tmp_path, capsys, monkeypatch):
@@ -127,7 +134,7 @@ def test_rows(tmp_path, capsys, monkeypatch):
         (["--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["--algos", "aiir_mix:papre"], "did you mean paper?"),
         (["--algos", "qmx"], "did you mean qmix"),
-        (["--seeds", "0"], "--seeds, --peer-updates and --seconds must be more than 0"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
     ],
 )

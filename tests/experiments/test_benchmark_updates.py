@@ -24,7 +24,7 @@ def test_rows_say_how_fast_and_where_the_time_goes(tmp_path, capsys):
     ("options", "message"),
     [
         (["--algo", "maac"], "--algo maac: give one of iac"),
-        (["--seeds", "0"], "--seeds and --seconds must be more than 0"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--env", "multi_pendulum:0"], "multi_pendulum:0"),
         (["--env", "toy:action"], "iac cannot handle the discrete actions"),
     ],

@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back bitwise; what is torn or foreign is refused and the one before it used."""
 
+import dataclasses
 import errno
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments import checkpoint, state_files
 from experiments.checkpoint import Checkpoints, Progress
+from iacjax.types import TrainState, without_env_steps
 
 
 class State(NamedTuple):
@@ -242,7 +244,7 @@ def test_what_an_older_version_saved_is_read(opened):
 
     make, said, path = opened
     state = {**make_state(3)._asdict(), "avail": jnp.zeros((2, 0), bool)}
-    record = {"fingerprint": "abc", "iteration": 3, "seeds": 2, "window": {"loss": [0.1, 1 / 3]}}
+    record = {"fingerprint": "abc", "iteration": 3, "seeds": 2, "env_steps": [24, 24]}
     items = {
         "state": ocp.args.StandardSave({**state, "avail": jnp.zeros((1,), bool)}),
         "progress": ocp.args.JsonSave(record),
@@ -251,10 +253,25 @@ def test_what_an_older_version_saved_is_read(opened):
         manager.save(3, args=ocp.args.Composite(**items))
     restored, progress = make().restore(jax.eval_shape(lambda: state))
     assert equal(restored, state) and restored["avail"].shape == (2, 0)
-    assert (progress.iteration, progress.window) == (3, {"loss": [0.1, 1 / 3]})
+    assert (progress.iteration, progress.env_steps) == (3, [24, 24])
     save(make(), 5)  # beside it
     assert sorted(p.name for p in (path / "checkpoints" / "seeds_0-1").iterdir()) == ["3", "5"]
     assert said == []
+
+
+def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch):
+    """Before env steps were counted, the state had no count and its run took each of an iteration's rows for one."""
+    make, said, _ = opened
+    state = TrainState(make_state(4).params, (), (), make_state(4).key, jnp.full(2, 7, jnp.int32))
+    checkpoints, asdict = make(), dataclasses.asdict
+    with monkeypatch.context() as patch:
+        patch.setattr(dataclasses, "asdict", lambda x: {k: v for k, v in asdict(x).items() if k != "env_steps"})
+        checkpoints.save(without_env_steps(state), Progress(iteration=4, seeds=2))
+    restored, progress = make().restore(jax.eval_shape(lambda: state), rows=10)
+    assert progress.env_steps == [40, 40] and restored.env_steps.tolist() == [40, 40]
+    assert restored.env_steps.dtype == jnp.int32
+    assert equal(without_env_steps(restored), without_env_steps(state))
+    assert said == ["checkpoint 4 counts a row at each episode's end as a step: on from 40"]
 
 
 def test_empty_arrays_come_back_empty(tmp_path):

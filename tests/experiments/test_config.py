@@ -24,7 +24,7 @@ from experiments.config import (
     to_dict,
 )
 from experiments.presets import PRESETS
-from experiments.ranges import check_ranges
+from experiments.ranges import check_settings
 from iacjax.algorithms import ALGORITHMS, configs
 
 KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
@@ -38,8 +38,7 @@ def parse(*argv):
 @pytest.mark.parametrize("algo, preset", KNOWN)
 def test_every_preset_makes_a_config_within_range(algo, preset):
     settings = default_settings(algo, preset)
-    check_ranges(settings.run)
-    check_ranges(settings.algorithm)
+    check_settings(settings)
     assert parse("--algo", algo, "--preset", preset) == settings
 
 
@@ -180,6 +179,22 @@ def test_checkpoints_without_options_keep_their_fingerprint():
     data = {name: value for name, value in to_dict(settings).items() if name not in (*FREE, *young)}
     assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
     assert fingerprint(parse("--matmul-precision", "bfloat16")) != fingerprint(settings)
+
+
+@pytest.mark.parametrize(
+    "algo, field, old", [("maac", "normalise_rewards", False), ("iac", "warmup_actions", "uniform")]
+)
+def test_runs_older_than_a_field_are_what_they_were_trained_as(algo, field, old):
+    """Without the field in its config.json a run has the old behaviour, and its checkpoints carry the old hash."""
+    saved = to_dict(parse("--algo", algo))
+    del saved["algorithm"][field]
+    settings = from_dict(json.loads(json.dumps(saved)))
+    assert getattr(settings.algorithm, field) == old
+    data = {name: v for name, v in saved.items() if name not in (*FREE, "env_options", "matmul_precision")}
+    assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+    other = {bool: True, str: "policy"}[type(old)]
+    changed = dataclasses.replace(settings.algorithm, **{field: other})
+    assert fingerprint(Settings(settings.run, changed)) != fingerprint(settings)
 
 
 def test_configs_are_not_changed_by_checks():

@@ -78,17 +78,24 @@ def test_one_seed_may_be_chosen(run_dir, capsys):
     assert [row["seed"] for row in read_table(run_dir / "evaluation_make_game_3m.csv")] == [8]
 
 
-def test_an_interruption_keeps_what_was_finished(run_dir, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_keeps_what_was_finished(run_dir, monkeypatch, capsys, number):
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
     add = backend_games.Journal.add
 
     def add_and_interrupt(self, *row):
         add(self, *row)
         assert len(episodes_of(run_dir)) == self.count  # on disk already
         if self.count == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
 
     monkeypatch.setattr(backend_games.Journal, "add", add_and_interrupt)
-    assert main([str(run_dir), *DOUBLE, "--episodes", "2", "--games", "0"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background have it ignored
+    try:
+        assert main([str(run_dir), *DOUBLE, "--episodes", "2", "--games", "0"]) == 128 + number
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == handlers
     assert "interrupted: 3 of 4 episodes are in" in capsys.readouterr().out
     assert [row["episodes"] for row in read_table(run_dir / "evaluation_make_game_3m.csv")] == [2, 1]
     assert len(episodes_of(run_dir)) == 3

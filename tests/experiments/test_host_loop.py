@@ -8,22 +8,54 @@ import pytest
 from envs.errors import ConfigError
 from experiments.config import RunConfig
 from experiments.groups import split
-from experiments.host_loop import Group, evaluation_due, find_nonfinite
+from experiments.host_loop import Group, Speed, evaluation_due, find_nonfinite, iterations_until
 from experiments.results import wilson
 from experiments.startup import fitting_seeds, human, tree_bytes
 
 
+def play_chunks(made, every, total, longest):
+    """The iterations after which evaluations stand, and the chunks' ends, where iteration i makes `made[i]` env steps
+    of 30 rows and a chunk is at most `longest`."""
+    at, done, stand, ends = 0, 0, [], []
+    while done < total:
+        due = evaluation_due(done, every, total)
+        n = min(longest, iterations_until(due, done, 30))
+        at, done = at + n, done + sum(made[at : at + n])
+        stand += [at] * (done >= due)
+        ends.append(at)
+    return stand, ends
+
+
 def test_evaluations_stand_at_the_first_iteration_that_reaches_their_step():
-    """Every 100 steps at 30 steps an iteration: 100 -> 4 (120), 200 -> 7 (210), 300 -> 10; the last one is 11."""
-    due, at = [], 0
-    while at < 11:
-        at = evaluation_due(at, 100, 30, 11)
-        due.append(at)
-    assert due == [4, 7, 10, 11]
+    """Every 100 steps at 30 steps an iteration: 100 -> 4 (120), 200 -> 7 (210), 300 -> 10; the last one, 330, -> 11."""
+    assert play_chunks([30] * 20, 100, 330, 100)[0] == [4, 7, 10, 11]
 
 
 def test_evaluations_more_often_than_iterations_stand_at_each():
-    assert [evaluation_due(at, 5, 30, 3) for at in (0, 1, 2)] == [1, 2, 3]
+    assert play_chunks([30] * 20, 5, 90, 100)[0] == [1, 2, 3]
+
+
+def test_evaluations_stand_where_they_do_however_the_iterations_are_cut():
+    """Of 30 rows 15 to 30 are env steps: each multiple of 70 is met by the first iteration that reaches it; 980 and the
+    end, 1000, by the same one."""
+    made = np.random.default_rng(0).integers(15, 31, 60).tolist()
+    sums = np.cumsum(made)
+    first = [int(np.argmax(sums >= due)) + 1 for due in (*range(70, 980, 70), 1000)]
+    found = [play_chunks(made, 70, 1000, longest) for longest in (1, 2, 3, 7, 100)]
+    assert all(stand == first for stand, _ in found)
+    assert len({tuple(ends) for _, ends in found}) > 2
+
+
+def test_the_speed_is_not_that_of_one_short_chunk():
+    """10 iterations of 40 steps in 1 s; then 1 in 0.4 s is too little to tell, and with 5 in 0.2 s it is 6 in 0.6 s."""
+    speed = Speed()
+    speed.add(10, 40, 1.0)
+    speed.add(1, 4, 0.4)
+    assert (speed.iterations, speed.steps) == (10, 40)
+    speed.add(5, 20, 0.2)
+    assert (speed.iterations, speed.steps) == pytest.approx((10, 40))
+    speed.add(1, 4, 0.5)
+    assert (speed.iterations, speed.steps) == (2, 8)
 
 
 def test_nonfinite_is_found_at_its_first_iteration():

@@ -13,8 +13,8 @@ from experiments import checkpoint, host_loop
 from experiments.logging.csv_sink import read_table
 from experiments.run import main
 
-# 24 iterations of 8 env steps; windows, evaluations and chunks cross each other's edges.
-SHORT = ["--total-steps", "192", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "56"]
+# 24 iterations of 8 rows, 4 of them env steps; windows, evaluations and chunks cross each other's edges.
+SHORT = ["--total-steps", "96", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "28"]
 SHORT += ["--eval-episodes", "4", "--checkpoint-every", "0"]
 
 
@@ -49,11 +49,11 @@ def test_a_run_writes_its_directory(run):
     assert (code, err) == (0, "")
     metrics, evals = read_table(directory / "metrics.csv"), read_table(directory / "eval.csv")
     assert [(r["iteration"], r["seed"]) for r in metrics] == [(i, s) for i in range(3, 25, 3) for s in (0, 1)]
-    assert all(r["env_steps"] == 8 * r["iteration"] for r in metrics)
+    assert all(r["env_steps"] == 4 * r["iteration"] for r in metrics)
     assert list(metrics[0])[:6] == ["iteration", "env_steps", "seed", "episodes", "return_mean", "length_mean"]
     assert {"loss", "noise"} < set(metrics[0])
     assert metrics[0]["noise"] != metrics[1]["noise"]
-    # 56 env steps are 7 iterations of 8
+    # 28 env steps are 7 iterations of 4
     assert [(r["iteration"], r["seed"]) for r in evals] == [(i, s) for i in (7, 14, 21, 24) for s in (0, 1)]
     config = json.loads((directory / "config.json").read_text())
     assert (config["algo"], config["env"], config["seeds"], config["algorithm"]["num_envs"]) == (
@@ -61,7 +61,7 @@ def test_a_run_writes_its_directory(run):
     assert {"python", "jax", "device"} <= json.loads((directory / "versions.json").read_text()).keys()
     summary = json.loads((directory / "summary.json").read_text())
     assert summary["status"] == "finished"
-    assert [seed["env_steps"] for seed in summary["seeds"]] == [192, 192]
+    assert [seed["env_steps"] for seed in summary["seeds"]] == [96, 96]
     assert policies(directory).keys() == {"seed_0.npz", "seed_1.npz"}
     for text in ("device ", "memory   state ", "compile ", "of which evaluating"):
         assert text in out
@@ -90,6 +90,33 @@ def test_interrupted_and_resumed_ends_as_if_it_had_not_been(run, monkeypatch, sa
     assert_same_end(whole, cut)
 
 
+def test_seeds_of_unlike_episodes_end_and_are_evaluated_by_the_slowest(run, monkeypatch):
+    """Episodes of 1 to 5 steps, so that of an iteration's 8 rows each seed acts in another number: rows tell what each
+    has done, and do not hang on how the iterations were cut, nor on an interruption."""
+    words = ["--env", "toy:variable", "--seeds", "2", "--total-steps", "150", "--eval-every", "40", "--log-every", "3"]
+    words += ["--eval-episodes", "2", "--checkpoint-every", "0"]
+    code, whole, _, _ = run(*words, "--chunk-iterations", "100", into="whole")
+    assert code == 0
+    metrics, evals = read_table(whole / "metrics.csv"), read_table(whole / "eval.csv")
+    ends = {r["iteration"]: min(e["env_steps"] for e in evals if e["iteration"] == r["iteration"]) for r in evals}
+    assert [int(steps // 40) for steps in ends.values()] == [1, 2, 3, 3] and 150 <= [*ends.values()][-1] < 158
+    last = [r["env_steps"] for r in metrics[-2:]]
+    assert last[0] != last[1] and max(last) < 8 * metrics[-1]["iteration"]
+    for seed in (0, 1):  # what acted is in an episode that ended, or in one of the two that are open
+        acted = sum(r["episodes"] * r["length_mean"] for r in metrics if r["seed"] == seed and r["episodes"])
+        assert 0 <= last[seed] - acted <= 2 * 5
+    stop = iter([False, False, False, True])
+    with monkeypatch.context() as patch:
+        patch.setattr("experiments.run.Signals.__call__", lambda self: next(stop, False))
+        _, cut, _, _ = run(*words, "--chunk-iterations", "3", into="cut")
+    assert json.loads((cut / "summary.json").read_text())["status"] == "interrupted"
+    assert main(["--resume", str(cut), "--chunk-iterations", "4"]) == 0
+    for name in ("metrics.csv", "eval.csv"):
+        assert (cut / name).read_text() == (whole / name).read_text()
+    assert last_state(cut)[0] == last_state(whole)[0]
+    assert all(np.array_equal(x, y) for x, y in zip(last_state(cut)[1], last_state(whole)[1], strict=True))
+
+
 def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
     """The process dies between a checkpoint and the next: rows of the lost iterations stand on disk."""
     _, whole, _, _ = run(*SHORT, into="whole")
@@ -106,7 +133,7 @@ def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
             run(*SHORT, into="cut")
     cut = next((whole.parents[3] / "cut").glob("*/*/*"))
     assert read_table(cut / "eval.csv")[-1]["iteration"] == 14
-    assert last_state(cut)[0] == 12  # chunks end at 5, 7, 12, 14
+    assert last_state(cut)[0] == 13  # chunks end at 4, 6, 7, 11, 13, 14
     assert main(["--resume", str(cut)]) == 0
     assert_same_end(whole, cut)
 
@@ -127,7 +154,7 @@ def test_kill_9_loses_only_what_came_after_the_last_checkpoint(run, fake_process
     cut = next((tmp_path / "cut").glob("*/*/*"))
     reached = max(r["iteration"] for r in read_table(cut / "eval.csv")) if (cut / "eval.csv").exists() else 0
     # Each run goes on to where the killed one would have been next, so that both have made the same iterations.
-    goal = 8 * (24 if reached < 24 else int(reached) + 7)
+    goal = 4 * (24 if reached < 24 else int(reached) + 7)
     assert main(["--resume", str(cut), "--total-steps", str(goal)]) == 0
     assert main(["--resume", str(whole), "--total-steps", str(goal)]) == 0
     ours, theirs = ((d / "metrics.csv").read_text() for d in (cut, whole))
@@ -154,8 +181,8 @@ def test_groups_train_what_all_seeds_together_train(run):
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(run):
     code, directory, _, err = run(*SHORT, "--nan-at", "12")
     assert code == 1
-    assert err == "stopped: loss is nan for seed 0 at iteration 12; the checkpoint of iteration 7 is kept\n"
-    assert last_state(directory)[0] == 7
+    assert err == "stopped: loss is nan for seed 0 at iteration 12; the checkpoint of iteration 11 is kept\n"
+    assert last_state(directory)[0] == 11
     assert max(r["iteration"] for r in read_table(directory / "metrics.csv")) < 12
 
 

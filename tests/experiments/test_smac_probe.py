@@ -110,8 +110,11 @@ def test_shifts_bring_every_type_to_every_type():
 def test_what_cannot_work_is_one_line_and_exit_code_2(capsys, monkeypatch, tmp_path):
     for argv, text in [
         (["--map", "9z"], "unknown StarCraft map '9z'"),
-        (["--out", "rules.txt"], "--out rules.txt: give a file that ends in .json"),
-        (["--out", str(tmp_path / "none" / "a.json")], "in a directory that exists"),
+        (
+            ["--out", "rules.txt"],
+            "--out must be a file that can be written, not 'rules.txt' (give a name that ends in .json)",
+        ),
+        (["--out", str(tmp_path / "none" / "a.json")], "there is no directory"),
     ]:
         assert smac_probe.main(argv) == 2
         error = capsys.readouterr().err

@@ -12,8 +12,8 @@ from experiments.config import Command, default_settings
 from experiments.logging.csv_sink import read_table
 from experiments.sweep import main
 
-# 12 iterations of 8 env steps, an evaluation each third, a row of metrics each second.
-SHORT = ["--total-steps", "96", "--seeds", "2", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
+# 12 iterations of 8 rows, 4 of them env steps, an evaluation each third, a row of metrics each second.
+SHORT = ["--total-steps", "48", "--seeds", "2", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 WORLD = ["--algo", "fake", "--env", "toy:coordination", "--set", "num_envs=2", "rollout_length=4"]
 POINT = "toy_coordination/fake/num_envs=2_rollout_length=4_lr={}"
 
@@ -64,8 +64,8 @@ def test_a_lane_that_diverges_ends_and_the_others_go_on(swept):
 def test_tables_hold_every_row_beside_its_configuration(swept):
     evaluations = [row for row in rows(swept / "eval.csv") if row["lr"] == "0.1"]
     assert [(row["algo"], row["seed"], row["env_steps"]) for row in evaluations[:2]] == [
-        ("fake", "0", "24"),
-        ("fake", "1", "24"),
+        ("fake", "0", "12"),
+        ("fake", "1", "12"),
     ]
     assert len(evaluations) == 8  # four evaluations of two seeds
     assert (swept / "sweep.png").read_bytes()[:4] == b"\x89PNG"
@@ -82,7 +82,7 @@ def test_the_winner_is_a_preset(swept):
     settings = default_settings("fake", str(swept / "winner.json"))
     assert settings.algorithm.lr == float(max(means, key=means.get))  # of equals the first
     assert (settings.algorithm.num_envs, settings.algorithm.rollout_length) == (2, 4)
-    assert (settings.run.env, settings.run.total_steps) == ("toy:coordination", 96)
+    assert (settings.run.env, settings.run.total_steps) == ("toy:coordination", 48)
     assert Command(["--preset", str(swept / "winner.json")]).algo == "fake"
     assert (swept / "winners" / "toy_coordination_fake.json").exists()
 
@@ -100,8 +100,8 @@ def test_what_has_ended_is_not_trained_again(swept, monkeypatch, capsys):
 
 
 def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch, capsys):
-    """Two groups of two lanes; SIGTERM comes with a save of the second one (after 6 of 12 iterations), which
-    ends after the next three."""
+    """Two groups of two lanes; SIGTERM comes with a save of the second one (after 3 of 12 iterations), which
+    ends after the next two."""
     command = [*WORLD, "lr=0.1,0.4", *SHORT, "--out", str(tmp_path), "--seeds-per-batch", "2"]
     command += ["--checkpoint-every", "0", "--chunk-iterations", "5", "--no-pictures"]
     save, count = checkpoint.Checkpoints.save, []
@@ -118,7 +118,7 @@ def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch,
     assert "the same command goes on" in capsys.readouterr().out
     assert not (tmp_path / "lanes.csv").exists()
     assert main(command) == 0
-    assert "resumed  lanes_2-3 at iteration 9" in capsys.readouterr().out
+    assert "resumed  lanes_2-3 at iteration 5" in capsys.readouterr().out
     assert not (tmp_path / "sweep.png").exists()
     for lr in ("0.1", "0.4"):
         for name in ("metrics.csv", "eval.csv"):

@@ -19,6 +19,7 @@ SMALL |= {"time_limit": "truncate", "value_norm": True, "critic_target_every": 0
 T, B, A, U = 7, 4, 3, 4
 CLOCK = Clock(jnp.int32(0), jnp.int32(0))
 KEY = jax.random.key(7)
+LAST_ROW_ACTION = jnp.array([[1, 0, 3], [2, 2, 0], [0, 1, 1], [3, 0, 2]], jnp.int32)  # on row T
 QUICK = {"xla_backend_optimization_level": 0}
 PAPER = {
     "critic_update": "per_time_index", "critic_target_every": 3, "critic_others_actions": True, "epochs": 1,
@@ -143,8 +144,8 @@ def quick(function, *args):
     return jax.jit(function, compiler_options=QUICK)(*args)
 
 
-def prepared(f, learner, batch):
+def prepared(f, learner, batch, last_row_action=LAST_ROW_ACTION):
     """(Sequences, Values) as an update prepares them."""
-    values = intrinsic.values_of(f, learner, batch)
+    values = intrinsic.values_of(f, learner, batch, last_row_action)
     r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
     return intrinsic._sequences(f, learner, batch, values, r_total)[0], values

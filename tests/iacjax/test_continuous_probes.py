@@ -28,6 +28,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "warmup": 160, "hidden_dim": 16, "gamma": GAMMA, "lr": 3e-3, "critic_lr": 1e-2, "target_every": 10,
     "temperature": 1e-3, "noise_scale": 0.2, "policy_layers": 1, "exploration_layers": 1, "critic_layers": 1,
     "output_layers": 1, "attention_layers": 1, "mixer_layers": 1,
+    "normalise_rewards": False,  # the known values are of rewards as they are
 }  # fmt: skip
 SLOW = {"sq", "attn_qmix", "siq", "siaq"}
 CONTINUOUS = [
@@ -62,17 +63,18 @@ class AnyProbe:
         return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
 
 
-def build(name):
+def build(name, **fields):
     entry = ALGORITHMS[name]
     config = entry.config()
     known = {field.name for field in dataclasses.fields(config)}
-    return entry.make(AnyProbe.spec, dataclasses.replace(config, **{k: v for k, v in SMALL.items() if k in known}))
+    small = {k: v for k, v in SMALL.items() if k in known}
+    return entry.make(AnyProbe.spec, dataclasses.replace(config, **{**small, **fields}))
 
 
 @cache
-def trained(name):
+def trained(name, **fields):
     """{probe: (mean greedy returns [S], values, observations, masks)} after a short training."""
-    algorithm = build(name)
+    algorithm = build(name, **fields)
 
     def run(key, index):
         env = AnyProbe(index)
@@ -101,10 +103,27 @@ RETURNS = [
 ]
 
 
+# Fields that change what is learned from, or acted by, and that all of the above leave as they are.
+OTHERS = [
+    ("maac", "normalise_rewards", True),
+    ("maddpg", "policy", "deterministic"),
+    ("iac", "squash", "none"),
+]
+
+
 @pytest.mark.parametrize(("name", "probe"), RETURNS)
 def test_the_known_return_is_reached(name, probe):
     returns = trained(name)[probe][0]
     # 64 episodes: standard errors are 1 / 8 (observation) and sqrt(2) / 8 (variable), else 0
+    noise = {"observation_continuous": 0.5, "variable_continuous": 0.7}.get(probe, 0.05)
+    np.testing.assert_allclose(returns, CONTINUOUS_PROBES[probe].best_return, atol=noise)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probe", CONTINUOUS_PROBES)
+@pytest.mark.parametrize(("name", "field", "value"), OTHERS)
+def test_the_known_return_is_reached_by_the_other_choice_too(name, field, value, probe):
+    returns = trained(name, **{field: value})[probe][0]
     noise = {"observation_continuous": 0.5, "variable_continuous": 0.7}.get(probe, 0.05)
     np.testing.assert_allclose(returns, CONTINUOUS_PROBES[probe].best_return, atol=noise)
 

@@ -85,10 +85,12 @@ def test_individual_densities_are_those_of_independent_gaussians(name):
     ts, noise = timestep(jax.random.key(2)), iac_policy.draw_noise(f.policy, jax.random.key(3), (B,))
     joint = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, noise)
     gaussian = iac_policy.gaussian(f.policy, learner.params["actor"], ts.obs, ts.state)
-    scale = np.sqrt(gaussian.diag).reshape(B, A, D)
-    due = stats.norm.logpdf(np.asarray(joint.action), np.asarray(gaussian.loc).reshape(B, A, D), scale).sum(-1)
+    scale, loc = np.sqrt(gaussian.diag).reshape(B, A, D), np.asarray(gaussian.loc).reshape(B, A, D)
+    x = loc + scale * np.asarray(noise.own)
+    due = stats.norm.logpdf(x, loc, scale).sum(-1)
     assert joint.log_prob.shape == (B, A)
     np.testing.assert_allclose(joint.log_prob, due, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(joint.action, np.clip(x, -1, 1), rtol=1e-4, atol=1e-5)
 
 
 def test_sigma_of_one_reading_is_no_part_of_the_other():
@@ -217,11 +219,46 @@ def test_agents_explore_together_by_the_shared_factor():
         one = timestep(jax.random.key(5), lanes=1)
         many = jax.tree.map(lambda x: jnp.repeat(x, 20_000, 0), (one.obs, one.state))
         noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (20_000,))
+        gaussian = iac_policy.gaussian(f.policy, learner.params["actor"], *many)
+        x, _ = gaussian.sample_from_noise(noise.own.reshape(20_000, A * D), noise.shared)
         action = iac_policy.sample(f.policy, learner.params["actor"], *many, noise).action.reshape(20_000, A * D)
-        covariance = iac_policy.gaussian(f.policy, learner.params["actor"], one.obs, one.state).covariance()[0]
-        np.testing.assert_allclose(np.cov(np.asarray(action).T), covariance, atol=0.03 * covariance.max())
+        np.testing.assert_allclose(action, np.clip(x, -1, 1), rtol=1e-5, atol=1e-5)
+        covariance = gaussian.covariance()[0]
+        np.testing.assert_allclose(np.cov(np.asarray(x).T), covariance, atol=0.03 * covariance.max())
         apart = np.abs(np.asarray(covariance) * (1 - np.eye(A * D))).max()
         assert (apart > 0.1) == related
+
+
+def test_only_the_gradient_that_leads_back_in_passes_the_bounds():
+    """Inside everything passes. A loss that falls with x (gradient -3) drives x = 2 further out: nothing passes, but
+    from -2 it leads back in; and the other way round."""
+    x = jnp.array([-2.0, -1.0, 0.5, 1.0, 2.0])
+    for slope, due in ((-3.0, [-3.0, -3.0, -3.0, -3.0, 0.0]), (3.0, [0.0, 3.0, 3.0, 3.0, 3.0])):
+        value, gradient = jax.jit(jax.value_and_grad(lambda x, s=slope: (s * iac_policy.bounded(x)).sum()))(x)
+        assert float(value) == slope * 0.5
+        np.testing.assert_array_equal(gradient, due)
+
+
+@pytest.mark.parametrize("name", ["iac", "siaq", "ddpg_mix"])
+def test_an_unsquashed_policys_critic_is_asked_about_what_the_world_executes(name):
+    """Policies whose mean is 3, three times the bound: Q sees 1, where the world clips it, in loss and target alike."""
+    narrow = {"sigma_init": 1e-3, "factor_scale": 0.0, "noise_scale": 1e-6}
+    f, algorithm, learner = learner_of(name, squash="none", temperature=0.0, policy_layers=0, **narrow)
+    actor = jax.tree.map(jnp.zeros_like, learner.params["actor"])
+    layers = actor["policy"]["params"]["layers"]
+    bias = layers["bias_0"].at[..., :D].set(3.0)
+    actor = {**actor, "policy": {"params": {"layers": {**layers, "bias_0": bias}}}}
+    ts, mask = timestep(jax.random.key(5)), jnp.ones(B)
+    noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
+    action = algorithm.act(actor, algorithm.carry(B), ts, jnp.ones(B, bool), jax.random.key(0), clock(), True)[1]
+    np.testing.assert_allclose(action, 4.0, atol=1e-4)  # the upper bound of [-2, 4]
+    executed = jnp.ones((B, A, D))
+    critic = learner.params["critic"]
+    loss, _ = iac._actor_loss(f, actor, critic, ts, noise, mask)
+    np.testing.assert_allclose(loss, -iac._q_tot(f, critic, ts.obs, ts.state, executed).mean(), rtol=1e-5)
+    target = iac._target(f, {"actor": actor, "critic": critic}, ts, noise)
+    due = ts.reward + 0.95 * iac._q_tot(f, critic, ts.obs, ts.state, executed)
+    np.testing.assert_allclose(target, due, rtol=1e-5)
 
 
 def test_noise_goes_on_in_time_at_the_correlation_asked_for():
@@ -247,6 +284,26 @@ def test_warm_up_acts_uniformly_over_the_bounds():
     ]
     assert stats.kstest(acts[0].ravel(), stats.uniform(-2, 6).cdf).pvalue > 0.01
     assert stats.kstest(acts[1].ravel(), stats.uniform(-2, 6).cdf).pvalue < 1e-6
+
+
+def test_the_warm_up_may_act_by_the_policy():
+    """As algorithm 1 of the paper does from the first step on."""
+    _, algorithm, learner = learner_of("iac", warmup=100, warmup_actions="policy")
+    ts, policy, carry = timestep(jax.random.key(5)), algorithm.policy(learner), algorithm.carry(B)
+    acts = [algorithm.act(policy, carry, ts, jnp.ones(B, bool), jax.random.key(1), clock(t), True)[1] for t in (0, 100)]
+    np.testing.assert_array_equal(*acts)
+
+
+def test_with_one_other_agent_the_number_of_heads_changes_nothing():
+    """Simple World's 10 units do not divide into table 5's 4 heads; with two agents there is nothing to weigh."""
+    spec, learned = SPEC._replace(num_agents=2), []
+    for heads in (2, 5):
+        config = dataclasses.replace(get_entry("iac").config(), hidden_dim=10, heads=heads, buffer_size=512)
+        critic = iac._build(spec, config).critic
+        obs, action = jnp.ones((1, 2, OBS)), jnp.ones((1, 2, D))
+        params = critic.init(jax.random.key(0), obs, action)
+        learned.append((params, critic.apply(params, obs, action)[0]))
+    chex.assert_trees_all_equal(*learned)
 
 
 def test_padded_dimensions_are_silent():

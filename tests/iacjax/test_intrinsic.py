@@ -10,6 +10,7 @@ import pytest
 from small_family import (
     CLOCK,
     KEY,
+    LAST_ROW_ACTION,
     PAPER,
     QUICK,
     equal,
@@ -22,7 +23,8 @@ from small_family import (
 )
 
 from iacjax.algorithms import intrinsic
-from iacjax.algorithms.on_policy import apply_gradients
+from iacjax.algorithms.intrinsic_parts import action_on_last_row
+from iacjax.algorithms.on_policy import actor_rows, apply_gradients, last_actions
 
 DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
 
@@ -42,7 +44,7 @@ def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same learner and metrics."""
     f, learner, batch, update = member
     ended = batch.rows.boundary if f.config.time_limit == "terminate" else batch.rows.terminated
-    garbage = with_garbage(batch, ended)
+    garbage = with_garbage(batch, ended, ended)  # what the policy did on a truncated row is what V_total reads there
     assert not equal(garbage, batch)
     clean, dirty = update(learner, batch, KEY, CLOCK), update(learner, garbage, KEY, CLOCK)
     assert equal(clean, dirty)
@@ -76,7 +78,7 @@ def test_dead_observations_and_the_gradients():
         return actor, reward["net"], reward["combine"]
 
     gradients = jax.jit(gradients, compiler_options=QUICK)
-    values = quick(lambda: intrinsic.values_of(f, learner, batch))
+    values = quick(lambda: intrinsic.values_of(f, learner, batch, LAST_ROW_ACTION))
     rows, before = batch.rows, gradients(batch, values)
     for alive, same in ((False, True), (True, False)):
         obs = jnp.where((rows.alive == alive)[..., None], rows.obs + 1.0, rows.obs)
@@ -130,17 +132,53 @@ def test_critics_train_on_the_dead_and_not_on_padding():
 def test_successors_are_valued_by_the_targets():
     f = make_family(critic_target_every=5, value_norm=True)
     learner, batch = make_learner(f), make_batch(f)
-    moments = jnp.array(4.0), jnp.array(25.0), jnp.array(1.0)  # mean 4, std 3
+    moments = jnp.array(4.0), jnp.array(9.0), jnp.array(1.0)  # mean 4, std 3
     learner = learner._replace(norm={**learner.norm, "ex": type(learner.norm["ex"])(*moments)})
 
     def plain(params):
         return f.ex.apply(params["ex"], batch.rows.state)
 
     values, online, target = quick(
-        lambda: (intrinsic.values_of(f, learner, batch), plain(learner.params), plain(learner.target))
+        lambda: (intrinsic.values_of(f, learner, batch, LAST_ROW_ACTION), plain(learner.params), plain(learner.target))
     )
     np.testing.assert_allclose(values.ex_tm1, 4 + 3 * online[:-1], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(values.ex_t, 4 + 3 * target[1:], rtol=1e-4, atol=1e-5)
+
+
+def test_every_row_that_bootstraps_is_valued_with_actions():
+    """V_total reads the others' actions: on each row the batch's own, on the last one those drawn in the update."""
+    f = make_family(critic_others_actions=True, value_norm=False, critic_target_every=5)
+    learner, batch = make_learner(f), make_batch(f)
+    rows, action = batch.rows, jnp.concatenate([batch.action, LAST_ROW_ACTION[None]])
+    assert bool((action >= 0).all()) and bool(rows.truncated[3, 0])  # a row without an action that bootstraps
+
+    def compute():
+        net = f.total.apply(learner.target["total"], rows.state, rows.obs, last_actions(batch), action)
+        return intrinsic.values_of(f, learner, batch, LAST_ROW_ACTION), net
+
+    values, expected = quick(compute)
+    np.testing.assert_allclose(values.total_t, expected[1:], rtol=1e-5, atol=1e-6)
+    other = quick(lambda: intrinsic.values_of(f, learner, batch, (LAST_ROW_ACTION + 1) % 4))
+    assert (np.abs(np.asarray(other.total_t - values.total_t)).max((1, 2)) > 1e-6).tolist() == [False] * 6 + [True]
+
+
+def test_the_last_rows_actions_are_the_policys():
+    """Frequencies of 4000 draws on row T against its behaviour policy; nobody is given an illegal action."""
+    f = make_family(critic_others_actions=True)
+    learner, batch = make_learner(f), make_batch(f)
+    rows = actor_rows(batch, jnp.float32(0.3))
+
+    def compute():
+        def draw(key):
+            return action_on_last_row(f, learner.params["actor"], batch, key, jnp.float32(0.3))
+
+        drawn = jax.vmap(draw)(jax.random.split(KEY, 4000))
+        log_probs = intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)
+        return jax.nn.one_hot(drawn, 4).mean(0), jnp.exp(log_probs[-1])
+
+    found, expected = quick(compute)
+    np.testing.assert_allclose(found, expected, atol=0.04)  # five standard errors of p = 1/2
+    assert np.asarray(expected).std() > 0.1
 
 
 # ---- rewards
@@ -184,7 +222,9 @@ def test_reward_nets_step_along_the_gradient_at_the_actor_that_acted(member):
     f, learner, batch, update = member
 
     def alone():
-        seq, values = prepared(f, learner, batch)
+        k_action, _ = jax.random.split(KEY)
+        action = action_on_last_row(f, learner.params["actor"], batch, k_action, jnp.float32(0.0))
+        seq, values = prepared(f, learner, batch, action)
         grads, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
         return apply_gradients(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
 

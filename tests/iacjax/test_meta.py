@@ -131,7 +131,7 @@ def test_the_learners_meta_gradient(member):
 
         @jax.jit
         def ours():
-            values = intrinsic.values_of(f, learner, batch)
+            values = intrinsic.values_of(f, learner, batch, batch.action[-1])
             r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
             seq, _ = intrinsic._sequences(f, learner, batch, values, r_total)
             descent, metrics = intrinsic._reward_gradient(f, learner, batch, seq, values)

@@ -157,28 +157,30 @@ def similarity(p, kind, a, b):
     return dense(p["score"], np.maximum(dense(p["query"], a) + dense(p["key"], b), 0.0))[0]
 
 
-def attention_loop(p, kind, obs, action, alive, bound):
+def attention_loop(p, kind, obs, action, alive, bound, end="linear", temperature=1.0):
     r_in, weights = np.zeros(A), np.zeros((A, A))
     v = np.concatenate([obs, np.where(action[:, None] == np.arange(U), 1.0, 0.0)], -1)
-    for name in ("Dense_0", "Dense_1"):
-        v = np.maximum(dense(p[name], v), 0.0)
+    v = dense(p["Dense_1"], np.maximum(dense(p["Dense_0"], v), 0.0))
+    v = np.maximum(v, 0.0) if end == "relu" else v
     for i in np.flatnonzero(alive):
         living = np.flatnonzero(alive)
-        score = np.exp([similarity(p, kind, v[i], v[j]) for j in living])
+        score = np.exp([similarity(p, kind, v[i], v[j]) / temperature for j in living])
         weights[i, living] = score / score.sum()
         z = sum(weights[i, j] * v[j] for j in living)
         r_in[i] = bound * np.tanh(dense(p["Dense_2"], np.concatenate([v[i], z]))[0] / bound)
     return r_in, weights
 
 
-@pytest.mark.parametrize("kind", ["cosine", "dot", "mlp"])
-def test_attention_reward_against_a_loop(kind):
-    net = AttentionReward(H, U, kind, bound=2.0)
+@pytest.mark.parametrize(
+    "kind, end, temperature", [("cosine", "linear", 0.25), ("dot", "relu", 2.0), ("mlp", "linear", 1.0)]
+)
+def test_attention_reward_against_a_loop(kind, end, temperature):
+    net = AttentionReward(H, U, kind, 2.0, end, temperature)
     variables = randomised(net, OBS, ACTION, ALIVE)
     r_in, weights = apply(net, variables, OBS, ACTION, ALIVE)
     p = layers(variables["params"])
     for lane in np.ndindex(T, B):
-        expected = attention_loop(p, kind, OBS[lane], ACTION[lane], ALIVE[lane], 2.0)
+        expected = attention_loop(p, kind, OBS[lane], ACTION[lane], ALIVE[lane], 2.0, end, temperature)
         np.testing.assert_allclose(r_in[lane], expected[0], atol=2e-5)
         np.testing.assert_allclose(weights[lane], expected[1], atol=2e-5)
     assert np.abs(r_in).max() < 2.0 and np.abs(r_in).std() > 0.05
@@ -215,15 +217,25 @@ def test_attention_gradients_at_zero_vectors_and_of_the_dead(kind):
 
 
 def test_cosine_of_parallel_and_opposite_vectors():
-    # cos = 1 and 0 for equal and orthogonal vectors: softmax(1, 0) = e/(1 + e) = 0.731059, 0.268941
+    """Embeddings (3, 0), (0, 0.5) and (-2, 0), whose length does not matter: cosines 1, 0 and -1.
+
+    Agent 0: e, 1 and 1/e of 4.086161: 0.665241, 0.244728, 0.090031. Agent 1: 1, e, 1 of 4.718282. At temperature 1/4:
+    e^4, 1, e^-4 of 55.616466. After a ReLU the third is (0, 0): cosines 1, 0, 0, the weights e and 1, 1 of 4.718282.
+    """
+    obs = np.array([[3.0, 0.0], [0.0, 0.5], [-2.0, 0.0]], np.float32)
+    none, alive = np.full(3, -1), np.ones(3, bool)
     net = AttentionReward(2, U, "cosine")
-    eye = np.eye(2, dtype=np.float32)
-    obs, none, alive = np.array([[3.0, 0.0], [0.0, 0.5]], np.float32), np.array([-1, -1]), np.ones(2, bool)
     variables = jax.tree.map(np.zeros_like, randomised(net, obs, none, alive))
     p = layers(variables["params"])
-    p["Dense_0"]["kernel"][:2] = p["Dense_1"]["kernel"][:] = eye
-    _, weights = apply(net, variables, obs, none, alive)  # the length does not matter
-    np.testing.assert_allclose(weights, [[0.731059, 0.268941], [0.268941, 0.731059]], atol=1e-5)
+    p["Dense_0"]["kernel"][:2] = p["Dense_1"]["kernel"][:] = np.eye(2, dtype=np.float32)
+    p["Dense_0"]["bias"][:], p["Dense_1"]["bias"][:] = 5.0, -5.0  # so that the first ReLU passes all
+    _, weights = apply(net, variables, obs, none, alive)
+    np.testing.assert_allclose(weights[0], [0.665241, 0.244728, 0.090031], atol=1e-5)
+    np.testing.assert_allclose(weights[1], [0.211942, 0.576117, 0.211942], atol=1e-5)
+    _, weights = apply(AttentionReward(2, U, "cosine", temperature=0.25), variables, obs, none, alive)
+    np.testing.assert_allclose(weights[0], [0.981690, 0.017980, 0.000329], atol=1e-5)
+    _, weights = apply(AttentionReward(2, U, "cosine", end="relu"), variables, obs, none, alive)
+    np.testing.assert_allclose(weights[0], [0.576117, 0.211942, 0.211942], atol=1e-5)
 
 
 def mlp_reward():

@@ -4,7 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iacjax.losses.normaliser import denormalised, init_norm, normalised, update_norm
+from iacjax.losses.normaliser import (
+    RunningNorm,
+    denormalised,
+    from_raw_moments,
+    init_norm,
+    normalised,
+    update_norm,
+)
 from iacjax.losses.policy import clipped_policy_loss, normalise
 
 
@@ -29,6 +36,37 @@ def test_two_batches():
     np.testing.assert_allclose(denormalised(norm, jnp.array([0.0, 1.0])), [2.105263, 4.668048], rtol=1e-5)
     x = jnp.array([-2.0, 0.5, 9.0])
     np.testing.assert_allclose(denormalised(norm, normalised(norm, x)), x, rtol=1e-5, atol=1e-6)
+
+
+def test_targets_far_from_zero():
+    """Mean 1e4 and standard deviation 1: E[x^2] - E[x]^2 in float32 would give 0.25 or nothing."""
+    x = 1e4 + np.random.default_rng(0).normal(size=(20, 2000))
+    norm = init_norm()
+    for batch in x:
+        norm = update_norm(norm, jnp.asarray(batch, jnp.float32), jnp.ones(2000))
+    low, high = np.asarray(denormalised(norm, jnp.array([0.0, 1.0])))
+    weight = 0.1 * 0.9 ** np.arange(19, -1, -1) / (1 - 0.9**20)
+    mean = weight @ x.mean(1)
+    std = np.sqrt(weight @ ((x - mean) ** 2).mean(1))
+    np.testing.assert_allclose(low, mean, atol=0.01)
+    np.testing.assert_allclose(high - low, std, atol=0.005)
+
+
+def test_a_batch_without_targets_changes_nothing():
+    norm = update_norm(init_norm(), jnp.array([1.0, 5.0]), jnp.ones(2))
+    same = update_norm(norm, jnp.array([100.0, 200.0]), jnp.zeros(2))
+    np.testing.assert_array_equal(np.asarray(same), np.asarray(norm))
+    fresh = update_norm(init_norm(), jnp.array([100.0, 200.0]), jnp.zeros(2))
+    np.testing.assert_array_equal(np.asarray(fresh), np.zeros(3))
+
+
+def test_a_normaliser_of_raw_moments_goes_on_as_it_is():
+    # weight .19, mean .4/.19 = 2.105263, mean square 2.09/.19 = 11: variance 6.567867
+    old = RunningNorm(jnp.float32(0.4), jnp.float32(2.09), jnp.float32(0.19))
+    np.testing.assert_allclose(
+        denormalised(from_raw_moments(old), jnp.array([0.0, 1.0])), [2.105263, 4.668048], rtol=1e-5
+    )
+    np.testing.assert_array_equal(np.asarray(from_raw_moments(init_norm())), np.zeros(3))
 
 
 def test_constant_targets_stay_finite():

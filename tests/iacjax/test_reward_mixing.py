@@ -60,12 +60,39 @@ def test_identity_start_at_the_default_weight_follows_r_ex():
     assert np.corrcoef(out.ravel(), np.repeat(R_EX.ravel(), 3))[0, 1] > 0.99
 
 
-def test_random_start_is_another():
-    """lecun-normal kernels, no bias: at r_ex = 0 nothing passes, so r_total = 0 whatever r_in is."""
-    net = RewardMixing(4, "none", "random")
-    zero = np.zeros_like(R_EX)
-    out = jax.jit(lambda key: net.apply(net.init(key, R_EX, R_IN), zero, R_IN))(jax.random.key(0))
-    np.testing.assert_array_equal(out, np.zeros_like(R_IN))
+def slopes(start, r_ex, weight=0.01):
+    """f32[500]: d r_total / d r_in of as many fresh networks at this r_ex."""
+    net = RewardMixing(32, "none", start, weight)
+
+    def slope(key):
+        variables = net.init(key, jnp.zeros(()), jnp.zeros(1))
+        return jax.grad(lambda r_in: net.apply(variables, jnp.float32(r_ex), r_in[None])[0])(1.0)
+
+    return np.asarray(jax.jit(jax.vmap(slope))(jax.random.split(jax.random.key(0), 500)))
+
+
+@pytest.mark.parametrize("r_ex", [0.0, 1.0])
+def test_random_start_is_that_of_a_linear_layer_of_one_input_in_pytorch(r_ex):
+    """The slope is sum_k W1_k W2_k, W = r_ex kernel + bias, both from U(-1, 1) of variance 1/3.
+
+    Its variance is 32 ((r_ex^2 + 1) / 3)^2: standard deviation 1.8856 at r_ex = 0, 3.7712 at 1. Of 500 networks its
+    estimate is within 15 % (over four of its own standard errors).
+    """
+    found = slopes("random", r_ex)
+    np.testing.assert_allclose(found.std(), 32**0.5 * (r_ex**2 + 1) / 3, rtol=0.15)
+    assert np.abs(found).min() > 0
+    net = RewardMixing(32, "none", "random")
+    params = net.init(jax.random.key(0), R_EX, R_IN)["params"]
+    for name in ("w1", "b1", "w2", "b2"):
+        for leaf in params[name].values():
+            assert np.abs(leaf).max() <= 1.0 and (leaf.size == 1 or np.abs(leaf).max() > 0.8)
+
+
+def test_identity_start_passes_the_intrinsic_reward_where_the_team_earns_nothing():
+    """With sparse rewards r_ex is 0 nearly always: there the slope in r_in is the weight."""
+    found = slopes("identity", 0.0, weight=0.1)
+    np.testing.assert_allclose(found.mean(), 0.1, rtol=0.01)
+    np.testing.assert_allclose(found, 0.1, rtol=0.05)
 
 
 def test_mixing_permutes_with_the_agents_and_reads_each_alone():

@@ -71,8 +71,8 @@ def test_one_step_episodes_take_two_rows():
         assert later.mask[:, lane].tolist() == [0, 1, 0, 1, 0]
         assert later.first[:, lane].tolist() == [False, True, False, True, False, True]
     # three actions a lane in the first rollout, two in the second, each an episode of length 1 and return 1
-    assert [float(x) for x in stats] == [6, 6, 6, 0]
-    assert [float(x) for x in later_stats] == [4, 4, 4, 0]
+    assert [float(x) for x in stats] == [6, 6, 6, 0, 6]
+    assert [float(x) for x in later_stats] == [4, 4, 4, 0, 4]
 
 
 def test_fixed_length_episodes_take_length_plus_one_rows():
@@ -94,7 +94,7 @@ def test_a_time_limit_has_its_final_observation_and_is_no_termination():
     assert batch.next.boundary[:, 0].tolist() == [False] * 4 + [True, False]
     assert not batch.rows.terminated.any()
     assert batch.mask[:, 0].tolist() == [1, 1, 1, 1, 1, 0]
-    assert [float(x) for x in stats] == [1, 5, 5, 0]
+    assert [float(x) for x in stats] == [1, 5, 5, 0, 5]
 
 
 def episodes_of(batch):
@@ -129,7 +129,7 @@ def test_variable_length_rows_are_true_successors():
     lengths, returns = episodes_of(batch)
     assert set(lengths) == {1, 2, 3, 4, 5}
     odd = sum(length % 2 for length in lengths)
-    np.testing.assert_allclose([*stats], [len(lengths), sum(returns), sum(lengths), odd], rtol=1e-6)
+    np.testing.assert_allclose([*stats], [len(lengths), sum(returns), sum(lengths), odd, acted.sum()], rtol=1e-6)
 
 
 def test_the_carry_restarts_with_the_episode_and_replays_from_carry0():
@@ -165,7 +165,9 @@ def test_an_episode_over_two_rollouts_is_counted_whole_when_it_ends():
     # Five steps of reward 1; rollouts of 3: none ends in the first, one of return 5 and length 5 in the second,
     # which spends row 5 at the end, so the second episode (rows 6 to 10, end 11) ends in the fourth; row 12 opens one.
     out, runner = rollouts(TOYS["time_limit"](), 1, 3, times=4)
-    assert [[float(x) for x in stats] for _, stats in out] == [[0] * 4, [1, 5, 5, 0], [0] * 4, [1, 5, 5, 0]]
+    assert [[float(x) for x in stats] for _, stats in out] == [
+        [0, 0, 0, 0, 3], [1, 5, 5, 0, 2], [0, 0, 0, 0, 3], [1, 5, 5, 0, 2]
+    ]  # fmt: skip
     assert runner.first.tolist() == [True] and runner.episode_length.tolist() == [0]
 
 

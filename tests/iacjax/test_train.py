@@ -40,9 +40,11 @@ def test_two_chunks_of_five_are_one_of_ten_bitwise(trainer):
 
 
 def test_rows_past_n_stay_zero_and_the_clock_runs(trainer):
-    # 2 lanes of 5 rows: 10 env steps an iteration; the metric is what the clock says before the iteration
-    _, metrics, stats = trainer.chunk(trainer.init(SEEDS), 3, 4)
-    assert metrics["env_steps"].tolist() == [[s] * 3 for s in (30, 40, 50, 60, 0, 0, 0, 0, 0, 0)]
+    # 2 lanes of 5 rows: at most 10 env steps an iteration; the metric is what the clock says before the iteration
+    states, metrics, stats = trainer.chunk(trainer.init(SEEDS), 3, 4)
+    made = np.cumsum(stats.env_steps[:4], 0)
+    np.testing.assert_array_equal(metrics["env_steps"], [[0] * 3, *made[:3], *[[0] * 3] * 6])
+    np.testing.assert_array_equal(states.env_steps, made[-1])
     assert metrics["updates"].tolist() == [[s] * 3 for s in (0, 1, 2, 3, 0, 0, 0, 0, 0, 0)]
     assert (stats.episodes[:4].sum(0) > 0).all() and (stats.episodes[4:] == 0).all()
 
@@ -89,19 +91,43 @@ def counting_store() -> Store:
     return Store(init=lambda batch: jnp.float32(0), add=lambda state, batch, clock: state + 1, sample=sample)
 
 
+def test_only_steps_in_which_the_agents_acted_are_counted():
+    """Every second row of one-step games stands at an end: of 2 lanes x 5 rows 6 are steps, then 4, and so on."""
+    env = TOYS["constant"]()
+    trainer = make_trainer(env, make_scripted(env.spec, 2, 5), 10, eval_episodes=4)
+    states, metrics, stats = trainer.chunk(trainer.init(SEEDS), 0, 4)
+    assert stats.env_steps[:4].tolist() == [[6] * 3, [4] * 3, [6] * 3, [4] * 3]
+    assert metrics["env_steps"][:4].tolist() == [[0] * 3, [6] * 3, [10] * 3, [16] * 3]
+    assert states.env_steps.tolist() == [20] * 3
+
+
+def test_each_seed_is_warm_after_env_steps_of_its_own(trainer):
+    """Warm-up 30: a seed whose episodes were shorter has made fewer env steps in as many rows, and learns later; alone
+    it does so at the same iteration."""
+    some = jax.random.split(jax.random.key(1), 16)
+    warm = make(warmup=30)
+    states, _, stats = warm.chunk(warm.init(some), 0, 6)
+    learned = (np.cumsum(stats.env_steps[:6], 0) >= 30).sum(0)
+    np.testing.assert_array_equal(states.learner.updates, learned)
+    assert len(set(learned.tolist())) > 1
+    k = int(np.argmin(learned))
+    assert warm.chunk(warm.init(some[k : k + 1]), 0, 6)[0].learner.updates.tolist() == [learned[k]]
+
+
 def test_warmup_fills_the_store_and_then_updates_several_times():
-    # 10 env steps an iteration, warm-up 25: iterations 0 and 1 (10 and 20 steps) only fill the store, iterations 2, 3
-    # and 4 make 3 updates each, on what was added first (3, 4, 5), so the rewards come to 3 x (3 + 4 + 5) = 36.
-    trainer = make(store=counting_store(), updates=3, warmup=25)
+    # 10 rows an iteration, of which seven or more are env steps, warm-up 14: iteration 0 only fills the store, the four
+    # after it make 3 updates each, on what was added first (2, 3, 4, 5): 3 x (2 + 3 + 4 + 5) = 42.
+    trainer = make(store=counting_store(), updates=3, warmup=14)
     states = trainer.init(SEEDS)
     drawn = np.asarray(states.learner.rewards)
-    states, metrics, _ = trainer.chunk(states, 0, 5)
+    states, metrics, stats = trainer.chunk(states, 0, 5)
+    assert (stats.env_steps[0] < 14).all() and (stats.env_steps[:2].sum(0) >= 14).all()
     assert states.store.tolist() == [5, 5, 5]
-    assert states.learner.updates.tolist() == [9, 9, 9]
-    np.testing.assert_allclose(states.learner.rewards, drawn + 36, rtol=1e-6)
-    # metrics are means over an iteration's updates: (0 + 1 + 2) / 3 = 1, then 4, then 7
-    assert metrics["updates"][:5, 0].tolist() == [0, 0, 1, 4, 7]
-    assert metrics["reward"][:5, 0].tolist() == [0, 0, 3, 4, 5]
+    assert states.learner.updates.tolist() == [12, 12, 12]
+    np.testing.assert_allclose(states.learner.rewards, drawn + 42, rtol=1e-6)
+    # metrics are means over an iteration's updates: (0 + 1 + 2) / 3 = 1, then 4, 7 and 10
+    assert metrics["updates"][:5, 0].tolist() == [0, 1, 4, 7, 10]
+    assert metrics["reward"][:5, 0].tolist() == [0, 2, 3, 4, 5]
 
 
 def conditions(jaxpr) -> list[tuple[int, ...]]:

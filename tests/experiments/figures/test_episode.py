@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from envs.errors import ConfigError
 from experiments.config import default_settings
@@ -100,7 +101,10 @@ def test_steps_to_look_at(table):
     ]
 
 
-def test_attention_over_equal_attention():
+def test_attention_among_the_living():
+    found = episode_drawing.among_the_living(ATTENTION[3])
+    np.testing.assert_allclose(found[1], [np.nan, 0.4, 0.3, 0.2, 0.1])
+    assert np.isnan(found[0]).all()
     # four alive: equal attention is .25; .4 is 60 % above it, .3 20 % above, .2 20 % and .1 60 % below
     found = episode_drawing.over_uniform(ATTENTION[3])
     np.testing.assert_allclose(found[1], [np.nan, 60.0, 20.0, -20.0, -60.0], atol=1e-9)
@@ -122,17 +126,23 @@ def test_both_are_drawn_again_from_the_numbers(table, target):
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_reward_net_without_attention_has_no_figure_6(table, capsys):
+@pytest.mark.parametrize("target", ["aiir/fig5", "aiir/fig6"])
+def test_a_reward_net_without_attention_has_half_the_picture(table, target):
+    out = table.with_name("a.png")
+    assert episode_drawing.has_attention(episode_drawing.read_episode(table))
+    assert main([target, "--redraw", "--out", str(out)]) == 0
+    whole = Image.open(out).height
     alone = np.eye(A) * np.ones((4, 1, 1))  # as LIIR's net reports it
     kept.write_rows(table, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, alone))
-    assert main(["aiir/fig6", "--redraw", "--out", str(table.with_name("a.png"))]) == 2
-    assert "has no attention: give a run of aiir_mix or aiir" in capsys.readouterr().err
+    assert not episode_drawing.has_attention(episode_drawing.read_episode(table))
+    assert main([target, "--redraw", "--out", str(out)]) == 0
+    assert Image.open(out).height < 0.7 * whole
 
 
 def test_it_says_what_is_wrong(tmp_path, capsys):
     for options, message in (
         (["--redraw", "--out", str(tmp_path / "a.png")], "no episode is kept in"),
-        (["--seeds", "0"], "--seeds and --total-steps must be at least 1"),
+        (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--run", str(tmp_path / "none")], "no run directory"),
     ):
         assert main(["aiir/fig5", *options]) == 2
