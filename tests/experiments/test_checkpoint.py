@@ -244,7 +244,7 @@ def test_what_an_older_version_saved_is_read(opened):
 
     make, said, path = opened
     state = {**make_state(3)._asdict(), "avail": jnp.zeros((2, 0), bool)}
-    record = {"fingerprint": "abc", "iteration": 3, "seeds": 2, "window": {"loss": [0.1, 1 / 3]}}
+    record = {"fingerprint": "abc", "iteration": 3, "seeds": 2, "env_steps": [24, 24]}
     items = {
         "state": ocp.args.StandardSave({**state, "avail": jnp.zeros((1,), bool)}),
         "progress": ocp.args.JsonSave(record),
@@ -253,7 +253,7 @@ def test_what_an_older_version_saved_is_read(opened):
         manager.save(3, args=ocp.args.Composite(**items))
     restored, progress = make().restore(jax.eval_shape(lambda: state))
     assert equal(restored, state) and restored["avail"].shape == (2, 0)
-    assert (progress.iteration, progress.window) == (3, {"loss": [0.1, 1 / 3]})
+    assert (progress.iteration, progress.env_steps) == (3, [24, 24])
     save(make(), 5)  # beside it
     assert sorted(p.name for p in (path / "checkpoints" / "seeds_0-1").iterdir()) == ["3", "5"]
     assert said == ["checkpoint 3 counts a row at each episode's end as a step: on from 0"]
