@@ -101,7 +101,8 @@ class Checkpoints:
 
         Args:
           abstract: the TrainState's shapes and dtypes.
-          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so; 0
+            where nothing goes on.
 
         Raises:
           ConfigError: there are checkpoints, but none that can be used.
@@ -147,7 +148,9 @@ class Checkpoints:
         from iacjax.types import with_env_steps
 
         steps = progress.iteration * rows
-        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        if rows:
+            text = f"counts a row at each episode's end as a step: on from {steps:,}"
+            self._say(f"checkpoint {progress.iteration} {text}")
         progress.env_steps = [steps] * progress.seeds
         return with_env_steps(states, np.full(progress.seeds, steps, np.int32)), progress
 
