@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE,...", dest="sets", help=values)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--grid", action="store_true", help="all combinations of the values (the default)")
-    how.add_argument("--random", type=int, default=0, metavar="N", help="N points drawn at random")
+    how.add_argument("--random", type=whole(0), default=0, metavar="N", help="N points drawn at random")
     add("--draw-seed", type=whole(0, MAX_SEED), default=0, help="of --random (default: %(default)s)")
     add("--preset", type=word, default="default", help="of every algorithm: where the other fields come from")
     for name, kind in {**FIELDS, **FREE_FIELDS}.items():
