@@ -154,7 +154,7 @@ def test_rows_that_do_not_go_with_it_refuse_a_checkpoint(opened):
         if progress.iteration == 5:
             raise ConfigError("metrics.csv has lost rows")
 
-    assert make().restore(ABSTRACT, check)[1].iteration == 3
+    assert make().restore(ABSTRACT, check=check)[1].iteration == 3
     assert said == ["checkpoint 5 is refused (metrics.csv has lost rows); trying the one before it"]
 
 
