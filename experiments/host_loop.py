@@ -134,7 +134,6 @@ class Group:
             self._between_chunks(due)
         if self.saved != self.progress.iteration:
             self._save()
-        self.checkpoints.close()
         return self.progress
 
     def _start(self) -> tuple[Any, Progress]:

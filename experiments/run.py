@@ -17,7 +17,7 @@ from envs.own import is_custom, is_own
 from envs.registry import check_name, known_envs
 from experiments import custom_env, digests, rundir, startup
 from experiments.checkpoint import Progress
-from experiments.cli import leave, run_stoppable
+from experiments.cli import explain, leave, run_stoppable
 from experiments.config import Command, Settings, check_same, parse_fields, read_config
 from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
@@ -147,6 +147,10 @@ def _train_groups(job: Job, stop: Signals) -> int:
         say(f"stopped at iteration {group.progress.iteration}, saved; continue with: {again}")
         _finish(job, [*finished, group.progress], "interrupted")
         return 128 + stop.received
+    except OSError as error:
+        if error.errno is None or not any(job.directory.glob("checkpoints/*/[0-9]*")):
+            raise
+        raise ConfigError(f"{explain(error)}; what was saved goes on with: {again}") from error
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

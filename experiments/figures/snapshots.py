@@ -65,7 +65,6 @@ def train_and_look(
         console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())
         session = _Session(settings, directory, env, algorithm, make_look, console)
-        stack.callback(session.checkpoints.close)
         return session.train(due(times, settings.run.total_steps), stop)
 
 

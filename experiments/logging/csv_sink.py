@@ -1,6 +1,8 @@
 """CSV files: one row per (logged iteration, seed), never averaged over seeds."""
 
+import contextlib
 import csv
+import errno
 import hashlib
 import math
 import os
@@ -87,6 +89,8 @@ class CsvSink:
             raise ConfigError(f"{path} has other columns than this run writes: move it away")
         file = path.open("a", newline="")
         if file.tell() == 0:
+            if self._hashes[table]:  # there were rows in it
+                raise _gone(path)
             file.write(",".join(columns) + "\n")
         self._files[table], self._columns[table] = file, columns
         return file
@@ -130,20 +134,34 @@ class CsvSink:
                 part.write_bytes(text)
                 part.replace(path)
             self._columns[name] = table.header.split(",")
-            self._hashes[name].update(_hash_rows(table, seeds, iteration))
+            others = {seed: hashed for seed, hashed in self._hashes[name].items() if seed not in seeds}
+            self._hashes[name] = others | _hash_rows(table, seeds, iteration)
 
     def _stays(self, seed: int, at: int, seeds: Sequence[int], iteration: int) -> bool:
         return at <= iteration if seed in seeds else self._seeds is None or seed in self._seeds
 
     def sync(self) -> None:
-        for file in self._files.values():
+        """What was written so far survives the death of the process.
+
+        Raises:
+          OSError: it was deleted or moved away: what was written went nowhere.
+        """
+        for table, file in self._files.items():
             file.flush()
             os.fsync(file.fileno())
+            path = self.path(table)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise _gone(path)
 
     def close(self) -> None:
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):  # each write was flushed: what was refused then is refused again
+                file.close()
         self._files.clear()
+
+
+def _gone(path: pathlib.Path) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _header(path: pathlib.Path) -> list[str]:

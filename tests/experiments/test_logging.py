@@ -1,5 +1,7 @@
 """Rows on disk: literal text, what a resumed run drops, optional sinks that are not installed."""
 
+import errno
+import pathlib
 import sys
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments.config import Settings, default_settings
 from experiments.logging import console as console_module
-from experiments.logging import open_sinks
+from experiments.logging import csv_sink, open_sinks
 from experiments.logging.console import Console, duration
 from experiments.logging.csv_sink import CsvSink, read_table
 
@@ -53,6 +55,30 @@ def test_trim_keeps_the_header_and_a_half_header_is_written_anew(tmp_path):
     sink.write("eval", [row(1, 0)])
     sink.close()
     assert [r["iteration"] for r in read_table(tmp_path / "eval.csv")] == [1.0]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_file_that_was_deleted_or_moved_is_not_begun_anew(tmp_path, reopened):
+    """Its rows would be lost, and nobody would know. A sweep closes its files between two writes."""
+    sink = CsvSink(tmp_path)
+    sink.write("metrics", [row(1, 0)])
+    if reopened:
+        sink.close()
+    (tmp_path / "metrics.csv").rename(tmp_path / "moved.csv")
+    with pytest.raises(FileNotFoundError, match="metrics.csv"):
+        sink.write("metrics", [row(2, 0)])
+        sink.sync()
+
+
+def test_what_a_full_disk_refuses_is_an_error_once(tmp_path, monkeypatch):
+    """Of the write, and not of the closing too, which would hide what the first has to say."""
+    sink = CsvSink(tmp_path)
+    monkeypatch.setattr(CsvSink, "path", lambda self, table: pathlib.Path("/dev/full"))
+    monkeypatch.setattr(csv_sink, "_header", lambda path: [])  # reading there has no end
+    with pytest.raises(OSError) as error:
+        sink.write("metrics", [row(1, 0)])
+    assert error.value.errno == errno.ENOSPC
+    sink.close()
 
 
 def test_other_columns_are_refused(tmp_path):
