@@ -16,6 +16,7 @@ class Preset(NamedTuple):
 
 # LIIR's published settings (Du et al. 2019, and the code they published): what AIIR-MIX's authors most likely ran.
 _LIIR = {
+    "attention_temperature": 1.0,  # AIIR-MIX's eq. 10 as printed
     "mix_init": "random",  # as hypernetworks come; the paper names no other start
     "intrinsic_weight": 0.01,
     "reward_lr": 5e-4,
