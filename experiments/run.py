@@ -23,7 +23,7 @@ from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
 from experiments.groups import compile_groups
 from experiments.host_loop import Diverged, Group, Interrupted, Job
-from experiments.logging import open_sinks
+from experiments.logging import check_sinks, open_sinks
 from experiments.logging.console import Console, duration
 from experiments.trust import check_trusted, new_settings
 
@@ -124,6 +124,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     """
     check_name(settings.run.env)
     read_env_options(settings.run.env_options)
+    check_sinks(settings.run)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     digest = custom_env.environment_digest(env) if is_custom(env) else ""
