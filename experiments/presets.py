@@ -100,7 +100,7 @@ _COMA_TUNED = {
 _CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
 _SIMPLE_WORLD = Preset(
     {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
-    # From sigma 1, half the world, unsquashed greedy actions stay between the peaks; from 0.3 IAC finds the higher.
+    # From sigma 1, half the world, unsquashed greedy actions stay between the peaks; from 0.3 they reach the higher.
     {"temperature": 0.02, "sigma_init": 0.3, "policy_layers": 0, "hidden_dim": 10, "heads": 2},
     "the paper's settings for Simple World; sigma from 0.3, which it does not name",
 )
