@@ -10,9 +10,11 @@ from typing import Any
 
 from envs.errors import ConfigError
 
+FILES, FEWEST_FILES = 1024, 32  # open at once: what is asked for; without these nothing is begun
 MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
+    errno.EFBIG: "a file would become larger than files may be here (ulimit -f): raise the limit, then try again",
     errno.EDQUOT: "the disk quota is used up: free some space, then try again",
     errno.EACCES: "no permission to write there: choose another directory",
     errno.EPERM: "no permission to write there: choose another directory",
@@ -21,23 +23,51 @@ _ADVICE = {
     errno.ENAMETOOLONG: "the name is too long: choose another one",
     errno.ELOOP: "its links lead in a circle: choose another directory",
     errno.EEXIST: "a file stands where a directory is needed: choose another directory",
+    errno.ENOENT: "it is not there: if it was moved or deleted while it was in use, put it back, then try again",
+    errno.EMFILE: "too few files may be open at once (ulimit -n): raise the limit, then try again",
+    errno.ENFILE: "too few files may be open at once on this machine: close some, then try again",
     errno.EISDIR: "a directory stands where a file is needed: move it away, or choose another directory",
 }
+
+
+def explain(error: OSError) -> str:
+    """One line on what the system has refused, and what to do about it."""
+    text = _ADVICE.get(error.errno, f"{error.strerror}: mend that, then try again")
+    name = error.filename2 or error.filename  # of a rename, what it was to become
+    return f"{name}: {text}" if name else text
 
 
 def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
     """Runs `command(argv)` and returns its exit code; 2, with one line on stderr, for input that cannot work."""
     try:
+        _allow_files()
         return command(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         message = str(error)
     except OSError as error:
-        if error.errno not in _ADVICE:
+        if error.errno is None:  # none of the system's
             raise
-        name = error.filename2 or error.filename  # of a rename, what it was to become
-        message = f"{name}: {_ADVICE[error.errno]}" if name else _ADVICE[error.errno]
+        message = explain(error)
     print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
+
+
+def _allow_files() -> None:
+    """Lets this process open as many files at once as it may, where it has to ask for them.
+
+    Raises:
+      ConfigError: those are too few to train, play and draw with.
+    """
+    with contextlib.suppress(ImportError):  # not everywhere
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < FILES:
+            with contextlib.suppress(ValueError, OSError):
+                soft = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            if soft < FEWEST_FILES:
+                raise ConfigError(f"{soft} files may be open at once: allow more (ulimit -n {FILES}), then try again")
 
 
 def one_line(message: str) -> str:

@@ -39,7 +39,7 @@ class RunConfig:
     seed: int = 0
     """The first seed."""
     total_steps: int = 1_000_000
-    """Environment steps per seed."""
+    """Environment steps per seed, those in which the agents act; the run ends when its slowest seed has made them."""
     seeds_per_batch: int = 0
     """Train at most so many seeds at a time, group after group; 0: as many as fit in memory."""
     devices: int = 0
@@ -272,8 +272,21 @@ def fingerprint(settings: Settings) -> str:
     for name in YOUNG:
         if data[name] == getattr(RunConfig(), name):
             del data[name]
-    added = getattr(settings.algorithm, "added", {})  # at its old value a field is left out, as in older checkpoints
-    data["algorithm"] = {k: v for k, v in data["algorithm"].items() if k not in added or v != added[k]}
+    return _short_hash({**data, "algorithm": _trained_by(settings.algorithm)})
+
+
+def algorithm_fingerprint(algorithm: Any) -> str:
+    """Short hash of an algorithm's fields."""
+    return _short_hash(_trained_by(algorithm))
+
+
+def _trained_by(algorithm: Any) -> dict[str, Any]:
+    """The fields, without those at the value that runs older than the field have: these have the same hash."""
+    added = getattr(algorithm, "added", {})
+    return {k: v for k, v in dataclasses.asdict(algorithm).items() if k not in added or v != added[k]}
+
+
+def _short_hash(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from experiments import devices, hosts
-from experiments.checkpoint import Checkpoints, Progress, is_key
+from experiments.checkpoint import Checkpoints, Progress
 from experiments.devices import Layout, device_count
+from experiments.state_files import is_key
 
 
 class HostLayout(Layout):
@@ -107,9 +108,6 @@ class SharedCheckpoints:
 
         progress = hosts.from_first(read)
         return progress and (share_states(states, abstract), Progress(**progress))
-
-    def close(self) -> None:
-        self._own.close()  # on the others nothing is open
 
 
 def layout_of(lanes: int, asked: int) -> Layout:

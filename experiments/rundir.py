@@ -29,8 +29,9 @@ def write_json(path: pathlib.Path, data: Any) -> None:
     part.replace(path)
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The object in `path`, without its digest if it was signed; empty where there is no such file.
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
+    file.
 
     Raises:
       ConfigError: it cannot be read, or was changed since it was signed.
@@ -38,13 +39,13 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
-        return {}
+        return kind()
     except (OSError, ValueError, RecursionError) as error:
         text = str(error).splitlines()[0]
         raise ConfigError(f"{path} cannot be read ({text}): restore it from a copy") from None
-    if not isinstance(data, dict) or not is_as_signed(data):
+    if not isinstance(data, kind) or not is_as_signed(data):
         raise ConfigError(f"{path} was changed since it was written: restore it from a copy")
-    return {name: value for name, value in data.items() if name != KEY}
+    return {name: value for name, value in data.items() if name != KEY} if kind is dict else data
 
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:

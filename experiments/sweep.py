@@ -147,13 +147,14 @@ def _show(programs: Sequence[Program]) -> None:
 
 
 def _check_worlds(args: argparse.Namespace, programs: Sequence[Program]) -> None:
-    """Raises ConfigError where an environment does not take its options, or an algorithm cannot handle it, before
-    anything is shown or written.
+    """Raises ConfigError where an environment does not take its options, or an algorithm cannot handle it or would end
+    before its first update, before anything is shown or written.
 
     Processes that train together find it out later: they must not use jax before they have met. A --dry-run does
-    without jax, which takes seconds to load, where there are no options to check.
+    without jax, which takes seconds to load, where there are neither options nor a warm-up to check.
     """
-    if args.coordinator and not args.dry_run or args.dry_run and not args.env_options:
+    unchecked = not args.env_options and not any(map(sweep_launch.warms_up, programs))
+    if args.coordinator and not args.dry_run or args.dry_run and unchecked:
         return
     startup.prepare_jax(programs[0].settings.run, lambda text: None)  # what it has to say it says again
     sweep_launch.check_pairs(programs)

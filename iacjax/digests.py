@@ -18,7 +18,7 @@ def sign(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_as_signed(data: dict[str, Any]) -> bool:
-    """Whether the fields are those that were signed. An object without a digest, of an older version, passes."""
+    """Whether the fields are those that were signed. What has no digest, as of an older version, passes."""
     return KEY not in data or data[KEY] == _digest_of(data)
 
 

@@ -67,7 +67,7 @@ def save_policy(
     are saved one after the other. The card names the digests of each file's old and new content before the new one is
     put there, so that a process that is killed in between leaves a policy that can be loaded.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(exist_ok=True)  # no more: a run's directory that was moved away is not begun anew
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
     card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}

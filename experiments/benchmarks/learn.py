@@ -12,7 +12,6 @@ import concurrent.futures
 import csv
 import json
 import math
-import multiprocessing
 import os
 import pathlib
 import signal
@@ -24,8 +23,9 @@ from experiments.arguments import folder, out_file, out_folder, whole
 from experiments.benchmarks.learn_ours import our_settings, train_ours
 from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, train_peer
 from experiments.benchmarks.peers import check_peers
+from experiments.benchmarks.worker import fresh_process
 from experiments.ranges import MAX_EPISODES, MAX_SEEDS
-from experiments.rundir import write_json
+from experiments.rundir import read_json, write_json
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
@@ -109,7 +109,7 @@ def _child(*args: Any) -> dict[str, Any]:
 
 def in_a_process(*args: Any) -> dict[str, Any]:
     """`measure` in a fresh process, which gives all its memory back."""
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with fresh_process() as pool:
         return pool.submit(_child, *args).result()
 
 
@@ -222,7 +222,7 @@ def run_learn(args: argparse.Namespace) -> int:
     """Measures what the file does not hold yet, and prints all that was asked for."""
     jobs = make_jobs(args)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = json.loads(args.out.read_text()) if args.out.exists() else []
+    rows = read_json(args.out, list)
     missing = [job for job in jobs if job not in [row["job"] for row in rows]]
     minutes = sum(predicted_seconds(job, rows) for job in missing) / 60
     print(f"{len(jobs)} trainings, {len(missing)} to do: about {minutes:.0f} minutes of training on two CPU cores")

@@ -1,7 +1,8 @@
 """What the figures share: their command line, and runs that are trained once, resumed when begun, and timed before.
 
-A figure has budgets. `small` ends within an hour on two cores and says, on the screen and in the picture, what it
-leaves out; `paper` has the paper's seeds and steps.
+A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
+have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
+the picture, what it trains by and what it leaves out.
 """
 
 import argparse
@@ -33,6 +34,7 @@ class Budget(NamedTuple):
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
+    settings: str = ""  # what the methods are trained by, in words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,8 @@ def _add_choices(
     options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
 ) -> None:
     """The options that choose among what a figure has; `word` is that of its environments."""
-    options.add_argument("--budget", default="small", help=f"one of {', '.join(budgets)} (default: %(default)s)")
+    told = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
+    options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
     presets = "of each method the first of these that it has, instead of the budget's choice"
@@ -185,8 +188,16 @@ def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Bud
     return {env: steps.get(env, next(iter(steps.values()))) for env in envs} or dict(steps)
 
 
+def _describe(name: str, budget: Budget) -> str:
+    """A budget in a few words, for --help."""
+    parts = [f"{budget.seeds} seeds", *([budget.settings] if budget.settings else [])]
+    parts += [f"Leaves out {budget.leaves_out}"] if budget.leaves_out else []
+    return f"{name} ({'. '.join(parts)})"
+
+
 def _note(name: str, budget: Budget, changed: Sequence[str]) -> str:
     text = f"budget {name}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
+    text += f": {budget.settings}" if budget.settings and "preset" not in changed else ""
     return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
 
 

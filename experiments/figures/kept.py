@@ -12,6 +12,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments import kept_runs
+from experiments.config import algorithm_fingerprint
 from experiments.figures.common import Run, device_and_versions
 from experiments.logging.csv_sink import read_table
 from experiments.plot import Curves
@@ -58,6 +59,7 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
         "preset": settings.preset,
         "seeds": settings.seeds,
         "total_steps": settings.total_steps,
+        "algorithm": algorithm_fingerprint(run.settings.algorithm),
         "status": run.status,
         "hours": round(kept_runs.seconds(directory) / 3600, 4),
         **device_and_versions(directory),
@@ -70,8 +72,8 @@ def merged(
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows and record of one figure after the rows of one run, told by `now`, came to those told by `was`.
 
-    Seeds of the same preset and steps stand side by side; another preset or length displaces what was there. What is
-    finished is not displaced by what is not.
+    Seeds of the same preset, fields of the algorithm and steps stand side by side; others displace what was there. What
+    is finished is not displaced by what is not.
     """
     mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
     others = [row for row in old if row not in mine]
@@ -81,7 +83,7 @@ def merged(
         return list(old), was  # nothing new: what made it is still the first command
     if was["status"] in kept_runs.FINISHED and now["status"] not in kept_runs.FINISHED:
         return list(old), was
-    if (was["preset"], was["total_steps"]) == (now["preset"], now["total_steps"]):
+    if all(was.get(name) == now.get(name) for name in ("preset", "total_steps", "algorithm")):
         seeds = {row["seed"] for row in new}
         others += [row for row in mine if row["seed"] not in seeds]
         now = {**now, "seeds": len({row["seed"] for row in mine} | seeds)}

@@ -1,6 +1,5 @@
 """How long runs will take, and which measurement says so."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,7 +55,7 @@ def of_records(path: pathlib.Path, platform: str) -> list[Speed]:
 
 def of_benchmark(path: pathlib.Path, platform: str) -> list[Speed]:
     """The speeds that the benchmark kept, those of most seeds first; other people's programs are left out."""
-    rows = json.loads(path.read_text()) if path.exists() else []
+    rows = kept_runs.read_json(path, list)
     rows = sorted((r for r in rows if _is_on(r, platform)), key=lambda r: -r["seeds"])
     named = [(r, *r["system"].partition(" ")[::2]) for r in rows]
     return [Speed(algo, r["env"], preset, r["steps_per_s"], str(path)) for r, algo, preset in named]

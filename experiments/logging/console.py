@@ -1,5 +1,6 @@
 """What the user sees: lines, kept in log.txt too, and one progress line below them."""
 
+import contextlib
 import datetime
 import pathlib
 import time
@@ -61,7 +62,8 @@ class Console:
 
     def __exit__(self, *exception: object) -> None:
         self.end_progress()
-        self._log.close()
+        with contextlib.suppress(OSError):  # each line was flushed: what was refused then is refused again
+            self._log.close()
 
     def say(self, text: str) -> None:
         """Prints a line and keeps it in log.txt with its UTC time."""

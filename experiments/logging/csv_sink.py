@@ -1,6 +1,8 @@
 """CSV files: one row per (logged iteration, seed), never averaged over seeds."""
 
+import contextlib
 import csv
+import errno
 import hashlib
 import math
 import os
@@ -33,8 +35,10 @@ def _read(path: pathlib.Path) -> _Rows:
     """What cannot be a row, such as the one in which the process died, is left out; so is a header without its end.
 
     Raises:
-      ConfigError: the header is not that of rows of ours.
+      ConfigError: the header is not that of rows of ours, or a directory stands there.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path} has become a directory: restore the file")
     head, end, rest = (path.read_bytes() if path.exists() else b"").partition(b"\n")
     if not end:
         return _Rows("", [])
@@ -82,12 +86,27 @@ class CsvSink:
         path = self.path(table)
         header = _header(path)
         if header and header != [""] and header != columns:
-            raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            if not set(header) <= set(columns):
+                raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            self._widen(path, columns)
         file = path.open("a", newline="")
         if file.tell() == 0:
+            if self._hashes[table]:  # there were rows in it
+                raise _gone(path)
             file.write(",".join(columns) + "\n")
         self._files[table], self._columns[table] = file, columns
         return file
+
+    def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
+        """Gives the rows that a version with fewer columns wrote the others, empty."""
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        part = path.with_name(path.name + ".part")
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         if not rows:
@@ -128,20 +147,34 @@ class CsvSink:
                 part.write_bytes(text)
                 part.replace(path)
             self._columns[name] = table.header.split(",")
-            self._hashes[name].update(_hash_rows(table, seeds, iteration))
+            others = {seed: hashed for seed, hashed in self._hashes[name].items() if seed not in seeds}
+            self._hashes[name] = others | _hash_rows(table, seeds, iteration)
 
     def _stays(self, seed: int, at: int, seeds: Sequence[int], iteration: int) -> bool:
         return at <= iteration if seed in seeds else self._seeds is None or seed in self._seeds
 
     def sync(self) -> None:
-        for file in self._files.values():
+        """What was written so far survives the death of the process.
+
+        Raises:
+          OSError: it was deleted or moved away: what was written went nowhere.
+        """
+        for table, file in self._files.items():
             file.flush()
             os.fsync(file.fileno())
+            path = self.path(table)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise _gone(path)
 
     def close(self) -> None:
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):  # each write was flushed: what was refused then is refused again
+                file.close()
         self._files.clear()
+
+
+def _gone(path: pathlib.Path) -> OSError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _header(path: pathlib.Path) -> list[str]:

@@ -120,7 +120,7 @@ for _name, _config, _summary in (
 ):
     ALGORITHMS[_name] = Entry(_config, "iacjax.algorithms.iac:make", discrete=False, continuous=True, summary=_summary)
 for _name, _config, _summary in (
-    ("maddpg", configs_baselines.MaddpgConfig, "deterministic policies, a critic an agent that knows all actions"),
+    ("maddpg", configs_baselines.MaddpgConfig, "policies learned through a critic an agent that knows all actions"),
     ("maac", configs_baselines.MaacConfig, "soft policies, one critic whose values attend to the other agents"),
 ):
     ALGORITHMS[_name] = Entry(

@@ -80,6 +80,7 @@ def until_warm(
 
 
 def make_plan(config: MaddpgConfig | MaacConfig, normalised_rewards: bool = False) -> Plan:
+    """A replay of single transitions, its rewards normalised over all that it holds if asked, and updates after it."""
     num_envs, length = config.num_envs, config.rollout_length
     # The state is never read, so the replay need not keep it: its batches have the observations there.
     store = ring(config.buffer_size, config.batch_size, num_envs, length, state_is_obs=True)

@@ -13,8 +13,8 @@ from typing import Literal
 class MaddpgConfig:
     """MADDPG (Lowe et al. 2017)."""
 
-    policy: Literal["deterministic", "gaussian"] = "deterministic"
-    """mu_i(o_i) plus exploration noise, as in MADDPG's paper, or a Gaussian that learns its own, as in its code."""
+    policy: Literal["deterministic", "gaussian"] = "gaussian"
+    """A Gaussian that learns its own exploration (official), or mu_i(o_i) plus noise, as MADDPG's paper writes it."""
     noise_scale: float = 0.1
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
     sigma_min: float = 1e-4

@@ -14,8 +14,9 @@ out is added to its loss (which keeps tanh out of saturation).
 What is different here, and why:
 * The tasks are cooperative, so all critics learn from the one team reward; each still has its own parameters.
 * Actions are bounded, so policies end in tanh. The official code's policies for continuous actions are Gaussians whose
-  samples nothing bounds and whose standard deviation is the only exploration (`policy` gaussian: here tanh of it); its
-  paper writes deterministic ones with noise (`policy` deterministic, the default).
+  samples nothing bounds and whose standard deviation is the only exploration (its `DiagGaussianPd`, for Box actions):
+  `policy` gaussian, the default, is tanh of it, and acts by its mean in evaluations. Its paper writes deterministic
+  policies with noise: `policy` deterministic.
 * All agents learn from one batch at once; officially one after the other, each from a batch of its own.
 * A time limit is bootstrapped through, as in the official code.
 """

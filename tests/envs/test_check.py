@@ -135,6 +135,34 @@ BROKEN = {
         {"spec": {"action": ActionSpec(dim=1, low=2.0, high=1.0)}},
         "toy:broken: low 2.0 is not below high 1.0",
     ),
+    "true for a size": (
+        {"spec": {"num_agents": True}},
+        "toy:broken: num_agents is True, it must be a positive integer",
+    ),
+    "no action spec": (
+        {"spec": {"action": 3}},
+        "toy:broken: action is a int, it must be an ActionSpec",
+    ),
+    "half an action": (
+        {"spec": {"action": ActionSpec(num_actions=2.5)}},
+        "toy:broken: num_actions is 2.5, it must be an integer, at least 0",
+    ),
+    "no bound": (
+        {"spec": {"action": ActionSpec(dim=1, high=float("inf"))}},
+        "toy:broken: low and high are -1.0 and inf, they must be finite numbers",
+    ),
+    "no info": (
+        both(edit(info=lambda s, ts: None)),
+        "toy:broken: info of reset is a NoneType, it must be a dict of arrays",
+    ),
+    "no reward": (
+        both(edit(reward=lambda s, ts: None)),
+        "toy:broken: reward of reset is a NoneType, it must be an array",
+    ),
+    "ragged action mask": (
+        {"spec": {"action": ActionSpec(dim=2, mask=((True, True), (True,)))}},
+        "toy:broken: the action mask has shape no shape, the spec says (2, 2)",
+    ),
     "action mask": (
         {"spec": {"action": ActionSpec(dim=2, mask=((True, True),))}},
         "toy:broken: the action mask has shape (1, 2), the spec says (2, 2)",

@@ -1,5 +1,7 @@
 """Rows on disk: literal text, what a resumed run drops, optional sinks that are not installed."""
 
+import errno
+import pathlib
 import sys
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments.config import Settings, default_settings
 from experiments.logging import console as console_module
-from experiments.logging import open_sinks
+from experiments.logging import csv_sink, open_sinks
 from experiments.logging.console import Console, duration
 from experiments.logging.csv_sink import CsvSink, read_table
 
@@ -55,10 +57,44 @@ def test_trim_keeps_the_header_and_a_half_header_is_written_anew(tmp_path):
     assert [r["iteration"] for r in read_table(tmp_path / "eval.csv")] == [1.0]
 
 
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_file_that_was_deleted_or_moved_is_not_begun_anew(tmp_path, reopened):
+    """Its rows would be lost, and nobody would know. A sweep closes its files between two writes."""
+    sink = CsvSink(tmp_path)
+    sink.write("metrics", [row(1, 0)])
+    if reopened:
+        sink.close()
+    (tmp_path / "metrics.csv").rename(tmp_path / "moved.csv")
+    with pytest.raises(FileNotFoundError, match="metrics.csv"):
+        sink.write("metrics", [row(2, 0)])
+        sink.sync()
+
+
+def test_what_a_full_disk_refuses_is_an_error_once(tmp_path, monkeypatch):
+    """Of the write, and not of the closing too, which would hide what the first has to say."""
+    sink = CsvSink(tmp_path)
+    monkeypatch.setattr(CsvSink, "path", lambda self, table: pathlib.Path("/dev/full"))
+    monkeypatch.setattr(csv_sink, "_header", lambda path: [])  # reading there has no end
+    with pytest.raises(OSError) as error:
+        sink.write("metrics", [row(1, 0)])
+    assert error.value.errno == errno.ENOSPC
+    sink.close()
+
+
 def test_other_columns_are_refused(tmp_path):
     (tmp_path / "metrics.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match="other columns"):
         CsvSink(tmp_path).write("metrics", [row(1, 0)])
+
+
+def test_rows_of_a_version_that_wrote_fewer_columns_are_kept(tmp_path):
+    """The file of a run that an older version began: what it did not write is empty there."""
+    (tmp_path / "metrics.csv").write_text("iteration,seed,loss\n1,0,0.5\n2,0,\n")
+    sink = CsvSink(tmp_path)
+    sink.write("metrics", [{"iteration": 3, "seed": 0, "epsilon": 0.25, "loss": 0.125}])
+    sink.close()
+    text = "iteration,seed,epsilon,loss\n1,0,,0.5\n2,0,,\n3,0,0.25,0.125\n"
+    assert (tmp_path / "metrics.csv").read_text() == text
 
 
 @pytest.mark.parametrize("name, module", [("tensorboard", "tensorboardX"), ("wandb", "wandb")])

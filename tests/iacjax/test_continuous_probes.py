@@ -106,7 +106,7 @@ RETURNS = [
 # Fields that change what is learned from, or acted by, and that all of the above leave as they are.
 OTHERS = [
     ("maac", "normalise_rewards", True),
-    ("maddpg", "policy", "gaussian"),
+    ("maddpg", "policy", "deterministic"),
     ("iac", "squash", "none"),
 ]
 

@@ -33,10 +33,8 @@ BESIDE = {
     "critic_layers": {"critic": "plain"},
     "epochs": {"critic_update": "epochs"},
     "minibatches": {"critic_update": "epochs"},
-    "noise_scale": {"exploration": "deterministic", "entropy": "none"},
+    "noise_scale": {"exploration": "deterministic", "entropy": "none", "policy": "deterministic"},
     "anneal_to": {"anneal_steps": 100},
-    "sigma_min": {"policy": "gaussian"},
-    "sigma_max": {"policy": "gaussian"},
 }
 # Not offered and yet in the program, with the reason.
 INERT = {"rank": "the size of a noise that policies without shared noise draw, carry and do not use"}

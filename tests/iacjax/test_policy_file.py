@@ -50,6 +50,21 @@ def test_a_policy_saved_before_there_were_state_is_obs_and_options(saved):
     assert (policy.spec, policy.env_options) == (SPEC, ())
 
 
+def test_a_policy_older_than_a_field_is_what_it_was_trained_as(tmp_path):
+    """MAAC from before its rewards were normalised; another group of its seeds still joins it."""
+    spec = SPEC._replace(action=ActionSpec(dim=2, low=-1.0, high=1.0))
+    kind = get_entry("maac").config
+    old = kind(hidden_dim=8, buffer_size=512, normalise_rewards=False)
+    save_policy(tmp_path, "maac", old, spec, (), {})
+    card = json.loads((tmp_path / "policy.json").read_text())
+    del card["config"]["normalise_rewards"]
+    (tmp_path / "policy.json").write_text(json.dumps({**card, "seeds": []}))
+    assert load_policy(tmp_path).config == old
+    (tmp_path / "policy.json").write_text(json.dumps({**card, "seeds": [4]}))
+    save_policy(tmp_path, "maac", old, spec, (), {})
+    assert json.loads((tmp_path / "policy.json").read_text())["seeds"] == [4]
+
+
 def test_the_options_of_the_environment_are_kept(tmp_path):
     save_policy(tmp_path, "aiir_mix", CONFIG, SPEC, (), {}, ("num_prey=2", "reward=flat"))
     assert load_policy(tmp_path).env_options == ("num_prey=2", "reward=flat")

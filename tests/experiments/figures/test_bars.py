@@ -9,6 +9,7 @@ from experiments.figures import bars
 from experiments.figures.bars import TABLES, Map, Row, Table
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import TARGETS, main
+from experiments.results import write_summary
 from experiments.run import main as run_main
 
 
@@ -48,8 +49,7 @@ def test_rows_are_trained_once_and_begun_ones_go_on(tiny, capsys):
     assert "jax=" in first["versions"] and first["device"]
     assert first["command"] == "python -m experiments.reproduce " + " ".join([*argv, "--maps", "a"])
     (directory,) = (path.parent for path in runs.glob("*/*/*/*/config.json"))
-    summary = json.loads((directory / "summary.json").read_text())
-    (directory / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    write_summary(directory, "interrupted", {})
     assert main(argv) == 0
     assert "2 rows, 2 to train" in capsys.readouterr().out
     assert [(r["map"], r["status"]) for r in rows()] == [("a", "finished"), ("b", "finished")]

@@ -9,11 +9,12 @@ import pytest
 
 from experiments import kept_runs
 from experiments.config import Settings
-from experiments.figures import common, curves, kept, prediction, saved_steps
+from experiments.figures import common, covariance, curves, kept, prediction, saved_steps, simple_world
 from experiments.figures.common import Budget, Run
 from experiments.plot import Curves
 from experiments.presets import PRESETS, Preset
 from experiments.reproduce import main
+from experiments.results import write_summary
 
 
 @pytest.fixture
@@ -52,13 +53,24 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     assert kept.read_rows(out.with_suffix(".csv")) == rows
 
 
+def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, capsys):
+    """Trained in four environments, where the budget has come to ask for two."""
+    argv, out = tiny
+    assert main(argv) == 0
+    table, budgets = out.with_suffix(".csv"), curves.BUDGETS["iac/fig4"]
+    options = common.parse(argv, "", budgets)
+    assert "other settings" not in curves.small_print(options, table)
+    changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
+    text = curves.small_print(common.parse(argv, "", changed), table)
+    assert "made by other settings than these, or not told by which: all 2" in text
+
+
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
     argv, out = tiny
     argv = [*argv, "--envs", "toy:constant"]
     assert main(argv) == 0
     (directory,) = (path.parent for path in tmp_path.glob("runs/*/*/*/*/config.json"))
-    summary = json.loads((directory / "summary.json").read_text())
-    (directory / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    write_summary(directory, "interrupted", {})
     out.with_suffix(".json").write_text(out.with_suffix(".json").read_text().replace('"finished"', '"begun"'))
     options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
     assert "not finished: fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
@@ -103,6 +115,8 @@ def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_n
     old = [_row("0", "1"), _row("1", "2")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now(steps=128))[0] == [_row("0", "9")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now(preset="paper"))[0] == [_row("0", "9")]
+    others = {**_now(), "algorithm": "other fields"}  # of the same preset, whose numbers have changed since
+    assert kept.merged(old, [_row("0", "9")], _now(), others)[0] == [_row("0", "9")]
     assert kept.merged(old, [_row("0", "9")], _now(), _now("begun", steps=128)) == (old, _now())
 
 
@@ -140,6 +154,61 @@ def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_
     for words, expected in ([], [3, 2]), (["--preset", "named"], [5, 5]):
         options = common.parse(["iac/fig4", *words], "", {"small": budget})
         assert [run.settings.algorithm.num_envs for run in curves.runs_of(options)] == expected
+
+
+# Tables 5 to 7, and one environment step an update, as algorithm 1 has it; fields that a method lacks are left out.
+TABLES = {
+    "gamma": 0.95, "lr": 1e-4, "critic_lr": 1e-3, "batch_size": 256, "buffer_size": 500_000, "target_every": 200,
+    "tau": 1.0, "hidden_dim": 64, "policy_layers": 3, "critic_layers": 3, "exploration_layers": 2, "mixer_layers": 2,
+    "attention_layers": 2, "output_layers": 2, "heads": 4, "rank": 1, "diagonal_min": 1e-6, "factor_limit": 1.0,
+    "temperature": 0.01, "num_envs": 1, "rollout_length": 1, "updates_per_step": 1.0, "warmup": 256,
+    "warmup_actions": "policy", "noise_correlation": 0.0, "policy": "gaussian", "normalise_rewards": True,
+}  # fmt: skip
+# What tuning may change, and must change alike.
+TUNED = ("gamma", "lr", "critic_lr", "batch_size", "buffer_size", "target_every", "tau", "hidden_dim", "policy_layers")
+TUNED += ("num_envs", "rollout_length", "updates_per_step", "warmup", "warmup_actions", "noise_correlation")
+TUNED += ("noise_scale", "temperature")
+
+
+@pytest.mark.parametrize("target, module", [("iac/fig4", curves), ("iac/fig6", curves), ("iac/fig7", saved_steps)])
+@pytest.mark.parametrize("name", ["small", "paper", "tuned"])
+def test_a_budget_trains_every_method_alike_and_paper_by_the_papers_tables(target, module, name):
+    budgets = curves.BUDGETS[target] if module is curves else saved_steps.budgets()
+    options = common.parse([target, "--budget", name], "", budgets)
+    by_env = {}
+    for run in curves.runs_of(options):
+        fields = dataclasses.asdict(run.settings.algorithm)
+        if name == "paper":
+            assert run.settings.run.preset == "paper"
+            assert {k: v for k, v in TABLES.items() if k in fields} == {k: fields[k] for k in TABLES if k in fields}
+        for field in set(TUNED) & set(fields):
+            by_env.setdefault((run.env, field), set()).add(fields[field])
+    assert {key: values for key, values in by_env.items() if len(values) > 1} == {}
+    assert by_env["predator_prey" if target != "iac/fig6" else "multi_pendulum_shaped:3", "gamma"] == {
+        0.95 if name == "paper" or target == "iac/fig6" else 0.9
+    }
+    assert budgets[name].settings and budgets[name].settings in options.note
+    assert bool(budgets[name].leaves_out) == (name != "paper")
+
+
+def test_figures_2_and_5_say_what_they_train_by():
+    (run,) = (
+        common.make_run(options, "iac", "multi_pendulum:3")
+        for options in [common.parse(["iac/fig5", "--budget", "paper"], "", covariance.BUDGETS)]
+    )
+    fields = dataclasses.asdict(run.settings.algorithm)
+    assert {k: fields[k] for k in TABLES if k in fields} == {k: v for k, v in TABLES.items() if k in fields}
+    for budgets in (covariance.BUDGETS, simple_world.BUDGETS):
+        assert all(budget.settings for budget in budgets.values())
+
+
+def test_help_tells_what_the_budgets_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["iac/fig4", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "paper (5 seeds. Tables 5 to 7 for every method" in text
+    assert "tuned (5 seeds. Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts" in text
+    assert "Leaves out three of the paper's five seeds, its settings, most of its steps" in text
 
 
 def _curve(algo, env, seed, returns, steps=(10, 20, 30, 40)):
