@@ -15,6 +15,7 @@ from envs.errors import ConfigError
 from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
+WHOLE = ("iteration", "env_steps", "seed")  # in each row
 INTEGERS = ("iteration", "env_steps", "seed", "episodes")
 
 
@@ -190,7 +191,7 @@ def read_table(path: pathlib.Path) -> list[dict[str, float]]:
     A last line without its end, which is just being written, is left out.
 
     Raises:
-      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns.
+      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns, or others.
     """
     if not path.exists():
         return []
@@ -198,8 +199,11 @@ def read_table(path: pathlib.Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             lines = [line for line in file if line.endswith("\n")]
         columns, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
-        if any(len(row) != len(columns) for row in rows):
-            raise ValueError("a row has other columns than the first line")
-        return [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
+        if any(len(row) != len(columns) for row in rows) or rows and not {"seed", "env_steps"} <= set(columns):
+            raise ValueError("its columns are other ones")
+        table = [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
+        if any(not row[name].is_integer() for row in table for name in WHOLE if name in row):
+            raise ValueError("a seed or a number of steps is not whole")
+        return table
     except (ValueError, csv.Error) as error:
         raise ConfigError(f"{path} is damaged ({error}): restore it from a copy") from None
