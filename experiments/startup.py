@@ -3,6 +3,7 @@
 import os
 import pathlib
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -41,6 +42,8 @@ def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
             say(f"no compile cache: {cache_dir()} cannot be made ({error.strerror})")
             return
         jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
+    # What cannot be kept is compiled again; a disk that is full is an error where something is lost.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -23,9 +23,9 @@ class Sink(Protocol):
 def check_sinks(run: RunConfig) -> None:
     """Raises ConfigError where a sink that the run asks for cannot work: before anything is made or compiled."""
     if run.tensorboard:
-        from experiments.logging.tensorboard_sink import writer_class
+        from experiments.logging.tensorboard_sink import check_package
 
-        writer_class()
+        check_package()
     if run.wandb:
         from experiments.logging.wandb_sink import log_in
 

@@ -6,7 +6,6 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.config import Settings, to_dict
 
-
 NO_LOGIN = ("offline", "dryrun", "disabled")  # modes of W&B
 
 

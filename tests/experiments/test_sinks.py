@@ -6,8 +6,9 @@ import types
 
 import pytest
 
+from envs.errors import ConfigError
 from experiments.config import Settings, default_settings
-from experiments.logging import open_sinks
+from experiments.logging import check_sinks, open_sinks, tensorboard_sink
 
 ROWS = [{"iteration": 2, "env_steps": 20, "seed": s, "episodes": 0.0, "loss": 0.5 + s, "return_mean": float("nan")}
         for s in (3, 4)]  # fmt: skip
@@ -31,7 +32,7 @@ class FakeRun:
 
 
 class FakeWriter:
-    """A SummaryWriter that keeps what it is told."""
+    """A SeedEvents that keeps what it is told."""
 
     def __init__(self, directory, purge_step):
         self.directory, self.purge_step, self.scalars, self.calls = directory, purge_step, [], []
@@ -54,7 +55,11 @@ def made(monkeypatch, module, name, kind):
         found.append(kind(*args, **kwargs))
         return found[-1]
 
-    monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: make}))
+    if name == "SeedEvents":
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace())
+        monkeypatch.setattr(tensorboard_sink, name, make)
+    else:
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: make}))
     return found
 
 
@@ -96,7 +101,7 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_runs(tmp_path, monkeypatch):
 
 
 def test_tensorboard_has_a_directory_a_seed(tmp_path, monkeypatch):
-    writers = made(monkeypatch, "tensorboardX", "SummaryWriter", FakeWriter)
+    writers = made(monkeypatch, "tensorboardX", "SeedEvents", FakeWriter)
     sink = opened(tmp_path, "tensorboard")
     sink.write("metrics", ROWS)
     sink.write("eval", EVAL)
@@ -110,7 +115,7 @@ def test_tensorboard_has_a_directory_a_seed(tmp_path, monkeypatch):
     assert four.purge_step == 20  # a resumed run's first row: what an earlier process wrote from there on is replaced
 
 
-OPTIONAL = (("wandb", "wandb", "init", FakeRun), ("tensorboard", "tensorboardX", "SummaryWriter", FakeWriter))
+OPTIONAL = (("wandb", "wandb", "init", FakeRun), ("tensorboard", "tensorboardX", "SeedEvents", FakeWriter))
 
 
 @pytest.mark.parametrize("option, module, name, kind", OPTIONAL)
@@ -120,3 +125,61 @@ def test_a_sink_that_was_told_nothing_closes(tmp_path, monkeypatch, option, modu
     sink.sync()
     sink.close()
     assert found == []
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("tensorboardX")
+    for rows in (ROWS, [{**ROWS[0], "loss": 0.25}]):  # the second by a resumed run
+        sink = opened(tmp_path, "tensorboard")
+        sink.write("metrics", rows)
+        sink.sync()
+        sink.close()
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "seed_3")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("metrics/loss")][-1] == (20, 0.25)
+
+
+def test_an_unwritable_tensorboard_directory_is_found_before_there_is_a_row(tmp_path):
+    pytest.importorskip("tensorboardX")
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(FileExistsError):  # which a command answers in one line
+        opened(tmp_path, "tensorboard")
+
+
+class Refusal(Exception):
+    """Stands for wandb.errors.Error."""
+
+
+def wandb_that(mode, verified):
+    """A stand-in for W&B: `verified` is what it does with a key."""
+
+    def login(verify):
+        assert verify
+        verified()
+
+    settings = types.SimpleNamespace(mode=mode)
+    setup = lambda: types.SimpleNamespace(settings=settings)  # noqa: E731
+    return types.SimpleNamespace(setup=setup, login=login, errors=types.SimpleNamespace(Error=Refusal))
+
+
+def refuse():
+    raise Refusal("No API key configured. Use `wandb login` to log in.\nmore")
+
+
+def test_wandb_without_a_login_is_one_line_before_anything(tmp_path, monkeypatch):
+    run = dataclasses.replace(default_settings("aiir_mix", "default").run, wandb=True)
+    monkeypatch.setitem(sys.modules, "wandb", wandb_that("online", refuse))
+    with pytest.raises(ConfigError, match="^--wandb: No API key configured.*set WANDB_MODE=offline$"):
+        check_sinks(run)
+    monkeypatch.setitem(sys.modules, "wandb", wandb_that("offline", refuse))
+    check_sinks(run)  # nobody is asked for a key
+    monkeypatch.setitem(sys.modules, "wandb", wandb_that("online", lambda: None))
+    check_sinks(run)
+
+
+def test_a_run_begins_with_the_login(tmp_path, monkeypatch, capsys):
+    from experiments.run import main
+
+    monkeypatch.setitem(sys.modules, "wandb", wandb_that("online", refuse))
+    assert main(["--wandb", "--run-dir", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "runs").exists()
