@@ -109,7 +109,8 @@ class Checkpoints:
 
         Args:
           abstract: the TrainState's shapes and dtypes.
-          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so; 0
+            where nothing goes on.
           check: raises ConfigError where what else the run has written does not go with a checkpoint.
 
         Raises:
@@ -166,7 +167,9 @@ class Checkpoints:
         from iacjax.types import with_env_steps
 
         steps = progress.iteration * rows
-        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        if rows:
+            text = f"counts a row at each episode's end as a step: on from {steps:,}"
+            self._say(f"checkpoint {progress.iteration} {text}")
         progress.env_steps = [steps] * progress.seeds
         return with_env_steps(all_from_raw_moments(states), np.full(progress.seeds, steps, np.int32)), progress
 

@@ -23,7 +23,7 @@ from experiments.devices import device_count
 from experiments.env_options import make_run_env, read_env_options
 from experiments.groups import compile_groups
 from experiments.host_loop import Diverged, Group, Interrupted, Job
-from experiments.logging import open_sinks
+from experiments.logging import check_sinks, open_sinks
 from experiments.logging.console import Console, duration
 from experiments.trust import check_trusted, new_settings
 
@@ -75,13 +75,31 @@ def print_list() -> None:
     print("  MODULE:NAME, a class or function of yours (envs/own.py)")
 
 
-def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
-    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them."""
+def check_warmup(settings: Settings, plan: Any) -> None:
+    """Raises ConfigError where the run would end before its first update."""
+    steps, asked = settings.run.total_steps, getattr(settings.algorithm, "warmup", 0)
+    if plan.warmup <= steps:
+        return
+    text = f"{settings.run.algo} would learn nothing in {steps:,} env steps: its first update comes after "
+    text += f"{plan.warmup:,}"
+    if plan.warmup > asked:
+        text += f", when each of {plan.num_envs} environments has shown a whole sequence"
+    hint = "or fewer --num-envs" if plan.warmup > asked else "or a smaller --warmup"
+    raise ConfigError(f"{text}: give --total-steps {plan.warmup} or more, {hint}")
+
+
+def resolve(settings: Settings, plan: Any) -> Settings:
+    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them.
+
+    Raises:
+      ConfigError: the run would end before its first update.
+    """
+    check_warmup(settings, plan)
     run = settings.run
-    iterations = -(-run.total_steps // steps_per_iteration)
+    iterations = -(-run.total_steps // plan.steps_per_iteration)
     run = dataclasses.replace(
         run,
-        eval_every=run.eval_every or max(steps_per_iteration, run.total_steps // EVALUATIONS),
+        eval_every=run.eval_every or max(plan.steps_per_iteration, run.total_steps // EVALUATIONS),
         log_every=run.log_every or max(1, iterations // LOG_ROWS),
     )
     return Settings(run, settings.algorithm)
@@ -106,12 +124,13 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     """
     check_name(settings.run.env)
     read_env_options(settings.run.env_options)
+    check_sinks(settings.run)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     digest = custom_env.environment_digest(env) if is_custom(env) else ""
     if digest:
         custom_env.check_played(env, digest, print)
-    settings = resolve(settings, algorithm.plan.steps_per_iteration)
+    settings = resolve(settings, algorithm.plan)
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))

@@ -3,7 +3,7 @@
 import pathlib
 from typing import Protocol
 
-from experiments.config import Settings
+from experiments.config import RunConfig, Settings
 from experiments.logging.csv_sink import CsvSink
 
 Row = dict[str, float]
@@ -18,6 +18,18 @@ class Sink(Protocol):
         """What was written so far survives the death of the process."""
 
     def close(self) -> None: ...
+
+
+def check_sinks(run: RunConfig) -> None:
+    """Raises ConfigError where a sink that the run asks for cannot work: before anything is made or compiled."""
+    if run.tensorboard:
+        from experiments.logging.tensorboard_sink import writer_class
+
+        writer_class()
+    if run.wandb:
+        from experiments.logging.wandb_sink import log_in
+
+        log_in()
 
 
 def open_sinks(settings: Settings, directory: pathlib.Path) -> list[Sink]:

@@ -86,7 +86,9 @@ class CsvSink:
         path = self.path(table)
         header = _header(path)
         if header and header != [""] and header != columns:
-            raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            if not set(header) <= set(columns):
+                raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            self._widen(path, columns)
         file = path.open("a", newline="")
         if file.tell() == 0:
             if self._hashes[table]:  # there were rows in it
@@ -94,6 +96,17 @@ class CsvSink:
             file.write(",".join(columns) + "\n")
         self._files[table], self._columns[table] = file, columns
         return file
+
+    def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
+        """Gives the rows that a version with fewer columns wrote the others, empty."""
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        part = path.with_name(path.name + ".part")
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         if not rows:

@@ -7,20 +7,47 @@ from envs.errors import ConfigError
 from experiments.config import Settings, to_dict
 
 
+NO_LOGIN = ("offline", "dryrun", "disabled")  # modes of W&B
+
+
+def _package() -> Any:
+    try:
+        import wandb
+    except ImportError:
+        raise ConfigError('--wandb needs its package: pip install "iacjax[wandb]"') from None
+    return wandb
+
+
+def log_in() -> None:
+    """Logs in, or asks for the key where there is a terminal.
+
+    Raises:
+      ConfigError: the package is not installed, or W&B does not let us in.
+    """
+    wandb = _package()
+    if wandb.setup().settings.mode in NO_LOGIN:
+        return
+    try:
+        wandb.login(verify=True)
+    except wandb.errors.Error as error:
+        raise ConfigError(_refused(error)) from None
+
+
+def _refused(error: Exception) -> str:
+    text = next(iter(str(error).splitlines()), type(error).__name__)
+    return f"--wandb: {text.rstrip('.')}: run wandb login, or set WANDB_MODE=offline"
+
+
 class WandbSink:
     """Logs `metrics/<name>` and `eval/<name>` over environment steps; a resumed run goes on in the same W&B runs."""
 
     def __init__(self, settings: Settings, directory: pathlib.Path):
-        try:
-            import wandb
-        except ImportError:
-            raise ConfigError('--wandb needs its package: pip install "iacjax[wandb]"') from None
-        self._init, self._settings, self._directory = wandb.init, settings, directory
+        self._wandb, self._settings, self._directory = _package(), settings, directory
         self._runs: dict[int, Any] = {}
 
     def _open(self, seed: int) -> Any:
         run, group = self._settings.run, self._directory.name
-        opened = self._init(
+        arguments = dict(
             project=run.wandb_project,
             group=group,
             id=f"{group}-seed{seed}",
@@ -30,6 +57,12 @@ class WandbSink:
             resume="allow",
             reinit="create_new",  # the other seeds' runs stay open
         )
+        try:
+            opened = self._wandb.init(**arguments)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "wandb":
+                raise
+            raise ConfigError(_refused(error)) from None
         opened.define_metric("*", step_metric="env_steps")
         return opened
 

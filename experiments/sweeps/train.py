@@ -122,7 +122,7 @@ def _train_part(
     first = part.units[0].point.settings
     make = _maker(first, env.spec)
     algorithm = make({})
-    settings = resolve(first, algorithm.plan.steps_per_iteration)
+    settings = resolve(first, algorithm.plan)
     size = hosts.from_first(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
     job = Job(settings, directory, algorithm, env, [], console, stop)

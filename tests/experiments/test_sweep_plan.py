@@ -168,6 +168,17 @@ def test_an_algorithm_that_cannot_handle_a_world_is_refused_before_anything_is_w
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_would_end_before_its_first_update_is_refused_before_anything_is_written(tmp_path, capsys):
+    words = ["--algo", "qmix", "--env", "toy:time_limit", "--total-steps", "100", "--out", str(tmp_path / "out")]
+    words += ["--set", "warmup=8", "num_envs=8,20"]  # episodes of 5 steps: a whole one in each is 6 rows each
+    for more in (["--dry-run"], [], ["--launcher", "local"]):
+        assert main([*words, *more]) == 2
+        said = capsys.readouterr()
+        assert "qmix would learn nothing in 100 env steps: its first update comes after 120, when" in said.err
+        assert said.err.count("\n") == 1 and not said.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_and_refusals_import_no_jax():
     code = (
         "import sys; from experiments.sweep import main; "
