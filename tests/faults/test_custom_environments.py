@@ -2,10 +2,12 @@
 each sound one, of random sizes, passes."""
 
 import importlib
+import os
 import pathlib
 import random
 import re
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -225,3 +227,14 @@ def test_a_sound_one_passes_and_is_kept_by_its_digest(seed, start, tmp_path):
     assert (code, err) == (0, ""), (out, err)
     code, out, err = start(text.replace("jnp.float32(0.9)", "jnp.float32(0.8)"), "--resume", str(directory))
     assert code == 2 and err.count("\n") == 1 and "computes something else than when" in err
+
+
+def test_the_digest_is_the_same_in_every_process():
+    """Whatever Python's hashes are: a run is resumed by another process than the one that began it."""
+    code = "from experiments.custom_env import environment_digest; from envs.registry import make_env; "
+    code += "print([environment_digest(make_env(name)) for name in ('toy:death', 'smax:3m', 'predator_prey')])"
+    said = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+        said.add(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True).stdout)
+    assert len(said) == 1

@@ -150,6 +150,7 @@ def test_the_command_is_ended_at_a_random_moment(seed, tmp_path, monkeypatch):
     draw = random.Random(3000 + seed)
     number = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)[seed % 3]
     rng = np.random.default_rng(0)
+    (tmp_path / "run").mkdir()
     run_dir = save_untrained(tmp_path / "run", (3,), lambda shape: rng.normal(size=shape))
     fate = draw.choice(("hang", "freeze"))
     monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
