@@ -44,7 +44,6 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
         abstract = trace_programs(env, algorithm, len(seeds), 1).states
         checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
         found = checkpoints.restore(abstract)
-        checkpoints.close()
         for k, seed in enumerate(seeds if found else ()):
             learners[seed] = jax.tree.map(lambda x, k=k: x[k], found[0].learner)
     if not learners:

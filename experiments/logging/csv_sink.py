@@ -185,10 +185,13 @@ def _header(path: pathlib.Path) -> list[str]:
         return file.readline().strip().split(",")
 
 
-def read_table(path: pathlib.Path) -> list[dict[str, float]]:
+def read_table(path: pathlib.Path, needs: tuple[str, ...] = ("seed", "env_steps")) -> list[dict[str, float]]:
     """The rows of a CSV file that a `CsvSink` wrote, as numbers; empty cells are nan, no file has no rows.
 
     A last line without its end, which is just being written, is left out.
+
+    Args:
+      needs: columns that the file must have.
 
     Raises:
       ConfigError: a cell is no number, or a row has more or fewer cells than there are columns, or others.
@@ -199,7 +202,7 @@ def read_table(path: pathlib.Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             lines = [line for line in file if line.endswith("\n")]
         columns, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
-        if any(len(row) != len(columns) for row in rows) or rows and not {"seed", "env_steps"} <= set(columns):
+        if any(len(row) != len(columns) for row in rows) or rows and not set(needs) <= set(columns):
             raise ValueError("its columns are other ones")
         table = [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
         if any(not row[name].is_integer() for row in table for name in WHOLE if name in row):

@@ -57,10 +57,10 @@ def test_unknown_names_are_refused_in_one_line(name, text):
         ("matrix_game", {"colour": 1}, r"'matrix_game' does not take these options: colour \(it takes payoff\)"),
         ("toy:constant", {"name": 1}, r"does not take these options: name \(it takes none\)"),
         ("multi_pendulum:2", {"num_pendulums": 3}, "does not take these options: num_pendulums"),
-        ("multi_pendulum:2", {"horizon": "x"}, "horizon must be an integer of at least 1, not 'x'"),
+        ("multi_pendulum:2", {"horizon": "x"}, "horizon must be a whole number, not 'x'"),
         ("multi_pendulum:2", {"upright": 4}, "upright must be an angle between 0 and pi"),
-        ("simple_world", {"variances": None}, "simple_world: variances must be finite numbers"),
-        ("toy:memory", {"length": "x"}, "'toy:memory' cannot be made with length as given"),
+        ("simple_world", {"variances": None}, "variances must be a list, not None"),
+        ("toy:memory", {"length": "x"}, "length must be a whole number, not 'x'"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(name, options, text):

@@ -46,7 +46,7 @@ def make(spec, config):
             return -masked_mean(chosen * batch.next.reward, batch.mask)
 
         value, gradient = jax.value_and_grad(loss)(learner["logits"])
-        broken = (clock.iteration + 1 == config.nan_at) & (config.nan_at > 0)
+        broken = (clock.iteration + 1 == config.nan_at) & (config.nan_at > 0) | (jnp.asarray(config.lr) > 1e38)
         metrics = {"loss": jnp.where(broken, jnp.nan, value), "noise": jax.random.normal(key)}
         logits = learner["logits"] - config.lr * gradient
         return {"logits": logits, "count": learner["count"] + 1}, metrics

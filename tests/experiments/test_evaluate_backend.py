@@ -54,7 +54,7 @@ def test_each_seed_plays_on_the_same_games(run_dir, plan, capsys):
     assert "2 greedy episodes per seed on make_game:3m" in out and "0.500" in out
     assert "episodes discarded and replayed: 1; illegal actions replaced: 0" in out
     assert "replays written: 1, in the game's own folder, Replays/3m_game*.SC2Replay" in out
-    rows = read_table(run_dir / "evaluation_make_game_3m.csv")
+    rows = read_table(run_dir / "evaluation_make_game_3m.csv", needs=("seed", "episodes"))
     told = [(r["seed"], r["episodes"], r["return_mean"], r["length_mean"], r["win_rate"]) for r in rows]
     assert told == [(3, 2, 3.25, 4.5, 0.5), (8, 2, 4.0, 4.0, 1.0)]
     low, high = wilson(1, 2)
@@ -75,7 +75,8 @@ def test_each_seed_plays_on_the_same_games(run_dir, plan, capsys):
 
 def test_one_seed_may_be_chosen(run_dir, capsys):
     assert main([str(run_dir), *DOUBLE, "--episodes", "1", "--games", "0", "--seed-index", "1"]) == 0
-    assert [row["seed"] for row in read_table(run_dir / "evaluation_make_game_3m.csv")] == [8]
+    rows = read_table(run_dir / "evaluation_make_game_3m.csv", needs=("seed", "episodes"))
+    assert [row["seed"] for row in rows] == [8]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -97,7 +98,8 @@ def test_an_interruption_keeps_what_was_finished(run_dir, monkeypatch, capsys, n
         signal.signal(signal.SIGINT, before)
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == handlers
     assert "interrupted: 3 of 4 episodes are in" in capsys.readouterr().out
-    assert [row["episodes"] for row in read_table(run_dir / "evaluation_make_game_3m.csv")] == [2, 1]
+    rows = read_table(run_dir / "evaluation_make_game_3m.csv", needs=("seed", "episodes"))
+    assert [row["episodes"] for row in rows] == [2, 1]
     assert len(episodes_of(run_dir)) == 3
     assert log_words().count("close") == 1
 
@@ -142,7 +144,7 @@ def test_a_real_ctrl_c_ends_the_command_and_its_processes(run_dir, plan, tmp_pat
         (["--backend", "smac", "--map", "2s3z"], "the policy of smax:3m does not fit the map 2s3z"),
         (["--backend", "smac", "--env", "smax:3m"], "--env names a world of ours"),
         (["--backend", "smac", "--env-options", "a=1"], "no backend takes them"),
-        (["--backend", "smac", "--games", "-1"], "--games must be at least 1"),
+        (["--backend", "smac", "--games", "-1"], "--games must be at least 0, not -1"),
         (["--save-replay"], "--save-replay needs --backend smac"),
         (["--game-version", "4.10.0"], "--game-version needs --backend smac"),
         (["--seed-index", "2"], "no seed index 2: the run has 2 seed(s)"),

@@ -27,7 +27,7 @@ HERE = pathlib.Path(__file__).parent
 needs_submitit = pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="needs submitit: pip install iacjax[slurm]"
 )
-WORDS = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--set", "num_envs=2,4"]  # two programs
+WORDS = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--set", "num_envs=16,32"]  # two programs
 
 
 SBATCH = """#!/bin/sh
@@ -121,7 +121,8 @@ def test_jobs_are_submitted_watched_and_their_tables_made(slurm, sweep, capsys):
     assert submit(*[lambda: None] * 8, finish(out, 1), finish(out, 0)) == 0
     said = capsys.readouterr().out
     assert len(slurm.lines("submitted")) == 2 and not slurm.lines("cancelled")
-    assert "job      41: iql on matrix_game num_envs=2" in said and "job      42: iql on matrix_game num_envs=4" in said
+    assert "job      41: iql on matrix_game num_envs=16" in said
+    assert "job      42: iql on matrix_game num_envs=32" in said
     assert "queue    2 pending (Resources)" in said and said.count("trained ") == 2 and "the tables" in said
     assert json.loads((out / "programs" / "000" / "job.json").read_text()) == {"job": "41"}
     assert submit() == 0 and len(slurm.lines("submitted")) == 2
@@ -164,8 +165,8 @@ def test_what_a_job_died_of_is_told(slurm, sweep, capsys):
 
     assert submit((slurm.folder / "broken").touch, *[lambda: None] * 9, end) == 1
     said = capsys.readouterr().out
-    assert "failed   iql on matrix_game num_envs=2: the device has run out of memory (see " in said
-    assert "failed   iql on matrix_game num_envs=4: slurmstepd: error: *** JOB 42 CANCELLED *** (see " in said
+    assert "failed   iql on matrix_game num_envs=16: the device has run out of memory (see " in said
+    assert "failed   iql on matrix_game num_envs=32: slurmstepd: error: *** JOB 42 CANCELLED *** (see " in said
     assert "the tables" not in said
 
 
@@ -188,7 +189,7 @@ def test_options_that_submitit_does_not_know(slurm, sweep, options, message):
 @needs_submitit
 def test_what_sbatch_refuses_is_one_line(slurm, sweep, capfd):
     (slurm.folder / "refuse").write_text("0")
-    with pytest.raises(ConfigError, match="num_envs=2: invalid partition specified: nope; Batch job .*: change --job$"):
+    with pytest.raises(ConfigError, match="num_envs=16: invalid partition specified: nope; Batch .*: change --job$"):
         sweep[1]()
     assert capfd.readouterr().err == ""
 
@@ -198,7 +199,7 @@ def test_what_was_sent_before_sbatch_refused_is_told(slurm, sweep):
     """As where a user may have so many jobs: 41 is sent, the second is not; the next time only that one is sent."""
     out, submit = sweep
     (slurm.folder / "refuse").write_text("1")
-    with pytest.raises(ConfigError, match="refused iql on matrix_game num_envs=4: .*: change --job; 1 job.s. sent"):
+    with pytest.raises(ConfigError, match="refused iql on matrix_game num_envs=32: .*: change --job; 1 job.s. sent"):
         submit()
     (slurm.folder / "refuse").unlink()
     assert submit(*[lambda: None] * 8, finish(out, 0), finish(out, 1)) == 0 and len(slurm.lines("submitted")) == 2
