@@ -142,7 +142,7 @@ def test_a_real_ctrl_c_ends_the_command_and_its_processes(run_dir, plan, tmp_pat
         (["--backend", "smac", "--map", "2s3z"], "the policy of smax:3m does not fit the map 2s3z"),
         (["--backend", "smac", "--env", "smax:3m"], "--env names a world of ours"),
         (["--backend", "smac", "--env-options", "a=1"], "no backend takes them"),
-        (["--backend", "smac", "--games", "-1"], "--games must be at least 1"),
+        (["--backend", "smac", "--games", "-1"], "--games must be at least 0, not -1"),
         (["--save-replay"], "--save-replay needs --backend smac"),
         (["--game-version", "4.10.0"], "--game-version needs --backend smac"),
         (["--seed-index", "2"], "no seed index 2: the run has 2 seed(s)"),
