@@ -6,7 +6,6 @@ one colour: thin lines are seeds, the thick one their mean, as far as all of the
 (Student's t, from three seeds on).
 """
 
-import json
 import pathlib
 import sys
 import textwrap
@@ -19,9 +18,12 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.arguments import PICTURES, Parser, out_file, word
 from experiments.cli import run_command
+from experiments.config import RunConfig
 from experiments.env_options import read_env_options
+from experiments.json_files import read_object
 from experiments.logging.csv_sink import read_table
 from experiments.stats import Interval, mean_interval
+from iacjax.schema import check_values, types_of
 
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
@@ -56,13 +58,19 @@ def read_runs(run_dirs: Sequence[str | pathlib.Path]) -> list[Curves]:
 
 def _read_config(directory: pathlib.Path) -> dict[str, Any]:
     try:
-        config = json.loads((directory / "config.json").read_text())
+        config = read_object(directory / "config.json")
+        if not isinstance(config.get("algorithm", {}), dict):
+            raise ConfigError("algorithm must be an object of fields")
+        # Types alone, and of what is there: curves of other versions are drawn too.
+        check_values(RunConfig, {k: v for k, v in config.items() if k in types_of(RunConfig)}, {})
         world = directory / WORLD
         known = {"algo": config["algo"], "env": config["env"], "world": world.read_text() if world.exists() else ""}
         return {"preset": "default", "algorithm": {}, "env_options": [], **RUN_FIELDS, **config, **known}
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no config.json in {directory}: give the directory of a run") from None
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except ConfigError as error:
+        raise ConfigError(f"{directory / 'config.json'} is not a run's: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{directory / 'config.json'} is not a run's ({type(error).__name__}: {error})") from None
 
 

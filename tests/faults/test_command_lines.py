@@ -273,8 +273,10 @@ def test_runs_that_are_none(command, refused, tmp_path):
     if command in ("plot", "compare"):
         (tmp_path / "run").mkdir()
         text = json.dumps({"algo": "ippo", "env": "smax:3m", "algorithm": {}})
-        for _ in range(30):
-            (tmp_path / "run" / "config.json").write_bytes(torn(text, draw))
+        for k in range(60):
+            part, name, value = draw_edit(draw, "ippo")
+            edited = json.dumps({**json.loads(text), **({name: value} if part == "run" else {"algorithm": [value]})})
+            (tmp_path / "run" / "config.json").write_bytes(edited.encode() if k < 30 else torn(text, draw))
             refused(main, ["run"])
 
 
