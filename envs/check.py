@@ -105,7 +105,7 @@ def _timestep_shapes(spec: EnvSpec, num_envs: int) -> dict[str, tuple]:
 def _trace(name: str, call: str, function, *args) -> Any:
     try:
         return jax.eval_shape(function, *args)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{name}: {call} cannot be traced by jax ({in_one_line(error)})") from error
 
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from envs.errors import ConfigError
+from envs.errors import ConfigError, in_one_line
 
 if TYPE_CHECKING:
     from envs.base import Environment
@@ -54,9 +54,8 @@ def module_of(name: str) -> Any:
     module = name.partition(":")[0]
     try:
         return importlib.import_module(module)
-    except Exception as error:
-        line = (str(error).splitlines() or [""])[0]
-        raise ConfigError(f"'{name}': {module} cannot be imported ({type(error).__name__}: {line})") from error
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"'{name}': {module} cannot be imported ({in_one_line(error)})") from error
 
 
 def own_env(name: str) -> Callable[..., "Environment"]:
@@ -75,15 +74,18 @@ def own_env(name: str) -> Callable[..., "Environment"]:
     @functools.wraps(make, updated=())
     def build(**options):
         try:
-            made = make(**options)
+            return _Own(make(**options), name)
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:  # what `name` calls need be no environment: it may be builtins:exit
-            line = (str(error).splitlines() or [""])[0]
-            raise ConfigError(f"'{name}' cannot be made ({type(error).__name__}: {line})") from error
-        return _Own(made, name)
+            raise ConfigError(f"'{name}' cannot be made ({in_one_line(error)})") from error
 
     return build
+
+
+def is_custom(env: Any) -> bool:
+    """True if `env` is one of one's own, made by its name."""
+    return isinstance(env, _Own)
 
 
 class _Own:

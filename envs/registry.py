@@ -196,7 +196,8 @@ def make_env(name: str, /, **options) -> "Environment":
             raise ConfigError(f"'{name}': {option} must be {wanted}, not {show(value)}")
     try:
         return build(**options)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever another package raises for an option
         if not options or isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"'{name}' cannot be made with {', '.join(options)} as given ({error})") from error
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"'{name}' cannot be made with {', '.join(options)} as given ({line})") from error

@@ -83,8 +83,8 @@ class Checkpoints:
 
     def _write(self, place: pathlib.Path, states: Any, record: dict[str, Any]) -> None:
         """Writes a checkpoint beside the others and, with its digests, gives it its place."""
-        place.mkdir()
-        state_files.write_state(place, states)
+        saver, tree = state_files.saver()
+        saver.save(place.absolute(), args=tree(states))
         (place / PROGRESS).write_text(json.dumps(record))
         digests.write_sums(place)
         place.replace(self._directory / place.name)
@@ -109,7 +109,8 @@ class Checkpoints:
 
         Args:
           abstract: the TrainState's shapes and dtypes.
-          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so; 0
+            where nothing goes on.
           check: raises ConfigError where what else the run has written does not go with a checkpoint.
 
         Raises:
@@ -150,8 +151,11 @@ class Checkpoints:
         check(progress)
         counted = "env_steps" in record
         held = abstract if counted else without_env_steps(abstract)
-        read = state_files.read_state if ours else state_files.read_orbax_state
-        states = read(place if ours else place / "state", held)
+        if ours:
+            saver, tree = state_files.saver()
+            states = saver.restore(place.absolute(), args=tree(held))
+        else:
+            states = state_files.read_orbax_state(place / "state", held)
         return (states, progress) if counted else self._brought_up(states, progress, rows)
 
     def _brought_up(self, states: Any, progress: Progress, rows: int) -> tuple[Any, Progress]:
@@ -163,7 +167,9 @@ class Checkpoints:
         from iacjax.types import with_env_steps
 
         steps = progress.iteration * rows
-        self._say(f"checkpoint {progress.iteration} counts a row at each episode's end as a step: on from {steps:,}")
+        if rows:
+            text = f"counts a row at each episode's end as a step: on from {steps:,}"
+            self._say(f"checkpoint {progress.iteration} {text}")
         progress.env_steps = [steps] * progress.seeds
         return with_env_steps(all_from_raw_moments(states), np.full(progress.seeds, steps, np.int32)), progress
 

@@ -47,12 +47,13 @@ def cell(interval: Interval | None, rate: bool) -> str:
 
 def table(rows: Sequence[Row], options: Options) -> Any:
     """A rich table: a row for each environment and label."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     better = [f"P(higher than {options.against})"] * (options.against is not None)
     gap = ["optimality gap"] * any(row.gap is not None for row in rows)
     columns = ["task", "algorithm", "seeds", "env steps", "mean", "IQM", *better, *gap]
-    found = Table(*columns, title=f"{options.metric}, last {options.last} greedy evaluations of each seed; 95 %")
+    title = f"{options.metric}, last {options.last} greedy evaluations of each seed; 95 %"
+    found = Table(Column(columns[0], overflow="fold"), *columns[1:], title=title)
     for before, row in zip([None, *rows], rows, strict=False):
         if before is not None and before.env != row.env:
             found.add_section()

@@ -39,7 +39,7 @@ class RunConfig:
     seed: int = 0
     """The first seed."""
     total_steps: int = 1_000_000
-    """Environment steps per seed."""
+    """Environment steps per seed, those in which the agents act; the run ends when its slowest seed has made them."""
     seeds_per_batch: int = 0
     """Train at most so many seeds at a time, group after group; 0: as many as fit in memory."""
     devices: int = 0

@@ -47,9 +47,16 @@ def make_run_env(name: str, words: Sequence[str] = ()) -> "Environment":
     """The environment called `name` with the options in `words`.
 
     Raises:
-      ConfigError: an unknown name or option, or a value that cannot be read or used.
+      ConfigError: an unknown name or option, a value that cannot be read or used, or a custom environment whose spec,
+        shapes or dtypes do not hold.
     """
+    from envs.own import is_custom
     from envs.registry import check_name, make_env
 
     check_name(name)
-    return make_env(name, **read_env_options(words))
+    env = make_env(name, **read_env_options(words))
+    if is_custom(env):
+        from envs.check import check_structure
+
+        check_structure(env)
+    return env

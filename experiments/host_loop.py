@@ -17,12 +17,14 @@ from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
 from experiments.logging import Sink
 from experiments.logging.console import Console, duration
+from experiments.pace import Speed, evaluation_due, iterations_until
 from experiments.startup import CHUNK_CAPACITY, Programs, seed_keys
 
 CHUNK_SECONDS = 5.0
 STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
-COLUMNS = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", *STATS}  # of metrics.csv
-RATE_SECONDS = 0.5  # the speed is measured over chunks of at least so long together: one alone may be of one iteration
+LEARNED = "learned"  # in a window: the iterations that updated
+# Of metrics.csv and of windows: no metric has one of these names.
+COLUMNS = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", LEARNED, *STATS}
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
 
 
@@ -50,37 +52,20 @@ def group_name(seeds: tuple[int, ...]) -> str:
     return f"seeds_{seeds[0]}-{seeds[-1]}"
 
 
-def evaluation_due(done: int, every: int, total: int) -> int:
-    """The env steps, more than `done`, at which the next evaluation is due: each `every`, and at the end.
-
-    It stands after the first iteration at which the slowest seed has made as many.
-    """
-    return min((done // every + 1) * every, total)
-
-
-def iterations_until(due: int, done: int, rows: int) -> int:
-    """Iterations of at most `rows` env steps before the last of which `due` env steps cannot be reached from `done`."""
-    return max(1, -(-(due - done) // rows))
-
-
-class Speed:
-    """Iterations and env steps a second, measured over RATE_SECONDS or more."""
-
-    def __init__(self) -> None:
-        self.iterations = self.steps = 0.0  # a second; 0: unknown
-        self._since = np.zeros(3)  # iterations, env steps, seconds
-
-    def add(self, iterations: int, steps: int, seconds: float) -> None:
-        self._since += (iterations, steps, max(seconds, 1e-9))
-        if not self.iterations or self._since[2] >= RATE_SECONDS:
-            self.iterations, self.steps = (float(x) for x in self._since[:2] / self._since[2])
-            self._since[:] = 0.0
-
-
 def find_nonfinite(values: dict[str, np.ndarray]) -> tuple[int, int, str] | None:
     """(row, seed index, name) of the first value [n, S] that is NaN or infinite; None where all are finite."""
     bad = [(*np.argwhere(~np.isfinite(v))[0], name) for name, v in values.items() if not np.isfinite(v).all()]
     return min(bad, default=None)
+
+
+def _schedules_of(algorithm: Any) -> frozenset[str]:
+    """The names of what is logged of every iteration."""
+    import jax
+
+    from iacjax.types import Clock
+
+    number = jax.ShapeDtypeStruct((), np.int32)
+    return frozenset(jax.eval_shape(algorithm.schedules, Clock(number, number)))
 
 
 class Group:
@@ -100,6 +85,7 @@ class Group:
             job.console.say,
         )
         self.keys = seed_keys(seeds)
+        self.schedules = _schedules_of(job.algorithm)
         self.battle = "won" in programs.states.runner.timestep.info  # the world has winners
         self.rows = job.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
         self.speed = Speed()
@@ -151,6 +137,8 @@ class Group:
         self._save_policies(self.job.algorithm.policy(states.learner))  # where they were lost or not yet saved
         self.saved = progress.iteration
         self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
+        if progress.window and LEARNED not in progress.window:  # older than that count: all did, for its run
+            progress.window[LEARNED] = [float(progress.iteration % self.job.settings.run.log_every)] * seeds
         progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
         return layout.spread(states), progress
 
@@ -186,6 +174,7 @@ class Group:
             raise ConfigError(f"the metric {min(metrics.keys() & COLUMNS)} is a column of metrics.csv: rename it")
         self._check_finite(values, at)
         made = np.asarray(stats.env_steps, np.int64)[:n, : len(self.seeds)].cumsum(0) + self.progress.env_steps
+        values[LEARNED] = self.job.algorithm.plan.is_warm(made)
         for i in range(n):
             self.progress.env_steps = made[i].tolist()
             self._log_iteration({name: value[i] for name, value in values.items()}, at + i + 1)
@@ -214,15 +203,18 @@ class Group:
         return {"iteration": iteration, "env_steps": self.progress.env_steps[index], "seed": self.seeds[index]}
 
     def _metrics_row(self, index: int, iteration: int, count: int) -> dict[str, float]:
+        """Of a window of `count` iterations. An update's metrics are means over those that updated; where none has,
+        there is nothing to tell. Schedules are told throughout."""
         sums = {name: values[index] for name, values in self.progress.window.items()}
-        episodes = sums.pop("episodes")
+        episodes, learned = sums.pop("episodes"), sums.pop(LEARNED)
         ended = {name: sums.pop(name) for name in STATS[1:]}
         per_episode = {name: total / episodes if episodes else float("nan") for name, total in ended.items()}
         row = {**self._where(index, iteration), "episodes": episodes}
         row |= {"return_mean": per_episode["return_sum"], "length_mean": per_episode["length_sum"]}
         if self.battle:
             row["win_rate"] = per_episode["won_sum"]
-        return row | {name: total / count for name, total in sums.items()}
+        counts = {name: count if name in self.schedules else learned for name in sums}
+        return row | {name: total / counts[name] if counts[name] else float("nan") for name, total in sums.items()}
 
     def _write(self, table: str, rows: list[dict[str, float]]) -> None:
         for sink in self.job.sinks:

@@ -43,7 +43,7 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
         seeds = range(first, last + 1)
         abstract = trace_programs(env, algorithm, len(seeds), 1).states
         checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
-        found = checkpoints.restore(abstract, algorithm.plan.steps_per_iteration)
+        found = checkpoints.restore(abstract)
         checkpoints.close()
         for k, seed in enumerate(seeds if found else ()):
             learners[seed] = jax.tree.map(lambda x, k=k: x[k], found[0].learner)

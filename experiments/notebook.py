@@ -1,21 +1,16 @@
 """For notebooks: `run_dir = trained("--algo iac --env simple_world")` trains once, however often the cell is run."""
 
-import hashlib
 import pathlib
-import re
 import shlex
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
 
 from envs.errors import ConfigError
-from experiments import kept_runs, rundir
+from envs.own import is_own
+from experiments import custom_env, kept_runs, rundir
 from experiments.config import Command, Settings, read_config
 from experiments.trust import new_settings
 
 Train = Callable[[Settings, pathlib.Path | None], int]
-WORLD = "world.txt"  # in a run's directory: the digest of the world of one's own that it was trained in
 
 
 class Stopped(KeyboardInterrupt):
@@ -53,17 +48,17 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     settings = new_settings(asked)
     if train is None:
         from experiments.run import train
-    world = _world(settings)
+    digest = _digest(settings)
     kept = list(kept_runs.runs(settings))
-    begun = next((run for run in kept if _trained_in(run) in ("", world)), None)
+    begun = next((run for run in kept if _may_go_on(run, digest)), None)
     if kept_runs.status(begun) in kept_runs.FINISHED:
         print(f"found    {begun}, trained already")
         return begun
     if kept and begun is None:
         print(f"new      {settings.run.env} has changed since {kept[0]} was trained")
-    if begun is None and world:  # written down before it trains: the kernel may be killed
+    if begun is None and digest:  # written down before it trains: the kernel may be killed
         begun = rundir.create(settings)
-        (begun / WORLD).write_text(world)
+        custom_env.keep_digest(begun, settings.run.env, digest, print)
     try:
         code = train(settings if begun is None else read_config(begun), begun)
     except KeyboardInterrupt:  # the second one, which stops at once
@@ -89,57 +84,25 @@ def swept(command: str) -> pathlib.Path:
     return pathlib.Path(words[words.index("--out") + 1])
 
 
-def _world(settings: Settings) -> str:
-    """A digest of what a world of one's own computes, and so of every function that it calls; "" of others.
+def _may_go_on(run: pathlib.Path, digest: str) -> bool:
+    """Whether a run was trained in the environment of this digest, as far as is known."""
+    return not digest or custom_env.is_same(custom_env.read_digest(run), digest) is not False
 
-    Traced, not read: the source of a class in a notebook cannot be had, nor that of all it calls.
+
+def _digest(settings: Settings) -> str:
+    """The digest of a custom environment; "" of others.
 
     Raises:
-      ConfigError: there is no such world, or the algorithm cannot be trained in it.
+      ConfigError: there is no such environment, or the algorithm cannot be trained in it.
     """
-    from envs.own import is_own
-
     if not is_own(settings.run.env):
         return ""
-    import jax
-
-    from envs.check import random_actions
-    from experiments.env_options import make_run_env
+    from experiments.run import build
     from experiments.startup import prepare_jax
-    from iacjax.algorithms import check_fits
 
     prepare_jax(settings.run, lambda line: None)  # before jax looks for devices; what it says, the training says
-    env = make_run_env(settings.run.env, settings.run.env_options)
-    check_fits(settings.run.algo, env.spec)
-
-    def play(key):
-        state, first = env.reset(key, 2)
-        state, second = env.step(key, state, random_actions(key, env.spec, first.avail))
-        return first, second, env.restart(key, state, second, second.terminated)
-
-    traced = jax.make_jaxpr(play)(jax.random.key(0))
-    digest = hashlib.sha256(f"{env.spec} {re.sub('0x[0-9a-f]+', '', str(traced.jaxpr))}".encode())
-    for constant in _constants(traced):
-        is_key = jax.dtypes.issubdtype(constant.dtype, jax.dtypes.prng_key)
-        digest.update(np.asarray(jax.random.key_data(constant) if is_key else constant).tobytes())
-    return digest.hexdigest()
-
-
-def _constants(traced: Any) -> Iterator[Any]:
-    """The arrays that a traced program holds, and those of the functions in it that were jitted by themselves, which
-    its text does not show."""
-    yield from getattr(traced, "consts", ())
-    for equation in traced.eqns:
-        for value in equation.params.values():
-            for inner in value if isinstance(value, tuple | list) else (value,):
-                if hasattr(inner, "eqns"):
-                    yield from _constants(inner)
-
-
-def _trained_in(run: pathlib.Path) -> str:
-    """The digest of a run's world; "" where it was not written down."""
-    file = run / WORLD
-    return file.read_text(errors="replace") if file.exists() else ""
+    env, _ = build(settings)
+    return custom_env.environment_digest(env)
 
 
 def _end(code: int) -> None:

@@ -16,6 +16,7 @@ class Preset(NamedTuple):
 
 # LIIR's published settings (Du et al. 2019, and the code they published): what AIIR-MIX's authors most likely ran.
 _LIIR = {
+    "attention_temperature": 1.0,  # AIIR-MIX's eq. 10 as printed
     "mix_init": "random",  # as hypernetworks come; the paper names no other start
     "intrinsic_weight": 0.01,
     "reward_lr": 5e-4,
@@ -102,9 +103,9 @@ _COMA_TUNED = {
 _CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
 _SIMPLE_WORLD = Preset(
     {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
-    # Unsquashed and with sigma 1 (half the world), greedy actions stay between the peaks, or leave the world.
+    # From sigma 1, half the world, unsquashed greedy actions stay between the peaks; from 0.3 they reach the higher.
     {"temperature": 0.02, "sigma_init": 0.3, "policy_layers": 0, "hidden_dim": 10, "heads": 2},
-    "the paper's settings for Simple World",
+    "the paper's settings for Simple World; sigma from 0.3, which it does not name",
 )
 # Three sparse pendulums: 16 worlds with an update every 16 steps, and 100 k uniform steps before the first.
 SWING = {"warmup": 100_000, "num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}

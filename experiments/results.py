@@ -37,7 +37,11 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
 
 
 def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
-    """One row a seed, from eval.csv; empty where nothing was evaluated yet."""
+    """One row a seed, from eval.csv; empty where nothing was evaluated yet.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
     by_seed: dict[int, list[Row]] = {}
     for row in read_table(directory / "eval.csv"):
         by_seed.setdefault(int(row["seed"]), []).append(row)
@@ -45,6 +49,8 @@ def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
     for seed, rows in sorted(by_seed.items()):
         wins = [row.get("win_rate", math.nan) for row in rows]
         last = rows[-1]
+        if "return_mean" not in last:
+            raise ConfigError(f"{directory / 'eval.csv'} is damaged (no return_mean): restore it from a copy")
         results.append(SeedResult(seed, int(last["env_steps"]), last["return_mean"], wins[-1], max(wins)))
     return results
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from envs.own import is_own
+from envs.own import is_custom, is_own
 from envs.registry import check_name, known_envs
-from experiments import digests, rundir, startup
+from experiments import custom_env, digests, rundir, startup
 from experiments.checkpoint import Progress
 from experiments.cli import explain, leave, run_stoppable
 from experiments.config import Command, Settings, check_same, parse_fields, read_config
@@ -75,23 +75,44 @@ def print_list() -> None:
     print("  MODULE:NAME, a class or function of yours (envs/own.py)")
 
 
-def resolve(settings: Settings, steps_per_iteration: int) -> Settings:
-    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them."""
+def check_warmup(settings: Settings, plan: Any) -> None:
+    """Raises ConfigError where the run would end before its first update."""
+    steps, asked = settings.run.total_steps, getattr(settings.algorithm, "warmup", 0)
+    if plan.warmup <= steps:
+        return
+    text = f"{settings.run.algo} would learn nothing in {steps:,} env steps: its first update comes after "
+    text += f"{plan.warmup:,}"
+    if plan.warmup > asked:
+        text += f", when each of {plan.num_envs} environments has shown a whole sequence"
+    hint = "or fewer --num-envs" if plan.warmup > asked else "or a smaller --warmup"
+    raise ConfigError(f"{text}: give --total-steps {plan.warmup} or more, {hint}")
+
+
+def resolve(settings: Settings, plan: Any) -> Settings:
+    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them.
+
+    Raises:
+      ConfigError: the run would end before its first update.
+    """
+    check_warmup(settings, plan)
     run = settings.run
-    iterations = -(-run.total_steps // steps_per_iteration)
+    iterations = -(-run.total_steps // plan.steps_per_iteration)
     run = dataclasses.replace(
         run,
-        eval_every=run.eval_every or max(steps_per_iteration, run.total_steps // EVALUATIONS),
+        eval_every=run.eval_every or max(plan.steps_per_iteration, run.total_steps // EVALUATIONS),
         log_every=run.log_every or max(1, iterations // LOG_ROWS),
     )
     return Settings(run, settings.algorithm)
 
 
 def build(settings: Settings) -> tuple[Any, Any]:
-    """The environment and the algorithm; ConfigError where they do not go together."""
+    """The environment and the algorithm; ConfigError where they do not go together, or the environment is unsound."""
+    from envs.check import check_structure
     from iacjax.algorithms import check_fits, get_entry
 
     env = make_run_env(settings.run.env, settings.run.env_options)
+    if not is_custom(env):  # those are checked as they are made
+        check_structure(env)
     check_fits(settings.run.algo, env.spec)
     return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)
 
@@ -106,10 +127,15 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     check_sinks(settings.run)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    settings = resolve(settings, algorithm.plan.steps_per_iteration)
+    digest = custom_env.environment_digest(env) if is_custom(env) else ""
+    if digest:
+        custom_env.check_played(env, digest, print)
+    settings = resolve(settings, algorithm.plan)
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
+        if digest:
+            custom_env.keep_digest(directory, settings.run.env, digest, print)
         digests.check_text(directory / "config.json")
         rundir.write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))

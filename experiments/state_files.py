@@ -1,10 +1,13 @@
-"""A TrainState on disk: one compressed .npz file, its arrays by their path in the tree; and what older versions saved.
+"""A TrainState on disk: orbax's checkpoint of one compressed .npz file, its arrays by their path in the tree; and what
+older versions saved.
 
-Not by orbax, which older versions used: each save leaves some hundred bytes for each array in TensorStore, for ever,
-and where a disk is full or files are few its threads fail after the save has returned. zlib's fastest level packs a
-replay buffer as well as orbax does, in the same time.
+Orbax makes the checkpoint, whole or not at all, but does not write the arrays: older versions let it, and each save
+left some hundred bytes for each array in TensorStore, for ever; where a disk is full or files are few, its threads
+fail after the save has returned. zlib's fastest level packs a replay buffer as well, in the same time.
 """
 
+import dataclasses
+import functools
 import os
 import pathlib
 import zipfile
@@ -15,6 +18,38 @@ import numpy as np
 from envs.errors import ConfigError
 
 STATE = "state.npz"
+
+
+@functools.cache
+def saver() -> tuple[Any, type]:
+    """(orbax's Checkpointer, the arguments that it takes: `saver.save(directory, args=Tree(states))` makes `directory`
+    with the states in it, `saver.restore(directory, args=Tree(abstract))` reads them)."""
+    import orbax.checkpoint as ocp  # here: half a second that the first update need not wait for
+
+    class Handler(ocp.CheckpointHandler):
+        def save(self, directory, args):
+            write_state(pathlib.Path(directory), args.tree)
+
+        def restore(self, directory, args):
+            return read_state(pathlib.Path(directory), args.tree)
+
+    @ocp.args.register_with_handler(Handler, for_save=True, for_restore=True)
+    @dataclasses.dataclass
+    class Tree(ocp.args.CheckpointArgs):
+        tree: Any
+
+    return ocp.Checkpointer(Handler(), multiprocessing_options=_of_this_process()), Tree
+
+
+def _of_this_process() -> Any:
+    """Of several processes, one alone uses a directory: the others need not be waited for."""
+    import jax
+    from orbax.checkpoint.options import MultiprocessingOptions
+
+    if jax.process_count() == 1:
+        return MultiprocessingOptions()
+    own = jax.process_index()
+    return MultiprocessingOptions(primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}")
 
 
 def write_state(directory: pathlib.Path, states: Any) -> None:
@@ -72,15 +107,9 @@ def _member(path: Any) -> str:
 
 def read_orbax_state(directory: pathlib.Path, abstract: Any) -> Any:
     """The states that an older version saved in `directory`, by orbax."""
-    import jax
     import orbax.checkpoint as ocp
-    from orbax.checkpoint.options import MultiprocessingOptions
 
-    options, own = MultiprocessingOptions(), jax.process_index()
-    if jax.process_count() > 1:  # of several processes one alone uses a directory: the others need not be waited for
-        options = MultiprocessingOptions(
-            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
-        )
+    options = _of_this_process()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)
     with ocp.Checkpointer(handler, multiprocessing_options=options) as reader:
         tree = reader.restore(directory.absolute(), args=ocp.args.StandardRestore(_stand_in(abstract)))

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE,...", dest="sets", help=values)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--grid", action="store_true", help="all combinations of the values (the default)")
-    how.add_argument("--random", type=int, default=0, metavar="N", help="N points drawn at random")
+    how.add_argument("--random", type=whole(0), default=0, metavar="N", help="N points drawn at random")
     add("--draw-seed", type=whole(0, MAX_SEED), default=0, help="of --random (default: %(default)s)")
     add("--preset", type=word, default="default", help="of every algorithm: where the other fields come from")
     for name, kind in {**FIELDS, **FREE_FIELDS}.items():
@@ -147,13 +147,14 @@ def _show(programs: Sequence[Program]) -> None:
 
 
 def _check_worlds(args: argparse.Namespace, programs: Sequence[Program]) -> None:
-    """Raises ConfigError where an environment does not take its options, or an algorithm cannot handle it, before
-    anything is shown or written.
+    """Raises ConfigError where an environment does not take its options, or an algorithm cannot handle it or would end
+    before its first update, before anything is shown or written.
 
     Processes that train together find it out later: they must not use jax before they have met. A --dry-run does
-    without jax, which takes seconds to load, where there are no options to check.
+    without jax, which takes seconds to load, where there are neither options nor a warm-up to check.
     """
-    if args.coordinator and not args.dry_run or args.dry_run and not args.env_options:
+    unchecked = not args.env_options and not any(map(sweep_launch.warms_up, programs))
+    if args.coordinator and not args.dry_run or args.dry_run and unchecked:
         return
     startup.prepare_jax(programs[0].settings.run, lambda text: None)  # what it has to say it says again
     sweep_launch.check_pairs(programs)

@@ -91,7 +91,6 @@ def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, 
     Where the old card is lost or damaged, or is older than digests, they are those of the files that stand there.
     """
     found = {m[1]: file for file in directory.iterdir() if (m := re.fullmatch(r"seed_([0-9]{1,18})\.npz", file.name))}
-    names, known = list(found), None
     try:
         saved = json.loads((directory / "policy.json").read_text())
         whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
@@ -104,8 +103,8 @@ def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, 
             return known
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
-    names = names if whole else list(found)
-    return {name: [digest(found[name].read_bytes())] for name in names if name in found and found[name].is_file()}
+    there = {name: [digest(file.read_bytes())] for name, file in found.items() if file.is_file()}
+    return {name: there.get(name, []) for name in names} if whole else there
 
 
 def load_policy(run_dir: str | pathlib.Path) -> Policy:

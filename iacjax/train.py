@@ -46,7 +46,10 @@ def init_state(env: Environment, algorithm: Algorithm, key: jax.Array) -> TrainS
 def train_step(
     env: Environment, algorithm: Algorithm, state: TrainState, iteration: jax.Array
 ) -> tuple[TrainState, Metrics, EpisodeStats]:
-    """One iteration of one seed: a rollout of E x T rows, then the plan's updates."""
+    """One iteration of one seed: a rollout of E x T rows, then the plan's updates.
+
+    The metrics are means over the updates, 0 where there was none (`Plan.is_warm`), and the schedules.
+    """
     plan = algorithm.plan
     clock = Clock(iteration, state.env_steps)
     k_rollout, k_update = jax.random.split(jax.random.fold_in(state.key, iteration))
@@ -72,7 +75,7 @@ def train_step(
         # No seed is warm before as many rows, and those the seeds share: most of a warm-up computes no update.
         some_warm = iteration + 1 >= math.ceil(plan.warmup / plan.steps_per_iteration)
         learner, metrics = _updates_if(some_warm, plan.is_warm(env_steps), update, state.learner, keys)
-    return TrainState(learner, runner, store, state.key, env_steps), metrics, stats
+    return TrainState(learner, runner, store, state.key, env_steps), metrics | algorithm.schedules(clock), stats
 
 
 def _updates_if(

@@ -99,6 +99,8 @@ class Algorithm(NamedTuple):
     plan: Plan
     # What an analysis may look at, e.g. attention weights and intrinsic rewards: (learner, batch) -> named arrays.
     inspect: Callable[[Learner, Batch], dict[str, jax.Array]] = lambda learner, batch: {}
+    # What the clock alone decides, e.g. epsilon: logged of every iteration, where metrics are of those that update.
+    schedules: Callable[[Clock], Metrics] = lambda clock: {}
 
 
 class Runner(NamedTuple):

@@ -9,6 +9,7 @@ All functions are module-level, because games live in processes of their own (sp
 """
 
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -55,10 +56,14 @@ class Game(Protocol):
 
 
 def unit_health(game: Any) -> list[bool]:
-    """Who lives, by the health of the agents' units: `get_unit_by_id(agent).health > 0`; ValueError where it is NaN."""
+    """Who lives, by the health of the agents' units: `get_unit_by_id(agent).health > 0`.
+
+    Raises:
+      ValueError: a health is not finite.
+    """
     healths = [game.get_unit_by_id(agent).health for agent in range(game.n_agents)]
     for agent, health in enumerate(healths):
-        if health != health:
+        if not math.isfinite(health):
             raise ValueError(f"the health of agent {agent} is {health}")
     return [health > 0 for health in healths]
 

@@ -46,10 +46,10 @@ def read_moment(
         _numbers("state", state),
         _truths("action mask", avail),
         _truths("list of the living", alive),
-        float(_numbers("reward", reward)),
-        bool(_truths("end of the episode", terminated)),
-        bool(_truths("battle_won", info.get("battle_won", False))),
-        None if dead_enemies is None else int(_numbers("dead_enemies", dead_enemies)),
+        _numbers("reward", reward).item(),  # item: ValueError unless there is one
+        _truths("end of the episode", terminated).item(),
+        _truths("battle_won", info.get("battle_won", False)).item(),
+        None if dead_enemies is None else int(_numbers("dead_enemies", dead_enemies).item()),
     )
     stuck = np.flatnonzero(~moment.avail.any(-1)) if moment.avail.ndim == 2 else ()
     if len(stuck):

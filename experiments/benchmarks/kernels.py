@@ -8,7 +8,6 @@ The bound counts no command buffers (graphs of kernels), which make launches che
 
 import argparse
 import concurrent.futures
-import multiprocessing
 import os
 import signal
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.arguments import out_file, whole
 from experiments.benchmarks.point import split_name
+from experiments.benchmarks.worker import fresh_process
 from experiments.ranges import MAX_SEEDS
 
 LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
@@ -130,7 +130,7 @@ def _in_a_process(job: tuple) -> dict[str, Any]:
     Raises:
       ConfigError: there is no such compiler here, what was asked for cannot be trained, or the process has died.
     """
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with fresh_process() as pool:
         try:
             return pool.submit(_child, job).result()
         except concurrent.futures.BrokenExecutor:

@@ -12,7 +12,6 @@ import concurrent.futures
 import csv
 import json
 import math
-import multiprocessing
 import os
 import pathlib
 import signal
@@ -24,6 +23,7 @@ from experiments.arguments import folder, out_file, out_folder, whole
 from experiments.benchmarks.learn_ours import our_settings, train_ours
 from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, train_peer
 from experiments.benchmarks.peers import check_peers
+from experiments.benchmarks.worker import fresh_process
 from experiments.ranges import MAX_EPISODES, MAX_SEEDS
 from experiments.rundir import read_json, write_json
 
@@ -109,7 +109,7 @@ def _child(*args: Any) -> dict[str, Any]:
 
 def in_a_process(*args: Any) -> dict[str, Any]:
     """`measure` in a fresh process, which gives all its memory back."""
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with fresh_process() as pool:
         return pool.submit(_child, *args).result()
 
 

@@ -6,11 +6,12 @@ A job names what is trained and the settings of the process (`Job`). The row tha
 import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import pathlib
 import signal
 from typing import Any, NamedTuple
+
+from experiments.benchmarks.worker import fresh_process
 
 
 class Job(NamedTuple):
@@ -135,7 +136,7 @@ def in_a_process(job: Job) -> dict[str, Any]:
     Raises:
       ConfigError: what was asked for cannot be trained.
     """
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with fresh_process() as pool:
         try:
             return pool.submit(_child, job).result()
         except concurrent.futures.BrokenExecutor:

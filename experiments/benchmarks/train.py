@@ -58,7 +58,7 @@ def _timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:
-    """Microseconds of processor time a step and part, each part compiled by itself.
+    """Microseconds of processor time a row of the rollouts and part, each part compiled by itself.
 
     `env_step` and `act` make the rollout; `values_and_rewards`, `meta_gradient`, `epochs` (the actor's, and the
     critics' where they train with it) and `critics_per_time_index` make the update.

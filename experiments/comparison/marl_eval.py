@@ -29,7 +29,7 @@ def to_marl_eval(curves: Sequence[Curves], last: int = 5) -> dict[str, Any]:
     """
     families: dict[str, list[Curves]] = {}
     for curve in curves:
-        families.setdefault(curve.env.partition(":")[0], []).append(curve)
+        families.setdefault(curve.env.split()[0].partition(":")[0], []).append(curve)
     return {family: _environment(family, members, last) for family, members in families.items()}
 
 
@@ -43,9 +43,15 @@ def _environment(family: str, curves: Sequence[Curves], last: int) -> dict[str, 
     metrics = [name for name in NAMES if all(np.isfinite(c.columns[name]).all() for c in curves)]
     points, seeds = min(len(c.steps) for c in curves), min(len(v) for g in groups.values() for v in g.values())
     return {
-        env.partition(":")[2] or env: _task({k: found[k][:seeds] for k in labels}, metrics, points, last)
+        _name(env): _task({k: found[k][:seeds] for k in labels}, metrics, points, last)
         for env, found in groups.items()
     }
+
+
+def _name(env: str) -> str:
+    """smax:3m -> 3m; options stay with it, and are the name of a task whose environment has no other."""
+    world, *options = env.split()
+    return " ".join((world.partition(":")[2] or world, *options))
 
 
 def _task(found: dict[str, list[Curves]], metrics: Sequence[str], points: int, last: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ stratified bootstrap.
 """
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.plot import COLOURS
 MORE_COLOURS = (*COLOURS, "#111827", "#9cb53a", "#8a5a2b")
 CURVE_RESAMPLES = 500  # a band's ends need fewer than a table's
 WIDTH, HEIGHT = 4.6, 3.2  # inches a panel
+TITLE_WIDTH = 44  # characters
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
@@ -84,7 +86,7 @@ def _curves(ax: Any, groups: Groups, rows: Sequence[Row], options: Options, colo
         band = with_interval(scores.rescale(values, ranges), stats.iqm, few, BAND_FROM)
         ax.plot(steps, band.mean, color=colours[row.label], lw=2, marker="o" if steps[0] == steps[-1] else None)
         ax.fill_between(steps, band.low, band.high, color=colours[row.label], alpha=0.15, lw=0)
-    ax.set_title(f"{task}: IQM over env steps", fontsize=11)
+    _title(ax, f"{task}: IQM over env steps")
     ax.set_xlabel("environment steps")
     ax.set_ylabel(_name(task, options) + f", mean of {options.last} evaluations" * (options.last > 1), fontsize=9)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
@@ -103,7 +105,7 @@ def _profile(ax: Any, rows: Sequence[Row], options: Options, colours: dict[str, 
         band = with_interval(row.scores, lambda x: stats.performance_profile(x, thresholds), few, BAND_FROM)
         ax.step(thresholds, band.mean, color=colours[row.label], lw=2, where="post")
         ax.fill_between(thresholds, band.low, band.high, color=colours[row.label], alpha=0.15, lw=0, step="post")
-    ax.set_title(f"{rows[0].env}: performance profile", fontsize=11)
+    _title(ax, f"{rows[0].env}: performance profile")
     ax.set_xlabel(f"threshold of the {_name(rows[0].env, options)}")
     ax.set_ylabel("share of runs above it")
     ax.set_ylim(-0.03, 1.03)
@@ -118,7 +120,11 @@ def _bars(ax: Any, rows: Sequence[Row], name: str, title: str, colours: dict[str
         ax.plot([value], [y], color=colours[row.label], marker="|", ms=13, mew=2.5)
     ax.set_yticks(range(len(shown)), [row.label for row in reversed(shown)])
     ax.set_ylim(-0.7, max(len(shown), 1) - 0.3)
-    ax.set_title(title, fontsize=11)
+    _title(ax, title)
+
+
+def _title(ax: Any, text: str) -> None:
+    ax.set_title(textwrap.fill(text, TITLE_WIDTH), fontsize=11)
 
 
 def _name(task: str, options: Options) -> str:

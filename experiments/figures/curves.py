@@ -123,7 +123,8 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: b
     text += f"; not finished: {', '.join(begun)}" if begun else ""
     other = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if _made_otherwise(options, r)]
     other = [f"all {len(other)}"] if len(other) == len(records) else other
-    return text + (f"; made by other settings, before these were today's: {', '.join(other)}" if other else "") + "."
+    text += f"; made by other settings than these, or not told by which: {', '.join(other)}" if other else ""
+    return f"{text}."
 
 
 def _made_otherwise(options: Options, record: dict[str, Any]) -> bool:

@@ -59,7 +59,7 @@ def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
 
     from experiments import startup
     from experiments.config import default_settings
-    from experiments.host_loop import iterations_until
+    from experiments.pace import iterations_until
     from experiments.run import build
     from iacjax.train import make_trainer
 

@@ -15,8 +15,9 @@ import numpy as np
 from experiments import digests, rundir, startup
 from experiments.checkpoint import Checkpoints, Progress
 from experiments.config import Settings, fingerprint
-from experiments.host_loop import group_name, iterations_until
+from experiments.host_loop import group_name
 from experiments.logging.console import Console, duration
+from experiments.pace import iterations_until
 from experiments.run import Signals, build, resolve
 
 CHUNK = 256  # iterations of one call, so that Ctrl-C is heard within seconds
@@ -54,7 +55,7 @@ def train_and_look(
     """
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    settings = resolve(settings, algorithm.plan.steps_per_iteration)
+    settings = resolve(settings, algorithm.plan)
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))

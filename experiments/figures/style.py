@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.plot import BAND_FROM, COLOURS, Curves, on_common_steps
-from experiments.stats import mean_interval
+from experiments.plot import BAND_FROM, COLOURS, Curves, mean_over_seeds
 
 NAMES = {
     "iac": "IAC",
@@ -52,6 +51,7 @@ WORLDS = {
     "multi_pendulum_shaped": "Multi-pendulum, shaped",
 }
 DPI = 150
+UNEVEN = 1.05  # the longest seed's steps over the shortest's, from which on seeds have ended apart
 
 
 def name_of(algo: str) -> str:
@@ -142,7 +142,8 @@ def bands(ax: Any, curves: Sequence[Curves]) -> None:
 def percentages(ax: Any, curves: Sequence[Curves], column: str) -> None:
     """The mean over seeds of percentages over millions of steps, on an axis from 0 to 100, where intervals are cut.
 
-    A method of BAND_FROM seeds or more has its interval shaded, one of fewer its seeds as thin lines.
+    A method of BAND_FROM seeds or more has its interval shaded, one of fewer, or whose seeds ended apart, its seeds as
+    thin lines.
     """
     _mean_and_interval(ax, curves, column, (0.0, 100.0), lines_below=BAND_FROM)
     ax.set_ylim(-3, 103)
@@ -161,9 +162,10 @@ def _mean_and_interval(
 ) -> None:
     for algo in in_order([c.label for c in curves]):
         group = [c for c in curves if c.label == algo]
-        steps, values = on_common_steps(group, column)
-        band = mean_interval(values)
-        for c in group if len(group) < lines_below else ():
+        steps, band = mean_over_seeds(group, column)
+        ends = [c.steps[-1] for c in group]
+        uneven = max(ends) > UNEVEN * min(ends)  # what lies behind the mean's end is to be seen
+        for c in group if uneven or len(group) < lines_below else ():
             ax.plot(c.steps, c.columns[column], color=colour_of(algo), lw=0.5, alpha=0.3)
         ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)
         if len(group) >= BAND_FROM:

@@ -15,6 +15,7 @@ from envs.errors import ConfigError
 from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
+WHOLE = ("iteration", "env_steps", "seed")  # in each row
 INTEGERS = ("iteration", "env_steps", "seed", "episodes")
 
 
@@ -86,7 +87,9 @@ class CsvSink:
         path = self.path(table)
         header = _header(path)
         if header and header != [""] and header != columns:
-            raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            if not set(header) <= set(columns):
+                raise ConfigError(f"{path} has other columns than this run writes: move it away")
+            self._widen(path, columns)
         file = path.open("a", newline="")
         if file.tell() == 0:
             if self._hashes[table]:  # there were rows in it
@@ -94,6 +97,17 @@ class CsvSink:
             file.write(",".join(columns) + "\n")
         self._files[table], self._columns[table] = file, columns
         return file
+
+    def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
+        """Gives the rows that a version with fewer columns wrote the others, empty."""
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        part = path.with_name(path.name + ".part")
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        part.replace(path)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         if not rows:
@@ -177,7 +191,7 @@ def read_table(path: pathlib.Path) -> list[dict[str, float]]:
     A last line without its end, which is just being written, is left out.
 
     Raises:
-      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns.
+      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns, or others.
     """
     if not path.exists():
         return []
@@ -185,8 +199,11 @@ def read_table(path: pathlib.Path) -> list[dict[str, float]]:
         with path.open(newline="") as file:
             lines = [line for line in file if line.endswith("\n")]
         columns, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
-        if any(len(row) != len(columns) for row in rows):
-            raise ValueError("a row has other columns than the first line")
-        return [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
+        if any(len(row) != len(columns) for row in rows) or rows and not {"seed", "env_steps"} <= set(columns):
+            raise ValueError("its columns are other ones")
+        table = [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
+        if any(not row[name].is_integer() for row in table for name in WHOLE if name in row):
+            raise ValueError("a seed or a number of steps is not whole")
+        return table
     except (ValueError, csv.Error) as error:
         raise ConfigError(f"{path} is damaged ({error}): restore it from a copy") from None

@@ -11,7 +11,7 @@ from typing import Any
 from experiments import hosts, rendezvous, startup
 from experiments.host_loop import Interrupted
 from experiments.logging.console import Console
-from experiments.run import Signals
+from experiments.run import Signals, check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.lanes import Unit, units_of
 from experiments.sweeps.plan import Program
@@ -109,14 +109,27 @@ def train_queue(
 
 
 def check_pairs(programs: Sequence[Program]) -> None:
-    """Raises ConfigError where an algorithm of the queue cannot handle its environment, before anything is trained."""
+    """Raises ConfigError, before anything is trained, where an algorithm of the queue cannot handle its environment or
+    would end before its first update, or where a custom environment is unsound."""
+    from envs.own import is_custom
+    from experiments.custom_env import check_played, environment_digest
     from experiments.env_options import make_run_env
-    from iacjax.algorithms import check_fits
+    from iacjax.algorithms import check_fits, get_entry
 
     pairs = {(p.settings.run.algo, p.settings.run.env): p.settings.run for p in programs}
-    specs = {run.env: make_run_env(run.env, run.env_options).spec for run in pairs.values()}
+    envs = {run.env: make_run_env(run.env, run.env_options) for run in pairs.values()}
     for algo, env in pairs:
-        check_fits(algo, specs[env])
+        check_fits(algo, envs[env].spec)
+    for env in filter(is_custom, envs.values()):
+        check_played(env, environment_digest(env), print)
+    for settings in (program.settings for program in programs if warms_up(program)):
+        algorithm = get_entry(settings.run.algo).make(envs[settings.run.env].spec, settings.algorithm)
+        check_warmup(settings, algorithm.plan)
+
+
+def warms_up(program: Program) -> bool:
+    """Whether its algorithm fills a replay before it learns; if so the world's horizon may have a part in how long."""
+    return hasattr(program.settings.algorithm, "warmup")
 
 
 def program_dir(out: pathlib.Path, program: Program, count: int = 1, index: int = 0) -> pathlib.Path:

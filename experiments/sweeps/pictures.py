@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.figures import style
-from experiments.plot import COLOURS, on_common_steps, read_runs
+from experiments.plot import COLOURS, Curves, mean_over_seeds, read_runs
 from experiments.results import RATE
 from experiments.stats import Interval, mean_interval
 from experiments.sweeps.files import read_request
@@ -112,16 +112,15 @@ def _scale(ax: Any, xs: Sequence[float]) -> Callable[[float], float]:
 
 
 def draw_curves(ax: Any, points: Sequence[PointResult]) -> None:
-    """The score over training, mean over seeds: the best points in colour with their 95 % interval, the others grey."""
+    """The score over training, mean over the seeds that did not diverge, as far as all of them go: the best points in
+    colour, the first with its 95 % interval, the others grey."""
     label, column, bounds = score_of(points)
     some = points[:SHOWN_CURVES]
     for k, result in reversed(list(enumerate(points))):
-        directories = list(dict.fromkeys(lane.unit.directory for lane in result.lanes if lane.env_steps))
-        if not directories:  # it diverged before its first evaluation, or has not begun
+        curves = _curves_of(result)
+        if not curves:
             continue
-        curves = read_runs(directories)
-        steps, values = on_common_steps(curves, column)
-        band, colour = mean_interval(values), COLOURS[k] if k < len(some) else GREY
+        (steps, band), colour = mean_over_seeds(curves, column), COLOURS[k] if k < len(some) else GREY
         ax.plot(
             steps,
             band.mean,
@@ -139,6 +138,17 @@ def draw_curves(ax: Any, points: Sequence[PointResult]) -> None:
     ax.ticklabel_format(axis="x", style="sci", scilimits=(0, 3), useMathText=True)
     ax.set(xlabel="environment steps", ylabel=f"{label} (greedy)")
     _plain(ax, bounds)
+
+
+def _curves_of(result: PointResult) -> list[Curves]:
+    """Of the seeds that have not diverged; of a point that has no other, of those; none where nothing was evaluated."""
+    lanes = [lane for lane in result.lanes if lane.env_steps]
+    lanes = [lane for lane in lanes if lane.status != "diverged"] or lanes
+    curves = []
+    for directory in dict.fromkeys(lane.unit.directory for lane in lanes):
+        seeds = {lane.seed for lane in lanes if lane.unit.directory == directory}
+        curves += [curve for curve in read_runs([directory]) if curve.seed in seeds]
+    return curves
 
 
 def draw_map(ax: Any, points: Sequence[PointResult], x: str, y: str) -> Any:

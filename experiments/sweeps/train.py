@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments import host_lanes, hosts, results, rundir, startup
+from envs.own import is_custom
+from experiments import custom_env, host_lanes, hosts, results, rundir, startup
 from experiments.checkpoint import Progress
 from experiments.config import RunConfig, Settings
 from experiments.groups import compile_groups, split
@@ -88,6 +89,9 @@ def train_program(
     with contextlib.ExitStack() as held:
         hosts.from_first(lambda: _open(directory, held))
         env, _ = build(program.settings)
+        if is_custom(env):
+            digest = custom_env.environment_digest(env)
+            hosts.from_first(lambda: custom_env.keep_digest(directory, env.spec.name, digest, console.say))
         try:
             for part in parts_of(program, units, env) if units else ():
                 _train_part(part, env, directory / part.name, console, stop, watch)
@@ -118,7 +122,7 @@ def _train_part(
     first = part.units[0].point.settings
     make = _maker(first, env.spec)
     algorithm = make({})
-    settings = resolve(first, algorithm.plan.steps_per_iteration)
+    settings = resolve(first, algorithm.plan)
     size = hosts.from_first(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
     job = Job(settings, directory, algorithm, env, [], console, stop)

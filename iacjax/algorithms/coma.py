@@ -181,7 +181,7 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
     learner, q, metrics = _train_critic(f, learner, seq, k_critic, scale)
     slope, more = jax.grad(lambda x: policy_loss(f, x[:-1], q, batch), has_aux=True)(log_probs)
     learner = apply_gradients(f, learner, {"actor": back(slope)[0]}, scale)
-    return learner, metrics | more | {"epsilon": epsilon}
+    return learner, metrics | more
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:

@@ -24,8 +24,9 @@ class IntrinsicConfig:
     embed_end: Literal["linear", "relu"] = "linear"
     """How the feature extractor ends. The paper's "ReLU-FC-ReLU-FC" ends in a linear layer; after a ReLU no cosine is
     negative, and of five agents' weights none can leave [0.08, 0.41]."""
-    attention_temperature: float = 1.0
-    """The similarities are divided by it before the softmax of eq. 10 (as printed: 1); lower: more concentrated."""
+    attention_temperature: float = 0.2
+    """The similarities are divided by it before the softmax of eq. 10; lower: more concentrated. As printed it is 1, at
+    which cosines leave the weights nearly uniform."""
     reward_action: Literal["taken", "last"] = "taken"
     """The reward net's input: the action just taken, or the one before it, which could not credit the action."""
     embed_dim: int = 64

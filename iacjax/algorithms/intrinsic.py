@@ -218,7 +218,7 @@ def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Cl
         metrics |= more
     if f.reward is not None:
         learner = apply_gradients(f, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
-    return learner, metrics | {"epsilon": epsilon}
+    return learner, metrics
 
 
 def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.Array, r_in: jax.Array) -> Metrics:

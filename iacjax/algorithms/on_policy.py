@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -83,7 +84,14 @@ def assemble(f: Any, init: Callable, update: Callable, inspect: Callable, epsilo
         update=update,
         plan=Plan(c.num_envs, c.rollout_length, latest()),
         inspect=inspect,
+        schedules=partial(_schedules, c, epsilon),
     )
+
+
+def _schedules(config: Any, epsilon: Callable, clock: Clock) -> Metrics:
+    """`epsilon`, where there is one, and `lr_scale`, what annealing has left of the learning rates."""
+    shown = {} if epsilon is _no_epsilon else {"epsilon": epsilon(clock)}
+    return shown | ({"lr_scale": annealed(config, clock)} if config.anneal_steps else {})
 
 
 def last_actions(batch: Batch) -> jax.Array:

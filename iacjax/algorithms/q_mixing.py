@@ -29,6 +29,7 @@ from iacjax.algorithms.q_parts import (
     explore_from,
     greedy_actions,
     mix,
+    schedules,
     start_learner,
 )
 from iacjax.buffers import ring
@@ -65,6 +66,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
             config.warmup,
         ),
         inspect=partial(_inspect, f),
+        schedules=partial(schedules, config),
     )
 
 
@@ -183,7 +185,7 @@ def _loss(
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     target = _target(f, learner, batch.next)
     return descend(
-        f, learner, partial(_loss, f, ts=batch.ts, action=batch.action, target=target, mask=batch.mask), clock
+        f, learner, partial(_loss, f, ts=batch.ts, action=batch.action, target=target, mask=batch.mask)
     )
 
 

@@ -60,11 +60,15 @@ def explore_from(greedy: jax.Array, avail: jax.Array, epsilon: jax.Array, key: j
     return jnp.where(where, jax.random.categorical(k_what, legal).astype(jnp.int32), greedy)
 
 
-def descend(f: Family, learner: Learner, loss: Callable, clock: Clock) -> tuple[Learner, Metrics]:
+def schedules(config: QmixConfig, clock: Clock) -> Metrics:
+    """What is logged of every iteration."""
+    return {"epsilon": epsilon_at(config, clock)}
+
+
+def descend(f: Family, learner: Learner, loss: Callable) -> tuple[Learner, Metrics]:
     """One gradient step on `loss` (params -> (scalar, metrics)), and every `target_every` of them the hard copy."""
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(learner.params)
     changes, opt = f.optimizer.update(grads, learner.opt, learner.params)
     params, updates = optax.apply_updates(learner.params, changes), learner.updates + 1
     copied = copy_every(f.config.target_every, updates, params, learner.target)
-    metrics = {"loss": value, **metrics, "epsilon": epsilon_at(f.config, clock)}
-    return Learner(params, copied, opt, updates), metrics
+    return Learner(params, copied, opt, updates), {"loss": value, **metrics}

@@ -29,6 +29,7 @@ from iacjax.algorithms.q_parts import (
     explore_from,
     greedy_actions,
     mix,
+    schedules,
     start_learner,
 )
 from iacjax.buffers import windows
@@ -75,6 +76,7 @@ def assemble(f: Family, init: Any, update: Any, inspect: Any) -> Algorithm:
             max(c.warmup, c.num_envs * rows),  # from when on there is a whole window
         ),
         inspect=inspect,
+        schedules=partial(schedules, c),
     )
 
 
@@ -161,7 +163,7 @@ def loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch
 
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
-    return descend(f, learner, partial(loss, f, target=learner.target, batch=with_carry(f, batch)), clock)
+    return descend(f, learner, partial(loss, f, target=learner.target, batch=with_carry(f, batch)))
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:

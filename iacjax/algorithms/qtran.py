@@ -110,7 +110,7 @@ def _loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batc
 
 
 def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
-    return descend(f, learner, partial(_loss, f, target=learner.target, batch=with_carry(f, batch)), clock)
+    return descend(f, learner, partial(_loss, f, target=learner.target, batch=with_carry(f, batch)))
 
 
 def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:

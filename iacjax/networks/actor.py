@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iacjax.networks.dense import Dense
+from iacjax.networks.dense import Dense, layer_norm
 from iacjax.networks.initializers import orthogonal
 from iacjax.networks.recurrent import ResetGRU
 
@@ -19,12 +19,12 @@ class _AgentNet(nn.Module):
 
     @nn.compact
     def __call__(self, carry, x, first):
-        x = nn.LayerNorm(name="norm_input")(x) if self.layer_norm else x
+        x = layer_norm("norm_input")(x) if self.layer_norm else x
         x = nn.relu(Dense(self.hidden_dim, kernel_init=orthogonal(2.0**0.5))(x))
-        x = nn.LayerNorm(name="norm_encoder")(x) if self.layer_norm else x
+        x = layer_norm("norm_encoder")(x) if self.layer_norm else x
         carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
         self.sow("intermediates", "hidden", x)  # for those who ask for it: QTRAN's joint value reads the memories
-        x = nn.LayerNorm(name="norm_memory")(x) if self.layer_norm else x
+        x = layer_norm("norm_memory")(x) if self.layer_norm else x
         return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 

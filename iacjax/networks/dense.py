@@ -1,4 +1,4 @@
-"""A dense layer that is quick on CPU whatever the number of leading axes."""
+"""A dense layer that is quick on CPU whatever the number of leading axes, and LayerNorm as PyTorch has it."""
 
 import flax.linen as nn
 import jax
@@ -21,3 +21,8 @@ class Dense(nn.Module):
         """f32[..., F] -> f32[..., features]."""
         layer = nn.Dense(self.features, self.use_bias, kernel_init=self.kernel_init, bias_init=self.bias_init)
         return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], self.features)
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+    """LayerNorm over the last axis, with a scale and a bias for each entry and PyTorch's epsilon."""
+    return nn.LayerNorm(epsilon=1e-5, name=name)

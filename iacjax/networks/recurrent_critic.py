@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iacjax.networks.dense import Dense
+from iacjax.networks.dense import Dense, layer_norm
 from iacjax.networks.initializers import orthogonal
 from iacjax.networks.recurrent import ResetGRU
 
@@ -35,7 +35,7 @@ class RecurrentCritic(nn.Module):
         dim = self.hidden_dim
 
         def norm(name, x):
-            return nn.LayerNorm(name=f"norm_{name}")(x) if self.layer_norm else x
+            return layer_norm(f"norm_{name}")(x) if self.layer_norm else x
 
         x = self.param("id", nn.initializers.normal(0.1), (obs.shape[-2], dim))
         if "state" in self.inputs:  # one product for all agents

@@ -114,7 +114,7 @@ class GameDouble:
         if self.fate == "hang":
             time.sleep(600)
         if self.fate == "freeze":
-            signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             ctypes.PyDLL(None).sleep(600)
         if self.fate == "exit":
             sys.exit("the game is over")

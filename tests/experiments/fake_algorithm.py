@@ -22,6 +22,8 @@ class FakeConfig:
     """Rows per iteration."""
     nan_at: int = 0
     """Iteration whose loss is NaN in every odd seed's eyes; 0: never."""
+    warmup: int = 0
+    """Env steps before the first update."""
 
 
 def make(spec, config):
@@ -55,7 +57,8 @@ def make(spec, config):
         carry=lambda num_envs: (),
         act=act,
         update=update,
-        plan=Plan(config.num_envs, config.rollout_length, latest()),
+        plan=Plan(config.num_envs, config.rollout_length, latest(), warmup=config.warmup),
+        schedules=lambda clock: {"pace": 1.0 - clock.env_steps / 100},
     )
 
 

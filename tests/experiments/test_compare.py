@@ -39,10 +39,10 @@ def some_runs():
     ]
 
 
-def write_run(path, algo="ours", env="smax:3m", wins=((0, 0.5), (0.5, 1.0)), steps=(100, 200)):
+def write_run(path, algo="ours", env="smax:3m", wins=((0, 0.5), (0.5, 1.0)), steps=(100, 200), options=()):
     """A run directory; `wins` are a seed's evaluations."""
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"algo": algo, "env": env}))
+    (path / "config.json").write_text(json.dumps({"algo": algo, "env": env, "env_options": list(options)}))
     rows = [
         f"{k},{step},{seed},{'' if w is None else 20 * w},{'' if w is None else w}\n"
         for seed, values in enumerate(wins)
@@ -68,6 +68,18 @@ def test_rows_by_hand():
     assert ours.gap.mean == (0.5 + 0 + 0.75 + 0.25) / 4
     assert ours.mean.mean == 0.625  # the bootstrap's: lowest draw 0.375, highest 0.875
     assert 0.375 <= ours.mean.low < 0.625 < ours.mean.high <= 0.875
+
+
+def test_the_same_seeds_with_other_options_are_another_task(tmp_path, capsys):
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", options=["see_enemy_actions=True"])]
+    table, theirs = str(tmp_path / "table.json"), str(tmp_path / "marl_eval.json")
+    assert main([*runs, "--last", "1", "--json", table, "--marl-eval", theirs]) == 0
+    capsys.readouterr()
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [row["env"] for row in rows] == ["smax:3m", "smax:3m see_enemy_actions=True", ALL]
+    assert rows[0]["scores"] == [[0.5], [1.0]]
+    tasks = json.loads((tmp_path / "marl_eval.json").read_text())["smax"]
+    assert tasks.keys() == {"3m", "3m see_enemy_actions=True"}
 
 
 def test_score_is_the_mean_of_the_last_evaluations():

@@ -21,6 +21,7 @@ from experiments.config import (
     fingerprint,
     from_dict,
     parse_fields,
+    read_config,
     to_dict,
 )
 from experiments.presets import PRESETS
@@ -104,6 +105,18 @@ def test_fields_are_read_by_their_bare_names():
         (["--seeds"], "Missing value for argument '--seeds'"),
         (["--optimizer", "sgd"], "invalid choice 'sgd'"),
         (["--resume"], "--resume needs a value"),
+        (["--resume", ""], "--resume needs a value"),
+        (["--preset", ""], "--preset needs a value"),
+        (["--algo="], "--algo needs a value"),
+        (["--env", ""], "--env needs a value"),
+        (["--run-dir", ""], "--run-dir must be a word, not ''"),
+        (["--seeds", "9" * 5000], "--seeds"),
+        (["--total-steps", "2147483647"], "--total-steps 2147483647 in whole iterations of 2048 are more than"),
+        (["--rollout-length", "2147483647"], "times --rollout-length 2147483647 must be at most"),
+        (["--algo", "iac", "--noise-correlation", "1"], "--noise-correlation must be less than 1"),
+        (["--algo", "maddpg", "--tau", "1.5"], "--tau must be between 0 and 1"),
+        (["--algo", "qmix", "--buffer-size", "1"], "--buffer-size 1 is too small"),
+        (["--algo", "iac", "--policy-layers", "1000"], "--policy-layers must be at most 32"),
     ],
 )
 def test_wrong_input_is_refused_in_one_line(argv, message):
@@ -151,6 +164,68 @@ def test_config_survives_json():
     assert from_dict(json.loads(json.dumps(to_dict(settings)))) == settings
     with pytest.raises(ConfigError, match="not one of this version"):
         from_dict({**to_dict(settings), "no_such_field": 1})
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (lambda c: c.update(seeds="3"), "--seeds must be a whole number, not '3'"),
+        (lambda c: c.update(total_steps=1e6), "--total-steps must be a whole number, not 1000000.0"),
+        (lambda c: c.update(env=["smax:3m"]), "--env must be text"),
+        (lambda c: c.update(env_options="rules=smac"), "--env-options must be a list"),
+        (lambda c: c.update(run_dir=""), "--run-dir must be a word"),
+        (lambda c: c.update(run_dir="a\0b"), "--run-dir must be text"),
+        (lambda c: c.update(algo=["ippo"]), "not one of this version"),
+        (lambda c: c.update(algorithm=None), "not one of this version"),
+        (lambda c: c["algorithm"].update(lr=None), "--lr must be a number, not None"),
+        (lambda c: c["algorithm"].update(value_norm="yes"), "--value-norm must be True or False, not 'yes'"),
+        (lambda c: c["algorithm"].update(optimizer="sgd"), "--optimizer must be one of adam, rmsprop, not 'sgd'"),
+        (lambda c: c["algorithm"].update(num_envs=True), "--num-envs must be a whole number, not True"),
+        (lambda c: c["algorithm"].update(gamma=float("nan")), "--gamma must be a finite number, not nan"),
+        (lambda c: c["algorithm"].update(minibatches=3), "--minibatches must divide --num-envs"),
+    ],
+)
+def test_a_config_of_wrong_values_is_refused_as_the_command_line_is(edit, message, tmp_path):
+    config = to_dict(parse())
+    edit(config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError) as caught:
+        read_config(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'config.json'} cannot be read: ") and message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[]", "it must hold an object"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"lr": ' + "9" * 5000 + "}}", "cannot be read: Exceeds the limit"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"algo": "ippo", "run": {"preset": "x.json"}, "algorithm": {}}', "there is no field 'preset'"),
+        ('{"algo": "ippo", "run": {"algo": "iac"}, "algorithm": {}}', "there is no field 'algo'"),
+        ('{"algo": "ippo", "run": {"env": 3}, "algorithm": {}}', "--env must be text, not 3"),
+        ('{"algo": "ippo", "run": {"env_options": "a=1"}, "algorithm": {}}', "--env-options must be a list"),
+        ('{"algo": "ippo", "run": {"total_steps": 1e6}, "algorithm": {}}', "--total-steps must be a whole number"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"lr": null}}', "--lr must be a number, not None"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"lr": [1e-3]}}', "--lr must be a number"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"value_norm": "yes"}}', "--value-norm must be True or False"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"num_envs": "4"}}', "--num-envs must be a whole number, not '4'"),
+        ('{"algo": "ippo", "run": {}, "algorithm": {"gamma": 2}}', "--gamma must be between 0 and 1, not 2"),
+    ],
+)
+def test_a_preset_file_of_wrong_values_is_refused_as_the_command_line_is(text, message, tmp_path):
+    file = tmp_path / "preset.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        parse("--preset", str(file))
+    assert str(caught.value).startswith(f"--preset {file}") and message in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_preset_file_may_write_a_number_without_its_point(tmp_path):
+    file = tmp_path / "preset.json"
+    file.write_text('{"algo": "ippo", "run": {}, "algorithm": {"gamma": 1}}')
+    gamma = parse("--preset", str(file)).algorithm.gamma
+    assert gamma == 1.0 and isinstance(gamma, float)
 
 
 def test_fingerprint_follows_what_training_depends_on():

@@ -13,21 +13,20 @@ from experiments.config import read_config
 from experiments.logging.csv_sink import read_table
 from experiments.run import main
 
-# 24 iterations of 8 env steps; stopped after the third save (12 iterations) there are two checkpoints.
+# 24 iterations of 8 rows, 4 of them env steps; where it is stopped, half-way, there are two checkpoints.
 SHORT = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
-SHORT += ["--total-steps", "192", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "56"]
+SHORT += ["--total-steps", "96", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "1", "--eval-every", "28"]
 SHORT += ["--eval-episodes", "4", "--checkpoint-every", "0"]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """(a run that was stopped on its way, the same one that was not)."""
-    parent, saves, save = tmp_path_factory.mktemp("runs"), [], checkpoint.Checkpoints.save
+    parent, save = tmp_path_factory.mktemp("runs"), checkpoint.Checkpoints.save
 
-    def save_then_signal(self, *args):
-        save(self, *args)
-        saves.append(self)
-        if len(saves) == 2:  # heard after the next chunk, which is saved
+    def save_then_signal(self, states, progress):
+        save(self, states, progress)
+        if progress.iteration == 7:  # at an evaluation; heard after the next chunk, which is saved
             signal.raise_signal(signal.SIGTERM)
 
     assert main([*SHORT, "--run-dir", str(parent / "whole")]) == 0
@@ -35,7 +34,7 @@ def runs(tmp_path_factory):
         patch.setattr(checkpoint.Checkpoints, "save", save_then_signal)
         assert main([*SHORT, "--run-dir", str(parent / "cut")]) == 128 + signal.SIGTERM
     cut, whole = (next((parent / name).glob("*/*/*")) for name in ("cut", "whole"))
-    assert steps(cut) == ["12", "7"]
+    assert len(steps(cut)) == 2 and steps(cut)[0] == 7
     return cut, whole
 
 
@@ -64,7 +63,8 @@ def resume(capsys):
 
 
 def steps(directory):
-    return sorted(path.name for path in (directory / "checkpoints" / "seeds_0-1").iterdir())
+    """The iterations of a run's checkpoints."""
+    return sorted(int(path.name) for path in (directory / "checkpoints" / "seeds_0-1").iterdir())
 
 
 def end_of(directory):
@@ -110,18 +110,19 @@ def test_lost_rows_are_not_gone_on_from(cut, end, resume, name):
         assert (code, one_line(err), kind) == (2, True, kind), err
         assert "no usable checkpoint" in err and f"{cut / name} has" in err and "restore" in err
         assert left == ((cut / name).read_bytes() if left is not None else None)
-        assert steps(cut) == ["12", "7"] and not (cut / "refused").exists()
+        assert len(steps(cut)) == 2 and not (cut / "refused").exists()
         (cut / name).write_bytes(good)
     assert resume(cut)[0] == 0
     assert end_of(cut) == end
 
 
 def test_rows_lost_since_the_older_checkpoint_are_made_again_from_it(cut, end, resume):
-    drop_row(cut / "metrics.csv", -1)  # of iteration 12
+    drop_row(cut / "metrics.csv", -1)
+    newest = steps(cut)[-1]
     code, out, _ = resume(cut)
     assert code == 0
-    assert "checkpoint 12 is refused" in out and "resumed  seeds_0-1 at iteration 7" in out
-    assert (cut / "refused" / "seeds_0-1-12").is_dir()
+    assert f"checkpoint {newest} is refused" in out and "resumed  seeds_0-1 at iteration 7" in out
+    assert (cut / "refused" / f"seeds_0-1-{newest}").is_dir()
     assert end_of(cut) == end
 
 
@@ -169,14 +170,14 @@ def test_what_is_no_configuration_is_one_line(tmp_path, capsys, content):
 def test_a_changed_number_in_the_configuration_is_no_other_run(cut, resume):
     """Not even in a field that a resumed run may change; by the command line it may."""
     file = cut / "config.json"
-    file.write_text(file.read_text().replace('"total_steps": 192', '"total_steps": 142'))
+    file.write_text(file.read_text().replace('"total_steps": 96', '"total_steps": 71'))
     code, _, err = resume(cut)
     assert code == 2 and one_line(err) and "does not match its digest" in err
     (cut / "config.json.sha256").unlink()  # it was meant
     assert resume(cut)[0] == 0
-    assert read_table(cut / "eval.csv")[-1]["env_steps"] == 144
-    assert resume(cut, "--total-steps", "152")[0] == 0
-    assert read_config(cut).run.total_steps == 152
+    assert read_table(cut / "eval.csv")[-1]["env_steps"] == 72
+    assert resume(cut, "--total-steps", "76")[0] == 0
+    assert read_config(cut).run.total_steps == 76
     assert resume(cut)[0] == 0
 
 
@@ -200,7 +201,7 @@ def test_damaged_policies_are_saved_anew(cut, resume):
     files = [cut / "policy" / name for name in ("policy.json", "seed_0.npz", "seed_1.npz")]
     for file in files:
         file.write_bytes(file.read_bytes()[:40])
-    done = ("--total-steps", "96")  # as it stands: nothing is trained
+    done = ("--total-steps", str(4 * steps(cut)[-1]))  # as it stands: nothing is trained
     assert resume(cut, *done)[0] == 0
     assert end_of(cut)[1] == before
     shutil.rmtree(cut / "policy")
@@ -242,5 +243,5 @@ def test_a_longer_run_is_finished_once_it_has_come_to_its_end(run, resume, monke
     assert kept_runs.status(directory) == "finished"
     monkeypatch.setattr(results, "last_evaluations", None)  # what comes after the training
     with pytest.raises(TypeError):
-        resume(directory, "--total-steps", "240")
+        resume(directory, "--total-steps", "120")
     assert kept_runs.status(directory) == "begun"

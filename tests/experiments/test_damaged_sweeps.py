@@ -11,9 +11,9 @@ import pytest
 from experiments import checkpoint
 from experiments.sweep import main
 
-# 12 iterations of 8 env steps; two groups of two lanes, of which the second is stopped after 9 iterations.
+# 12 iterations of 8 rows, 4 of them env steps; two groups of two lanes, of which the second is stopped on its way.
 ARGV = ["--algo", "fake", "--env", "toy:coordination", "--set", "num_envs=2", "rollout_length=4", "lr=0.1,0.4"]
-ARGV += ["--total-steps", "96", "--seeds", "2", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
+ARGV += ["--total-steps", "48", "--seeds", "2", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 ARGV += ["--seeds-per-batch", "2", "--checkpoint-every", "0", "--chunk-iterations", "5", "--no-pictures"]
 FREE = ARGV.index("--seeds-per-batch")
 PART = pathlib.Path("programs/000/part_0")
@@ -24,12 +24,11 @@ TABLES = ("lanes.csv", "eval.csv", "metrics.csv")
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory):
     """(a sweep that was stopped in its second group, the same one at its end)."""
-    cut, count, save = tmp_path_factory.mktemp("sweeps") / "cut", [], checkpoint.Checkpoints.save
+    cut, save = tmp_path_factory.mktemp("sweeps") / "cut", checkpoint.Checkpoints.save
 
-    def save_then_signal(self, *args):
-        save(self, *args)
-        count.append(self._directory.name)
-        if count.count("lanes_2-3") == 2:
+    def save_then_signal(self, states, progress):
+        save(self, states, progress)
+        if self._directory.name == "lanes_2-3" and progress.iteration == 6:  # at an evaluation
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:

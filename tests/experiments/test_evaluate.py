@@ -48,6 +48,10 @@ def test_the_options_of_the_run_are_those_of_its_evaluation(run, capsys):
         (["."], "no policy in"),
         ([".", "--episodes", "0"], "--episodes must be at least 1"),
         ([".", "--seed", "-1"], "--seed must be at least 0"),
+        ([".", "--seed", "4294967296"], "--seed must be at most 4294967295"),
+        ([".", "--env", ""], "--env must be a word, not ''"),
+        ([".", "--backend", "..x:y"], "--backend ..x:y cannot be loaded"),
+        ([""], "must be a word, not ''"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(argv, message, tmp_path, monkeypatch, capsys):

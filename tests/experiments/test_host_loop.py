@@ -8,7 +8,8 @@ import pytest
 from envs.errors import ConfigError
 from experiments.config import RunConfig
 from experiments.groups import split
-from experiments.host_loop import Group, Speed, evaluation_due, find_nonfinite, iterations_until
+from experiments.host_loop import Group, find_nonfinite
+from experiments.pace import Speed, evaluation_due, iterations_until
 from experiments.results import wilson
 from experiments.startup import fitting_seeds, human, tree_bytes
 
@@ -68,12 +69,12 @@ def test_nonfinite_is_found_at_its_first_iteration():
 
 def test_a_window_in_which_no_episode_ended_has_the_columns_of_one_in_which_two_did():
     """Two episodes of 6 and 2 steps with returns 3 and 1, one won: means 4, 2, 0.5; the loss is over 4 iterations."""
-    sums = {"episodes": 2.0, "return_sum": 4.0, "length_sum": 8.0, "won_sum": 1.0, "loss": 2.0}
-    none = {**dict.fromkeys(sums, 0.0), "loss": 2.0}
+    sums = {"episodes": 2.0, "return_sum": 4.0, "length_sum": 8.0, "won_sum": 1.0, "loss": 2.0, "learned": 4.0}
+    none = {**dict.fromkeys(sums, 0.0), "loss": 2.0, "learned": 4.0}
 
     def row(window):
         progress = SimpleNamespace(window={name: [value] for name, value in window.items()})
-        group = SimpleNamespace(progress=progress, battle=True, _where=lambda *_: {})
+        group = SimpleNamespace(progress=progress, battle=True, _where=lambda *_: {}, schedules={"epsilon"})
         return Group._metrics_row(group, 0, 10, 4)
 
     means = {"episodes": 2.0, "return_mean": 2.0, "length_mean": 4.0, "win_rate": 0.5, "loss": 0.5}
@@ -82,6 +83,11 @@ def test_a_window_in_which_no_episode_ended_has_the_columns_of_one_in_which_two_
     assert empty.keys() == means.keys()
     assert (empty["episodes"], empty["loss"]) == (0.0, 0.5)
     assert all(np.isnan(empty[name]) for name in ("return_mean", "length_mean", "win_rate"))
+    # of four iterations one updated: its loss is told, and epsilon's mean over the four; where none did, epsilon alone
+    some = row({**sums, "learned": 1.0, "epsilon": 3.0})
+    assert (some["loss"], some["epsilon"]) == (2.0, 0.75)
+    idle = row({**sums, "loss": 0.0, "learned": 0.0, "epsilon": 3.0})
+    assert np.isnan(idle["loss"]) and idle["epsilon"] == 0.75
 
 
 def test_groups_are_as_equal_as_can_be():

@@ -87,6 +87,16 @@ def test_other_columns_are_refused(tmp_path):
         CsvSink(tmp_path).write("metrics", [row(1, 0)])
 
 
+def test_rows_of_a_version_that_wrote_fewer_columns_are_kept(tmp_path):
+    """The file of a run that an older version began: what it did not write is empty there."""
+    (tmp_path / "metrics.csv").write_text("iteration,seed,loss\n1,0,0.5\n2,0,\n")
+    sink = CsvSink(tmp_path)
+    sink.write("metrics", [{"iteration": 3, "seed": 0, "epsilon": 0.25, "loss": 0.125}])
+    sink.close()
+    text = "iteration,seed,epsilon,loss\n1,0,,0.5\n2,0,,\n3,0,0.25,0.125\n"
+    assert (tmp_path / "metrics.csv").read_text() == text
+
+
 @pytest.mark.parametrize("name, module", [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
 def test_a_missing_optional_package_is_one_clear_line(tmp_path, monkeypatch, name, module):
     import dataclasses

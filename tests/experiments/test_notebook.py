@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments import notebook, run
+from experiments import custom_env, notebook, run
 from experiments.figures.film_strip import film_strip, moments, tile
 from experiments.kept_runs import status
 from experiments.notebook import trained
@@ -105,7 +105,7 @@ def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monke
     assert other != first and f"has changed since {first} was trained" in capsys.readouterr().out
     write([0.0, 1.0, 2.0], "as it was")
     assert trained(command) == first
-    (first / notebook.WORLD).unlink()  # trained from a shell: nobody knows
+    (first / custom_env.DIGEST_FILE).unlink()  # trained from a shell: nobody knows
     assert trained(command) == first
 
 

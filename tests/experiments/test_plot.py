@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from experiments.plot import main, make_labels, on_common_steps, plot_runs, read_runs
+from experiments.plot import main, make_labels, make_tasks, mean_over_seeds, on_common_steps, plot_runs, read_runs
 
 HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
 
 
-def write_run(path, algo="aiir_mix", env="smax:3m", rows=("1,100,0,5.0,1,30,0.25", "1,100,7,7.0,1,30,0.75")):
+def write_run(path, algo="aiir_mix", env="smax:3m", rows=("1,100,0,5.0,1,30,0.25", "1,100,7,7.0,1,30,0.75"), **more):
     path.mkdir()
-    (path / "config.json").write_text(json.dumps({"algo": algo, "env": env}))
+    (path / "config.json").write_text(json.dumps({"algo": algo, "env": env, **more}))
     (path / "eval.csv").write_text(HEADER + "".join(row + "\n" for row in rows))
     return path
 
@@ -37,6 +37,18 @@ def test_common_steps_interpolate_and_leave_gaps(tmp_path):
     np.testing.assert_array_equal(steps, [0, 50, 100, 200])
     # a at 50: halfway 0..10 = 5. b at 100: 4 + (8 - 4) * 50 / 150 = 5.3333
     np.testing.assert_allclose(values, [[0, 5, 10, np.nan], [np.nan, 4, 16 / 3, 8]])
+
+
+def test_a_mean_ends_where_the_first_seed_ends(tmp_path):
+    """Two good seeds stopped early, a bad one ran on: the mean of all three is what is shown, and it does not fall."""
+    good = [f"{k},{100 * k},{seed},{k},1,30,1" for seed in (0, 1) for k in (1, 2)]
+    bad = [f"{k},{100 * k},2,0,1,30,0" for k in (1, 2, 3, 4)]
+    curves = read_runs([write_run(tmp_path / "a", rows=(*good, *bad))])
+    steps, band = mean_over_seeds(curves, "win_rate")
+    np.testing.assert_array_equal(steps, [100, 200])
+    np.testing.assert_allclose(band.mean, [2 / 3, 2 / 3])
+    apart = [curves[0]._replace(steps=np.array([500.0, 600.0])), *curves[1:]]
+    assert len(mean_over_seeds(apart, "win_rate")[0]) == 0
 
 
 @pytest.mark.parametrize("rows, panels", [(("1,9,0,5,1,30,0.5", "2,99,0,6,1,30,0.5"), 2), (("1,9,0,5,1,30,",), 1)])
@@ -75,6 +87,42 @@ def test_labels_name_what_runs_differ_in():
     assert make_labels([config(), config(env="smax:8m", lr=5)]) == ["aiir_mix", "aiir_mix"]  # tuned by map
     many = make_labels([config(a=1, b=1, c=1, d=1), config(a=2, b=2, c=2, d=2)])
     assert many == ["aiir_mix a=1 b=1 c=1 ...", "aiir_mix a=2 b=2 c=2 ..."]
+
+
+def test_fields_are_named_until_no_two_runs_look_alike():
+    def config(**fields):
+        return {"algo": "qmix", "preset": "default", "env": "smax:3m", "algorithm": fields}
+
+    many = make_labels([config(a=1, b=1, c=1, d=1), config(a=1, b=1, c=1, d=2), config(a=2, b=2, c=2, d=2)])
+    assert many == ["qmix a=1 b=1 c=1 d=1", "qmix a=1 b=1 c=1 d=2", "qmix a=2 b=2 c=2 ..."]
+    precise = {**config(a=1), "matmul_precision": "float32"}
+    assert make_labels([config(a=1), precise]) == ["qmix matmul_precision=default", "qmix matmul_precision=float32"]
+
+
+def test_a_task_is_an_environment_and_its_options():
+    def config(*options, env="predator_prey", world=""):
+        return {"algo": "iac", "preset": "default", "env": env, "env_options": list(options), "algorithm": {},
+                "world": world}  # fmt: skip
+
+    alone = [config("num_prey=2"), config("num_prey=2", env="simple_world")]
+    assert make_tasks(alone) == ["predator_prey", "simple_world"]
+    # what all have in common is not named; the order of the words says nothing
+    some = [config("num_prey=2", "reward=flat"), config("reward=flat"), config("reward=flat", "num_prey=2")]
+    assert make_tasks(some) == ["predator_prey num_prey=2", "predator_prey", "predator_prey num_prey=2"]
+    assert make_labels(some) == ["iac"] * 3
+    own = [config(env="mine:World", world=world) for world in ("abcdef01", "abcdef01", "12345678", "")]
+    assert make_tasks(own) == ["mine:World world=abcdef"] * 2 + ["mine:World world=123456", "mine:World"]
+    assert make_tasks(own[:2]) == ["mine:World"] * 2
+    with pytest.raises(ConfigError, match="env_options of a run on predator_prey cannot be read"):
+        make_tasks([config("num_prey")])
+
+
+def test_runs_of_unlike_options_have_panels_of_their_own(tmp_path):
+    hard = write_run(tmp_path / "hard", env="predator_prey", env_options=["num_prey=2"])
+    easy = write_run(tmp_path / "easy", env="predator_prey")
+    assert [c.env for c in read_runs([hard, easy])] == ["predator_prey num_prey=2"] * 2 + ["predator_prey"] * 2
+    plot_runs([hard, easy], tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").size == (1456, 988)
 
 
 def test_help_imports_no_jax():

@@ -1,5 +1,6 @@
 """Films of policies: episodes are played to their end, and the command refuses what it cannot do."""
 
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from envs.registry import make_env
+from experiments import insight
+from experiments.config import default_settings, to_dict
 from experiments.record import best_index, main, play
 from iacjax.algorithms import get_entry
 from iacjax.policy import save_policy
@@ -99,6 +102,16 @@ def test_films_the_best_seed(run_dir, capsys):
     assert out.stat().st_size < 2e6
 
 
+def test_what_an_algorithm_does_not_show_is_said_before_anything_is_compiled(tmp_path, monkeypatch, capsys):
+    settings = default_settings("aiir_mix", "default", "smax:3m")
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(settings)))
+    monkeypatch.setattr(insight, "load", lambda *args: pytest.fail("the run was loaded"))
+    assert main([str(tmp_path), "--show", "nope"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: --show nope: this algorithm knows ") and said.count("\n") == 1
+    assert "intrinsic_reward" in said and "attention" not in said
+
+
 def test_wrong_input_ends_in_one_line_and_code_2(run_dir, tmp_path, capsys):
     cases = (
         [str(tmp_path)],
@@ -106,6 +119,10 @@ def test_wrong_input_ends_in_one_line_and_code_2(run_dir, tmp_path, capsys):
         [str(run_dir), "--episodes", "0"],
         [str(run_dir), "--seed-index", "worst"],
         [str(run_dir), "--seed-index", "2"],
+        [str(run_dir), "--seed-index", "²"],
+        [str(run_dir), "--out", str(tmp_path / "no" / "such.gif")],
+        [str(run_dir), "--out", ""],
+        [""],
     )
     for argv in cases:
         assert main(argv) == 2

@@ -11,12 +11,12 @@ from experiments.logging.csv_sink import read_table
 from experiments.run import main
 from iacjax.algorithms import ALGORITHMS, option_names
 
-# Smaller than the defaults, where an algorithm has such fields; 4 iterations of 32 env steps.
-SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "128", "--seeds", "2", "--no-pictures"]
-SMALL += ["--eval-every", "64", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
+# Smaller than the defaults, where an algorithm has such fields; 4 iterations of 32 rows, 16 of them env steps.
+SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "64", "--seeds", "2", "--no-pictures"]
+SMALL += ["--eval-every", "32", "--eval-episodes", "2", "--log-every", "1", "--checkpoint-every", "0"]
 SMALL += ["--chunk-iterations", "1"]
 SIZES = {"hidden_dim": 8, "critic_dim": 8, "embed_dim": 8, "mix_dim": 4, "epochs": 1, "mixer_dim": 4, "hyper_dim": 4}
-SIZES |= {"batch_size": 8, "buffer_size": 64, "warmup": 64, "target_every": 3, "updates_per_step": 0.0625}
+SIZES |= {"batch_size": 8, "buffer_size": 64, "warmup": 32, "target_every": 3, "updates_per_step": 0.0625}
 # of whose parts the others are made
 SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "qmixs", "vdn", "iql"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ALGORITHMS if name != "fake"]

@@ -117,6 +117,31 @@ def test_seeds_of_unlike_episodes_end_and_are_evaluated_by_the_slowest(run, monk
     assert all(np.array_equal(x, y) for x, y in zip(last_state(cut)[1], last_state(whole)[1], strict=True))
 
 
+def test_nothing_is_told_of_updates_before_the_first_one(run):
+    """4 env steps an iteration, warm-up 50: the 13th is the first that updates, so the row at 15 is of three, of what
+    an update comes to; schedules are told throughout (1 less a hundredth of the steps so far)."""
+    words = [*SHORT, "--warmup", "50", "--seeds", "1"]
+    _, directory, _, _ = run(*words, into="three")
+    _, each, _, _ = run(*words, "--log-every", "1", into="each")
+    rows, single = read_table(directory / "metrics.csv"), read_table(each / "metrics.csv")
+    assert all(np.isnan([r["loss"], r["noise"]]).all() == (r["iteration"] < 15) for r in rows)
+    assert all(np.isnan(r["loss"]) == (r["iteration"] < 13) for r in single)
+    assert rows[4]["iteration"] == 15
+    assert rows[4]["loss"] == pytest.approx(np.mean([r["loss"] for r in single[12:15]]), rel=1e-6)
+    assert [r["pace"] for r in single] == pytest.approx([1 - 0.04 * k for k in range(24)], abs=1e-6)
+    assert rows[0]["pace"] == pytest.approx(0.96) and "nan" not in (directory / "metrics.csv").read_text()
+
+
+def test_a_run_that_would_end_before_its_first_update_is_refused(run):
+    code, directory, _, err = run(*SHORT, "--warmup", "97")
+    assert (code, directory) == (2, None)
+    assert one_line(err) and "in 96 env steps: its first update comes after 97: give --total-steps 97 or more" in err
+    words = ["--algo", "qmix", "--env", "toy:time_limit", "--num-envs", "20", "--total-steps", "100", "--warmup", "8"]
+    code, directory, _, err = run(*words, fast=False)
+    assert (code, directory) == (2, None)
+    assert one_line(err) and "after 120, when each of 20 environments has shown a whole sequence" in err
+
+
 def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
     """The process dies between a checkpoint and the next: rows of the lost iterations stand on disk."""
     _, whole, _, _ = run(*SHORT, into="whole")

@@ -14,7 +14,7 @@ import pytest
 from experiments.logging.csv_sink import read_table
 
 HERE = pathlib.Path(__file__).parent
-SHORT = ["--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
+SHORT = ["--total-steps", "24", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 FIXED = ["num_envs=2", "rollout_length=4"]
 
 MESH = """
@@ -28,10 +28,10 @@ short = sys.argv[2:]
 base = ["--algo", "fake", "--env", "toy:coordination", "--num-envs", "2", "--rollout-length", "4", "--no-pictures"]
 for name, devices in (("one", "1"), ("eight", "0")):
     assert run.main([*base, *short, "--seeds", "10", "--devices", devices, "--run-dir", f"{out}/{name}"]) == 0
-begun = [*base, *short, "--total-steps", "24", "--seeds", "3", "--run-dir", f"{out}/moved"]
+begun = [*base, *short, "--total-steps", "12", "--seeds", "3", "--run-dir", f"{out}/moved"]
 assert run.main(begun) == 0
 moved = str(next(__import__("pathlib").Path(f"{out}/moved").glob("*/*/*/config.json")).parent)
-assert run.main(["--resume", moved, "--total-steps", "48", "--devices", "2"]) == 0
+assert run.main(["--resume", moved, "--total-steps", "24", "--devices", "2"]) == 0
 lanes = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "3", "--set", "num_envs=2", "rollout_length=4"]
 assert sweep.main([*lanes, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) == 0
 """

@@ -16,9 +16,9 @@ from experiments.logging.csv_sink import read_table
 from experiments.sweep import main, parse
 
 HERE = pathlib.Path(__file__).parent
-# 12 iterations of 8 env steps in chunks of 5, 4 and 3, an evaluation each half; three lanes: padded to four.
+# 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three lanes: padded to four.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "1", "--set", "num_envs=2", "rollout_length=4"]
-WORDS += ["lr=0.1,0.2,0.4", "--total-steps", "96", "--eval-every", "48", "--log-every", "2", "--eval-episodes", "4"]
+WORDS += ["lr=0.1,0.2,0.4", "--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
 WORDS += ["--chunk-iterations", "5", "--no-compile-cache"]
 POINT = "toy_coordination/fake/num_envs=2_rollout_length=4_lr={}"
 

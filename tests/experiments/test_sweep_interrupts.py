@@ -15,8 +15,8 @@ import pytest
 from experiments.logging.csv_sink import read_table
 
 HERE = pathlib.Path(__file__).parent
-# Two programs of two lanes; 500 iterations of 8 or 16 steps, in chunks of 25.
-WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--total-steps", "4000", "--eval-every", "1000"]
+# Two programs of two lanes; 500 iterations of 4 or 8 steps, in chunks of 25.
+WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--total-steps", "2000", "--eval-every", "500"]
 WORDS += ["--log-every", "50", "--eval-episodes", "2", "--chunk-iterations", "25", "--checkpoint-every", "0"]
 WORDS += ["--set", "num_envs=2,4", "rollout_length=4"]
 
@@ -92,7 +92,7 @@ def test_nothing_is_lost_or_written_twice(tmp_path):
     out = tmp_path / "out"
     process, terminal = start(out)
     shown = read(terminal, "% of all")
-    assert "queue    2 program(s), 16,000 env steps to go" in shown and "program 1 of 2" in shown
+    assert "queue    2 program(s), 8,000 env steps to go" in shown and "program 1 of 2" in shown
     os.write(terminal, b"\x03")
     shown = read(terminal)
     assert process.wait(timeout=600) == 130, shown

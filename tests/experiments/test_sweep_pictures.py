@@ -18,10 +18,13 @@ from experiments.sweeps.plan import Request, make_programs
 LRS, ENTROPIES, STEPS = (1e-3, 2e-3), (0.0, 0.1), (50, 100)
 
 
-def write_sweep(out, win_rate, sets=("lr=1e-3,2e-3", "entropy=0,0.1"), envs=("smax:3m",), diverged=(), algos=("ippo",)):
+def write_sweep(
+    out, win_rate, sets=("lr=1e-3,2e-3", "entropy=0,0.1"), envs=("smax:3m",), diverged=(), algos=("ippo",), left=()
+):
     """A sweep with two seeds and two evaluations; the last one's win rate is win_rate(values, seed).
 
     diverged: names of points that have no evaluation.
+    left: names of points whose second seed diverged after its first evaluation.
     """
     request = Request(algos, envs, sets, run=(("seeds", 2), ("total_steps", 100)))
     out.mkdir()
@@ -30,13 +33,14 @@ def write_sweep(out, win_rate, sets=("lr=1e-3,2e-3", "entropy=0,0.1"), envs=("sm
         unit.directory.mkdir(parents=True)
         (unit.directory / "config.json").write_text(json.dumps(to_dict(unit.point.settings)))
         bad = unit.point.name in diverged
-        summary = {"status": "finished", "diverged": {"0": 1, "1": 1} if bad else {}}
+        half = unit.point.name in left
+        summary = {"status": "finished", "diverged": {"0": 1, "1": 1} if bad else {"1": 1} if half else {}}
         (unit.directory / "summary.json").write_text(json.dumps(summary))
         with (unit.directory / "eval.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["seed", "iteration", "env_steps", "return_mean", "win_rate"])
             for seed in () if bad else (0, 1):
-                for k, steps in enumerate(STEPS):
+                for k, steps in enumerate(STEPS[:1] if half and seed else STEPS):
                     rows.writerow([seed, k, steps, 1.0, k * win_rate(unit.point.values, seed)])
     return out
 
@@ -93,6 +97,16 @@ def test_curves_are_of_every_point_the_best_with_its_interval(swept):
     np.testing.assert_allclose(drawn["lr=0.002 entropy=0.1"], [0.0, 0.75])
     assert len(drawn) == 4 and len(ax.collections) == 1
     assert [text.get_text() for text in ax.get_legend().get_texts()][0] == "lr=0.002 entropy=0.1"
+
+
+def test_a_curve_is_of_the_seeds_that_have_not_diverged_from_its_start(tmp_path):
+    """The first evaluation's win rate is 1 here: of the seed that diverged, it is not in the mean."""
+    out = write_sweep(tmp_path / "out", lambda values, seed: 0.5, sets=("lr=1e-3,2e-3",), left=("lr=0.001",))
+    file = next(out.glob("**/lr=0.001/eval.csv"))
+    file.write_text(file.read_text().replace("1,0,50,1.0,0.0", "1,0,50,1.0,1.0"))
+    ax = pictures.curves_view(pictures.read_sweep(out)).axes[0]
+    drawn = {line.get_label(): (line.get_xdata(), line.get_ydata()) for line in ax.lines}
+    np.testing.assert_allclose(drawn["lr=0.001"], [STEPS, (0.0, 0.5)])
 
 
 def test_points_without_a_result_leave_a_gap(tmp_path):

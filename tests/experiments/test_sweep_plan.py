@@ -4,6 +4,7 @@ import math
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -94,6 +95,10 @@ def test_choices():
         (["--set", "entropy=0..1", "--random", "3"], "write entropy=lin:0..1"),
         (["--set", "optimizer=adam..rmsprop", "--random", "3"], "only numbers have ranges"),
         (["--set", "lr=1e-4..", "--random", "3"], "write a range as lr=LOW..HIGH"),
+        (["--set", "minibatches=3"], "--minibatches must divide --num-envs 64, which 3 does not"),
+        (["--set", "minibatches=3", "--dry-run"], "--minibatches must divide --num-envs 64, which 3 does not"),
+        (["--out", ""], "--out must be a directory that can be written to, not ''"),
+        (["--random", "100001", "--set", "lr=1e-4..1e-2"], "100,001 points are more than 100,000"),
         (["--set", "num_envs=2.5"], "error: Error parsing --num-envs: invalid literal for int() with base 10: '2.5'\n"),
         (["--random", "3"], "--set says what is drawn"),
         (["--job", "timeout_min=3"], "give both or neither"),
@@ -112,6 +117,15 @@ def test_what_cannot_be_is_refused_in_one_line(words, message, capsys):
     assert main([*BASE, *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_a_hundred_thousand_points_are_planned_at_once():
+    """Each of a program of its own; with a parser for every value, as once, it took minutes."""
+    values = [",".join(map(str, range(1, count + 1))) for count in (250, 400)]
+    began = time.process_time()
+    queue = programs("--set", f"epochs={values[0]}", f"anneal_steps={values[1]}")
+    assert len(queue) == 100_000 and queue[-1].settings.algorithm.epochs == 250
+    assert time.process_time() - began < 30
 
 
 def test_a_field_without_effect_is_no_field_of_a_sweep(capsys):
@@ -151,6 +165,17 @@ def test_an_algorithm_that_cannot_handle_a_world_is_refused_before_anything_is_w
         assert main([*words, *more]) == 2
         error = capsys.readouterr().err
         assert error == "error: iac cannot handle the discrete actions of matrix_game: choose another --env or --algo\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_would_end_before_its_first_update_is_refused_before_anything_is_written(tmp_path, capsys):
+    words = ["--algo", "qmix", "--env", "toy:time_limit", "--total-steps", "100", "--out", str(tmp_path / "out")]
+    words += ["--set", "warmup=8", "num_envs=8,20"]  # episodes of 5 steps: a whole one in each is 6 rows each
+    for more in (["--dry-run"], [], ["--launcher", "local"]):
+        assert main([*words, *more]) == 2
+        said = capsys.readouterr()
+        assert "qmix would learn nothing in 100 env steps: its first update comes after 120, when" in said.err
+        assert said.err.count("\n") == 1 and not said.out
     assert not (tmp_path / "out").exists()
 
 

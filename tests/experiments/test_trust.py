@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from envs.errors import ConfigError
-from experiments import evaluate, notebook, record, run
+from experiments import digests, evaluate, notebook, record, run
 from experiments.figures.film_strip import film_strip
 from experiments.insight import insight
 from experiments.sweeps.jobs import why
 from iacjax import load_policy
+from iacjax.digests import sign
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHORT = ("--total-steps", "16", "--eval-episodes", "2", "--checkpoint-every", "0")
@@ -56,15 +57,14 @@ def imported(tmp_path, monkeypatch):
 
 
 def name_env(directory, name, options=()):
-    """Writes an environment's name into all files of a run that name one."""
-    for file, change in (
-        (directory / "config.json", lambda data: data.update(env=name, env_options=list(options))),
-        (directory / "policy" / "policy.json", lambda data: (data["spec"].update(name=name),
-                                                             data.update(env_options=list(options)))),
-    ):  # fmt: skip
-        data = json.loads(file.read_text())
-        change(data)
-        file.write_text(json.dumps(data))
+    """Writes an environment's name into all files of a run that name one, with their digests: as a run's own would."""
+    config = directory / "config.json"
+    data = json.loads(config.read_text()) | {"env": name, "env_options": list(options)}
+    digests.write_text(config, json.dumps(data))
+    card = directory / "policy" / "policy.json"
+    data = json.loads(card.read_text()) | {"env_options": list(options)}
+    data["spec"]["name"] = name
+    card.write_text(json.dumps(sign(data)))
 
 
 def doors(directory, preset):

@@ -9,6 +9,7 @@ from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.critic import AgentCritic, TeamCritic
 from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
 from iacjax.networks.recurrent import ResetGRU
+from iacjax.networks.recurrent_critic import RecurrentCritic
 
 T, B, A, F, U, H = 5, 2, 3, 4, 3, 6
 QUICK = {"xla_backend_optimization_level": 0}  # compile seconds matter here, run time does not
@@ -99,6 +100,43 @@ def test_shared_actor_against_a_loop():
     carry_loop, x = gru_loop(p["ResetGRU_0"], HIDDEN, x, np.repeat(FIRST[..., None], A, -1))
     np.testing.assert_allclose(logits, x @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"], atol=1e-5)
     np.testing.assert_allclose(carry, carry_loop, atol=1e-5)
+
+
+def layer_norm_loop(p, x):
+    """PyTorch's nn.LayerNorm: eps 1e-5 under the root."""
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * p["scale"] + p["bias"]
+
+
+def test_actor_with_layer_norms_against_a_loop():
+    """MAPPO's code: LayerNorm of the inputs, after the encoder's ReLU and of the GRU's output."""
+    net = RecurrentActor(H, U, layer_norm=True)
+    variables = randomised(net, HIDDEN, OBS, ACTION, FIRST)
+    carry, logits = apply(net, variables, HIDDEN, OBS, ACTION, FIRST)
+    (p,) = layers(variables["params"]).values()
+    one_hot, ids = np.where(ACTION[..., None] == np.arange(U), 1.0, 0.0), np.tile(np.eye(A), (T, B, 1, 1))
+    x = layer_norm_loop(p["norm_input"], np.concatenate([OBS, one_hot, ids], -1))
+    x = layer_norm_loop(p["norm_encoder"], np.maximum(dense(p["Dense_0"], x), 0.0))
+    carry_loop, x = gru_loop(p["ResetGRU_0"], HIDDEN, x, np.repeat(FIRST[..., None], A, -1))
+    np.testing.assert_allclose(logits, dense(p["Dense_1"], layer_norm_loop(p["norm_memory"], x)), atol=2e-5)
+    np.testing.assert_allclose(carry, carry_loop, atol=1e-5)  # the memory itself is not normalised
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_critic_with_layer_norms_against_a_loop(memory):
+    net, state = RecurrentCritic(H, U, "state_and_obs", memory, layer_norm=True), np.sin(OBS.sum(2))
+    variables = randomised(net, HIDDEN, state, OBS, ACTION, FIRST)
+    _, value = apply(net, variables, HIDDEN, state, OBS, ACTION, FIRST)
+    p = layers(variables["params"])
+    one_hot = np.where(ACTION[..., None] == np.arange(U), 1.0, 0.0)
+    x = p["id"] + dense(p["state"], layer_norm_loop(p["norm_state"], state))[..., None, :]
+    x = x + dense(p["own"], layer_norm_loop(p["norm_own"], np.concatenate([OBS, one_hot], -1)))
+    x = layer_norm_loop(p["norm_encoder"], np.maximum(x, 0.0))
+    if memory:
+        _, x = gru_loop(p["gru"], HIDDEN, x, np.repeat(FIRST[..., None], A, -1))
+        x = layer_norm_loop(p["norm_memory"], x)
+    else:
+        x = layer_norm_loop(p["norm_second"], np.maximum(dense(p["second"], x), 0.0))
+    np.testing.assert_allclose(value, dense(p["value"], x)[..., 0], atol=2e-5)
 
 
 def test_independent_actors_have_their_own_parameters():

@@ -62,7 +62,7 @@ def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, c
     assert "other settings" not in curves.small_print(options, table)
     changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
     text = curves.small_print(common.parse(argv, "", changed), table)
-    assert "made by other settings, before these were today's: all 2" in text
+    assert "made by other settings than these, or not told by which: all 2" in text
 
 
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
