@@ -9,13 +9,13 @@ from disturbed import CASES, run_dirs, start, wait_for, what_is_written
 
 pytestmark = pytest.mark.slow
 
-KILLS = 3  # of a run
+KILLS = 2  # of a run
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 COMMON = ["--seeds", "2", "--eval-episodes", "2", "--checkpoint-every", "0", "--log-every", "3", "--no-pictures"]
 COMMON += ["--chunk-iterations", "2"]
 ROLLOUTS = ["--env", "toy:coordination", "--total-steps", "960", "--eval-every", "224"]
 RUNS = {
-    "aiir_mix": [*ROLLOUTS, "--num-envs", "2", "--rollout-length", "8"],
+    "aiir_mix": [*ROLLOUTS, "--num-envs", "2", "--rollout-length", "8", "--minibatches", "1"],
     "iac": ["--env", "toy:coordination_continuous", "--num-envs", "2", "--warmup", "20", "--batch-size", "16",
             "--buffer-size", "256", "--total-steps", "160", "--eval-every", "36"],
     "qmix": [*ROLLOUTS, "--num-envs", "2", "--rollout-length", "8", "--warmup", "64", "--batch-size", "4",
