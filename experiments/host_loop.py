@@ -137,8 +137,9 @@ class Group:
         self._save_policies(self.job.algorithm.policy(states.learner))  # where they were lost or not yet saved
         self.saved = progress.iteration
         self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
-        if progress.window and LEARNED not in progress.window:  # older than that count: all did, for its run
+        if progress.window and LEARNED not in progress.window:  # of an older version: all did, for its run
             progress.window[LEARNED] = [float(progress.iteration % self.job.settings.run.log_every)] * seeds
+            progress.window |= {name: [float("nan")] * seeds for name in self.schedules - progress.window.keys()}
         progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
         return layout.spread(states), progress
 

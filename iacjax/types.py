@@ -58,8 +58,8 @@ class Batch(NamedTuple):
 class Store(NamedTuple):
     """What an update learns from. `latest` hands back the newest rollout; `ring` keeps older ones and replays them.
 
-    The clock is that of the iteration that made the newest rollout. All seeds share it, so a position that is derived
-    from it stays unbatched under vmap: writing there is a plain slice update, not a scatter.
+    The clock is that of the iteration that made the newest rollout. All seeds share the iteration, so a position that
+    is derived from it stays unbatched under vmap: writing there is a plain slice update, not a scatter.
     """
 
     init: Callable[[Batch], Any]  # abstract rollout -> store state

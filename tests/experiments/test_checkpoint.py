@@ -12,6 +12,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments import checkpoint, state_files
 from experiments.checkpoint import Checkpoints, Progress
+from iacjax.lanes import LaneState
 from iacjax.types import TrainState, without_env_steps
 
 
@@ -259,10 +260,12 @@ def test_what_an_older_version_saved_is_read(opened):
     assert said == []
 
 
-def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch):
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: LaneState(state, {"lr": jnp.ones(2)})])
+def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch, wrap):
     """Before env steps were counted, the state had no count and its run took each of an iteration's rows for one."""
     make, said, _ = opened
     state = TrainState(make_state(4).params, (), (), make_state(4).key, jnp.full(2, 7, jnp.int32))
+    state = wrap(state)  # a run's, or a sweep's
     checkpoints, asdict = make(), dataclasses.asdict
     with monkeypatch.context() as patch:
         patch.setattr(dataclasses, "asdict", lambda x: {k: v for k, v in asdict(x).items() if k != "env_steps"})
