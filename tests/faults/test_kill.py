@@ -19,7 +19,7 @@ RUNS = {
     "iac": ["--env", "toy:coordination_continuous", "--num-envs", "2", "--warmup", "20", "--batch-size", "16",
             "--buffer-size", "256", "--total-steps", "160", "--eval-every", "36"],
     "qmix": [*ROLLOUTS, "--num-envs", "2", "--rollout-length", "8", "--warmup", "64", "--batch-size", "4",
-             "--buffer-size", "512"],
+             "--updates-per-step", "0.0625", "--buffer-size", "512"],
 }  # fmt: skip
 SWEEP = ["-m", "experiments.sweep", "--algo", "aiir_mix", *ROLLOUTS, *COMMON]
 SWEEP += ["--set", "num_envs=2", "rollout_length=8", "lr=1e-3,2e-3", "epochs=1,2", "minibatches=1"]
