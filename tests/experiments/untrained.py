@@ -15,5 +15,6 @@ def save_untrained(directory, seeds, draw, env_options=()):
     algorithm = entry.make(spec, config)
     shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     params = jax.tree.map(lambda leaf: draw((len(seeds), *leaf.shape)).astype(np.float32), shapes)
+    directory.mkdir(parents=True, exist_ok=True)
     save_policy(directory / "policy", "ippo", config, spec, seeds, params, env_options)
     return directory
