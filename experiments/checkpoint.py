@@ -185,4 +185,4 @@ class Checkpoints:
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
-    return f"{text[0][:160]}" if text and isinstance(error, ConfigError) else f"damaged: {(text or ['?'])[0][:120]}"
+    return f"{text[0][:500]}" if text and isinstance(error, ConfigError) else f"damaged: {(text or ['?'])[0][:300]}"

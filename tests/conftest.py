@@ -64,7 +64,9 @@ def _nothing_is_left():
     """What the tests of a file, or the commands that they call, set for the whole process is undone after them: a file
     passes or fails the same whichever stood before it. The environment, jax's settings, the handlers of signals."""
     environment, settings = dict(os.environ), _jax_settings()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup; the processes that tests start inherit it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]

@@ -10,12 +10,16 @@ from experiments.logging.csv_sink import read_table
 SHORT = ["--total-steps", "1600", "--seeds", "2", "--eval-episodes", "2", "--eval-every", "1600", "--lr", "0.5"]
 
 
+def table_of(directory):
+    return read_table(directory / "evaluation.csv", needs=("seed", "episodes"))
+
+
 def test_a_trained_run_is_evaluated_per_seed(run, capsys):
     """The coordination game pays 1 for agreeing, which a greedy policy that has learned always does."""
     _, directory, _, _ = run(*SHORT)
     assert main([str(directory), "--episodes", "7"]) == 0
     assert "7 greedy episodes per seed on toy:coordination" in capsys.readouterr().out
-    rows = read_table(directory / "evaluation.csv")
+    rows = table_of(directory)
     assert [(row["seed"], row["episodes"]) for row in rows] == [(0, 7), (1, 7)]
     saved = json.loads((directory / "evaluation.json").read_text())
     assert saved["env"] == "toy:coordination"
@@ -34,9 +38,9 @@ def test_the_options_of_the_run_are_those_of_its_evaluation(run, capsys):
     code, directory, out, _ = run(*given)
     assert code == 0 and "on matrix_game payoff=[[5,5],[5,5]], preset" in out
     assert main([str(directory), "--episodes", "2"]) == 0
-    assert [row["return_mean"] for row in read_table(directory / "evaluation.csv")] == [5.0, 5.0]
+    assert [row["return_mean"] for row in table_of(directory)] == [5.0, 5.0]
     assert main([str(directory), "--episodes", "2", "--env-options", "payoff=[[7,7],[7,7]]"]) == 0
-    assert [row["return_mean"] for row in read_table(directory / "evaluation.csv")] == [7.0, 7.0]
+    assert [row["return_mean"] for row in table_of(directory)] == [7.0, 7.0]
     assert main([str(directory), "--env-options", "payoff=[[7,7"]) == 2
     assert "the value cannot be read" in capsys.readouterr().err
 

@@ -163,7 +163,7 @@ def test_mistakes_are_named():
     for options, says in (
         ({"rules": "smacv2"}, "choose smac"),
         ({"randomise": 1.5}, "0 <= x < 1"),
-        ({"randomise": True}, "0 <= x < 1"),
+        ({"randomise": True}, "randomise must be a number, not True"),
         ({"randomise": 0.2, "rules": "smac"}, "leave out rules"),
     ):
         with pytest.raises(ConfigError, match=says):
