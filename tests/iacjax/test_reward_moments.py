@@ -86,7 +86,9 @@ def test_another_unit_of_the_rewards_changes_nothing():
     np.testing.assert_allclose(sorted(sampled(small_store(), one)), sorted(sampled(small_store(), other)), atol=2e-4)
 
 
-@pytest.mark.parametrize("world", ["constant", "variable", "death"])
+@pytest.mark.parametrize(
+    "world", ["variable", *(pytest.param(name, marks=pytest.mark.slow) for name in ("constant", "death"))]
+)
 def test_the_moments_are_those_of_a_slow_list(world):
     """Episodes of 1, of 1 to 8 and of 3 to 5 steps; before the ring is full, just full, and wrapped twice."""
     batches, capacity = play(world), LANES * LENGTH * BLOCKS
