@@ -198,6 +198,7 @@ def start(tmp_path, monkeypatch, capfd):
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
         algo = "maddpg" if re.search(r"^AGENTS.* 0$", text, re.MULTILINE) else "ippo"
         argv = ["--algo", algo, "--env", "my_lane:Made", "--total-steps", "64", "--run-dir", str(tmp_path / "runs")]
+        argv += ["--warmup", "32"] if algo == "maddpg" else []
         capfd.readouterr()
         code = main([*argv, *options])
         return code, *capfd.readouterr()
