@@ -109,13 +109,13 @@ def test_fields_of_the_run_command(refused):
         name, kind, bounds = draw.choice(fields_of(algo))
         word = wrong_words(kind, bounds, draw)
         words = [f"{option(name)}={word}"] if draw.random() < 0.5 or word.startswith("-") else [option(name), word]
-        refused(main, [*(["--algo", algo] if name != "algo" else []), *words])
+        assert refused(main, [*(["--algo", algo] if name != "algo" else []), *words])
 
 
 def test_shapes_of_the_run_command(refused):
     """Words that are no options, options without values, words twice over, cut and run together."""
     draw, main = random.Random(SEED), main_of("run")
-    refused(main, ["--run-dir", ""])
+    assert refused(main, ["--run-dir", ""])
     for _ in range(80):
         name = draw.choice([name for name, kind, _ in fields_of("ippo") if kind is not bool])
         flag = option(name)
@@ -125,7 +125,7 @@ def test_shapes_of_the_run_command(refused):
              ["--env-options", "a=[" + "[" * 5000], ["--env-options", f"a={HUGE}"], ["--resume", "nowhere"],
              ["--resume", ""], ["--preset", "nowhere.json"], ["--algo", "aiir_mx"], ["--env", "smax:3n"]]
         )  # fmt: skip
-        refused(main, words)
+        assert refused(main, words)
 
 
 def wrong_json(kind, bounds, draw):
@@ -172,13 +172,13 @@ def test_preset_files(refused, tmp_path):
     shapes += [{"algo": "ippo", "run": {}, "algorithm": {"no_such": 1}}, {"algo": "x", "run": {}, "algorithm": {}}]
     for shape in shapes:
         file.write_text(json.dumps(shape))
-        refused(main, ["--preset", str(file)])
+        assert refused(main, ["--preset", str(file)])
     for k in range(260):
         algo = draw.choice(ALGOS)
         part, name, value = draw_edit(draw, algo)
         text = json.dumps({"algo": algo, "run": {}, "algorithm": {}, "summary": "", part: {name: value}})
         file.write_bytes(text.encode() if k < 200 else torn(text, draw))
-        refused(main, ["--preset", str(file)])
+        assert refused(main, ["--preset", str(file)])
 
 
 def test_configurations_of_runs(refused, tmp_path):
@@ -193,7 +193,7 @@ def test_configurations_of_runs(refused, tmp_path):
             config = draw.choice([{**config, "algorithm": 3}, {**config, "algo": value}, {"x": 1}, [], 3, None])
         text = json.dumps(config)
         (tmp_path / "config.json").write_bytes(text.encode() if k < 200 else torn(text, draw))
-        refused(main, ["--resume", str(tmp_path)])
+        assert refused(main, ["--resume", str(tmp_path)])
 
 
 def test_values_of_a_sweep(refused):
@@ -207,7 +207,7 @@ def test_values_of_a_sweep(refused):
         form = draw.choice(["{}", "{},{}", "{}..", "{}..{}", "lin:{}..{}", "..{}", "{},"])
         more = ["--random", "3"] if ".." in form and draw.random() < 0.7 else []
         words = ["--algo", algo, "--env", "smax:3m", "--dry-run", "--set", f"{name}={form.format(word, word)}", *more]
-        refused(main, words)
+        assert refused(main, words)
 
 
 def parser_of(main, base):
@@ -240,19 +240,19 @@ def test_options_of_the_other_commands(command, base, refused, tmp_path):
     (tmp_path / "file").write_text("kept")
     run_fields = types_of(RunConfig)
     for words in (["--nonsense"], ["--nonsense", "1"], [f"--{HUGE}"]):
-        refused(main, [*base, *words])
+        assert refused(main, [*base, *words])
     for action in parser._actions:
         if not action.option_strings or action.nargs == 0:
             continue
         flag = action.option_strings[-1]
         assert action.type not in (int, float) or (command == "sweep" and action.dest in run_fields), flag
         if action.nargs != "*":
-            refused(main, [*base, flag])
+            assert refused(main, [*base, flag])
         words = ["", "²", "nan", "-inf", "1e400", "x y", "-1", HUGE, str(10**30), "1.5", ".", "/dev/null/x", "file/x"]
         words += ["/proc/nothing/x.png", "x" * 300]
         for word in words:
             if action.choices is not None or (action.type is not None and not reads(action, word)):
-                refused(main, [*base, f"{flag}={word}"])
+                assert refused(main, [*base, f"{flag}={word}"])
 
 
 def reads(action, word):
@@ -269,7 +269,7 @@ def test_runs_that_are_none(command, refused, tmp_path):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "empty").mkdir()
     for run in ("", "nowhere", "file", "empty", "file/x", "x" * 300, "/dev/null", "/proc/1/x"):
-        refused(main, [run])
+        assert refused(main, [run])
     if command in ("plot", "compare"):
         (tmp_path / "run").mkdir()
         text = json.dumps({"algo": "ippo", "env": "smax:3m", "algorithm": {}})
@@ -277,7 +277,7 @@ def test_runs_that_are_none(command, refused, tmp_path):
             part, name, value = draw_edit(draw, "ippo")
             edited = json.dumps({**json.loads(text), **({name: value} if part == "run" else {"algorithm": [value]})})
             (tmp_path / "run" / "config.json").write_bytes(edited.encode() if k < 30 else torn(text, draw))
-            refused(main, ["run"])
+            assert refused(main, ["run"])
 
 
 def test_what_is_no_environment(refused):
@@ -290,7 +290,7 @@ def test_what_is_no_environment(refused):
     names += ["..x:y", "smax:", "smax", ":", "multi_pendulum:0", "multi_pendulum:-1", "toy:nope", HUGE]
     names += ["multi_pendulum:²"]
     for name in names:
-        refused(main, ["--algo", "ippo", f"--env={name}", "--run-dir", "runs"])
+        assert refused(main, ["--algo", "ippo", f"--env={name}", "--run-dir", "runs"])
 
 
 def environments():
