@@ -19,7 +19,8 @@ from experiments.config import RunConfig
 LIIR = Job("ours", "liir", "default", "toy:coordination", 2, num_envs=4, seconds=0.01, updates=2)
 
 
-@pytest.mark.parametrize("algo", ["liir", pytest.param("aiir_mix", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["liir", "aiir_mix"])
 def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
     """A seed a device, in a process of two virtual devices, which draw their orthogonal matrices at the same time."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

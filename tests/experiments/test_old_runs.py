@@ -51,7 +51,7 @@ def test_fields_that_a_run_is_older_than_say_what_it_was_trained_by(unpacked):
 @pytest.mark.parametrize(
     "old_run",
     [
-        "toy_memory/aiir_mix",
+        pytest.param("toy_memory/aiir_mix", marks=pytest.mark.slow),
         pytest.param("toy_memory/mappo", marks=pytest.mark.slow),
         pytest.param("toy_variable_continuous/iac", marks=pytest.mark.slow),
     ],

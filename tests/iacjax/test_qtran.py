@@ -125,6 +125,7 @@ def test_qtran_finds_the_optimum_of_the_payoff_matrix():
     assert gap.min() > -1.5 and total.argmax() == 0
 
 
+@pytest.mark.slow
 def test_qmix_does_not():
     """Monotone in both: the penalties beside the optimum hide it, and the safe corner, worth 0, is chosen."""
     best, joint, _ = trained(q_mixing.make, QmixConfig(mixer_dim=32, hyper_dim=32, **GAME))
