@@ -44,6 +44,9 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         return command(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         message = str(error)
+    except BrokenPipeError:  # whoever read the output, `head` for instance, has had enough: no error of the user's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest when it ends
+        return 1
     except OSError as error:
         if error.errno is None:  # none of the system's
             raise

@@ -2,6 +2,9 @@
 
 import argparse
 import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +81,10 @@ def test_what_cannot_be_written_is_told_beforehand_and_nothing_is_left(tmp_path)
 def test_a_directory_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     assert why_not_file(str(tmp_path / "a.png")) == "Permission denied"
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    """As `python -m experiments.run --list | head` is: nothing on stderr, no traceback."""
+    script = f"{sys.executable} -m experiments.run --list | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=pathlib.Path(__file__).parents[2])
+    assert done.stderr == "" and done.returncode in (0, 1)  # 0: all was written before the reader left
