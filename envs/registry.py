@@ -1,5 +1,5 @@
 """Every environment by its name: `family:member` (`smax:2s3z`, `multi_pendulum:3`), or a family alone (`matrix_game`);
-and any other, by the module that it is in (`envs.own`).
+and any other, by the module that it is in (`envs.custom`).
 
 No jax here, and none in what lists the names: a mistyped one need not wait for it.
 """
@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from envs.adapters import names
+from envs.custom import is_own, looks_own, no_module, own_env
 from envs.errors import ConfigError
-from envs.own import is_own, looks_own, no_module, own_env
 from envs.values import expected, show
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ _TOYS = (*_BOTH, "memory", "death", *(f"{name}_continuous" for name in _BOTH))
 
 
 def _toy(member: str) -> Callable[..., "Environment"]:
-    from envs.toy import TOYS
-    from envs.toy_continuous import CONTINUOUS_TOYS
+    from envs.toy.continuous_probes import CONTINUOUS_TOYS
+    from envs.toy.probes import TOYS
 
     return (TOYS | CONTINUOUS_TOYS)[member]
 
@@ -61,37 +61,37 @@ def _toy_members() -> Iterable[str]:
 
 
 def _matrix_game(member: str) -> Callable[..., "Environment"]:
-    from envs.one_step import matrix_game
+    from envs.toy.matrix_games import matrix_game
 
     return matrix_game
 
 
 def _simple_world(member: str) -> Callable[..., "Environment"]:
-    from envs.one_step import simple_world
+    from envs.toy.matrix_games import simple_world
 
     return simple_world
 
 
 def _multi_pendulum(member: str) -> Callable[..., "Environment"]:
-    from envs.multi_pendulum import multi_pendulum
+    from envs.pendulum.multi_pendulum import multi_pendulum
 
     return partial(multi_pendulum, int(member))
 
 
 def _multi_pendulum_shaped(member: str) -> Callable[..., "Environment"]:
-    from envs.multi_pendulum import multi_pendulum_shaped
+    from envs.pendulum.multi_pendulum import multi_pendulum_shaped
 
     return partial(multi_pendulum_shaped, int(member))
 
 
 def _predator_prey(member: str) -> Callable[..., "Environment"]:
-    from envs.predator_prey import predator_prey
+    from envs.mpe.predator_prey import predator_prey
 
     return predator_prey
 
 
 def _po_predator_prey(member: str) -> Callable[..., "Environment"]:
-    from envs.predator_prey import po_predator_prey
+    from envs.mpe.predator_prey import po_predator_prey
 
     return po_predator_prey
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from experiments.arguments import Parser, out_file, whole
 from experiments.benchmarks import kernels as benchmark_kernels
 from experiments.benchmarks import learn as benchmark_learn
 from experiments.benchmarks import seeds as benchmark_seeds
@@ -22,8 +21,9 @@ from experiments.benchmarks import train as benchmark_train
 from experiments.benchmarks import updates as benchmark_updates
 from experiments.benchmarks.env_peers import peer_of, random_action, versions
 from experiments.benchmarks.scripted import run_scripted
-from experiments.cli import run_stoppable
-from experiments.ranges import MAX_EPISODES
+from experiments.common.arguments import Parser, out_file, whole
+from experiments.common.cli import run_stoppable
+from experiments.config.validation import MAX_EPISODES
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"

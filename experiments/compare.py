@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.arguments import PICTURES, Parser, number, out_file, whole, word
-from experiments.cli import run_command
-from experiments.comparison.scores import (
+from experiments.analysis.scores import (
     ALL,
     METRICS,
     Groups,
@@ -28,8 +26,10 @@ from experiments.comparison.scores import (
     group_runs,
     shared_tasks,
 )
+from experiments.common.arguments import PICTURES, Parser, number, out_file, whole, word
+from experiments.common.cli import run_command
+from experiments.common.stats import Interval
 from experiments.plot import read_runs
-from experiments.stats import Interval
 from iacjax.schema import Bounds
 
 FEW = 5  # seeds below which the bootstrap is said to be too narrow
@@ -159,11 +159,11 @@ def _command(argv: Sequence[str]) -> int:
     if args.json:
         _write(args.json, to_json(rows, options))
     if args.marl_eval:
-        from experiments.comparison.marl_eval import to_marl_eval
+        from experiments.analysis.marl_eval import to_marl_eval
 
         _write(args.marl_eval, json.dumps(to_marl_eval(curves, args.last), indent=1, allow_nan=False) + "\n")
     if args.out:
-        from experiments.comparison.picture import draw
+        from experiments.analysis.comparison_picture import draw
 
         draw(groups, rows, options, args.out)
         print(f"wrote {args.out}")

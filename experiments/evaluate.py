@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.arguments import MAX_SEED, Parser, check_file, whole, word
-from experiments.cli import run_command
-from experiments.env_options import make_run_env
-from experiments.ranges import MAX_EPISODES
-from experiments.results import RATE, interval_text, wilson
-from experiments.rundir import write_json
-from experiments.trust import check_trusted
+from experiments.common.arguments import MAX_SEED, Parser, check_file, whole, word
+from experiments.common.cli import run_command
+from experiments.config.env_options import make_run_env
+from experiments.config.trust import check_trusted
+from experiments.config.validation import MAX_EPISODES
+from experiments.runs.directory import write_json
+from experiments.runs.results import RATE, interval_text, wilson
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy
@@ -168,7 +168,7 @@ def _command(argv: Sequence[str]) -> int:
     _check(args)
     directory = pathlib.Path(args.run)
     if args.backend != "smax":
-        from experiments.smac.backend_games import command
+        from experiments.smac.games import command
 
         return command(args, directory)
     from rich.console import Console

@@ -4,11 +4,11 @@ import pathlib
 import shlex
 from collections.abc import Callable
 
+from envs.custom import is_own
 from envs.errors import ConfigError
-from envs.own import is_own
-from experiments import custom_env, kept_runs, rundir
-from experiments.config import Command, Settings, read_config
-from experiments.trust import new_settings
+from experiments.config.schema import Command, Settings, read_config
+from experiments.config.trust import new_settings
+from experiments.runs import custom_environment, directory, find
 
 Train = Callable[[Settings, pathlib.Path | None], int]
 
@@ -49,22 +49,22 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     if train is None:
         from experiments.run import train
     digest = _digest(settings)
-    kept = list(kept_runs.runs(settings))
+    kept = list(find.runs(settings))
     begun = next((run for run in kept if _may_go_on(run, digest)), None)
-    if kept_runs.status(begun) in kept_runs.FINISHED:
+    if find.status(begun) in find.FINISHED:
         print(f"found    {begun}, trained already")
         return begun
     if kept and begun is None:
         print(f"new      {settings.run.env} has changed since {kept[0]} was trained")
     if begun is None and digest:  # written down before it trains: the kernel may be killed
-        begun = rundir.create(settings)
-        custom_env.keep_digest(begun, settings.run.env, digest, print)
+        begun = directory.create(settings)
+        custom_environment.keep_digest(begun, settings.run.env, digest, print)
     try:
         code = train(settings if begun is None else read_config(begun), begun)
     except KeyboardInterrupt:  # the second one, which stops at once
         code = 130
     _end(code)
-    return begun or next(run for run in kept_runs.runs(settings) if run not in kept)
+    return begun or next(run for run in find.runs(settings) if run not in kept)
 
 
 def swept(command: str) -> pathlib.Path:
@@ -86,7 +86,7 @@ def swept(command: str) -> pathlib.Path:
 
 def _may_go_on(run: pathlib.Path, digest: str) -> bool:
     """Whether a run was trained in the environment of this digest, as far as is known."""
-    return not digest or custom_env.is_same(custom_env.read_digest(run), digest) is not False
+    return not digest or custom_environment.is_same(custom_environment.read_digest(run), digest) is not False
 
 
 def _digest(settings: Settings) -> str:
@@ -98,11 +98,11 @@ def _digest(settings: Settings) -> str:
     if not is_own(settings.run.env):
         return ""
     from experiments.run import build
-    from experiments.startup import prepare_jax
+    from experiments.training.startup import prepare_jax
 
     prepare_jax(settings.run, lambda line: None)  # before jax looks for devices; what it says, the training says
     env, _ = build(settings)
-    return custom_env.environment_digest(env)
+    return custom_environment.environment_digest(env)
 
 
 def _end(code: int) -> None:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.arguments import PICTURES, Parser, out_file, word
-from experiments.cli import run_command
-from experiments.config import RunConfig
-from experiments.env_options import read_env_options
-from experiments.json_files import read_object
-from experiments.logging.csv_sink import read_table
-from experiments.stats import Interval, mean_interval
+from experiments.common.arguments import PICTURES, Parser, out_file, word
+from experiments.common.cli import run_command
+from experiments.common.json_files import read_object
+from experiments.common.stats import Interval, mean_interval
+from experiments.config.env_options import read_env_options
+from experiments.config.schema import RunConfig
+from experiments.loggers.csv import read_table
 from iacjax.schema import check_values, types_of
 
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.arguments import Parser, check_file, out_file, whole, word
-from experiments.cli import run_command
-from experiments.env_options import make_run_env
-from experiments.results import last_evaluations
-from experiments.trust import Trust, check_trusted
+from experiments.common.arguments import Parser, check_file, out_file, whole, word
+from experiments.common.cli import run_command
+from experiments.config.env_options import make_run_env
+from experiments.config.trust import Trust, check_trusted
+from experiments.runs.results import last_evaluations
 
 if TYPE_CHECKING:  # they import jax, which --help can do without
     from envs.base import Environment
-    from envs.render import Episode
+    from envs.rendering import Episode
     from iacjax import Policy
 
 
@@ -29,7 +29,7 @@ def play(env: "Environment", policy: "Policy", seed_index: int, key: Any, num_ep
     import jax
     import jax.numpy as jnp
 
-    from envs.render import Episode
+    from envs.rendering import Episode
 
     @jax.jit
     def step(key, state, timestep, carry, first):
@@ -60,7 +60,7 @@ def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, w
     Raises:
       ConfigError: a world nobody draws, or a file that cannot be written.
     """
-    from envs.render import frames, frames_per_second, save_gif
+    from envs.rendering import frames, frames_per_second, save_gif
 
     lanes = episode.timesteps[0].terminated.shape[0]
     images = [image for lane in range(lanes) for image in frames(env, episode, lane, width)]
@@ -95,7 +95,7 @@ def play_run(
     """
     import jax
 
-    from envs.render import check_artist
+    from envs.rendering import check_artist
     from iacjax import load_policy
 
     policy = load_policy(run_dir)
@@ -142,9 +142,9 @@ def record_insight(
     Raises:
       ConfigError: as `record`, or no such number per agent.
     """
-    from envs.render import check_artist
-    from experiments.config import read_config
-    from experiments.insight import insight, shown_per_agent
+    from envs.rendering import check_artist
+    from experiments.analysis.inspection import insight, shown_per_agent
+    from experiments.config.schema import read_config
     from experiments.run import build
 
     settings = read_config(pathlib.Path(run_dir))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
-from experiments.cli import run_command
+from experiments.common.cli import run_command
 
 
 class Target(NamedTuple):
@@ -21,19 +21,27 @@ class Target(NamedTuple):
 
 
 TARGETS: dict[str, Target] = {
-    "aiir/bars": Target("experiments.figures.bars", "win rates of AIIR-MIX on the paper's maps"),
-    "aiir/fig3": Target("experiments.figures.win_rates", "win rates of five methods on the paper's four maps"),
-    "aiir/fig4": Target("experiments.figures.win_rates", "win rates of AIIR-MIX's ablations on 8m and 2s3z"),
-    "aiir/fig5": Target("experiments.figures.episode", "an episode of 2s3z: intrinsic rewards and attention weights"),
-    "aiir/fig6": Target("experiments.figures.episode", "the same episode: snapshots"),
-    "aiir/table1": Target("experiments.figures.maps_table", "the four maps, and the final win rates on them"),
-    "iac/tables": Target("experiments.figures.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
-    "iac/fig2": Target("experiments.figures.simple_world", "Simple World: learned values and the paths of the actions"),
-    "iac/fig3": Target("experiments.figures.simple_world", "Simple World: two ways to explore it; nothing is learned"),
-    "iac/fig4": Target("experiments.figures.curves", "eight methods on multi-pendulum and predator-prey"),
-    "iac/fig5": Target("experiments.figures.covariance", "IAC's covariance matrix over training, three pendulums"),
-    "iac/fig6": Target("experiments.figures.curves", "more and more pendulums: IAC against SIAQ"),
-    "iac/fig7": Target("experiments.figures.saved_steps", "steps saved and return won over DDPG-MIX, predator-prey"),
+    "aiir/bars": Target("experiments.figures.aiir.bars", "win rates of AIIR-MIX on the paper's maps"),
+    "aiir/fig3": Target("experiments.figures.aiir.win_rates", "win rates of five methods on the paper's four maps"),
+    "aiir/fig4": Target("experiments.figures.aiir.win_rates", "win rates of AIIR-MIX's ablations on 8m and 2s3z"),
+    "aiir/fig5": Target(
+        "experiments.figures.aiir.episode", "an episode of 2s3z: intrinsic rewards and attention weights"
+    ),
+    "aiir/fig6": Target("experiments.figures.aiir.episode", "the same episode: snapshots"),
+    "aiir/table1": Target("experiments.figures.aiir.maps_table", "the four maps, and the final win rates on them"),
+    "iac/tables": Target("experiments.figures.iac.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
+    "iac/fig2": Target(
+        "experiments.figures.iac.simple_world", "Simple World: learned values and the paths of the actions"
+    ),
+    "iac/fig3": Target(
+        "experiments.figures.iac.simple_world", "Simple World: two ways to explore it; nothing is learned"
+    ),
+    "iac/fig4": Target("experiments.figures.iac.curves", "eight methods on multi-pendulum and predator-prey"),
+    "iac/fig5": Target("experiments.figures.iac.covariance", "IAC's covariance matrix over training, three pendulums"),
+    "iac/fig6": Target("experiments.figures.iac.curves", "more and more pendulums: IAC against SIAQ"),
+    "iac/fig7": Target(
+        "experiments.figures.iac.saved_steps", "steps saved and return won over DDPG-MIX, predator-prey"
+    ),
 }
 
 

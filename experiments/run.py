@@ -12,20 +12,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from envs.custom import is_custom, is_own
 from envs.errors import ConfigError
-from envs.own import is_custom, is_own
 from envs.registry import check_name, known_envs
-from experiments import custom_env, digests, rundir, startup
-from experiments.checkpoint import Progress
-from experiments.cli import explain, leave, run_stoppable
-from experiments.config import Command, Settings, check_same, parse_fields, read_config
-from experiments.devices import device_count
-from experiments.env_options import make_run_env, read_env_options
-from experiments.groups import compile_groups
-from experiments.host_loop import Diverged, Group, Interrupted, Job
-from experiments.logging import check_sinks, open_sinks
-from experiments.logging.console import Console, duration
-from experiments.trust import check_trusted, new_settings
+from experiments.common import digests
+from experiments.common.cli import explain, leave, run_stoppable
+from experiments.config.env_options import make_run_env, read_env_options
+from experiments.config.schema import Command, Settings, check_same, parse_fields, read_config
+from experiments.config.trust import check_trusted, new_settings
+from experiments.distributed.layout import device_count
+from experiments.loggers import check_sinks, open_sinks
+from experiments.loggers.console import Console, duration
+from experiments.runs import custom_environment
+from experiments.runs import directory as rundir
+from experiments.runs.checkpoint import Progress
+from experiments.training import startup
+from experiments.training.loop import Diverged, Group, Interrupted, Job
+from experiments.training.seed_batches import compile_groups
 
 LOG_ROWS, EVALUATIONS = 500, 50  # a run, where --log-every and --eval-every are 0
 
@@ -58,8 +61,8 @@ class Signals:
 
 def print_list() -> None:
     """What `--list` shows."""
-    from experiments.presets import PRESETS
-    from iacjax.algorithms import ALGORITHMS
+    from experiments.config.presets import PRESETS
+    from iacjax.algorithms.registry import ALGORITHMS
 
     print("algorithms (--algo) and their presets (--preset)")
     for name, entry in ALGORITHMS.items():
@@ -72,7 +75,7 @@ def print_list() -> None:
         families.setdefault(env.split(":")[0], []).append(env)
     for members in families.values():
         print("  " + "  ".join(members))
-    print("  MODULE:NAME, a class or function of yours (envs/own.py)")
+    print("  MODULE:NAME, a class or function of yours (envs/custom.py)")
 
 
 def check_warmup(settings: Settings, plan: Any) -> None:
@@ -108,7 +111,7 @@ def resolve(settings: Settings, plan: Any) -> Settings:
 def build(settings: Settings) -> tuple[Any, Any]:
     """The environment and the algorithm; ConfigError where they do not go together, or the environment is unsound."""
     from envs.check import check_structure
-    from iacjax.algorithms import check_fits, get_entry
+    from iacjax.algorithms.registry import check_fits, get_entry
 
     env = make_run_env(settings.run.env, settings.run.env_options)
     if not is_custom(env):  # those are checked as they are made
@@ -127,15 +130,15 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     check_sinks(settings.run)
     startup.prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    digest = custom_env.environment_digest(env) if is_custom(env) else ""
+    digest = custom_environment.environment_digest(env) if is_custom(env) else ""
     if digest:
-        custom_env.check_played(env, digest, print)
+        custom_environment.check_played(env, digest, print)
     settings = resolve(settings, algorithm.plan)
     directory = directory or rundir.create(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rundir.locked(directory))
         if digest:
-            custom_env.keep_digest(directory, settings.run.env, digest, print)
+            custom_environment.keep_digest(directory, settings.run.env, digest, print)
         digests.check_text(directory / "config.json")
         rundir.write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))
@@ -210,7 +213,7 @@ def _keep_group_size(job: Job, size: int) -> Settings:
 
 
 def _finish(job: Job, finished: list[Progress], status: str) -> None:
-    from experiments import results
+    from experiments.runs import results
 
     steps = sum(sum(p.env_steps) for p in finished)
     timing = {

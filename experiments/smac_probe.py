@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
-from experiments.arguments import Parser, out_file, word
-from experiments.cli import run_command, signals_interrupt
+from experiments.common.arguments import Parser, out_file, word
+from experiments.common.cli import run_command, signals_interrupt
 
 if TYPE_CHECKING:
     from envs.smax.scenarios import Scenario
@@ -172,7 +172,7 @@ def _command(argv: Sequence[str]) -> int:
         return ended.code
     from rich.console import Console
 
-    from experiments.rundir import write_json
+    from experiments.runs.directory import write_json
 
     Console().print(table(found, result["rules"]))
     if out:

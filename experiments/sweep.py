@@ -16,15 +16,17 @@ from typing import get_args
 
 from envs.errors import ConfigError
 from envs.registry import check_name
-from experiments import rendezvous, rundir, startup
-from experiments.arguments import MAX_SEED, Parser, out_folder, whole, word
-from experiments.cli import leave, run_stoppable
-from experiments.config import Precision
-from experiments.env_options import read_env_options
+from experiments.common.arguments import MAX_SEED, Parser, out_folder, whole, word
+from experiments.common.cli import leave, run_stoppable
+from experiments.config.env_options import read_env_options
+from experiments.config.schema import Precision
+from experiments.distributed import rendezvous
+from experiments.runs import directory
 from experiments.sweeps import jobs
 from experiments.sweeps import launch as sweep_launch
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
+from experiments.training import startup
 
 # Options that are fields of RunConfig: part of the request, or (FREE) how this process works.
 FIELDS = {"seeds": int, "seed": int, "total_steps": int, "eval_every": int, "eval_episodes": int, "log_every": int}
@@ -176,7 +178,7 @@ def _command(argv: Sequence[str]) -> int:
 
     def open_out(held: contextlib.ExitStack) -> None:
         open_sweep(out, request, working)
-        held.enter_context(rundir.locked(out))
+        held.enter_context(directory.locked(out))
 
     if args.coordinator:
         where = (args.coordinator, args.num_processes, args.process_id)

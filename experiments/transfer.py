@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from envs.errors import ConfigError
-from experiments.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
-from experiments.cli import run_command, signals_interrupt
+from experiments.common.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
+from experiments.common.cli import run_command, signals_interrupt
+from experiments.config.validation import MAX_EPISODES
 from experiments.evaluate import Evaluation, evaluate_policy
-from experiments.ranges import MAX_EPISODES
-from experiments.results import wilson
+from experiments.runs.results import wilson
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy
 
 HOME = {"smax": (), "smax-smaclite": ("rules=smaclite",)}  # our engine, and its options
 # SMAClite opens every battle alike; the noisy one moves each unit's first place a little, as our engine does.
-BACKENDS = {"smaclite-noisy": "envs.smaclite_backend:NOISY"}
+BACKENDS = {"smaclite-noisy": "envs.smac_backend.smaclite:NOISY"}
 WORLDS = ("smax", "smaclite", "smaclite-noisy")  # played by default
 OUT = pathlib.Path("results/transfer/transfer.csv")
 KEYS = ("run", "algo", "map", "trained_with", "world")
@@ -42,7 +42,7 @@ def play_in(
     if world in HOME:
         return evaluate_policy(policy, f"smax:{map_name}", episodes, seed, HOME[world])
     from envs.smac_backend.backend import load_backend
-    from experiments.smac.backend_games import play_on_backend
+    from experiments.smac.games import play_on_backend
 
     backend = load_backend(BACKENDS.get(world, world))
     file = directory / f"evaluation_{backend.name}_{map_name}_episodes.csv"
@@ -109,7 +109,7 @@ def transfer(
 ) -> list[Row]:
     """Plays every run in every world; `out` gets the rows of each as soon as it is through. Returns those played."""
     from envs.smac_backend.backend import load_backend
-    from experiments.smac.backend_games import map_of
+    from experiments.smac.games import map_of
     from iacjax import load_policy
 
     for world in set(worlds) - set(HOME):

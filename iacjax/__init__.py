@@ -1,6 +1,6 @@
 """iacjax: cooperative multi-agent RL as pure JAX functions.
 
-`iacjax.types` holds the contracts, `iacjax.algorithms.ALGORITHMS` the registry, `iacjax.train` the one training
+`iacjax.types` holds the contracts, `iacjax.algorithms.registry` the registry, `iacjax.train` the one training
 loop. `load_policy(run_dir)` gives a trained policy back.
 """
 

@@ -113,7 +113,7 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
     Raises:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
-    from iacjax.algorithms import config_of_saved, get_entry
+    from iacjax.algorithms.registry import config_of_saved, get_entry
 
     directory = pathlib.Path(run_dir)
     if (directory / "policy").is_dir():

@@ -37,7 +37,7 @@ LONG = (
     "test_probes.py", "test_registry.py", "test_continuous_probes.py", "test_iac.py", "test_maac.py", "test_env.py",
     "test_sweep_devices.py", "test_sweep_hosts.py", "test_qtran.py", "test_toy.py", "test_run.py", "test_coma.py",
     "test_ppo.py", "test_intrinsic.py", "test_intrinsic_steps.py", "test_q_recurrent.py",
-    "test_maddpg.py", "test_ring.py", "test_windows.py", "test_networks.py", "test_meta.py", "test_check.py",
+    "test_maddpg.py", "test_transitions.py", "test_sequences.py", "test_networks.py", "test_meta.py", "test_check.py",
     "test_adapter_jaxmarl.py", "test_adapter_jumanji.py", "test_trust.py", "test_damaged_sweeps.py",
     "test_damaged_runs.py", "test_smac_guard.py",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from envs.registry import known_envs
-from iacjax.algorithms import ALGORITHMS
+from iacjax.algorithms.registry import ALGORITHMS
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXCEPTIONS = {"iacjax/low_rank_gaussian.py": {"distrax"}}  # a class of its kind; only what needs it imports the module
@@ -92,7 +92,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_the_agents_pulls_in_nothing_heavy():
-    code = "import iacjax.policy, iacjax.train, iacjax.algorithms.intrinsic, envs.registry, envs.smax.env, envs.toy"
+    code = "import iacjax.policy, iacjax.train, iacjax.algorithms.intrinsic.learner, envs.registry, envs.smax.env"
     loaded = loaded_after(code)
     assert loaded & (HEAVY | {"PIL", "orbax", "tyro", "experiments"}) == set()
     assert "jax" in loaded

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from envs.errors import ConfigError
 
-BACKENDS = {"smac": "envs.smac_backend.starcraft", "smaclite": "envs.smaclite_backend"}
+BACKENDS = {"smac": "envs.smac_backend.starcraft", "smaclite": "envs.smac_backend.smaclite"}
 # What a game may know of its map beside its sizes. Absent attributes are not checked.
 FACTS = ("n_enemies", "max_reward", "max_distance_x", "max_distance_y", "map_x", "map_y", "pathing_grid")
 

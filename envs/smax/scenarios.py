@@ -81,12 +81,7 @@ class Scenario:
 
     @property
     def obs_dim(self) -> int:
-        return (
-            MOVE_FEATURES
-            + self.num_enemies * self.enemy_row
-            + (self.num_allies - 1) * self.ally_row
-            + self.own_row
-        )
+        return MOVE_FEATURES + self.num_enemies * self.enemy_row + (self.num_allies - 1) * self.ally_row + self.own_row
 
     @property
     def state_dim(self) -> int:

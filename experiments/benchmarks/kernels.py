@@ -13,10 +13,10 @@ import signal
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.arguments import out_file, whole
 from experiments.benchmarks.point import split_name
 from experiments.benchmarks.worker import fresh_process
-from experiments.ranges import MAX_SEEDS
+from experiments.common.arguments import out_file, whole
+from experiments.config.validation import MAX_SEEDS
 
 LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
 LINE = "{:>6} {:>12} {:>9} {:>8} {:>8} {:>8} {:>15} {:>10} {:>10} {:>9}"
@@ -75,9 +75,9 @@ def compiled_for(
     import numpy as np
 
     from envs.registry import make_env
-    from experiments.config import default_settings
-    from experiments.startup import trace_programs
-    from iacjax.algorithms import check_fits, get_entry
+    from experiments.config.schema import default_settings
+    from experiments.training.startup import trace_programs
+    from iacjax.algorithms.registry import check_fits, get_entry
     from iacjax.networks.recurrent import use_gru_form
 
     place = jax.sharding.SingleDeviceSharding(_device(card))
@@ -101,7 +101,7 @@ def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_en
     import jax
 
     from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
-    from experiments.startup import tree_bytes
+    from experiments.training.startup import tree_bytes
 
     start = time.perf_counter()
     program, states, plan = compiled_for(card, algo, preset, env_name, lanes, num_envs)
@@ -140,7 +140,7 @@ def _in_a_process(job: tuple) -> dict[str, Any]:
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.startup import human
+    from experiments.training.startup import human
 
     parts = [f"{row['parts'].get(name, 0):,}" for name in ("rollout", "replay", "learning")]
     return LINE.format(
@@ -153,8 +153,8 @@ def line(row: dict[str, Any]) -> str:
 def run_kernels(args: argparse.Namespace) -> int:
     """Compiles each number of lanes in a process of its own; then says where the kernels are."""
     from envs.registry import check_name
-    from experiments.config import default_settings
-    from experiments.rundir import write_json
+    from experiments.config.schema import default_settings
+    from experiments.runs.directory import write_json
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

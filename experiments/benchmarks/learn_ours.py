@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.benchmarks.learn_peer import Point
-from experiments.config import Settings, default_settings, parse_fields
+from experiments.config.schema import Settings, default_settings, parse_fields
 
 
 def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
@@ -38,7 +38,7 @@ def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
 
 def our_curves(directory: pathlib.Path, seeds: int) -> list[list[Point]]:
     """metrics.csv as a curve a seed."""
-    from experiments.logging.csv_sink import read_table
+    from experiments.loggers.csv import read_table
 
     curves: list[list[Point]] = [[] for _ in range(seeds)]
     for row in read_table(directory / "metrics.csv"):
@@ -53,8 +53,8 @@ def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     compile_s is all of the call but training, evaluating and saving; None where the run was begun by another call.
     """
     from experiments.evaluate import evaluate_policy
-    from experiments.kept_runs import FINISHED, newest_run, read_json, seconds, status
     from experiments.run import train
+    from experiments.runs.find import FINISHED, newest_run, read_json, seconds, status
     from iacjax import load_policy
 
     began, worked = time.perf_counter(), time.process_time()

@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
 
 def split_name(word: str) -> tuple[str, str]:
-    """"qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
+    """ "qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
     algo, _, preset = word.partition(":")
     return algo, preset or "default"
 
@@ -46,8 +46,8 @@ def measure(job: Job) -> dict[str, Any]:
     import jax
 
     from experiments.benchmarks.training import DoesNotFit, peak_bytes
-    from experiments.rundir import versions
-    from experiments.startup import describe_device, set_precision
+    from experiments.runs.directory import versions
+    from experiments.training.startup import describe_device, set_precision
     from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
 
     set_precision(job.precision)
@@ -69,10 +69,10 @@ def measure(job: Job) -> dict[str, Any]:
 def _ours(job: Job) -> dict[str, Any]:
     from envs.registry import make_env
     from experiments.benchmarks.training import compile_training, forget_peak, numbers_of, speed_of
-    from experiments.config import default_settings
-    from experiments.devices import device_count
-    from experiments.startup import available_bytes
-    from iacjax.algorithms import check_fits, get_entry
+    from experiments.config.schema import default_settings
+    from experiments.distributed.layout import device_count
+    from experiments.training.startup import available_bytes
+    from iacjax.algorithms.registry import check_fits, get_entry
 
     env = make_env(job.env)
     check_fits(job.algo, env.spec)
@@ -91,7 +91,7 @@ def _ours(job: Job) -> dict[str, Any]:
 
 def _peer(job: Job) -> dict[str, Any]:
     from experiments.benchmarks.peers import benchmark_peer
-    from experiments.startup import available_bytes
+    from experiments.training.startup import available_bytes
 
     directory = pathlib.Path(job.peer_dir)
     row = benchmark_peer(job.system, directory, job.env, job.lanes, job.peer_updates, available_bytes())
@@ -144,7 +144,7 @@ def in_a_process(job: Job) -> dict[str, Any]:
 
 
 def _child(job: Job) -> dict[str, Any]:
-    from experiments.startup import one_blas_thread
+    from experiments.training.startup import one_blas_thread
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     os.environ.update(job.variables)  # all before jax is imported

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.stats import Interval, mean_interval
+from experiments.common.stats import Interval, mean_interval
 
 WORLDS = ("predator_prey", "po_predator_prey")
 HUNTERS = ("intercept", "chase", "random")
@@ -29,8 +29,8 @@ def play_hunters(name: str, policy: str, episodes: int, physics: str = "openai",
     import jax
     import jax.numpy as jnp
 
-    from envs import particle_scripted
-    from envs.predator_prey import CATCH_REWARD
+    from envs.mpe import scripted
+    from envs.mpe.predator_prey import CATCH_REWARD
     from envs.registry import make_env
 
     env = make_env(name, physics=physics)
@@ -39,9 +39,9 @@ def play_hunters(name: str, policy: str, episodes: int, physics: str = "openai",
         state, timestep = carry
         k_act, k_step = jax.random.split(key)
         if policy == "random":
-            action = particle_scripted.random_force(env, k_act, episodes)
+            action = scripted.random_force(env, k_act, episodes)
         else:
-            action = {"chase": particle_scripted.chase, "intercept": particle_scripted.intercept}[policy](env, timestep)
+            action = {"chase": scripted.chase, "intercept": scripted.intercept}[policy](env, timestep)
         state, timestep = env.step(k_step, state, action)
         return (state, timestep), jnp.stack([timestep.reward, jnp.minimum(timestep.reward, CATCH_REWARD)])
 
@@ -69,7 +69,7 @@ def line(hunt: Hunt) -> str:
 
 def print_table(names: list[str], episodes: int) -> None:
     """Plays and prints a row for each world of `names`, physics and hunter, as soon as it is known."""
-    from envs.particles import PHYSICS
+    from envs.mpe.physics import PHYSICS
 
     print(header())
     for name in names:

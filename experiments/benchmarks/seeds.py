@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.arguments import folder, number, out_file, whole
 from experiments.benchmarks.point import Job, in_a_process, split_name
-from experiments.logging.console import duration
-from experiments.ranges import MAX_SEEDS
+from experiments.common.arguments import folder, number, out_file, whole
+from experiments.config.validation import MAX_SEEDS
+from experiments.loggers.console import duration
 from iacjax.schema import POSITIVE
 
 LINE = "{:<28} {:>5} {:>4} {:>5} {:>11} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10}"
@@ -85,7 +85,7 @@ def predict(rows: Sequence[dict[str, Any]], lanes: int, steps: int) -> list[dict
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.startup import human
+    from experiments.training.startup import human
 
     where = (row["system"], row["num_envs"] or "-", row["devices"], row["lanes"])
     if row["status"] != "ok":
@@ -101,7 +101,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
     from experiments.benchmarks.peers import check_peers_of
-    from experiments.config import default_settings
+    from experiments.config.schema import default_settings
 
     check_name(args.env)
     for word in args.algo:

@@ -12,9 +12,9 @@ import statistics
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.arguments import number, out_file, whole
 from experiments.benchmarks.point import Job, in_a_process, split_name
-from experiments.ranges import MAX_SEEDS
+from experiments.common.arguments import number, out_file, whole
+from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
 BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
@@ -92,7 +92,7 @@ def compared(setting: Setting, row: dict[str, Any], default: dict[str, Any]) -> 
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.startup import human
+    from experiments.training.startup import human
 
     if row["status"] != "ok":
         return f"{row['setting']:<26} {row['status']}: {row['why']}"
@@ -122,8 +122,8 @@ def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
 def run_settings(args: argparse.Namespace) -> int:
     """Measures the default, then setting after setting; `--json` holds those measured so far."""
     from envs.registry import check_name
-    from experiments.config import default_settings
-    from experiments.rundir import write_json
+    from experiments.config.schema import default_settings
+    from experiments.runs.directory import write_json
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from experiments.arguments import folder, number, out_file, whole
 from experiments.benchmarks.point import split_name
 from experiments.benchmarks.training import REPEATS, compile_training, speed_of
-from experiments.ranges import MAX_SEEDS
+from experiments.common.arguments import folder, number, out_file, whole
+from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
 TURNS = 10  # of a part, in one timed call
@@ -66,7 +66,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from iacjax.algorithms import intrinsic
+    from iacjax.algorithms.intrinsic import learner as intrinsic
     from iacjax.rollout import rollout
     from iacjax.train import init_state
     from iacjax.types import Clock
@@ -125,9 +125,9 @@ def _rows(args: argparse.Namespace):
     """Yields the rows of the table as they are measured."""
     from envs.registry import make_env
     from experiments.benchmarks.peers import PEERS, benchmark_peer
-    from experiments.config import default_settings
-    from iacjax.algorithms import get_entry
-    from iacjax.algorithms.configs import AiirMixConfig
+    from experiments.config.schema import default_settings
+    from iacjax.algorithms.intrinsic.config import AiirMixConfig
+    from iacjax.algorithms.registry import get_entry
 
     env = make_env(args.env)
     for algo, preset in map(split_name, args.algos):
@@ -162,7 +162,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
     from experiments.benchmarks.peers import check_peers_of
-    from experiments.config import default_settings
+    from experiments.config.schema import default_settings
 
     check_name(args.env)
     for word in args.algos:
@@ -175,8 +175,8 @@ def run_train(args: argparse.Namespace) -> int:
     check(args)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-    from experiments.rundir import versions
-    from experiments.startup import describe_device
+    from experiments.runs.directory import versions
+    from experiments.training.startup import describe_device
 
     facts = {"device": describe_device(), "versions": versions(describe_device())}
     if args.peer_dir is None:

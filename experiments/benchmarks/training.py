@@ -29,7 +29,7 @@ class Training(NamedTuple):
 
 def check_memory(needed: int, free: int | None) -> None:
     """Raises DoesNotFit where `needed` bytes are more than a run would take of those that are `free`."""
-    from experiments.startup import HEADROOM, human
+    from experiments.training.startup import HEADROOM, human
 
     if free is not None and needed > HEADROOM * free:
         raise DoesNotFit(f"needs {human(needed)}, {human(free)} are free")
@@ -44,7 +44,7 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
     import jax
     import numpy as np
 
-    from experiments.startup import needed_bytes, seed_keys, trace_programs, tree_bytes
+    from experiments.training.startup import needed_bytes, seed_keys, trace_programs, tree_bytes
 
     traced = trace_programs(env, algorithm, lanes, eval_episodes=1, devices=devices)
     state_bytes, layout = tree_bytes(traced.states), traced.layout

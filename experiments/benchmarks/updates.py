@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.arguments import number, out_file, whole
-from experiments.ranges import MAX_SEEDS
+from experiments.common.arguments import number, out_file, whole
+from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
 FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
@@ -26,8 +26,9 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax.numpy as jnp
 
     from experiments.benchmarks.train import _timed
-    from iacjax.algorithms import iac, iac_policy
-    from iacjax.algorithms.off_policy import transition
+    from iacjax.algorithms.common.off_policy import transition
+    from iacjax.algorithms.iac import learner as iac
+    from iacjax.algorithms.iac import policy as iac_policy
     from iacjax.rollout import rollout
     from iacjax.train import init_state
     from iacjax.types import Clock
@@ -80,9 +81,9 @@ def run_updates(args: argparse.Namespace) -> int:
         raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
     from envs.registry import make_env
     from experiments.benchmarks.train import benchmark_ours
-    from experiments.rundir import versions
-    from experiments.startup import describe_device
-    from iacjax.algorithms import check_fits, get_entry
+    from experiments.runs.directory import versions
+    from experiments.training.startup import describe_device
+    from iacjax.algorithms.registry import check_fits, get_entry
 
     env, rows = make_env(args.env), []
     check_fits(args.algo, env.spec)

@@ -13,9 +13,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import hosts, rundir, startup
-from experiments.logging.console import duration
+from experiments.distributed import collectives
+from experiments.loggers.console import duration
+from experiments.runs import directory
 from experiments.sweeps.plan import Program
+from experiments.training import startup
 
 KEPT = 500  # programs whose speed is remembered
 RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DISABLE_JIT")  # as the user's shell sets
@@ -102,7 +104,7 @@ def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: S
       lanes: of each program, those that are to be trained here.
       finished: whether each has ended before.
     """
-    kept = hosts.from_first(_read) if programs[0].settings.run.compile_cache else {}
+    kept = collectives.from_first(_read) if programs[0].settings.run.compile_cache else {}
     shares = []
     for program, count, end in zip(programs, lanes, finished, strict=True):
         key = _key(program, count)
@@ -114,14 +116,14 @@ def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: S
 
 def keep(share: Share) -> None:
     """Remembers what a program has measured; of processes that train together, the first does."""
-    if share.seconds is None or not share.key or not hosts.is_first():
+    if share.seconds is None or not share.key or not collectives.is_first():
         return
     kept = _read()
     kept.pop(share.key, None)
     kept[share.key] = (share.seconds, share.bytes)
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
-        rundir.write_json(_file(), dict(list(kept.items())[-KEPT:]))
+        directory.write_json(_file(), dict(list(kept.items())[-KEPT:]))
     except OSError:
         pass  # not worth a sweep's end
 
@@ -131,7 +133,7 @@ def _key(program: Program, lanes: int) -> str:
     are lanes."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
-    device = (startup.describe_devices(run.devices), hosts.count(), importlib.metadata.version("jax"))
+    device = (startup.describe_devices(run.devices), collectives.count(), importlib.metadata.version("jax"))
     # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments import hosts, rendezvous, startup
-from experiments.host_loop import Interrupted
-from experiments.logging.console import Console
+from experiments.distributed import collectives, rendezvous
+from experiments.loggers.console import Console
 from experiments.run import Signals, check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
-from experiments.sweeps.lanes import Unit, units_of
 from experiments.sweeps.plan import Program
+from experiments.sweeps.trials import Unit, units_of
+from experiments.training import startup
+from experiments.training.loop import Interrupted
 
 POLL_SECONDS = 1.0
 
@@ -62,21 +63,21 @@ def train_together(
     """
     address = rendezvous.meet(coordinator, count, index)
     startup.prepare_jax(programs[0].settings.run, print)
-    with hosts.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
-        hosts.check_alike(request)
+    with collectives.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
+        collectives.check_alike(request)
         check_pairs(programs)
-        hosts.from_first(lambda: open_out(held))
+        collectives.from_first(lambda: open_out(held))
         console = held.enter_context(Console(pathlib.Path(os.devnull) if index else out / "log.txt"))
         console.say(f"process  {index} of {count}, at {coordinator}; process 0 writes")
         console.terminal.quiet = index > 0
         signals = held.enter_context(Signals().listening())
         try:
-            train_queue(out, programs, console, lambda: hosts.any_of(signals()))
+            train_queue(out, programs, console, lambda: collectives.any_of(signals()))
         except Interrupted:
             console.end_progress()
             console.say("stopped, saved; the same command, on as many processes as you like, goes on")
             return 128 + (signals.received or signal.SIGTERM)
-        hosts.from_first(lambda: finish(out, programs, console))
+        collectives.from_first(lambda: finish(out, programs, console))
     return 0
 
 
@@ -97,7 +98,7 @@ def train_queue(
 
     units = [units_of(program, out, count)[index::count] for program in programs]
     places = [program_dir(out, program, count, index) for program in programs]
-    ended = hosts.from_first(lambda: [(place / "finished.json").exists() for place in places])
+    ended = collectives.from_first(lambda: [(place / "finished.json").exists() for place in places])
     forecast = make_forecast(programs, [sum(len(unit.seeds) for unit in some) for some in units], ended)
     if not all(ended):
         console.say(forecast.line())
@@ -111,10 +112,10 @@ def train_queue(
 def check_pairs(programs: Sequence[Program]) -> None:
     """Raises ConfigError, before anything is trained, where an algorithm of the queue cannot handle its environment or
     would end before its first update, or where a custom environment is unsound."""
-    from envs.own import is_custom
-    from experiments.custom_env import check_played, environment_digest
-    from experiments.env_options import make_run_env
-    from iacjax.algorithms import check_fits, get_entry
+    from envs.custom import is_custom
+    from experiments.config.env_options import make_run_env
+    from experiments.runs.custom_environment import check_played, environment_digest
+    from iacjax.algorithms.registry import check_fits, get_entry
 
     pairs = {(p.settings.run.algo, p.settings.run.env): p.settings.run for p in programs}
     envs = {run.env: make_run_env(run.env, run.env_options) for run in pairs.values()}
@@ -159,7 +160,7 @@ def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Call
 
 def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
     """The tables, the picture and the winners of a sweep that has ended."""
-    from experiments.results import check_summary
+    from experiments.runs.results import check_summary
     from experiments.sweeps import results as sweep_results
     from experiments.sweeps.pictures import write_overview
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.figures import style
+from experiments.analysis import style
+from experiments.common.stats import Interval, mean_interval
 from experiments.plot import COLOURS, Curves, mean_over_seeds, read_runs
-from experiments.results import RATE
-from experiments.stats import Interval, mean_interval
+from experiments.runs.results import RATE
 from experiments.sweeps.files import read_request
-from experiments.sweeps.lanes import units_of
 from experiments.sweeps.plan import make_programs
 from experiments.sweeps.results import PointResult, differences, points_of, read_lanes
+from experiments.sweeps.trials import units_of
 
 SHOWN_CURVES = 6  # points that have a colour, the best; the others are grey
 GREY = "#b3b9c2"

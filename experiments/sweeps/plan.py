@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config import RunConfig, Settings, default_settings, parse_fields
-from experiments.ranges import check_run
-from iacjax.algorithms import option_names
-from iacjax.algorithms.checks import BOUNDS, check_together
+from experiments.config.schema import RunConfig, Settings, default_settings, parse_fields
+from experiments.config.validation import check_run
+from iacjax.algorithms.common.checks import BOUNDS, check_together
+from iacjax.algorithms.registry import option_names
 from iacjax.schema import check_values, option, read_text, types_of
 
 MAX_POINTS = 100_000  # of a sweep: planning them takes seconds

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments import startup
-from experiments.host_loop import Interrupted
-from experiments.logging.console import Console
+from experiments.loggers.console import Console
 from experiments.run import Signals
 from experiments.sweeps import launch
 from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
+from experiments.training import startup
+from experiments.training.loop import Interrupted
 
 
 class ProgramJob:

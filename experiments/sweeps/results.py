@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.config import Settings
-from experiments.logging.csv_sink import read_table
-from experiments.preset_files import write_preset
-from experiments.results import RATE, interval_text
-from experiments.rundir import read_json
-from experiments.sweeps.lanes import Unit
+from experiments.config.preset_io import write_preset
+from experiments.config.schema import Settings
+from experiments.loggers.csv import read_table
+from experiments.runs.directory import read_json
+from experiments.runs.results import RATE, interval_text
 from experiments.sweeps.plan import Point
+from experiments.sweeps.trials import Unit
 
 TABLES = ("eval", "metrics")
 SHOWN = 20  # rows of a table

@@ -15,19 +15,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.custom import is_custom
 from envs.errors import ConfigError
-from envs.own import is_custom
-from experiments import custom_env, host_lanes, hosts, results, rundir, startup
-from experiments.checkpoint import Progress
-from experiments.config import RunConfig, Settings
-from experiments.groups import compile_groups, split
-from experiments.host_loop import Job
-from experiments.logging.console import Console, duration
+from experiments.config.schema import RunConfig, Settings
+from experiments.distributed import collectives, sharding
+from experiments.loggers.console import Console, duration
 from experiments.run import build, resolve
+from experiments.runs import custom_environment, results
+from experiments.runs import directory as rundir
+from experiments.runs.checkpoint import Progress
 from experiments.sweeps.forecast import Watch
-from experiments.sweeps.lanes import Lane, LaneGroup, Unit, lane_name
 from experiments.sweeps.plan import Program
-from iacjax.algorithms import get_entry
+from experiments.sweeps.trials import Lane, LaneGroup, Unit, lane_name
+from experiments.training import startup
+from experiments.training.loop import Job
+from experiments.training.seed_batches import compile_groups, split
+from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 
 PROBE = 3  # iterations that are timed for the prediction
@@ -49,7 +52,7 @@ def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
 def parts_of(program: Program, units: Sequence[Unit], env: Any) -> list[Part]:
     """The units in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
     is found out by tracing it, makes parts of its own."""
-    from iacjax.lanes import can_be_lanes
+    from iacjax.vmapped_trials import can_be_lanes
 
     make, names = _maker(program.settings, env.spec), program.floats
     if names and not can_be_lanes(env, make, names):
@@ -80,18 +83,20 @@ def train_program(
       ConfigError: what was asked for cannot be trained.
     """
     marker = directory / "finished.json"
-    if hosts.from_first(marker.exists):
+    if collectives.from_first(marker.exists):
         console.say(f"finished {program.title}: {len(program.points)} point(s)")
         _remove_parts(directory)  # where it was killed on the way
         return
     console.say(f"program  {program.title}: {len(program.points)} point(s), {program.settings.run.seeds} seed(s)")
     began = time.monotonic()
     with contextlib.ExitStack() as held:
-        hosts.from_first(lambda: _open(directory, held))
+        collectives.from_first(lambda: _open(directory, held))
         env, _ = build(program.settings)
         if is_custom(env):
-            digest = custom_env.environment_digest(env)
-            hosts.from_first(lambda: custom_env.keep_digest(directory, env.spec.name, digest, console.say))
+            digest = custom_environment.environment_digest(env)
+            collectives.from_first(
+                lambda: custom_environment.keep_digest(directory, env.spec.name, digest, console.say)
+            )
         try:
             for part in parts_of(program, units, env) if units else ():
                 _train_part(part, env, directory / part.name, console, stop, watch)
@@ -101,13 +106,13 @@ def train_program(
             text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
             raise ConfigError(text) from error
         record = {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)}
-        hosts.from_first(lambda: rundir.write_json(marker, record))
+        collectives.from_first(lambda: rundir.write_json(marker, record))
     _remove_parts(directory)
 
 
 def _remove_parts(directory: pathlib.Path) -> None:
     """Of a program that has ended: whole states; the policies and the rows stay."""
-    for part in directory.glob("part_*") if hosts.is_first() else ():
+    for part in directory.glob("part_*") if collectives.is_first() else ():
         shutil.rmtree(part)
 
 
@@ -123,14 +128,14 @@ def _train_part(
     make = _maker(first, env.spec)
     algorithm = make({})
     settings = resolve(first, algorithm.plan)
-    size = hosts.from_first(lambda: _open_part(part, directory, settings.run))
+    size = collectives.from_first(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
     job = Job(settings, directory, algorithm, env, [], console, stop)
     lanes = [Lane(unit, seed) for unit in part.units for seed in unit.seeds]
     trace = _tracer(job, make, part.floats)
 
     def keep_size(size: int) -> None:
-        hosts.from_first(lambda: _keep_size(directory, len(lanes), size))
+        collectives.from_first(lambda: _keep_size(directory, len(lanes), size))
 
     finished: list[tuple[Sequence[Lane], Progress]] = []
     for some, programs in compile_groups(lanes, trace, settings.run, console.say, keep_size, "lane"):
@@ -141,18 +146,18 @@ def _train_part(
         finished.append((some, group.train()))
         watch.group_ended(len(some) * settings.run.total_steps)
         console.end_progress()
-    hosts.from_first(lambda: _close_units(part, finished))
+    collectives.from_first(lambda: _close_units(part, finished))
 
 
 def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], startup.Traced]:
     import jax
 
-    from iacjax.lanes import make_lane_trainer
+    from iacjax.vmapped_trials import make_lane_trainer
 
     run = job.settings.run
 
     def trace(size: int) -> startup.Traced:
-        layout = host_lanes.layout_of(size, run.devices)
+        layout = sharding.layout_of(size, run.devices)
         trainer = make_lane_trainer(job.env, make, startup.CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
         keys = jax.eval_shape(lambda: startup.seed_keys(tuple(range(size))))
         values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}

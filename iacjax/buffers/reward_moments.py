@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iacjax.buffers.ring import num_blocks, start_of
+from iacjax.buffers.transitions import num_blocks, start_of
 from iacjax.types import Batch, Clock, Store
 
 # Below this share of the mean's size a standard deviation is rounding: all rewards are the same.

@@ -7,7 +7,7 @@ import pytest
 
 from envs.base import ActionSpec, ConfigError, EnvSpec, select_lanes, vectorize
 from envs.check import check_env, random_actions
-from envs.toy import death, memory, time_limit
+from envs.toy.probes import death, memory, time_limit
 
 
 class Broken:

@@ -7,8 +7,8 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import FAMILIES, check_name, known_envs, make_env
-from envs.toy import TOYS
-from envs.toy_continuous import CONTINUOUS_TOYS
+from envs.toy.continuous_probes import CONTINUOUS_TOYS
+from envs.toy.probes import TOYS
 
 
 @pytest.mark.parametrize("name", ["matrix_game", "simple_world", "multi_pendulum:1", "multi_pendulum_shaped:7"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs.check import check_env
-from envs.multi_pendulum import MultiPendulum, PendulumState, multi_pendulum, multi_pendulum_shaped, swing
+from envs.pendulum.multi_pendulum import MultiPendulum, PendulumState, multi_pendulum, multi_pendulum_shaped, swing
 
 KEY = jax.random.key(0)
 

@@ -9,8 +9,8 @@ import pytest
 
 from envs.base import ConfigError
 from envs.check import check_env, random_actions
-from envs.particles import Motion
-from envs.predator_prey import HuntState, PredatorPrey, po_predator_prey, predator_prey
+from envs.mpe.physics import Motion
+from envs.mpe.predator_prey import HuntState, PredatorPrey, po_predator_prey, predator_prey
 
 KEY = jax.random.key(0)
 

@@ -8,7 +8,7 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena
 from envs.smac_backend.checks import check_game
 from envs.smac_backend.host import Host
-from envs.smaclite_backend import BACKEND, make_game, make_noisy_game
+from envs.smac_backend.smaclite import BACKEND, make_game, make_noisy_game
 from envs.smax import interface
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, get_scenario
 

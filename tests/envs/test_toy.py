@@ -7,7 +7,7 @@ import pytest
 
 from envs.base import ConfigError
 from envs.check import check_env
-from envs.toy import PROBES, TOYS, death, memory, variable
+from envs.toy.probes import PROBES, TOYS, death, memory, variable
 
 KEY = jax.random.key(0)
 

@@ -7,7 +7,7 @@ import pytest
 
 from envs.check import check_env
 from envs.registry import make_env
-from envs.toy_continuous import CONTINUOUS_PROBES, CONTINUOUS_TOYS
+from envs.toy.continuous_probes import CONTINUOUS_PROBES, CONTINUOUS_TOYS
 
 KEY = jax.random.key(0)
 

@@ -28,8 +28,9 @@ def _unoptimised(_nothing_is_left):
 def _compiled_once():
     """Runs of one configuration in a file share their programs (tracing them takes as long as running them): the same
     env and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
-    from envs.own import is_own
-    from experiments import run, startup
+    from envs.custom import is_own
+    from experiments import run
+    from experiments.training import startup
 
     build, trace, compile_ = run.build, startup.trace_programs, startup.compile_programs
 

@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from iacjax.algorithms import ALGORITHMS, Entry
-from iacjax.buffers.latest import latest
+from iacjax.algorithms.registry import ALGORITHMS, Entry
+from iacjax.buffers.rollout import latest
 from iacjax.types import Algorithm, Plan, masked_mean
 
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from envs.errors import ConfigError
-from experiments.arguments import Parser, number, out_file, out_folder, whole, why_not_file, word
-from experiments.cli import MAX_LINE, run_command
+from experiments.common.arguments import Parser, number, out_file, out_folder, whole, why_not_file, word
+from experiments.common.cli import MAX_LINE, run_command
 from iacjax.schema import FRACTION
 
 

@@ -13,7 +13,7 @@ from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.benchmarks.env_peers import peer_of, random_action, random_legal
 from experiments.benchmarks.scripted import Score, markdown, play_scripted
-from experiments.cli import run_command
+from experiments.common.cli import run_command
 
 FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
 

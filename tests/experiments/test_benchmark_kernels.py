@@ -10,7 +10,7 @@ from envs.errors import ConfigError
 from experiments.benchmarks import kernels as kernels_command
 from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
 from experiments.benchmarks.kernels import LAUNCH, line
-from experiments.cli import run_command
+from experiments.common.cli import run_command
 
 MODULE = """
 HloModule jit_chunk, is_scheduled=true

@@ -18,7 +18,7 @@ from experiments.benchmarks import learn_ours as benchmark_learn_ours
 from experiments.benchmarks import learn_peer as benchmark_learn_peer
 from experiments.benchmarks import peers as benchmark_peers
 from experiments.benchmarks.learn_peer import Point
-from experiments.cli import run_command
+from experiments.common.cli import run_command
 
 CONFIG = """
 NUM_ENVS: 4

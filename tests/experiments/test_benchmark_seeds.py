@@ -10,11 +10,12 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import make_env
-from experiments import benchmark, startup, sweep
+from experiments import benchmark, sweep
 from experiments.benchmarks import point, seeds, settings, training
 from experiments.benchmarks.point import Job
-from experiments.cli import run_command
-from experiments.config import RunConfig
+from experiments.common.cli import run_command
+from experiments.config.schema import RunConfig
+from experiments.training import startup
 
 LIIR = Job("ours", "liir", "default", "toy:coordination", 2, num_envs=4, seconds=0.01, updates=2)
 

@@ -13,11 +13,11 @@ from experiments import benchmark
 from experiments.benchmarks import peers as benchmark_peers
 from experiments.benchmarks import train as benchmark_train
 from experiments.benchmarks.training import Training
-from experiments.cli import run_command
-from iacjax.algorithms import q_mixing
-from iacjax.algorithms.configs import AiirMixConfig
-from iacjax.algorithms.configs_q_mixing import QmixConfig
-from iacjax.algorithms.intrinsic import make
+from experiments.common.cli import run_command
+from iacjax.algorithms.intrinsic.config import AiirMixConfig
+from iacjax.algorithms.intrinsic.learner import make
+from iacjax.algorithms.q_learning import learner
+from iacjax.algorithms.q_learning.config import QmixConfig
 from iacjax.types import TrainState
 
 SMALL = {"num_envs": 2, "rollout_length": 3, "hidden_dim": 4, "critic_dim": 4, "embed_dim": 4, "mix_dim": 2}
@@ -94,7 +94,7 @@ def test_a_replays_warm_up_is_not_timed(monkeypatch):
     """Iterations of 2 x 3 steps: ceil(20 / 6) + 1 = 5 are idle, one tells the count, 3 x count are timed."""
     env, runs = make_env("matrix_game"), []
     config = QmixConfig(recurrent=False, num_envs=2, rollout_length=3, warmup=20, updates_per_step=1)
-    plan = q_mixing.make(env.spec, config).plan
+    plan = learner.make(env.spec, config).plan
 
     def run(states, first, count):
         runs.append((first, count))

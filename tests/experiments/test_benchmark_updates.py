@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import benchmark
-from experiments.cli import run_command
+from experiments.common.cli import run_command
 
 
 @pytest.mark.slow

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from experiments import checkpoint, state_files
-from experiments.checkpoint import Checkpoints, Progress
-from iacjax.lanes import LaneState
+from experiments.runs import checkpoint, state_files
+from experiments.runs.checkpoint import Checkpoints, Progress
 from iacjax.types import TrainState, without_env_steps
+from iacjax.vmapped_trials import LaneState
 
 
 class State(NamedTuple):

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
+from experiments.analysis import scores
+from experiments.analysis.marl_eval import to_marl_eval
+from experiments.analysis.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
+from experiments.common.stats import Interval
 from experiments.compare import cell, main, notes
-from experiments.comparison import scores
-from experiments.comparison.marl_eval import to_marl_eval
-from experiments.comparison.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
 from experiments.plot import Curves
-from experiments.stats import Interval
 
 HEADER = "iteration,env_steps,seed,return_mean,win_rate\n"
 

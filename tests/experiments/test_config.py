@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from envs.errors import ConfigError
-from experiments.config import (
+from experiments.config.presets import PRESETS
+from experiments.config.schema import (
     FREE,
     Command,
     RunConfig,
@@ -24,9 +25,9 @@ from experiments.config import (
     read_config,
     to_dict,
 )
-from experiments.presets import PRESETS
-from experiments.ranges import check_settings
-from iacjax.algorithms import ALGORITHMS, configs
+from experiments.config.validation import check_settings
+from iacjax.algorithms.intrinsic import config as configs
+from iacjax.algorithms.registry import ALGORITHMS
 
 KNOWN = [(algo, preset) for algo, presets in PRESETS.items() for preset in presets]
 

@@ -8,10 +8,10 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import checkpoint, kept_runs, results
-from experiments.config import read_config
-from experiments.logging.csv_sink import read_table
+from experiments.config.schema import read_config
+from experiments.loggers.csv import read_table
 from experiments.run import main
+from experiments.runs import checkpoint, find, results
 
 # 24 iterations of 8 rows, 4 of them env steps; where it is stopped, half-way, there are two checkpoints.
 SHORT = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
@@ -232,16 +232,16 @@ def test_a_run_that_is_killed_before_its_pictures_is_not_finished(run, resume, m
     with monkeypatch.context() as patch:
         patch.setattr(results, "draw_pictures", killed)
         code, directory, _, _ = run(*SHORT, "--pictures", fast=False)
-    assert code == 130 and kept_runs.status(directory) == "begun"
+    assert code == 130 and find.status(directory) == "begun"
     monkeypatch.setattr(results, "draw_pictures", lambda directory, say: drawn.append(directory))
     assert resume(directory)[0] == 0
-    assert drawn == [directory] and kept_runs.status(directory) == "finished"
+    assert drawn == [directory] and find.status(directory) == "finished"
 
 
 def test_a_longer_run_is_finished_once_it_has_come_to_its_end(run, resume, monkeypatch):
     _, directory, _, _ = run(*SHORT, fast=False)
-    assert kept_runs.status(directory) == "finished"
+    assert find.status(directory) == "finished"
     monkeypatch.setattr(results, "last_evaluations", None)  # what comes after the training
     with pytest.raises(TypeError):
         resume(directory, "--total-steps", "120")
-    assert kept_runs.status(directory) == "begun"
+    assert find.status(directory) == "begun"

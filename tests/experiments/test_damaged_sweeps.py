@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from experiments import checkpoint
+from experiments.runs import checkpoint
 from experiments.sweep import main
 
 # 12 iterations of 8 rows, 4 of them env steps; two groups of two lanes, of which the second is stopped on its way.

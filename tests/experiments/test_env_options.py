@@ -3,7 +3,7 @@
 import pytest
 
 from envs.errors import ConfigError
-from experiments.env_options import make_run_env, read_env_options
+from experiments.config.env_options import make_run_env, read_env_options
 
 SHORT = ["--total-steps", "32", "--seeds", "1", "--eval-episodes", "2", "--eval-every", "32", "--env", "matrix_game"]
 

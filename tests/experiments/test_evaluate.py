@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.evaluate import main
-from experiments.logging.csv_sink import read_table
+from experiments.loggers.csv import read_table
 
 SHORT = ["--total-steps", "1600", "--seeds", "2", "--eval-episodes", "2", "--eval-every", "1600", "--lr", "0.5"]
 

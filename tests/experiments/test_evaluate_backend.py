@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from experiments.evaluate import main
-from experiments.logging.csv_sink import read_table
-from experiments.results import wilson
-from experiments.smac import backend_games
+from experiments.loggers.csv import read_table
+from experiments.runs.results import wilson
+from experiments.smac import games
 from tests.experiments.untrained import save_untrained
 
 DOUBLE = ["--backend", "tests.envs.game_double:make_game"]
@@ -82,7 +82,7 @@ def test_one_seed_may_be_chosen(run_dir, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_keeps_what_was_finished(run_dir, monkeypatch, capsys, number):
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
-    add = backend_games.Journal.add
+    add = games.Journal.add
 
     def add_and_interrupt(self, *row):
         add(self, *row)
@@ -90,7 +90,7 @@ def test_an_interruption_keeps_what_was_finished(run_dir, monkeypatch, capsys, n
         if self.count == 3:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(backend_games.Journal, "add", add_and_interrupt)
+    monkeypatch.setattr(games.Journal, "add", add_and_interrupt)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background have it ignored
     try:
         assert main([str(run_dir), *DOUBLE, "--episodes", "2", "--games", "0"]) == 128 + number

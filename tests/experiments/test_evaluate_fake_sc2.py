@@ -17,7 +17,7 @@ from envs.registry import make_env
 from envs.smac_backend.backend import Backend
 from envs.smax.env import SmaxState
 from experiments.evaluate import main
-from experiments.smac.backend_games import play_on_backend
+from experiments.smac.games import play_on_backend
 from iacjax import load_policy
 from tests.experiments.untrained import save_untrained
 

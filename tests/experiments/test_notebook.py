@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments import custom_env, notebook, run
-from experiments.figures.film_strip import film_strip, moments, tile
-from experiments.kept_runs import status
+from experiments import notebook, run
+from experiments.analysis.film_strip import film_strip, moments, tile
 from experiments.notebook import trained
+from experiments.runs import custom_environment
+from experiments.runs.find import status
 
 FAST = "--algo fake --env toy:coordination --no-pictures --num-envs 2 --rollout-length 4 --total-steps 16"
 
@@ -59,7 +60,7 @@ def test_a_second_interrupt_is_one_line_too(command):
 MY_WORLD = """
 import jax
 import jax.numpy as jnp
-from envs.toy import coordination
+from envs.toy.probes import coordination
 
 BONUS = jnp.array({bonus})
 
@@ -105,7 +106,7 @@ def test_a_world_of_ones_own_that_has_changed_is_trained_in_anew(tmp_path, monke
     assert other != first and f"has changed since {first} was trained" in capsys.readouterr().out
     write([0.0, 1.0, 2.0], "as it was")
     assert trained(command) == first
-    (first / custom_env.DIGEST_FILE).unlink()  # trained from a shell: nobody knows
+    (first / custom_environment.DIGEST_FILE).unlink()  # trained from a shell: nobody knows
     assert trained(command) == first
 
 

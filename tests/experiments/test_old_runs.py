@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import evaluate, run
-from experiments.config import read_config
+from experiments.config.schema import read_config
 from iacjax import load_policy
 
 ARCHIVE = pathlib.Path(__file__).parents[1] / "data" / "old_runs.tar.xz"

@@ -11,7 +11,7 @@ sys.platform, platform.system, platform.machine = {name!r}, lambda: {name!r}, la
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name == "jaxlib" and {bare} else find(name)
 try:
-    import experiments.cli
+    import experiments.common.cli
 finally:
     assert not {{"jax", "fcntl", "numpy"}} & set(sys.modules)
 """

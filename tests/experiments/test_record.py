@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from envs.registry import make_env
-from experiments import insight
-from experiments.config import default_settings, to_dict
+from experiments.analysis import inspection
+from experiments.config.schema import default_settings, to_dict
 from experiments.record import best_index, main, play
-from iacjax.algorithms import get_entry
+from iacjax.algorithms.registry import get_entry
 from iacjax.policy import save_policy
 
 HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
@@ -105,7 +105,7 @@ def test_films_the_best_seed(run_dir, capsys):
 def test_what_an_algorithm_does_not_show_is_said_before_anything_is_compiled(tmp_path, monkeypatch, capsys):
     settings = default_settings("aiir_mix", "default", "smax:3m")
     (tmp_path / "config.json").write_text(json.dumps(to_dict(settings)))
-    monkeypatch.setattr(insight, "load", lambda *args: pytest.fail("the run was loaded"))
+    monkeypatch.setattr(inspection, "load", lambda *args: pytest.fail("the run was loaded"))
     assert main([str(tmp_path), "--show", "nope"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: --show nope: this algorithm knows ") and said.count("\n") == 1

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from experiments import checkpoint
-from experiments.logging.csv_sink import read_table
+from experiments.loggers.csv import read_table
 from experiments.run import main
-from iacjax.algorithms import ALGORITHMS, option_names
+from experiments.runs import checkpoint
+from iacjax.algorithms.registry import ALGORITHMS, option_names
 
 # Smaller than the defaults, where an algorithm has such fields; 4 iterations of 32 rows, 16 of them env steps.
 SMALL = ["--num-envs", "4", "--rollout-length", "8", "--total-steps", "64", "--seeds", "2", "--no-pictures"]
@@ -61,7 +61,7 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
 
 def _check_insight(run_dir):
     """The newest checkpoint tells of one step of two agents: rows of attention sum to 1 over the living."""
-    from experiments.insight import insight, load
+    from experiments.analysis.inspection import insight, load
 
     episode, seen = insight(run_dir, 1)
     assert len(episode.actions) == 1

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from envs.errors import ConfigError
-from experiments import rendezvous
-from experiments.rendezvous import meet, read_address
+from experiments.distributed import rendezvous
+from experiments.distributed.rendezvous import meet, read_address
 
 
 @pytest.fixture

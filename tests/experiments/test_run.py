@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from experiments import checkpoint, host_loop
-from experiments.logging.csv_sink import read_table
+from experiments.loggers.csv import read_table
 from experiments.run import main
+from experiments.runs import checkpoint
+from experiments.training import loop
 
 # 24 iterations of 8 rows, 4 of them env steps; windows, evaluations and chunks cross each other's edges.
 SHORT = ["--total-steps", "96", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "28"]
@@ -145,7 +146,7 @@ def test_a_run_that_would_end_before_its_first_update_is_refused(run):
 def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
     """The process dies between a checkpoint and the next: rows of the lost iterations stand on disk."""
     _, whole, _, _ = run(*SHORT, into="whole")
-    evaluate = host_loop.Group._evaluate
+    evaluate = loop.Group._evaluate
 
     def evaluate_then_die(self):
         evaluate(self)
@@ -153,7 +154,7 @@ def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
             raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(host_loop.Group, "_evaluate", evaluate_then_die)
+        patch.setattr(loop.Group, "_evaluate", evaluate_then_die)
         with pytest.raises(RuntimeError, match="killed"):
             run(*SHORT, into="cut")
     cut = next((whole.parents[3] / "cut").glob("*/*/*"))
@@ -213,7 +214,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(run):
 
 def test_a_run_may_stop_at_its_bar(run, monkeypatch):
     """The toy has no winner, so the loop is told that it has one, and every episode is won from the third on."""
-    evaluate = host_loop.Group._evaluate
+    evaluate = loop.Group._evaluate
 
     def evaluate_winning(self):
         compiled = self.programs.evaluate.result()
@@ -228,7 +229,7 @@ def test_a_run_may_stop_at_its_bar(run, monkeypatch):
         evaluate(self)
         self.programs = programs
 
-    monkeypatch.setattr(host_loop.Group, "_evaluate", evaluate_winning)
+    monkeypatch.setattr(loop.Group, "_evaluate", evaluate_winning)
     code, directory, _, _ = run(*SHORT, "--stop-at", "0.9")
     assert code == 0
     assert json.loads((directory / "summary.json").read_text())["status"] == "stopped_at_bar"
@@ -298,7 +299,7 @@ def test_a_full_disk_is_code_2(run, monkeypatch):
 
 
 def test_two_processes_do_not_share_a_directory(run, capsys):
-    from experiments.rundir import locked
+    from experiments.runs.directory import locked
 
     _, directory, _, _ = run(*SHORT)
     with locked(directory):

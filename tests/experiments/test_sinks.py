@@ -7,8 +7,8 @@ import types
 import pytest
 
 from envs.errors import ConfigError
-from experiments.config import Settings, default_settings
-from experiments.logging import check_sinks, open_sinks, tensorboard_sink
+from experiments.config.schema import Settings, default_settings
+from experiments.loggers import check_sinks, open_sinks, tensorboard
 
 ROWS = [{"iteration": 2, "env_steps": 20, "seed": s, "episodes": 0.0, "loss": 0.5 + s, "return_mean": float("nan")}
         for s in (3, 4)]  # fmt: skip
@@ -57,7 +57,7 @@ def made(monkeypatch, module, name, kind):
 
     if name == "SeedEvents":
         monkeypatch.setitem(sys.modules, module, types.SimpleNamespace())
-        monkeypatch.setattr(tensorboard_sink, name, make)
+        monkeypatch.setattr(tensorboard, name, make)
     else:
         monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{name: make}))
     return found

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.config import RunConfig
-from experiments.startup import prepare_jax
+from experiments.config.schema import RunConfig
+from experiments.training.startup import prepare_jax
 
 
 @pytest.fixture

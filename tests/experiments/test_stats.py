@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.stats import (
+from experiments.common.stats import (
     bootstrap_interval,
     iqm,
     mean,

@@ -7,9 +7,9 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import checkpoint
-from experiments.config import Command, default_settings
-from experiments.logging.csv_sink import read_table
+from experiments.config.schema import Command, default_settings
+from experiments.loggers.csv import read_table
+from experiments.runs import checkpoint
 from experiments.sweep import main
 
 # 12 iterations of 8 rows, 4 of them env steps, an evaluation each third, a row of metrics each second.
@@ -75,10 +75,7 @@ def test_tables_hold_every_row_beside_its_configuration(swept):
 
 def test_the_winner_is_a_preset(swept):
     finished = [row for row in rows(swept / "lanes.csv") if row["status"] == "finished"]
-    means = {
-        lr: np.mean([float(row["return_mean"]) for row in finished if row["lr"] == lr])
-        for lr in ("0.1", "0.4")
-    }
+    means = {lr: np.mean([float(row["return_mean"]) for row in finished if row["lr"] == lr]) for lr in ("0.1", "0.4")}
     settings = default_settings("fake", str(swept / "winner.json"))
     assert settings.algorithm.lr == float(max(means, key=means.get))  # of equals the first
     assert (settings.algorithm.num_envs, settings.algorithm.rollout_length) == (2, 4)
@@ -88,7 +85,7 @@ def test_the_winner_is_a_preset(swept):
 
 
 def test_what_has_ended_is_not_trained_again(swept, monkeypatch, capsys):
-    from experiments import startup
+    from experiments.training import startup
 
     before = {path: path.read_text() for path in swept.glob("*.csv")}
     with monkeypatch.context() as patch:

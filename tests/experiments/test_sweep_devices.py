@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.logging.csv_sink import read_table
+from experiments.loggers.csv import read_table
 
 HERE = pathlib.Path(__file__).parent
 SHORT = ["--total-steps", "24", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]

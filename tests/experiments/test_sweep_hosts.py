@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import hosts
-from experiments.logging.csv_sink import read_table
+from experiments.distributed import collectives
+from experiments.loggers.csv import read_table
 from experiments.sweep import main, parse
 
 HERE = pathlib.Path(__file__).parent
@@ -149,8 +149,13 @@ def test_one_process_has_nobody_to_meet(capsys):
 
 
 def test_a_process_alone_agrees_with_itself():
-    assert hosts.from_first(lambda: {"a": 1}) == {"a": 1}
-    assert (hosts.any_of(True), hosts.any_of(False), hosts.smallest(7), hosts.smallest(None)) == (True, False, 7, None)
+    assert collectives.from_first(lambda: {"a": 1}) == {"a": 1}
+    assert (
+        collectives.any_of(True),
+        collectives.any_of(False),
+        collectives.smallest(7),
+        collectives.smallest(None),
+    ) == (True, False, 7, None)
 
 
 def test_arrays_are_exchanged_at_the_address_that_the_others_reach(monkeypatch):
@@ -159,15 +164,15 @@ def test_arrays_are_exchanged_at_the_address_that_the_others_reach(monkeypatch):
 
     monkeypatch.setattr(_jax, "make_gloo_tcp_collectives", lambda **given: given)
     for address in ("10.77.0.1", "10.77.0.2"):
-        hosts._exchange_at(address)
+        collectives._exchange_at(address)
         assert _jax.make_gloo_tcp_collectives(distributed_client=3) == {"distributed_client": 3, "hostname": address}
 
 
 def test_bytes_are_sent_in_pieces_of_few_lengths(monkeypatch):
     """150 bytes of at most 64 a piece: three, the last padded with 42 zeros; a piece is at least 64."""
-    monkeypatch.setattr(hosts, "BLOCK", 64)
+    monkeypatch.setattr(collectives, "BLOCK", 64)
     data = np.arange(150, dtype=np.uint8)
-    pieces = hosts._blocks(data)
+    pieces = collectives._blocks(data)
     assert [len(piece) for piece in pieces] == [64, 64, 64]
     assert np.array_equal(np.concatenate(pieces)[:150], data) and not np.concatenate(pieces)[150:].any()
-    assert [len(piece) for piece in hosts._blocks(data[:3])] == [64]
+    assert [len(piece) for piece in collectives._blocks(data[:3])] == [64]

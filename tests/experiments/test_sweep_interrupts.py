@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.logging.csv_sink import read_table
+from experiments.loggers.csv import read_table
 
 HERE = pathlib.Path(__file__).parent
 # Two programs of two lanes; 500 iterations of 4 or 8 steps, in chunks of 25.
@@ -24,7 +24,7 @@ WORDS += ["--set", "num_envs=2,4", "rollout_length=4"]
 PROCESS = """
 import os, pathlib, signal, sys
 import fake_algorithm
-from experiments.cli import leave
+from experiments.common.cli import leave
 from experiments.sweep import main
 fake_algorithm.register()
 if os.environ.get("KILL"):

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from envs.errors import ConfigError
-from experiments.config import to_dict
+from experiments.config.schema import to_dict
 from experiments.sweeps import pictures, results
 from experiments.sweeps.files import as_json
-from experiments.sweeps.lanes import units_of
 from experiments.sweeps.plan import Request, make_programs
+from experiments.sweeps.trials import units_of
 
 LRS, ENTROPIES, STEPS = (1e-3, 2e-3), (0.0, 0.1), (50, 100)
 

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from envs.errors import ConfigError
-from experiments import digests, evaluate, notebook, record, run
-from experiments.figures.film_strip import film_strip
-from experiments.insight import insight
+from experiments import evaluate, notebook, record, run
+from experiments.analysis.film_strip import film_strip
+from experiments.analysis.inspection import insight
+from experiments.common import digests
 from experiments.sweeps.jobs import why
 from iacjax import load_policy
 from iacjax.digests import sign
@@ -24,7 +25,7 @@ OWN = """
 import os, pathlib
 pathlib.Path(os.environ["TRUST_LOG"]).open("a").write("imported\\n")
 from PIL import Image
-from envs.toy import coordination
+from envs.toy.probes import coordination
 
 def Team():
     return coordination()

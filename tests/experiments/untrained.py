@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from envs.registry import make_env
-from iacjax.algorithms import get_entry
+from iacjax.algorithms.registry import get_entry
 from iacjax.policy import save_policy
 
 

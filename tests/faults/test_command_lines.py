@@ -18,9 +18,11 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import FAMILIES, make_env
-from experiments import arguments, ranges
-from experiments.config import RunConfig, default_settings, to_dict
-from iacjax.algorithms import ALGORITHMS, checks, get_entry, option_names
+from experiments.common import arguments
+from experiments.config import validation
+from experiments.config.schema import RunConfig, default_settings, to_dict
+from iacjax.algorithms.common import checks
+from iacjax.algorithms.registry import ALGORITHMS, get_entry, option_names
 from iacjax.schema import option, types_of
 
 pytestmark = pytest.mark.slow
@@ -49,7 +51,7 @@ def main_of(command):
     module = importlib.import_module(f"experiments.{command}")
     if hasattr(module, "main"):
         return module.main
-    from experiments.cli import run_stoppable
+    from experiments.common.cli import run_stoppable
 
     return lambda argv: run_stoppable(module.command, argv)
 
@@ -97,7 +99,9 @@ def fields_of(algo):
     """(name, annotation, bounds) of every option of a run of `algo` that is no list."""
     config = get_entry(algo).config()
     own = [(name, types_of(type(config))[name], checks.BOUNDS.get(name)) for name in option_names(config)]
-    run = [(name, kind, ranges.BOUNDS.get(name)) for name, kind in types_of(RunConfig).items() if name != "env_options"]
+    run = [
+        (name, kind, validation.BOUNDS.get(name)) for name, kind in types_of(RunConfig).items() if name != "env_options"
+    ]
     return own + run
 
 
@@ -150,7 +154,7 @@ def draw_edit(draw, algo):
     part = draw.choice(["run", "algorithm"])
     kinds = types_of(RunConfig if part == "run" else type(config))
     name = draw.choice([name for name in kinds if name not in ("algo", "preset")])
-    bounds = (ranges.BOUNDS if part == "run" else checks.BOUNDS).get(name)
+    bounds = (validation.BOUNDS if part == "run" else checks.BOUNDS).get(name)
     return part, name, wrong_json(kinds[name], bounds, draw)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from experiments import checkpoint, kept_runs, run, sweep
-from experiments.config import read_config
+from experiments import run, sweep
+from experiments.config.schema import read_config
 from experiments.plot import read_runs
-from experiments.results import last_evaluations
+from experiments.runs import checkpoint, find
+from experiments.runs.results import last_evaluations
 from experiments.sweeps import launch, train
 from iacjax import load_policy
 
@@ -219,7 +220,7 @@ def test_changed_policies_load_as_they_were_or_not_at_all(runs, tmp_path):
     assert answers["refused"] > 100
 
 
-READERS = (read_config, last_evaluations, kept_runs.status, lambda directory: read_runs([directory]))
+READERS = (read_config, last_evaluations, find.status, lambda directory: read_runs([directory]))
 
 
 def test_what_reads_a_changed_run_reads_it_or_says_one_line(runs, tmp_path):

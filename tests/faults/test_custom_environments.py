@@ -232,7 +232,7 @@ def test_a_sound_one_passes_and_is_kept_by_its_digest(seed, start, tmp_path):
 
 def test_the_digest_is_the_same_in_every_process():
     """Whatever Python's hashes are: a run is resumed by another process than the one that began it."""
-    code = "from experiments.custom_env import environment_digest; from envs.registry import make_env; "
+    code = "from experiments.runs.custom_environment import environment_digest; from envs.registry import make_env; "
     code += "print([environment_digest(make_env(name)) for name in ('toy:death', 'smax:3m', 'predator_prey')])"
     said = set()
     for seed in ("1", "2"):

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
-from iacjax.algorithms import intrinsic, on_policy
-from iacjax.algorithms.configs import IntrinsicConfig
+from iacjax.algorithms.common import actor_critic
+from iacjax.algorithms.intrinsic import learner as intrinsic
+from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.types import Batch, Clock
 
 SPEC = EnvSpec("test", num_agents=3, obs_dim=5, state_dim=4, action=ActionSpec(num_actions=4), horizon=10)
@@ -72,9 +73,9 @@ def make_batch(f, seed: int = 0) -> Batch:
         rows=rows,
         first=jnp.asarray(first),
         action=jnp.asarray(action, jnp.int32),
-        aux=on_policy.Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
+        aux=actor_critic.Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
         mask=(~rows.boundary[:-1]).astype(jnp.float32),
-        carry0=on_policy.Carry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
+        carry0=actor_critic.Carry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
     )
 
 
@@ -117,8 +118,8 @@ def with_garbage(batch: Batch, unseen: jax.Array, unread: jax.Array | None = Non
     return batch._replace(
         rows=rows,
         action=jnp.where(done_nothing, (batch.action + 1) % 2 * 2, batch.action),
-        aux=on_policy.Aux(log_prob, jnp.where(padding, 0.7, batch.aux.epsilon)),
-        carry0=on_policy.Carry(hidden, jnp.where(reset[:, None], 2, batch.carry0.last_action)),
+        aux=actor_critic.Aux(log_prob, jnp.where(padding, 0.7, batch.aux.epsilon)),
+        carry0=actor_critic.Carry(hidden, jnp.where(reset[:, None], 2, batch.carry0.last_action)),
     )
 
 

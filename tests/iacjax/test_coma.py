@@ -9,9 +9,10 @@ import pytest
 from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
-from iacjax.algorithms import coma, on_policy
-from iacjax.algorithms.configs_coma import ComaConfig
-from iacjax.algorithms.on_policy import apply_gradients, log_probs_of
+from iacjax.algorithms.coma import learner as coma
+from iacjax.algorithms.coma.config import ComaConfig
+from iacjax.algorithms.common import actor_critic
+from iacjax.algorithms.common.actor_critic import apply_gradients, log_probs_of
 from iacjax.distributions import behaviour_log_probs
 from iacjax.networks.counterfactual_critic import CounterfactualCritic
 
@@ -30,7 +31,7 @@ def make_learner(f):
 
 def prepared(f, learner, batch, next_action):
     """(rows, the critic's data, log-probabilities of the policy on all rows)."""
-    rows = on_policy.actor_rows(batch, jnp.float32(0.2))
+    rows = actor_critic.actor_rows(batch, jnp.float32(0.2))
     log_probs = log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)
     return rows, coma._sequences(f, learner, batch, rows, next_action), log_probs
 

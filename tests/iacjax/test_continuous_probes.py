@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from envs.base import select_lanes, vectorize
-from envs.toy_continuous import CONTINUOUS_PROBES, CONTINUOUS_TOYS
-from iacjax.algorithms import ALGORITHMS
+from envs.toy.continuous_probes import CONTINUOUS_PROBES, CONTINUOUS_TOYS
+from iacjax.algorithms.registry import ALGORITHMS
 from iacjax.evaluate import evaluate
 from iacjax.rollout import rollout
 from iacjax.train import init_state, train_step

@@ -13,7 +13,9 @@ from small_family import QUICK
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms import get_entry, iac, iac_policy
+from iacjax.algorithms.iac import learner as iac
+from iacjax.algorithms.iac import policy as iac_policy
+from iacjax.algorithms.registry import get_entry
 from iacjax.types import Batch, Clock
 
 A, D, OBS, X, B = 3, 2, 4, 5, 6

@@ -22,9 +22,9 @@ from small_family import (
     with_garbage,
 )
 
-from iacjax.algorithms import intrinsic
-from iacjax.algorithms.intrinsic_parts import action_on_last_row
-from iacjax.algorithms.on_policy import actor_rows, apply_gradients, last_actions
+from iacjax.algorithms.common.actor_critic import actor_rows, apply_gradients, last_actions
+from iacjax.algorithms.intrinsic import learner as intrinsic
+from iacjax.algorithms.intrinsic.model import action_on_last_row
 
 DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
 

@@ -9,9 +9,9 @@ import pytest
 from small_family import KEY, PAPER, QUICK, check_shapes_stay, make_batch, make_family, make_learner, prepared, quick
 
 from envs.base import ConfigError
-from iacjax.algorithms import intrinsic
-from iacjax.algorithms.configs import IntrinsicConfig
-from iacjax.algorithms.on_policy import epsilon_at
+from iacjax.algorithms.common.actor_critic import epsilon_at
+from iacjax.algorithms.intrinsic import learner as intrinsic
+from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.types import Clock
 
 

@@ -25,8 +25,9 @@ from continuous_batch import (
 )
 from small_family import QUICK, quick
 
-from iacjax.algorithms import baseline_parts, maddpg
-from iacjax.algorithms.configs_baselines import MaddpgConfig
+from iacjax.algorithms.common import continuous_actors
+from iacjax.algorithms.maddpg import learner as maddpg
+from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.types import Clock
 
 
@@ -120,11 +121,11 @@ def test_regularisation_is_the_mean_square_of_what_policies_put_out():
 
 def test_clipping_by_variable_and_by_agent():
     grads = {"a": jnp.array([[3.0, 4.0], [0.3, 0.4]]), "b": jnp.array([[12.0], [0.0]])}
-    clip = baseline_parts.clip_each_agent(0.5, per_variable=True)
+    clip = continuous_actors.clip_each_agent(0.5, per_variable=True)
     clipped, _ = clip.update(grads, optax.EmptyState())
     np.testing.assert_allclose(clipped["a"], [[0.3, 0.4], [0.3, 0.4]], rtol=1e-6)  # norms 5 and 0.5
     np.testing.assert_allclose(clipped["b"], [[0.5], [0.0]], rtol=1e-6)
-    clip = baseline_parts.clip_each_agent(6.5, per_variable=False)
+    clip = continuous_actors.clip_each_agent(6.5, per_variable=False)
     clipped, _ = clip.update(grads, optax.EmptyState())
     np.testing.assert_allclose(clipped["a"], [[1.5, 2.0], [0.3, 0.4]], rtol=1e-6)  # norms 13 and 0.5
     np.testing.assert_allclose(clipped["b"], [[6.0], [0.0]], rtol=1e-6)
@@ -136,7 +137,7 @@ def test_targets_are_copied_or_follow(every, tau, first, second):
     config = MaddpgConfig(target_every=every, tau=tau)
     params, target = {"w": jnp.ones(2)}, {"w": jnp.zeros(2)}
     for count, due in ((1, first), (2, second)):
-        target = baseline_parts.move_targets(config, jnp.int32(count), params, target)
+        target = continuous_actors.move_targets(config, jnp.int32(count), params, target)
         np.testing.assert_allclose(target["w"], [due, due])
 
 

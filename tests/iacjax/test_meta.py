@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_family import QUICK, make_batch, make_family, make_learner
 
-from iacjax.algorithms import intrinsic
+from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.losses.meta import lookahead_objective, meta_gradient
 
 BETA = 0.05

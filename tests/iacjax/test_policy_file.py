@@ -9,7 +9,7 @@ import pytest
 from small_family import SMALL, SPEC, make_batch, make_family, quick
 
 from envs.base import ActionSpec, ConfigError
-from iacjax.algorithms import get_entry
+from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 from iacjax.policy import _paths, load_policy, save_policy
 

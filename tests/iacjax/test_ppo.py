@@ -9,13 +9,13 @@ import pytest
 from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
-from iacjax.algorithms import ppo
-from iacjax.algorithms.configs_ppo import PpoConfig
-from iacjax.algorithms.intrinsic_parts import Sequences as IntrinsicSequences
-from iacjax.algorithms.on_policy import actor_loss, log_probs_of
+from iacjax.algorithms.common.actor_critic import actor_loss, log_probs_of
+from iacjax.algorithms.intrinsic.model import Sequences as IntrinsicSequences
+from iacjax.algorithms.ppo import learner as ppo
+from iacjax.algorithms.ppo.config import PpoConfig
 from iacjax.distributions import entropy, take_action
-from iacjax.losses.normaliser import RunningNorm
 from iacjax.losses.value import clipped_value_loss, huber
+from iacjax.losses.value_norm import RunningNorm
 from iacjax.types import masked_mean
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "minibatches": 1, "epochs": 2}

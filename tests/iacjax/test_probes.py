@@ -14,8 +14,8 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, select_lanes, vectorize
 from envs.check import check_env
-from envs.toy import PROBES, TOYS, Toy
-from iacjax.algorithms import ALGORITHMS
+from envs.toy.probes import PROBES, TOYS, Toy
+from iacjax.algorithms.registry import ALGORITHMS
 from iacjax.evaluate import evaluate
 from iacjax.rollout import rollout
 from iacjax.train import init_state, train_step

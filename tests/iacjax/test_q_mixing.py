@@ -9,8 +9,8 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms import q_mixing
-from iacjax.algorithms.configs_q_mixing import QmixConfig, QmixsConfig
+from iacjax.algorithms.q_learning import learner as q_mixing
+from iacjax.algorithms.q_learning.config import QmixConfig, QmixsConfig
 from iacjax.types import Batch, Clock
 
 A, U, OBS, X, B = 2, 3, 4, 5, 6

@@ -7,9 +7,10 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms import q_mixing, q_recurrent
-from iacjax.algorithms.configs_q_mixing import QmixConfig, QmixsConfig
-from iacjax.algorithms.on_policy import last_actions
+from iacjax.algorithms.common.actor_critic import last_actions
+from iacjax.algorithms.q_learning import learner as q_mixing
+from iacjax.algorithms.q_learning import recurrent as q_recurrent
+from iacjax.algorithms.q_learning.config import QmixConfig, QmixsConfig
 from iacjax.networks.mixing import QMixer
 from iacjax.types import Batch, Clock
 

@@ -7,10 +7,11 @@ import pytest
 from test_q_recurrent import SPEC, H, hand_batch
 
 from envs.errors import ConfigError
-from envs.one_step import PAYOFF, matrix_game
-from iacjax.algorithms import q_mixing, qtran
-from iacjax.algorithms.configs_q_mixing import QmixConfig, QtranConfig
-from iacjax.algorithms.q_recurrent import with_carry
+from envs.toy.matrix_games import PAYOFF, matrix_game
+from iacjax.algorithms.q_learning import learner as q_mixing
+from iacjax.algorithms.q_learning import qtran
+from iacjax.algorithms.q_learning.config import QmixConfig, QtranConfig
+from iacjax.algorithms.q_learning.recurrent import with_carry
 from iacjax.train import make_trainer
 from iacjax.types import Batch
 

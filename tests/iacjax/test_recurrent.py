@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from iacjax.algorithms import intrinsic
+from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.networks.recurrent import FORMS, gru, gru_form, use_gru_form
 from tests.iacjax.small_family import make_batch, make_family, make_learner, prepared, quick
 

@@ -8,7 +8,7 @@ import pytest
 from small_family import make_family
 
 from envs.base import TimeStep
-from iacjax.algorithms import intrinsic
+from iacjax.algorithms.intrinsic import learner
 from iacjax.losses.returns import lambda_returns
 
 R, V = jnp.array([1.0, 2.0, 3.0]), jnp.array([10.0, 20.0, 30.0])  # v of the successors
@@ -92,6 +92,6 @@ def test_time_limit(limit):
     batch = SimpleNamespace(next=successor)
     # bootstrapped 1 + .9*10 = 10, or not: 1; terminated: 2; the last rows 3 + .9*30 = 30 and 4 + .9*40 = 40
     expected = np.array([[10.0 if limit == "truncate" else 1.0, 2.0], [30.0, 40.0]])
-    np.testing.assert_allclose(intrinsic.returns(f, batch, r, v), expected, rtol=1e-6)
-    agents = intrinsic.returns(f, batch, jnp.stack([r, 2 * r], -1), jnp.stack([v, 2 * v], -1))
+    np.testing.assert_allclose(learner.returns(f, batch, r, v), expected, rtol=1e-6)
+    agents = learner.returns(f, batch, jnp.stack([r, 2 * r], -1), jnp.stack([v, 2 * v], -1))
     np.testing.assert_allclose(agents, np.stack([expected, 2 * expected], -1), rtol=1e-6)

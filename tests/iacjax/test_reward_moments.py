@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_ring import BATCH, BLOCKS, LANES, LENGTH, clock_of, filled, kept, make_ring, play, transitions
+from test_transitions import BATCH, BLOCKS, LANES, LENGTH, clock_of, filled, kept, make_ring, play, transitions
 
 from envs.base import TimeStep
-from iacjax.buffers import normalise_rewards, ring
+from iacjax.buffers import normalise_rewards
+from iacjax.buffers import transitions as ring
 from iacjax.buffers.reward_moments import moments, together
 from iacjax.types import Batch, Clock
 

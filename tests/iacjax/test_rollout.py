@@ -8,7 +8,7 @@ from scripted import make_scripted
 from small_family import quick
 
 from envs.base import select_lanes
-from envs.toy import TOYS
+from envs.toy.probes import TOYS
 from iacjax.evaluate import evaluate
 from iacjax.rollout import rollout, start
 from iacjax.types import Clock, masked_mean

@@ -9,12 +9,13 @@ import pytest
 from envs.errors import ConfigError
 from envs.registry import make_env
 from envs.values import expected, show
-from experiments import ranges
-from experiments.config import RunConfig
-from iacjax.algorithms import ALGORITHMS, checks, get_entry
+from experiments.config import validation
+from experiments.config.schema import RunConfig
+from iacjax.algorithms.common import checks
+from iacjax.algorithms.registry import ALGORITHMS, get_entry
 from iacjax.schema import MAX_STEPS, check_values, read_text, types_of
 
-CONFIGS = [(entry.config, checks.BOUNDS) for entry in ALGORITHMS.values()] + [(RunConfig, ranges.BOUNDS)]
+CONFIGS = [(entry.config, checks.BOUNDS) for entry in ALGORITHMS.values()] + [(RunConfig, validation.BOUNDS)]
 
 
 def test_every_number_has_bounds():
@@ -29,7 +30,7 @@ def test_every_number_has_bounds():
 
 def test_every_bound_is_of_a_number():
     known = {name for kind, _ in CONFIGS for name, hint in types_of(kind).items() if hint in (int, float)}
-    assert (checks.BOUNDS.keys() | ranges.BOUNDS.keys()) - known == set()
+    assert (checks.BOUNDS.keys() | validation.BOUNDS.keys()) - known == set()
 
 
 @pytest.mark.parametrize("kind, bounds", CONFIGS, ids=lambda value: getattr(value, "__name__", ""))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scripted import make_scripted
 
-from envs.toy import TOYS
+from envs.toy.probes import TOYS
 from iacjax.train import init_state, make_trainer
 from iacjax.types import Store
 

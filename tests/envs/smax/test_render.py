@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from envs.render import Episode, frames, has_artist, save_gif
+from envs.rendering import Episode, frames, has_artist, save_gif
 from envs.smax.canvas import ALLY, ENEMY, HEADER, HEAL, LOST, PLUS, SHIELD, VIEW, WIDTH
-from envs.smax.render import Scene, agent_targets, camera, draw_frame
+from envs.smax.rendering import Scene, agent_targets, camera, draw_frame
 from envs.smax.scenarios import get_scenario
 from envs.smax.units import UNITS
 

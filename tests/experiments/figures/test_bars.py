@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from experiments.figures import bars
-from experiments.figures.bars import TABLES, Map, Row, Table
-from experiments.presets import PRESETS, Preset
+from experiments.config.presets import PRESETS, Preset
+from experiments.figures.aiir import bars
+from experiments.figures.aiir.bars import TABLES, Map, Row, Table
 from experiments.reproduce import TARGETS, main
-from experiments.results import write_summary
 from experiments.run import main as run_main
+from experiments.runs.results import write_summary
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     """Done: 2 seeds x 500 steps x 3 agents in 10 s, 300 agent steps/s. Asked: 2 x 10800 x 5 = 108000 -> 360 s."""
     import dataclasses
 
-    from experiments.config import Settings, default_settings
+    from experiments.config.schema import Settings, default_settings
 
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from experiments.figures import battle, battle_browser, battle_views
-from experiments.figures.episode import Observed
-from experiments.figures.episode_drawing import Kept
+from experiments.figures.aiir import battle, battle_browser, battle_views
+from experiments.figures.aiir.episode import Observed
+from experiments.figures.aiir.episode_drawing import Kept
 
 # Two marines against one, 3 steps: agent 2 falls at step 2, the enemy at step 3.
 HEALTH = np.array([[45.0, 45, 45], [45, 20, 30], [45, 0, 10], [40, 0, 0]])

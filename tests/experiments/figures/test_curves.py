@@ -7,14 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from experiments import kept_runs
-from experiments.config import Settings
-from experiments.figures import common, covariance, curves, kept, prediction, saved_steps, simple_world
-from experiments.figures.common import Budget, Run
+from experiments.config.presets import PRESETS, Preset
+from experiments.config.schema import Settings
+from experiments.figures import spec, store, time_estimates
+from experiments.figures.iac import covariance, curves, saved_steps, simple_world
+from experiments.figures.spec import Budget, Run
 from experiments.plot import Curves
-from experiments.presets import PRESETS, Preset
 from experiments.reproduce import main
-from experiments.results import write_summary
+from experiments.runs import find
+from experiments.runs.results import write_summary
 
 
 @pytest.fixture
@@ -35,12 +36,12 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     assert "budget small with other envs; leaves out: all else" in text
     assert main(argv) == 0
     assert "iac/fig4: 2 runs, 1 to train" in capsys.readouterr().out
-    rows = kept.read_rows(out.with_suffix(".csv"))
+    rows = store.read_rows(out.with_suffix(".csv"))
     assert {(r["algo"], r["env"], r["seed"]) for r in rows} == {
         ("fake", env, seed) for env in ("toy:coordination", "toy:constant") for seed in "01"
     }
-    assert tuple(rows[0]) == kept.COLUMNS
-    records = kept_runs.read_json(out.with_suffix(".json"))["runs"]
+    assert tuple(rows[0]) == store.COLUMNS
+    records = find.read_json(out.with_suffix(".json"))["runs"]
     assert [(r["env"], r["status"], r["seeds"], r["total_steps"]) for r in records] == [
         ("toy:constant", "finished", 2, 64),
         ("toy:coordination", "finished", 2, 64),
@@ -50,7 +51,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
     assert main([*argv, "--redraw", "--run-dir", "elsewhere"]) == 0
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert kept.read_rows(out.with_suffix(".csv")) == rows
+    assert store.read_rows(out.with_suffix(".csv")) == rows
 
 
 def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, capsys):
@@ -58,10 +59,10 @@ def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, c
     argv, out = tiny
     assert main(argv) == 0
     table, budgets = out.with_suffix(".csv"), curves.BUDGETS["iac/fig4"]
-    options = common.parse(argv, "", budgets)
+    options = spec.parse(argv, "", budgets)
     assert "other settings" not in curves.small_print(options, table)
     changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
-    text = curves.small_print(common.parse(argv, "", changed), table)
+    text = curves.small_print(spec.parse(argv, "", changed), table)
     assert "made by other settings than these, or not told by which: all 2" in text
 
 
@@ -72,7 +73,7 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
     (directory,) = (path.parent for path in tmp_path.glob("runs/*/*/*/*/config.json"))
     write_summary(directory, "interrupted", {})
     out.with_suffix(".json").write_text(out.with_suffix(".json").read_text().replace('"finished"', '"begun"'))
-    options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
+    options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     assert "not finished: fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
     capsys.readouterr()
     assert main(argv) == 0
@@ -83,12 +84,12 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
 
 def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, capsys):
     argv, _ = tiny
-    options = common.parse(argv, "", curves.BUDGETS["iac/fig4"])
+    options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     seen = []
-    code = common.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
+    code = spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
     assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
-    assert common.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
+    assert spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 
 
@@ -104,24 +105,24 @@ def _row(seed, value="1", algo="iac"):
 def test_merging_keeps_other_seeds_and_other_runs():
     other = _row("0", algo="siaq")
     old = [other, _row("0", "1"), _row("1", "2")]
-    rows, record = kept.merged(old, [_row("1", "9")], _now(), _now())
+    rows, record = store.merged(old, [_row("1", "9")], _now(), _now())
     assert sorted(rows, key=str) == sorted([other, _row("1", "9"), _row("0", "1")], key=str)
     assert record["seeds"] == 2
     first, later = {**_now(), "command": "first"}, {**_now(), "command": "later"}
-    assert kept.merged(old, [_row("1", "2")], first, later) == (old, first)  # nothing new
+    assert store.merged(old, [_row("1", "2")], first, later) == (old, first)  # nothing new
 
 
 def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_not():
     old = [_row("0", "1"), _row("1", "2")]
-    assert kept.merged(old, [_row("0", "9")], _now(), _now(steps=128))[0] == [_row("0", "9")]
-    assert kept.merged(old, [_row("0", "9")], _now(), _now(preset="paper"))[0] == [_row("0", "9")]
+    assert store.merged(old, [_row("0", "9")], _now(), _now(steps=128))[0] == [_row("0", "9")]
+    assert store.merged(old, [_row("0", "9")], _now(), _now(preset="paper"))[0] == [_row("0", "9")]
     others = {**_now(), "algorithm": "other fields"}  # of the same preset, whose numbers have changed since
-    assert kept.merged(old, [_row("0", "9")], _now(), others)[0] == [_row("0", "9")]
-    assert kept.merged(old, [_row("0", "9")], _now(), _now("begun", steps=128)) == (old, _now())
+    assert store.merged(old, [_row("0", "9")], _now(), others)[0] == [_row("0", "9")]
+    assert store.merged(old, [_row("0", "9")], _now(), _now("begun", steps=128)) == (old, _now())
 
 
 def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
-    from experiments.config import default_settings
+    from experiments.config.schema import default_settings
 
     settings = default_settings(algo, "default", env)
     return Run(Settings(dataclasses.replace(settings.run, seeds=seeds, total_steps=steps), settings.algorithm))
@@ -129,21 +130,23 @@ def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
 
 def test_prediction_by_a_rough_guess_and_by_a_finished_run(monkeypatch, tmp_path):
     """Guess: 2 x 450000 updates at 250 a second are one hour. Finished: 2 x 500 steps in 10 s; 2 x 18000 take 360 s."""
-    assert prediction.predict(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
+    assert time_estimates.predict(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 1.5, "save_seconds": 0.5,
                "seeds": [{"env_steps": 500}] * 2}  # fmt: skip
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     there = _run("toy:coordination", steps=500)
     monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == there.env else None))
-    assert prediction.predict(_run(steps=18_000), prediction.of_runs([there]), "cpu").hours == pytest.approx(0.1)
+    assert time_estimates.predict(_run(steps=18_000), time_estimates.of_runs([there]), "cpu").hours == pytest.approx(
+        0.1
+    )
 
 
 def test_presets_by_family_by_name_and_default(monkeypatch):
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {}), "toy": Preset({}, {})})
-    assert common.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
-    assert common.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
-    assert common.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
-    assert common.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
+    assert spec.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
+    assert spec.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
+    assert spec.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
+    assert spec.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
 
 
 def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_method_has(monkeypatch):
@@ -152,7 +155,7 @@ def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_
     )
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {"num_envs": 2}), "named": Preset({}, {"num_envs": 5})})
     for words, expected in ([], [3, 2]), (["--preset", "named"], [5, 5]):
-        options = common.parse(["iac/fig4", *words], "", {"small": budget})
+        options = spec.parse(["iac/fig4", *words], "", {"small": budget})
         assert [run.settings.algorithm.num_envs for run in curves.runs_of(options)] == expected
 
 
@@ -174,7 +177,7 @@ TUNED += ("noise_scale", "temperature")
 @pytest.mark.parametrize("name", ["small", "paper", "tuned"])
 def test_a_budget_trains_every_method_alike_and_paper_by_the_papers_tables(target, module, name):
     budgets = curves.BUDGETS[target] if module is curves else saved_steps.budgets()
-    options = common.parse([target, "--budget", name], "", budgets)
+    options = spec.parse([target, "--budget", name], "", budgets)
     by_env = {}
     for run in curves.runs_of(options):
         fields = dataclasses.asdict(run.settings.algorithm)
@@ -193,8 +196,8 @@ def test_a_budget_trains_every_method_alike_and_paper_by_the_papers_tables(targe
 
 def test_figures_2_and_5_say_what_they_train_by():
     (run,) = (
-        common.make_run(options, "iac", "multi_pendulum:3")
-        for options in [common.parse(["iac/fig5", "--budget", "paper"], "", covariance.BUDGETS)]
+        spec.make_run(options, "iac", "multi_pendulum:3")
+        for options in [spec.parse(["iac/fig5", "--budget", "paper"], "", covariance.BUDGETS)]
     )
     fields = dataclasses.asdict(run.settings.algorithm)
     assert {k: fields[k] for k in TABLES if k in fields} == {k: v for k, v in TABLES.items() if k in fields}
@@ -244,17 +247,17 @@ def test_figure_7_compares_the_same_seeds_and_is_drawn_from_figure_4s_file(tmp_p
         for env, returns in (("predator_prey", fast), ("po_predator_prey", last)):
             rows += [{"budget": "small", "algo": algo, "env": env, "seed": 0, "env_steps": step, "return_mean": value,
                       "return_std": 0} for step, value in zip((10, 20, 30, 40), returns, strict=True)]  # fmt: skip
-    kept.write_rows(tmp_path / "fig4.csv", rows, kept.COLUMNS)
+    store.write_rows(tmp_path / "fig4.csv", rows, store.COLUMNS)
     argv = ["iac/fig7", "--redraw", "--threshold", "9", "--out", str(tmp_path / "fig7.png")]
     assert main(argv) == 0
-    (row,) = kept.read_rows(tmp_path / "fig7.csv")
+    (row,) = store.read_rows(tmp_path / "fig7.csv")
     assert row == {"budget": "small", "algo": "iac", "seed": "0", "threshold": "9.0", "saved_steps": "10",
                    "certain": "exact", "return_difference": "6"}  # fmt: skip
     assert (tmp_path / "fig7.png").exists()
     assert main(argv) == 0
-    assert len(kept.read_rows(tmp_path / "fig7.csv")) == 1
+    assert len(store.read_rows(tmp_path / "fig7.csv")) == 1
     assert main(["iac/fig7", "--redraw", "--out", str(tmp_path / "fig7.png")]) == 0  # nobody reaches the budget's 200
-    (row,) = kept.read_rows(tmp_path / "fig7.csv")
+    (row,) = store.read_rows(tmp_path / "fig7.csv")
     assert (row["threshold"], row["certain"]) == ("200.0", "neither got there")
 
 
@@ -262,15 +265,15 @@ def test_figure_6_over_n(tmp_path):
     rows = [{"budget": "small", "algo": algo, "env": f"multi_pendulum_shaped:{n}", "seed": seed, "env_steps": step,
              "return_mean": step * n / 10 + seed, "return_std": 0}
             for algo in ("iac", "siaq") for n in (2, 4) for seed in (0, 1) for step in (10, 20)]  # fmt: skip
-    kept.write_rows(tmp_path / "fig6.csv", rows, kept.COLUMNS)
+    store.write_rows(tmp_path / "fig6.csv", rows, store.COLUMNS)
     assert main(["iac/fig6", "--redraw", "--out", str(tmp_path / "fig6.png")]) == 0
-    found = kept.read_curves(tmp_path / "fig6.csv", "small")
+    found = store.read_curves(tmp_path / "fig6.csv", "small")
     assert len(found) == 8
     assert curves.final_return(found[-1]) == pytest.approx((10 * 0.4 + 20 * 0.4) / 2 + 1)  # N = 4, seed 1
 
 
 def test_other_numbers_of_pendulums_have_their_familys_steps():
-    options = common.parse(["iac/fig6", "--envs", "multi_pendulum_shaped:7"], "", curves.BUDGETS["iac/fig6"])
+    options = spec.parse(["iac/fig6", "--envs", "multi_pendulum_shaped:7"], "", curves.BUDGETS["iac/fig6"])
     assert dict(options.steps) == {"multi_pendulum_shaped:7": 240_000}
     paper = curves.BUDGETS["iac/fig4"]["paper"]
     assert (paper.seeds, set(paper.methods)) == (5, set(curves.METHODS))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from experiments import insight
-from experiments.config import default_settings, to_dict
-from experiments.figures import joint_policy, simple_world
-from experiments.rundir import write_json
+from experiments.analysis import inspection
+from experiments.config.schema import default_settings, to_dict
+from experiments.figures.iac import joint_policy, simple_world
+from experiments.runs.directory import write_json
 
 
 def run_of(directory, env, preset, looks):
@@ -45,7 +45,7 @@ def pendulums(tmp_path, monkeypatch):
     turned = np.stack([np.cos([0.0, 3.0, -3.0, -0.5, 0.0]), np.sin([0.0, 3.0, -3.0, -0.5, 0.0])], -1)
     steps = [SimpleNamespace(obs=np.tile(row, (1, 3, 1)), reward=np.ones(1)) for row in turned]
     episode = SimpleNamespace(timesteps=steps)
-    monkeypatch.setattr(insight, "insight", lambda run_dir, seed_index: (episode, {"attention": attention}))
+    monkeypatch.setattr(inspection, "insight", lambda run_dir, seed_index: (episode, {"attention": attention}))
     looks = [{"covariance": np.array([np.full((3, 3), 0.1 + k)] * 2)} for k in range(2)]
     return run_of(tmp_path, "multi_pendulum_shaped:3", "default", looks)
 
@@ -112,6 +112,8 @@ def test_what_was_not_seen_is_said(simple, tmp_path, monkeypatch):
         joint_policy.draw_ellipses(simple, seed_index=2)
     with pytest.raises(ConfigError, match="no mean was seen .* train=joint_policy.watch_actions"):
         joint_policy.draw_ellipses(tmp_path / "elsewhere")
-    monkeypatch.setattr(insight, "insight", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))}))
+    monkeypatch.setattr(
+        inspection, "insight", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))})
+    )
     with pytest.raises(ConfigError, match="its critic has no attention to share out"):
         joint_policy.draw_attention(simple)  # two agents: one other each

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.figures import matrix_tables
+from experiments.figures.iac import matrix_tables
 
 
 def made_up(q):

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from experiments.config import default_settings
-from experiments.figures import common, covariance, kept, simple_world, snapshots
-from experiments.insight import load_learners
-from experiments.presets import PRESETS, Preset
+from experiments.analysis.inspection import load_learners
+from experiments.config.presets import PRESETS, Preset
+from experiments.config.schema import default_settings
+from experiments.figures import spec, store
+from experiments.figures.iac import covariance, simple_world
 from experiments.reproduce import main
+from experiments.training import snapshots
 from iacjax import load_policy
 
 
@@ -32,7 +34,7 @@ def test_mean_reward_is_the_integral_of_two_gaussians():
 
 def test_figure_3_has_its_numbers_beside_it(tmp_path):
     assert main(["iac/fig3", "--out", str(tmp_path / "fig3.png")]) == 0
-    independent, collaborative = kept.read_rows(tmp_path / "fig3.csv")
+    independent, collaborative = store.read_rows(tmp_path / "fig3.csv")
     assert (float(independent["major"]), float(collaborative["degrees"])) == pytest.approx((4.47214, 45.0))
     assert float(collaborative["mean_reward"]) > 2 * float(independent["mean_reward"])
     assert (tmp_path / "fig3.png").read_bytes()[:4] == b"\x89PNG"
@@ -49,7 +51,7 @@ def looked(monkeypatch, tmp_path):
     """The fake learner on a toy, looked at after 8, 16 and 32 of its 32 steps."""
     import dataclasses
 
-    from experiments.config import Settings
+    from experiments.config.schema import Settings
 
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {"num_envs": 2, "rollout_length": 4})})
     settings = default_settings("fake", "default", "toy:coordination")
@@ -65,11 +67,11 @@ def _make_look(env, algorithm):
 
 
 def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path, monkeypatch):
-    from experiments import kept_runs
+    from experiments.runs import find
 
     assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 0
-    whole = kept_runs.newest_run(looked)
-    assert kept_runs.status(whole) == "finished"
+    whole = find.newest_run(looked)
+    assert find.status(whole) == "finished"
     expected = snapshots.read(whole)
     assert [seen["env_steps"].tolist() for seen in expected] == [[8, 8], [16, 16], [32, 32]]
     assert expected[0]["mean"].shape[0] == 2 and expected[0]["return_mean"].shape == (2,)
@@ -79,8 +81,8 @@ def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path,
     listens = iter([False, False, True, True])  # asked twice a chunk: stop after the second one, 16 steps
     monkeypatch.setattr(snapshots.Signals, "__call__", lambda self: next(listens, False))
     assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 128
-    begun = kept_runs.newest_run(looked)
-    assert kept_runs.status(begun) == "begun" and len(snapshots.read(begun)) == 1
+    begun = find.newest_run(looked)
+    assert find.status(begun) == "begun" and len(snapshots.read(begun)) == 1
     monkeypatch.undo()
     assert snapshots.train_and_look(looked, begun, [8, 16], _make_look) == 0
     again = snapshots.read(begun)
@@ -88,19 +90,19 @@ def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path,
 
 
 def _options(target, out, budgets):
-    return common.parse([target, "--out", str(out)], "", budgets)
+    return spec.parse([target, "--out", str(out)], "", budgets)
 
 
 def test_figure_5_csv_round_trip(tmp_path):
     matrix = np.array([[1.0, -0.5], [-0.5, 2.0]])
-    rows = [dict(zip(covariance.COLUMNS, ("small", s, at, 7, *where, kept.number(value * (s + 1))), strict=True))
+    rows = [dict(zip(covariance.COLUMNS, ("small", s, at, 7, *where, store.number(value * (s + 1))), strict=True))
             for s in (0, 1) for at in (1, 100) for where, value in np.ndenumerate(matrix)]  # fmt: skip
-    kept.write_rows(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
+    store.write_rows(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
     (tmp_path / "fig5.json").write_text(
         '{"runs": [{"budget": "small", "env": "multi_pendulum:2", "preset": "explore", "seeds": 2, "total_steps": 100, '
         '"device": "cpu"}]}'
     )
-    found = covariance.matrices(kept.read_rows(tmp_path / "fig5.csv"))
+    found = covariance.matrices(store.read_rows(tmp_path / "fig5.csv"))
     assert sorted(found) == [(0, 1), (0, 100), (1, 1), (1, 100)]
     np.testing.assert_array_equal(found[1, 100][0], 2 * matrix)
     assert main(["iac/fig5", "--redraw", "--out", str(tmp_path / "fig5.png")]) == 0
@@ -111,7 +113,7 @@ def test_colours_of_figure_5_are_scaled_by_what_lies_off_the_diagonal():
 
 
 def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, capsys):
-    from experiments.figures import matrix_tables
+    from experiments.figures.iac import matrix_tables
 
     asked = []
     monkeypatch.setattr(matrix_tables, "make", lambda seeds, steps: asked.append((seeds, steps)))
@@ -120,7 +122,7 @@ def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, cap
     argv = ["iac/tables", "--seeds", "2", "--total-steps", "64", "--out", str(tmp_path / "tables.csv")]
     assert main(argv) == 0
     assert asked == [(2, 64)]
-    assert kept.read_rows(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
+    assert store.read_rows(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
     capsys.readouterr()
     assert main([*argv, "--redraw"]) == 0
     assert (capsys.readouterr().out, len(asked)) == ("Table 2\n", 1)

@@ -7,14 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from experiments import kept_runs, rundir
-from experiments.config import default_settings
-from experiments.figures import common, kept, maps_table, prediction, style, win_rates
-from experiments.figures.common import Run
-from experiments.figures.prediction import Speed
+from experiments.analysis import style
+from experiments.config.presets import PRESETS, Preset
+from experiments.config.schema import default_settings
+from experiments.figures import spec, store, time_estimates
+from experiments.figures.aiir import maps_table, win_rates
+from experiments.figures.spec import Run
+from experiments.figures.time_estimates import Speed
 from experiments.plot import Curves
-from experiments.presets import PRESETS, Preset
 from experiments.reproduce import main
+from experiments.runs import directory as rundir
+from experiments.runs import find
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -29,7 +32,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(maps_table, "BUDGETS", {"small": table, "paper": table})
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {})})
     monkeypatch.setattr("experiments.run.train", _pretend)
-    monkeypatch.setattr(prediction, "BENCHMARK", tmp_path / "none.json")
+    monkeypatch.setattr(time_estimates, "BENCHMARK", tmp_path / "none.json")
     return ["--run-dir", str(tmp_path / "runs")], tmp_path / "results"
 
 
@@ -68,10 +71,10 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert _runs(folder) == ["aiir_mix", "fake", "qmix"]
     assert main(["aiir/table1", *argv, "--out", str(folder / "table1.md"), "--maps", "8m"]) == 0
     assert "3 runs, 0 to train" in capsys.readouterr().out
-    rows = kept.read_rows(folder / "fig3.csv")
+    rows = store.read_rows(folder / "fig3.csv")
     assert tuple(rows[0]) == ("budget", "algo", "env", "seed", "env_steps", "win_rate", "return_mean")
     assert len(rows) == 3 * 2 * 3
-    records = kept_runs.read_json(folder / "fig3.json")["runs"]
+    records = find.read_json(folder / "fig3.json")["runs"]
     assert [(r["algo"], r["seeds"], r["device"]) for r in records] == [
         (algo, 2, "cpu, 2 cores") for algo in ("aiir_mix", "fake", "qmix")
     ]
@@ -80,7 +83,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
         (folder / name).unlink()
         assert main([target, "--redraw", "--run-dir", "elsewhere", "--out", str(folder / name)]) == 0
         assert (folder / name).stat().st_size > 500
-    assert kept.read_rows(folder / "fig3.csv") == rows
+    assert store.read_rows(folder / "fig3.csv") == rows
 
 
 def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, capsys, monkeypatch):
@@ -96,7 +99,7 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
     assert main(words) == 130
     out = capsys.readouterr().out
     assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
-    assert {r["algo"] for r in kept.read_rows(folder / "fig3.csv")} == {"aiir_mix"}
+    assert {r["algo"] for r in store.read_rows(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
     monkeypatch.setattr("experiments.run.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
@@ -134,7 +137,7 @@ def test_the_papers_budget(target):
 
 
 def test_a_map_of_the_other_budget_has_this_ones_steps():
-    options = common.parse(["aiir/fig3", "--maps", "MMM", "8m"], "", win_rates.BUDGETS["aiir/fig3"], family="smax")
+    options = spec.parse(["aiir/fig3", "--maps", "MMM", "8m"], "", win_rates.BUDGETS["aiir/fig3"], family="smax")
     assert dict(options.steps) == {"smax:MMM": 500_000, "smax:8m": 500_000}
     assert options.note.startswith("budget small with other maps; leaves out: the maps that are not drawn, three of")
 
@@ -144,7 +147,7 @@ def test_redraw_shows_only_the_methods_and_maps_asked_for(tmp_path):
     budgets = win_rates.BUDGETS["aiir/fig3"]
 
     def shown(*words):
-        options = common.parse(["aiir/fig3", *words], "", budgets, win_rates.NUMBERS, "smax")
+        options = spec.parse(["aiir/fig3", *words], "", budgets, win_rates.NUMBERS, "smax")
         return {(c.label, c.env[5:]) for c in win_rates.selected(options, curves, budgets)}
 
     both = {(algo, env) for algo in ("qmix", "coma") for env in ("8m", "2s3z")}
@@ -195,7 +198,7 @@ def test_prediction_prefers_the_same_method_then_the_same_world():
         Speed("aiir_mix", "smax:2s3z", "default", 500.0, "a"),
         Speed("aiir_mix", "smax:8m", "default", 1000.0, "c"),
     )
-    predict = prediction.predict
+    predict = time_estimates.predict
     assert predict(_run(), [other, elsewhere, same], "cpu") == pytest.approx((0.02, 1000.0, "c"))
     assert predict(_run(), [other, elsewhere], "cpu") == pytest.approx((0.04, 500.0, "a of aiir_mix on smax:2s3z"))
     assert predict(_run(), [other], "cpu") == pytest.approx((0.01, 2000.0, "b of liir on smax:8m"))
@@ -209,12 +212,15 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
     records = [record, {**record, "status": "begun"}, {**record, "device": "NVIDIA H100"}]
     path = tmp_path / "fig3.json"
     path.write_text(json.dumps({"runs": records}))
-    assert prediction.of_records(path, "cpu") == [Speed("qmix", "smax:8m", "default", 2000.0, str(path))]
+    assert time_estimates.of_records(path, "cpu") == [Speed("qmix", "smax:8m", "default", 2000.0, str(path))]
     rows = [{"system": "aiir_mix paper", "env": "smax:2s3z", "seeds": n, "steps_per_s": 100.0 * n,
              "device": "cpu, 2 cores"} for n in (1, 5)]  # fmt: skip
     path.write_text(json.dumps(rows))
-    assert [(s.preset, s.rate) for s in prediction.of_benchmark(path, "cpu")] == [("paper", 500.0), ("paper", 100.0)]
-    assert prediction.of_benchmark(path, "gpu") == prediction.of_benchmark(tmp_path / "none", "cpu") == []
+    assert [(s.preset, s.rate) for s in time_estimates.of_benchmark(path, "cpu")] == [
+        ("paper", 500.0),
+        ("paper", 100.0),
+    ]
+    assert time_estimates.of_benchmark(path, "gpu") == time_estimates.of_benchmark(tmp_path / "none", "cpu") == []
 
 
 @pytest.mark.parametrize(

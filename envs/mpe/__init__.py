@@ -1,0 +1,1 @@
+"""Multi-agent particle environments: physics, predator-prey, its renderer and scripted policies."""

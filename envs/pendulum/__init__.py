@@ -1,0 +1,1 @@
+"""Multi-pendulum: the environment and its renderer."""

@@ -1,0 +1,286 @@
+"""Pictures of a battle.
+
+Blue units are the agents, red ones the enemies. The shape and the letter tell a unit's type (a legend stands below),
+its size is true to scale. Above a unit: shield (cyan), health (green to red) and a medivac's energy (violet); the white
+end of a bar is what was lost in this step. A bright line runs from a unit to the one it fires at, a dotted one to a
+target still out of reach, a green one from a medivac to its patient. A cross marks where a unit fell.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from envs.rendering import Episode
+from envs.smax.canvas import (
+    ALLY,
+    ASPECT,
+    DIM,
+    EMPTY,
+    ENEMY,
+    ENERGY,
+    FOOTER,
+    GRID,
+    GROUND,
+    HEADER,
+    HEAL,
+    HEIGHT,
+    LOST,
+    MINUS,
+    PANEL,
+    PLUS,
+    SHAPES,
+    SHIELD,
+    VIEW,
+    WALL,
+    WIDTH,
+    Canvas,
+    font,
+)
+from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
+from envs.smax.units import UNITS
+
+View = tuple[float, float, float, float]  # x0, x1, y0, y1 in map units
+
+
+class Scene(NamedTuple):
+    """What one frame shows. N units, agents first; NumPy arrays of one environment."""
+
+    name: str  # of the map
+    types: tuple[str, ...]  # [N] unit types
+    num_allies: int
+    x: np.ndarray  # f32[N] map units
+    y: np.ndarray  # f32[N]
+    health: np.ndarray  # f32[N] points, 0: dead
+    shield: np.ndarray  # f32[N]
+    energy: np.ndarray  # f32[N]
+    target: np.ndarray  # int[N] the unit fired at or healed in this step, -1 for none
+    lost: np.ndarray  # f32[N] health and shield lost in this step
+    step: int
+    limit: int
+    result: str = ""  # "WON", "LOST", "TIME OUT", "" while it lasts
+    values: np.ndarray | None = None  # f32[A] a number an agent, e.g. its intrinsic reward
+
+
+def camera(scenes: list[Scene], margin: float = 1.6) -> View:
+    """The smallest part of the map, in the frame's aspect, that shows all living units of `scenes` and a margin."""
+    x, y = (np.concatenate([getattr(s, axis)[s.health > 0] for s in scenes]) for axis in "xy")
+    if x.size == 0:
+        return VIEW
+    width = max(x.max() - x.min() + 2 * margin, (y.max() - y.min() + 2 * margin) / ASPECT)
+    width = float(np.clip(width, 15.0, VIEW[1] - VIEW[0]))
+    half = (width / 2, ASPECT * width / 2)
+    centre = ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
+    x0, y0 = (
+        float(np.clip(c - h, low, high - 2 * h))
+        for c, h, low, high in zip(centre, half, VIEW[::2], VIEW[1::2], strict=True)
+    )
+    return x0, x0 + 2 * half[0], y0, y0 + 2 * half[1]
+
+
+def draw_frame(scene: Scene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
+    """One picture of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
+    canvas = Canvas(width, view)
+    _ground(canvas)
+    order = np.argsort([UNITS[t].air for t in scene.types], kind="stable")  # flyers on top
+    for n in order:
+        if scene.health[n] <= 0:
+            _fallen(canvas, scene, n)
+    for n in order:
+        if scene.health[n] > 0:
+            _unit(canvas, scene, n)
+    for n in order:
+        if scene.target[n] >= 0:
+            _aim(canvas, scene, n, int(scene.target[n]))
+    for n in order:
+        if scene.health[n] > 0:
+            _bars(canvas, scene, n)
+    if scene.values is not None:
+        _values(canvas, scene)
+    _header(canvas, scene)
+    _legend(canvas, scene)
+    return canvas.finish()
+
+
+def _ground(canvas):
+    canvas.box(0, HEADER, WIDTH, HEIGHT - FOOTER, WALL)
+    canvas.draw.rectangle((*canvas.at(0, 24), *canvas.at(32, 8)), fill=GROUND)
+    for x in range(4, 32, 4):
+        canvas.line([canvas.at(x, 8), canvas.at(x, 24)], GRID, 1)
+    for y in range(12, 24, 4):
+        canvas.line([canvas.at(0, y), canvas.at(32, y)], GRID, 1)
+
+
+def _colour(scene, n):
+    return ALLY if n < scene.num_allies else ENEMY
+
+
+def _unit(canvas, scene, n):
+    kind, colour = scene.types[n], _colour(scene, n)
+    centre, radius = canvas.at(scene.x[n], scene.y[n]), UNITS[kind].radius * canvas.scale * canvas.k
+    edge = tuple(c // 3 for c in colour)
+    canvas.shape(kind, centre, radius, (*colour, 190 if UNITS[kind].air else 255), edge)
+    size = round(1.25 * radius)
+    canvas.draw.text(centre, SHAPES[kind][0], fill=edge, font=font(size), anchor="mm")
+
+
+def _fallen(canvas, scene, n):
+    x, y = float(scene.x[n]), float(scene.y[n])
+    if not (0 <= x <= 32 and 8 <= y <= 24):
+        return
+    r = 0.3
+    colour = (*_colour(scene, n), 95)
+    canvas.line([canvas.at(x - r, y - r), canvas.at(x + r, y + r)], colour, 2 * canvas.zoom)
+    canvas.line([canvas.at(x - r, y + r), canvas.at(x + r, y - r)], colour, 2 * canvas.zoom)
+
+
+def _aim(canvas, scene, n, m):
+    """The line from unit n to its target m: a little to its right, so that a duel shows two lines."""
+    kind = UNITS[scene.types[n]]
+    dx, dy = float(scene.x[m] - scene.x[n]), float(scene.y[m] - scene.y[n])
+    distance = math.hypot(dx, dy)
+    radii = kind.radius + UNITS[scene.types[m]].radius
+    if scene.health[n] <= 0 or distance < 1e-3:
+        return
+    ux, uy = dx / distance, dy / distance
+    start, stop = min(0.7 * kind.radius, 0.3 * distance), max(distance - 0.5 * radii / 2, 0.6 * distance)
+    side = 0.1
+    points = [canvas.at(scene.x[n] + s * ux + side * uy, scene.y[n] + s * uy - side * ux) for s in (start, stop)]
+    colour = HEAL if kind.heals else tuple((c + 255) // 2 for c in _colour(scene, n))
+    if distance > kind.range + radii + 0.3:  # a little slack: the target has moved since the shot
+        canvas.dots(*points, (*colour, 110))
+        return
+    canvas.line(points, (*colour, 215), (3.0 if kind.heals else 1.8) * canvas.zoom)
+    x, y = points[1]
+    r = 3.0 * canvas.zoom * canvas.k
+    canvas.draw.ellipse((x - r, y - r, x + r, y + r), fill=(*colour, 255))
+
+
+def _bars(canvas, scene, n):
+    unit = UNITS[scene.types[n]]
+    px, py = (v / canvas.k for v in canvas.at(scene.x[n], scene.y[n]))
+    half = max(9.0 * canvas.zoom, 0.72 * unit.radius * canvas.scale)
+    high = 3.2 * canvas.zoom  # a bar and the line between two
+    bottom = py - unit.radius * canvas.scale - 1
+    health = float(scene.health[n]) / unit.hp
+    warm = (round(255 * min(1.0, 2 - 2 * health)), round(220 * min(1.0, 2 * health)), 70)
+    rows = [(health, warm)]
+    if unit.shield:
+        rows.append((float(scene.shield[n]) / unit.shield, SHIELD))
+    if unit.heals:
+        rows.append((float(scene.energy[n]) / unit.max_energy, ENERGY))
+    canvas.box(px - half - 1, bottom - high * len(rows), px + half + 1, bottom + 1, EMPTY)
+    lost = 2 * half * float(scene.lost[n]) / (unit.hp + unit.shield)
+    for row, (fraction, colour) in enumerate(rows):
+        y = bottom - high * row
+        end = px - half + 2 * half * min(fraction, 1.0)
+        canvas.box(px - half, y - high + 1, end, y, colour)
+        if lost > 0 and row == (1 if scene.shield[n] > 0 else 0):
+            canvas.box(end, y - high + 1, min(end + lost, px + half), y, LOST)
+
+
+def _values(canvas, scene):
+    """A ring and a number an agent: gold above zero, violet below, brighter the larger."""
+    top = max(float(np.abs(scene.values).max()), 1e-9)
+    living = [n for n in range(scene.num_allies) if scene.health[n] > 0]
+    places = [canvas.at(scene.x[n], scene.y[n]) for n in living]
+    radii = [(UNITS[scene.types[n]].radius * canvas.scale + 5) * canvas.k for n in living]
+    colours = [PLUS if scene.values[n] >= 0 else MINUS for n in living]
+    for n, (x, y), r, colour in zip(living, places, radii, colours, strict=True):
+        strength = round(60 + 195 * min(1.0, abs(float(scene.values[n])) / top))
+        canvas.draw.ellipse((x - r, y - r, x + r, y + r), outline=(*colour, strength), width=round(3 * canvas.k))
+    for n, (x, y), r, colour in zip(living, places, radii, colours, strict=True):
+        label = f"{float(scene.values[n]):+.2f}"
+        canvas.text(x / canvas.k, (y + r) / canvas.k + 6 * canvas.zoom, label, 9 * canvas.zoom, colour, "mm")
+
+
+def _header(canvas, scene):
+    canvas.box(0, 0, WIDTH, HEADER, PANEL)
+    canvas.text(14, 18, scene.name, 21)
+    canvas.text(WIDTH / 2, 18, f"step {scene.step} / {scene.limit}", 17, DIM, "mm")
+    good = scene.result == "WON"
+    canvas.text(WIDTH - 14, 18, scene.result, 22, HEAL if good else ENEMY, "rm")
+    full = np.array([UNITS[t].hp + UNITS[t].shield for t in scene.types])
+    now = np.maximum(scene.health, 0) + np.where(scene.health > 0, scene.shield, 0)
+    a, middle, length = scene.num_allies, WIDTH / 2, WIDTH / 2 - 140
+    sides = ((slice(None, a), ALLY, "agents", -1), (slice(a, None), ENEMY, "enemies", 1))
+    for part, colour, label, sign in sides:
+        fraction = float(now[part].sum() / full[part].sum())
+        inner, outer, end = middle + sign * 6, middle + sign * (6 + length), middle + sign * (6 + length * fraction)
+        canvas.box(min(inner, outer), 40, max(inner, outer), 54, EMPTY, 3)
+        if fraction > 0:
+            canvas.box(min(inner, end), 40, max(inner, end), 54, colour, 3)
+        count = f"{label} {int((scene.health[part] > 0).sum())}/{len(scene.types[part])}"
+        canvas.text(14 if sign < 0 else WIDTH - 14, 47, count, 15, colour, "lm" if sign < 0 else "rm")
+
+
+def _legend(canvas, scene):
+    """Unit types on the left, the bars' colours on the right."""
+    y, x = HEIGHT - FOOTER / 2, 16.0
+    canvas.box(0, HEIGHT - FOOTER, WIDTH, HEIGHT, PANEL)
+    for kind in dict.fromkeys(scene.types):
+        canvas.shape(kind, ((x + 6) * canvas.k, y * canvas.k), 8 * canvas.k, "#9aa6b8")
+        if SHAPES[kind][0]:
+            canvas.text(x + 6, y, SHAPES[kind][0], 10, PANEL, "mm")
+        canvas.text(x + 22, y, kind, 14, DIM)
+        x += 22 + font(14).getlength(kind) + 24
+    keys = [("lost in this step", LOST), ("health", (70, 220, 70))]
+    keys += [("shield", SHIELD)] if any(UNITS[t].shield for t in scene.types) else []
+    keys += [("energy", ENERGY)] if any(UNITS[t].heals for t in scene.types) else []
+    x = WIDTH - 14.0
+    for label, colour in keys:
+        canvas.text(x, y, label, 14, DIM, "rm")
+        x -= font(14).getlength(label) + 7
+        canvas.box(x - 16, y - 3, x, y + 3, colour)
+        x -= 16 + 20
+
+
+def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Image.Image]:
+    """The pictures of one lane of a StarCraft episode, up to the end of its battle."""
+    scenario = get_scenario(env.spec.name.split(":")[1])
+    scenes, before = [], None
+    for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
+        action = np.asarray(episode.actions[t - 1])[lane] if t else None
+        scene = scene_of(scenario, state.battle, lane, t, action, before)
+        over, cut = (bool(np.asarray(flag)[lane]) for flag in (timestep.terminated, timestep.truncated))
+        if over or cut:
+            won = bool(np.asarray(timestep.info["won"])[lane])
+            scene = scene._replace(result="WON" if won else "LOST" if over else "TIME OUT")
+        if episode.values is not None and t:
+            scene = scene._replace(values=np.asarray(episode.values[t - 1])[lane])
+        scenes.append(scene)
+        if over or cut:
+            break
+        before = scene
+    view = camera(scenes)
+    return [draw_frame(scene, width, view) for scene in scenes]
+
+
+def scene_of(
+    scenario: Scenario, battle: Any, lane: int, step: int, action: np.ndarray | None, before: Scene | None
+) -> Scene:
+    """The scene after a step of a battle.
+
+    Args:
+      battle: the engine's arrays, [N, E] each.
+      action: int[A] the agents' actions of the step, None at the reset.
+      before: the scene a step earlier, for what was lost since.
+    """
+    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, lane] for name in Scene._fields[3:8])
+    target, lost = np.full(len(scenario.units), -1), np.zeros(len(scenario.units))
+    if action is not None:
+        enemy_targets = np.asarray(battle.target)[scenario.num_allies :, lane]
+        target = np.concatenate([agent_targets(scenario, action), enemy_targets])
+    if before is not None:
+        left = np.where(health > 0, health + shield, 0)
+        lost = np.maximum(before.health + before.shield - left, 0)
+        target = np.where(before.health > 0, target, -1)
+    units = (x, y, health, shield, energy, target, lost)
+    return Scene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
+
+
+def agent_targets(scenario: Scenario, action: np.ndarray) -> np.ndarray:
+    """int[A]: the unit each agent's action aims at, -1 for none. A medivac's target ids count agents, not enemies."""
+    first = [0 if UNITS[name].heals else scenario.num_allies for name in scenario.allies]
+    return np.where(action >= NUM_COMMON_ACTIONS, action - NUM_COMMON_ACTIONS + np.asarray(first), -1)

@@ -1,0 +1,112 @@
+"""The IAC paper's one-step worlds of two agents: the matrix game of tables 1 to 4 and Simple World of section 5.1."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import ActionSpec, ConfigError, Environment, EnvSpec, vectorize
+from envs.toy.probes import Toy
+
+PAYOFF = ((8.0, -12.0, -12.0), (-12.0, 0.0, 0.0), (-12.0, 0.0, 0.0))  # table 1 (QTRAN's matrix game)
+MEANS, VARIANCES = ((4.0, 3.0), (-6.0, -6.0)), (5.0, 2.0)  # section 5.1
+
+
+def _numbers(world: str, option: str, values) -> tuple[float, ...]:
+    """`values` as a tuple of finite floats, or a ConfigError that names the option."""
+    try:
+        numbers = tuple(float(x) for x in values)
+    except (TypeError, ValueError):
+        numbers = (math.nan,)
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{world}: {option} must be finite numbers in a row, not {values!r}")
+    return numbers
+
+
+def matrix_game(payoff: Sequence[Sequence[float]] = PAYOFF) -> Environment:
+    """Two agents, one step, reward `payoff[a_0][a_1]`. The default has its best joint action, worth 8, beside
+    penalties of 12, and a worse one, worth 0, that is safe (table 1). Observations are a constant 1.
+
+    Raises:
+      ConfigError: the payoff is not a square table of at least 2 x 2 numbers.
+    """
+    rows = payoff if isinstance(payoff, Sequence) and not isinstance(payoff, str) else [payoff]
+    table = tuple(_numbers("matrix_game", "the rows of payoff", row) for row in rows)
+    size = len(table)
+    if size < 2 or any(len(row) != size for row in table):
+        raise ConfigError(f"matrix_game: payoff must be square, at least 2 x 2; its rows have {[*map(len, table)]}")
+    return vectorize(
+        Toy(
+            spec=EnvSpec("matrix_game", 2, 1, 2, ActionSpec(num_actions=size), horizon=1, state_is_obs=True),
+            observe=lambda t, hidden: jnp.ones((2, 1)),
+            reward=lambda t, hidden, action: jnp.asarray(table, jnp.float32)[action[0], action[1]],
+        )
+    )
+
+
+def simple_world_reward(
+    actions: jax.Array,
+    means: Sequence[Sequence[float]] = MEANS,
+    variances: Sequence[float] = VARIANCES,
+    weights: Sequence[float] | None = None,
+    peak: float = 1.0,
+) -> jax.Array:
+    """Simple World's reward f32[...] of the joint actions `actions` f32[..., 2].
+
+    The paper gives two Gaussians, means [4, 3] and [-6, -6], variances 5 and 2, that "denote the reward
+    distributions", and no scale. Read here: the reward is the sum of their densities (both directions have the same
+    variance, `weights` 1 each), scaled so that the higher of the two peaks is `peak`. So the narrow one, at
+    [-6, -6], is the best, worth 1; the wide one, worth 2 / 5 = 0.4, lies as a trap on the other side of the start: the
+    task is about exploration. Unscaled, the best would be 1 / (4 pi) = 0.08, and entropy at the paper's temperature
+    of 0.02 would outweigh it over so wide a range of actions.
+    """
+    weights = (1.0,) * len(variances) if weights is None else weights
+    heights = [w / v for w, v in zip(weights, variances, strict=True)]  # times 1 / (2 pi), the same for all
+    total = jnp.zeros(actions.shape[:-1], jnp.float32)
+    for height, variance, mean in zip(heights, variances, means, strict=True):
+        distance2 = ((actions - jnp.asarray(mean, jnp.float32)) ** 2).sum(-1)
+        total += height * jnp.exp(-distance2 / (2.0 * variance))
+    return (peak / max(heights) * total).astype(jnp.float32)
+
+
+def simple_world(
+    means: Sequence[Sequence[float]] = MEANS,
+    variances: Sequence[float] = VARIANCES,
+    weights: Sequence[float] | None = None,
+    peak: float = 1.0,
+    low: float = -10.0,
+    high: float = 10.0,
+) -> Environment:
+    """Two agents, one step, one continuous action each in [`low`, `high`] (clipped), reward `simple_world_reward`.
+
+    There is nothing to see: observations are a constant 0, so that all a policy without hidden layers can learn is its
+    bias, the "one parameter" of appendix B. The state is a constant 1: a mixer whose weights are |W s|, as QMIX's are
+    at the start, would be 0 at a state of 0, and stay so.
+
+    Raises:
+      ConfigError: means, variances and weights that do not go together, or numbers out of range.
+    """
+    means = tuple(_numbers("simple_world", "each of means", mean) for mean in _rows(means))
+    variances = _numbers("simple_world", "variances", variances)
+    weights = _numbers("simple_world", "weights", (1.0,) * len(variances) if weights is None else weights)
+    low, high, peak = _numbers("simple_world", "low, high and peak", (low, high, peak))
+    if not len(means) == len(variances) == len(weights) >= 1 or any(len(mean) != 2 for mean in means):
+        raise ConfigError("simple_world: give as many means (of two numbers each) as variances and weights")
+    if min(variances) <= 0 or min(weights) <= 0 or peak <= 0:
+        raise ConfigError("simple_world: variances, weights and peak must be more than 0")
+    if low >= high:
+        raise ConfigError(f"simple_world: low {low} is not below high {high}")
+
+    def reward(t, hidden, action):
+        return simple_world_reward(jnp.clip(action[:, 0], low, high), means, variances, weights, peak)
+
+    action = ActionSpec(dim=1, low=low, high=high)
+    spec = EnvSpec("simple_world", 2, 1, 1, action, horizon=1)
+    return vectorize(Toy(spec=spec, observe=lambda t, hidden: jnp.zeros((2, 1)), reward=reward, state=(1.0,)))
+
+
+def _rows(means):
+    if not isinstance(means, Sequence) or isinstance(means, str):
+        raise ConfigError(f"simple_world: means must be pairs of numbers in a row, not {means!r}")
+    return means

@@ -1,0 +1,1 @@
+"""Reads finished runs: curves, scores, evaluation, playback, recording, inspection."""

@@ -1,0 +1,1 @@
+"""Shared by all of experiments: files, text, statistics, command-line helpers."""

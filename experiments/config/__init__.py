@@ -1,0 +1,1 @@
+"""The configuration of a run: schema, presets, command line, validation. No jax in this package."""

@@ -1,0 +1,62 @@
+"""`--env-options KEY=VALUE ...`: options of an environment as words of the command line. No jax here."""
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from envs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from envs.base import Environment
+
+_BARE = re.compile(r"[A-Za-z_./~][\w./~-]*")  # a word or a path
+
+
+def read_env_options(words: Sequence[str]) -> dict[str, Any]:
+    """The options in `words`: ("num_prey=2", "reward=flat") -> {"num_prey": 2, "reward": "flat"}.
+
+    A value is a Python literal, such as 0.5, None or [[8,-12],[-12,0]]; a bare word or path is a string.
+
+    Raises:
+      ConfigError: a word without `=`, an option given twice, a value that cannot be read.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"--env-options {word}: write KEY=VALUE, e.g. num_prey=2")
+        if key in options:
+            raise ConfigError(f"--env-options {word}: {key} is given twice")
+        options[key] = _literal(word, value)
+    return options
+
+
+def _literal(word: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        if _BARE.fullmatch(text):
+            return text
+        raise ConfigError(
+            f"--env-options {word}: the value cannot be read: give a number, a word, or lists such as [[8,-12],[-12,0]]"
+        ) from None
+
+
+def make_run_env(name: str, words: Sequence[str] = ()) -> "Environment":
+    """The environment called `name` with the options in `words`.
+
+    Raises:
+      ConfigError: an unknown name or option, a value that cannot be read or used, or a custom environment whose spec,
+        shapes or dtypes do not hold.
+    """
+    from envs.custom import is_custom
+    from envs.registry import check_name, make_env
+
+    check_name(name)
+    env = make_env(name, **read_env_options(words))
+    if is_custom(env):
+        from envs.check import check_structure
+
+        check_structure(env)
+    return env

@@ -1,0 +1,91 @@
+"""Presets as json files, `--preset path/to/winner.json`: what a sweep found best, for the other commands to start from.
+
+The object in such a file has `algo`, `run` and `algorithm` (fields that differ from the defaults) and `summary`.
+"""
+
+import pathlib
+from typing import Any
+
+from envs.errors import ConfigError
+from envs.values import show
+from experiments.common.json_files import read_object
+from experiments.config.presets import Preset
+from experiments.config.schema import RunConfig, Settings
+from experiments.config.validation import BOUNDS as RUN_BOUNDS
+from experiments.runs.directory import write_json
+from iacjax.algorithms.common.checks import BOUNDS
+from iacjax.algorithms.registry import get_entry
+from iacjax.schema import Bounds, check_values, types_of
+
+PARTS = ("run", "algorithm")
+RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")  # of a run, worth keeping
+
+
+def is_file(name: str) -> bool:
+    """Whether a preset's name is that of a file."""
+    return name.endswith(".json")
+
+
+def read_algo(name: str) -> str:
+    """The algorithm that the preset in the file `name` is of."""
+    return _read(name)["algo"]
+
+
+def read_preset(name: str, algo: str) -> Preset:
+    """The preset in the file `name`.
+
+    Raises:
+      ConfigError: no such file, not a preset, of another algorithm, of fields that this version does not have, or of
+        values that a field cannot have.
+    """
+    data = _read(name)
+    if data["algo"] != algo:
+        raise ConfigError(f"--preset {name} is of {data['algo']}, not of {algo}: leave --algo out, or change it")
+    run = _fields(name, RunConfig, data["run"], RUN_BOUNDS, forbidden=("algo", "preset"))
+    algorithm = _fields(name, get_entry(algo).config, data["algorithm"], BOUNDS)
+    return Preset(run, algorithm, str(data.get("summary", "")))
+
+
+def _fields(
+    name: str, kind: type, given: dict[str, Any], bounds: dict[str, Bounds], forbidden: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values as the fields' own types: JSON has no tuples, and writes 1 where 1.0 is meant."""
+    types = types_of(kind)
+    unknown = given.keys() - types.keys() | given.keys() & set(forbidden)
+    if unknown:
+        raise ConfigError(f"--preset {name}: there is no field {show(min(unknown))}: it is of another version")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    try:
+        check_values(kind, values, bounds)
+    except ConfigError as error:
+        raise ConfigError(f"--preset {name}: {error}") from None
+    return {key: float(value) if types[key] is float else value for key, value in values.items()}
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        data = read_object(pathlib.Path(name), f"--preset {name}")
+    except FileNotFoundError:
+        raise ConfigError(f"--preset {name}: there is no such file") from None
+    if not isinstance(data.get("algo"), str):
+        raise ConfigError(f"--preset {name} is not a preset: it names no algo")
+    if any(not isinstance(data.get(part), dict) for part in PARTS):
+        raise ConfigError(f"--preset {name} is not a preset: it needs `run` and `algorithm`, objects of fields")
+    return data
+
+
+def write_preset(path: pathlib.Path, settings: Settings, summary: str) -> None:
+    """Writes what of `settings` differs from the defaults as a preset that `--preset` can load."""
+    run = {name: getattr(settings.run, name) for name in RUN_FIELDS}
+    kept = {"run": _changed(run, RunConfig()), "algorithm": _changed(vars(settings.algorithm), _default(settings))}
+    kept["run"]["env"] = settings.run.env
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"algo": settings.run.algo, **kept, "summary": summary})
+
+
+def _default(settings: Settings) -> Any:
+    return get_entry(settings.run.algo).config()
+
+
+def _changed(values: dict[str, Any], default: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value != getattr(default, name)}

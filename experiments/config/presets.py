@@ -1,0 +1,268 @@
+"""Named defaults per algorithm: data only. A preset overrides fields of `RunConfig` and of the algorithm's config."""
+
+import difflib
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+
+
+class Preset(NamedTuple):
+    """Overrides by field name; what is not named keeps its dataclass default."""
+
+    run: dict[str, Any]
+    algorithm: dict[str, Any]
+    summary: str = ""  # one line for --list
+
+
+# LIIR's published settings (Du et al. 2019, and the code they published): what AIIR-MIX's authors most likely ran.
+_LIIR = {
+    "attention_temperature": 1.0,  # AIIR-MIX's eq. 10 as printed
+    "mix_init": "random",  # as hypernetworks come; the paper names no other start
+    "intrinsic_weight": 0.01,
+    "reward_lr": 5e-4,
+    "critic_others_actions": True,
+    "critic_update": "per_time_index",
+    "critic_target_every": 200,
+    "td_lambda": 0.8,
+    "time_limit": "terminate",
+    "num_envs": 32,
+    "rollout_length": 64,  # LIIR: 32 whole episodes a batch, about as many rows
+    "epochs": 1,
+    "minibatches": 1,
+    "entropy": 0.0,
+    "optimizer": "rmsprop",
+    "lr": 5e-4,
+    "critic_lr": 5e-4,
+    "anneal_steps": 0,
+    "value_norm": False,
+    "epsilon_start": 0.5,
+    "epsilon_end": 0.01,
+}
+
+_BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
+# SMAC counts its time limit as an end. Bootstrapping past it learns 2s3z more slowly: who survives by hiding would be
+# worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
+_TUNED = {"time_limit": "terminate"}
+
+# Yu et al. 2022's published StarCraft settings; their epochs are 15, 10 or 5 by map. An agent's value reads the state
+# and its own observations there. Their memory is trained in chunks of 10 steps, ours over the whole rollout.
+_MAPPO = {
+    "hidden_dim": 64,
+    "critic_dim": 64,
+    "num_envs": 8,
+    "rollout_length": 400,
+    "epochs": 15,
+    "minibatches": 1,
+    "clip": 0.2,
+    "value_clip": 0.2,
+    "huber_delta": 10.0,
+    "entropy": 0.01,
+    "lr": 5e-4,
+    "critic_lr": 5e-4,
+    "max_grad_norm": 10.0,
+    "time_limit": "terminate",
+    "layer_norm": True,
+    "value_norm_decay": 0.99999**15,  # of 15 gradient steps, an iteration's
+}
+# The settings that aiir_mix was tuned to, whose plain actor-critic IPPO and MAPPO resemble.
+_PPO_TUNED = {
+    **_TUNED,
+    "hidden_dim": 64,
+    "critic_dim": 64,
+    "num_envs": 64,
+    "rollout_length": 32,
+    "clip": 0.2,
+    "value_clip": 0.0,
+    "entropy": 0.01,
+    "lr": 2e-3,
+    "critic_lr": 1e-3,
+    "max_grad_norm": 10.0,
+    "anneal_steps": 1_000_000,
+    "anneal_to": 0.25,
+}
+_JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
+
+# Adam, longer TD(lambda), four passes of the critic over each batch; actor steps, one a batch, every 512 env steps.
+_COMA_TUNED = {
+    **_TUNED,
+    "critic_update": "epochs",
+    "epochs": 4,
+    "minibatches": 1,
+    "target_every": 100,
+    "td_lambda": 0.95,
+    "num_envs": 16,
+    "rollout_length": 32,
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "critic_lr": 1e-3,
+    "entropy": 0.001,
+    "epsilon_steps": 50_000,
+}
+
+# IAC's paper evaluates over 10 episodes; its Simple World has policies of one parameter and hidden layers of 10 units.
+_CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
+_SIMPLE_WORLD = Preset(
+    {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
+    # From sigma 1, half the world, unsquashed greedy actions stay between the peaks; from 0.3 they reach the higher.
+    {"temperature": 0.02, "sigma_init": 0.3, "policy_layers": 0, "hidden_dim": 10, "heads": 2},
+    "the paper's settings for Simple World; sigma from 0.3, which it does not name",
+)
+# Three sparse pendulums: 16 worlds with an update every 16 steps, and 100 k uniform steps before the first.
+SWING = {"warmup": 100_000, "num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}
+# White noise meets a reward in 0.15 % of episodes, noise that goes on in time (correlation 0.9) in 0.4 to 0.8 %; with
+# 16 worlds both learn in 600 k steps. MADDPG and MAAC have white noise alone, so where methods are compared all do.
+_EXPLORE = {"noise_correlation": 0.9, **SWING}
+# Predator-prey. At table 5's discount of 0.95 the critic's values run ahead of the returns (Q_tot 20 to 120 where 3 is
+# true) and the predators drift out of the arena; at 0.9 they do not. What is learned hangs on how much was seen, not on
+# the updates: 32 worlds and an update every 32 steps get as far per env step as one every 8.
+HUNT = {"gamma": 0.9, "lr": 1e-3, "warmup": 10_000}
+HUNT |= {"num_envs": 32, "rollout_length": 4, "updates_per_step": 1 / 32}
+_PENDULUMS = {**_CONTROL, "env": "multi_pendulum:3", "total_steps": 600_000}
+_HUNT = Preset(
+    {**_CONTROL, "env": "predator_prey", "total_steps": 1_500_000, "eval_every": 20_000}, HUNT, "for predator-prey"
+)
+# Algorithm 1 acts by the policy from the first step on.
+_AS_PUBLISHED = {"warmup_actions": "policy"}
+_IAC = {
+    "default": Preset(_CONTROL, {}, "the paper's tables 5 to 7; the first 256 actions are uniform"),
+    "paper": Preset(_CONTROL, _AS_PUBLISHED, "the paper's tables 5 to 7 and its algorithm 1"),
+    "explore": Preset(_PENDULUMS, _EXPLORE, "noise correlated in time, 16 worlds"),
+    "hunt": _HUNT,
+    "simple_world": _SIMPLE_WORLD,
+}
+
+# The published codes of IAC's outside baselines, github.com/openai/maddpg and github.com/shariqiqbal2810/MAAC, and as
+# many steps as they train for. MAAC makes 4 updates every 100 env steps of 12 environments: here every 12 x 8.
+_MADDPG = {
+    "policy_layers": 2,
+    "critic_layers": 2,
+    "lr": 1e-2,
+    "critic_lr": 1e-2,
+    "batch_size": 1024,
+    "buffer_size": 1_000_000,
+    "target_every": 1,
+    "tau": 0.01,
+    "rollout_length": 100,
+    "updates_per_step": 0.01,
+    "warmup": 25_600,
+    "warmup_actions": "policy",
+}
+_MAAC = {
+    "entropy_in_target": "undiscounted",
+    "policy_gradient": "score",
+    "hidden_dim": 128,
+    "policy_layers": 2,
+    "gamma": 0.99,
+    "lr": 1e-3,
+    "batch_size": 1024,
+    "buffer_size": 1_000_000,
+    "target_every": 1,
+    "tau": 0.001,
+    "num_envs": 12,
+    "rollout_length": 8,
+    "updates_per_step": 0.04,
+    "warmup": 1024,
+    "warmup_actions": "policy",
+}
+# Their defaults are these codes with the numbers of IAC's tables.
+_BESIDE_IAC = {
+    "default": Preset(_CONTROL, {}, "the official code by IAC's tables 5 to 7; the first 256 actions are uniform"),
+    "paper": Preset(_CONTROL, _AS_PUBLISHED, "the official code by IAC's tables 5 to 7, as IAC's authors compare it"),
+    "explore": Preset(_PENDULUMS, SWING, "16 worlds"),
+    "hunt": _HUNT,
+}
+
+_MATRIX_GAME = {"env": "matrix_game", "total_steps": 20_000, "eval_episodes": 10}
+# IAC's tables 5 and 7: feed-forward agents that learn from single transitions.
+_TRANSITIONS = {"recurrent": False, "mixer_dim": 64, "gamma": 0.95, "lr": 1e-3, "optimizer": "adam"}
+_TRANSITIONS |= {"batch_size": 256, "buffer_size": 20_000, "updates_per_step": 1 / 8, "warmup": 1000}
+# Uniform visitation from the first update on: were the replay small at the start, chance would favour some actions.
+_UNIFORM = {**_TRANSITIONS, "epsilon_start": 1.0, "epsilon_end": 1.0, "warmup": 4096}
+_TABLES = Preset(_MATRIX_GAME, {**_TRANSITIONS, "epsilon_steps": 10_000}, "the sizes of IAC's table 5, matrix game")
+_Q_MATRIX = {"uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often: IAC's tables 2 to 4")}
+_SKIRMISH = {"env": "smax:3m", "total_steps": 500_000}
+# What Hu et al. 2021 (PyMARL2) found to help, and sequences that waste no row on padding. Their target is copied every
+# 200 episodes, 25 updates of 8: on 2s3z after 0.3 M steps (one seed) 0.80 with 20 of these updates, 0.31 with 200.
+# Many small updates: 4 sequences every 32 env steps in place of 16 every 128, as many rows (one seed). QMIX: 3m 1.00
+# for 0.31 after 0.1 M steps, 8m 0.88 for 0.30 after 0.12 M, 2s3z 0.34 for 0.35 after 0.16 M. QTRAN: 3m 0.84 for 0.00
+# after 0.2 M.
+_Q_TUNED = {"optimizer": "adam", "lr": 1e-3, "td_lambda": 0.6, "whole_episodes": False, "batch_size": 4}
+_Q_TUNED |= {"num_envs": 16, "updates_per_step": 1 / 32, "target_every": 25, "mixer_scale": 0.01}
+# JaxMARL's battles pay 2, and their states are large numbers: at scales of 1 Q_tot starts at 20, still above what
+# the battle pays when the exploration ends (3m: win rate 0.00 after 0.2 M steps; with these 0.56 after 0.06 M).
+_Q_JAXMARL = {**_Q_TUNED, "reward_scale": 10.0}
+_Q_MIXING = {
+    "default": Preset(_SKIRMISH, _TUNED, "PyMARL's settings, 8 parallel environments"),
+    "pymarl": Preset(
+        _SKIRMISH, {**_TUNED, "num_envs": 1, "rollout_length": 64}, "PyMARL's settings, one environment as there"
+    ),
+    "tuned": Preset(_SKIRMISH, {**_TUNED, **_Q_TUNED}, "Adam, TD(lambda) and fuller batches, as PyMARL2 found better"),
+    "jaxmarl": Preset({**_SKIRMISH, "env": "jaxmarl:smax:3m"}, {**_TUNED, **_Q_JAXMARL}, "tuned, for JaxMARL's SMAX"),
+}
+
+_REWARDS = {
+    "default": Preset(_BATTLE, _TUNED, "AIIR-MIX's, tuned for sample efficiency and wall-clock"),
+    "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
+}
+
+PRESETS: dict[str, dict[str, Preset]] = {
+    "aiir_mix": {
+        **_REWARDS,
+        "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
+        "no_intrinsic": Preset(
+            _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
+        ),
+    },
+    **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
+    **{name: _Q_MIXING for name in ("iql", "vdn", "qtran")},
+    "qmix": {**_Q_MIXING, "matrix": _TABLES, **_Q_MATRIX},
+    "qmixs": {"default": _TABLES, **_Q_MATRIX},
+    **{
+        name: {
+            "default": _JAXMARL_PPO,
+            "tuned": Preset(_BATTLE, _PPO_TUNED, "aiir_mix's tuned batches and rates: more updates an env step"),
+            "paper": Preset(
+                {**_BATTLE, "total_steps": 10_000_000}, {**_MAPPO, **critic}, "Yu et al. 2022 on StarCraft"
+            ),
+        }
+        for name, critic in (("ippo", {}), ("mappo", {"critic_input": "state_and_obs"}))
+    },
+    "coma": {
+        "default": Preset(_BATTLE, _TUNED, "PyMARL's settings"),
+        "tuned": Preset(_BATTLE, _COMA_TUNED, "Adam, the critic trained on whole batches, more actor steps"),
+    },
+    "maddpg": {
+        **_BESIDE_IAC,
+        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "the official code's own settings"),
+    },
+    "maac": {
+        **_BESIDE_IAC,
+        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "the official code's own settings"),
+    },
+    **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
+}
+
+
+def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
+    """The preset `name` of `algo`, or the one in the file `name`, on `env` where one is named.
+
+    Raises:
+      ConfigError: an unknown name (the known ones are listed), or a file that is not a preset of `algo`.
+    """
+    from experiments.config import preset_io
+
+    if preset_io.is_file(name):
+        return _on(preset_io.read_preset(name, algo), env)
+    presets = PRESETS.get(algo, {"default": Preset({}, {})})
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
+    return _on(presets[name], env)
+
+
+def _on(preset: Preset, env: str | None) -> Preset:
+    """With `env` for its environment; another one's options would say nothing there."""
+    if env is None or env == preset.run.get("env"):
+        return preset
+    return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})

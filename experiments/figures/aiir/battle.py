@@ -1,0 +1,56 @@
+"""One battle of a learner with intrinsic rewards, as a notebook looks at it; `battle_views` draws it."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.analysis.inspection import load
+from experiments.figures.aiir.episode import observe
+from experiments.figures.aiir.episode_drawing import Kept, as_kept, over_uniform
+
+
+class Battle(NamedTuple):
+    """A greedy episode of T steps, and what the learner's reward nets make of it. A agents; nan for the fallen."""
+
+    kept: Kept  # units, intrinsic rewards and attention at T + 1 moments
+    reward: np.ndarray  # f[T + 1] the team's reward of the step that led there, nan at the reset
+    record: dict[str, Any]  # algo, preset, env, seed, env_steps, steps, won, device
+
+    @property
+    def steps(self) -> int:
+        """T, of which the last ends the battle."""
+        return len(self.reward) - 1
+
+    @property
+    def weights(self) -> np.ndarray:
+        """f[T + 1, A, A]: percent that the attention of row i is above equal attention to all the living."""
+        return over_uniform(self.kept.attention)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the reward nets attend to anybody beside the agent itself (LIIR's do not)."""
+        return bool(np.nanmax(np.abs(self.weights)) > 0)
+
+    @property
+    def summary(self) -> str:
+        """`aiir_mix on smax:2s3z, seed 0 after 500,736 steps: won in 42 steps`."""
+        r = self.record
+        trained = f" after {r['env_steps']:,} steps" if r.get("env_steps") else ""
+        end = "won" if r["won"] else "not won"
+        return f"{r['algo']} on {r['env']}, seed {r['seed']}{trained}: {end} in {self.steps} steps"
+
+
+def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Battle:
+    """A greedy battle of one seed of a run (None: the best), of a few one that was won and has cost an agent.
+
+    Raises:
+      ConfigError: no such run or seed, no checkpoint, not a StarCraft map, or no intrinsic rewards.
+    """
+    directory = pathlib.Path(run_dir)
+    trained = load(directory, seed_index)
+    if not trained.env.spec.name.startswith("smax:"):
+        raise ConfigError(f"{directory} is of {trained.env.spec.name}: give a run of a StarCraft map")
+    seen = observe(trained, directory)
+    return Battle(as_kept(seen.rows), seen.reward, seen.record)

@@ -1,0 +1,168 @@
+"""AIIR-MIX's figures 5 and 6: what its reward nets make of one episode of 2s3z.
+
+    python -m experiments.reproduce aiir/fig5              # trains 2s3z unless that was done, plays, draws
+    python -m experiments.reproduce aiir/fig6 --run DIR    # of a run that is there already
+    python -m experiments.reproduce aiir/fig5 --redraw     # from the numbers beside the picture
+
+Both are drawn from episode.csv, a row a unit and step, and episode.json, which says how it was made.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.analysis.inspection import Trained, load
+from experiments.common.arguments import PICTURES, out_file, whole, word
+from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.validation import check_run
+from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
+from experiments.figures.spec import device_and_versions, parser
+from experiments.figures.store import number, write_rows
+from experiments.runs import find
+from experiments.runs.directory import write_json
+
+SUMMARIES = {
+    "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
+    "aiir/fig6": "Figure 6: snapshots of the same episode.",
+}
+ENV, AGENTS = "smax:2s3z", 5
+TRIES = 16  # episodes, of which one is shown
+COLUMNS = ("step", "unit", "side", "type", "x", "y", "health", "shield", "energy", "target", "event", "r_in")
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains if need be, plays, keeps the episode and draws the figure that `argv` names. Returns the exit code."""
+    from experiments.figures.aiir.episode_drawing import draw
+
+    args = _parse(argv)
+    table = args.out.with_name("episode.csv")
+    if not args.redraw:
+        directory, code = (pathlib.Path(args.run), 0) if args.run else _trained(args, argv)
+        if code:
+            return code
+        trained = load(directory, args.seed_index)
+        if not trained.env.spec.name.startswith("smax:"):
+            raise ConfigError(f"--run {directory}: is of {trained.env.spec.name}; give a run of a StarCraft map")
+        keep(table, trained, directory, "python -m experiments.reproduce " + " ".join(argv))
+    draw(args.target, table, args.out)
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    target = argv[0]
+    options = parser(target, SUMMARIES[target])
+    options.set_defaults(seeds=1, total_steps=500_000, run_dir="runs/aiir")
+    options.add_argument("--run", type=word, metavar="DIR", help="a run directory that there is; nothing is trained")
+    options.add_argument(
+        "--seed-index", type=whole(0), default=None, help="which of its seeds, from 0 (default: the best)"
+    )
+    to_write, out = out_file(*PICTURES, parents=True), f"results/{target}.png"
+    options.add_argument("--out", type=to_write, default=out, help="picture to write (default: %(default)s)")
+    return options.parse_args(argv)
+
+
+def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
+    """The run of the default preset, trained to its end: (directory, exit code of the training)."""
+    import jax
+
+    from experiments.run import train
+
+    settings = default_settings("aiir_mix", "default", ENV)
+    run = dataclasses.replace(
+        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=str(args.run_dir), pictures=False
+    )
+    check_run(run)
+    settings = Settings(run, settings.algorithm)
+    directory, code = find.newest_run(settings), 0
+    if find.status(directory) not in find.FINISHED:
+        platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
+        hours = args.total_steps * args.seeds * AGENTS / AGENT_STEPS_PER_SECOND[platform] / 3600
+        print(f"{args.target}: one run to train: about {hours:.2f} hours on this {platform}", flush=True)
+        code = train(settings if directory is None else read_config(directory), directory)
+        if code:
+            print("stopped; go on with: python -m experiments.reproduce " + " ".join(argv))
+    return find.newest_run(settings), code
+
+
+def choose(timesteps: Sequence[Any]) -> tuple[int, int, bool]:
+    """(lane, steps, won) of the episode to show: one that was won and has cost an agent, or that was won, or any.
+
+    Args:
+      timesteps: T + 1 of them, of E lanes each; a lane counts to its first boundary.
+    """
+    boundary = np.stack([ts.boundary for ts in timesteps])
+    ends = boundary.argmax(0)
+    lanes = np.arange(len(ends))
+    won = np.stack([ts.info["won"] for ts in timesteps])[ends, lanes]
+    fell = np.stack([ts.info["dead_allies"] for ts in timesteps])[ends, lanes] > 0
+    lane = int(np.argmax(2 * won + (won & fell)))
+    return lane, int(ends[lane]), bool(won[lane])
+
+
+class Observed(NamedTuple):
+    """One episode that a learner with intrinsic rewards played."""
+
+    rows: list[dict]  # of `episode_rows`
+    record: dict[str, Any]  # how it was made
+    reward: np.ndarray  # f[T + 1], of the team in the step that led to each moment, nan at the reset
+
+
+def observe(trained: Trained, run_dir: pathlib.Path) -> Observed:
+    """Plays a few episodes and asks the learner about the one to show; ConfigError where it has no reward nets."""
+    settings = read_config(run_dir)
+    if getattr(settings.algorithm, "reward_net", "none") == "none":
+        raise ConfigError(f"--run {run_dir}: has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir")
+    episode = trained.play(TRIES)
+    lane, steps, won = choose(episode.timesteps)
+    seen = trained.look(episode, lane)
+    rows = episode_rows(trained.env.spec.name, episode, lane, seen["intrinsic_reward"], seen["attention"])
+    summary = find.read_json(run_dir / "summary.json")
+    record = {
+        "algo": settings.run.algo,
+        "preset": settings.run.preset,
+        "env": settings.run.env,
+        "seed": trained.seed,
+        "env_steps": next((s["env_steps"] for s in summary.get("seeds", ()) if s["seed"] == trained.seed), None),
+        "episode": lane,
+        "steps": steps,
+        "won": won,
+        **device_and_versions(run_dir),
+    }
+    reward = np.array([np.nan, *(float(ts.reward[lane]) for ts in episode.timesteps[1 : steps + 1])])
+    return Observed(rows, record, reward)
+
+
+def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: str) -> None:
+    """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
+    seen = observe(trained, run_dir)
+    write_rows(table, seen.rows)
+    write_json(table.with_suffix(".json"), {**seen.record, "command": again})
+
+
+def episode_rows(env_name: str, episode: Any, lane: int, r_in: np.ndarray, attention: np.ndarray) -> list[dict]:
+    """A row a unit and moment, agents first. r_in [T, A] and attention [T, A, A] stand at the moment that the
+    rewarded action has led to, and are empty for enemies, for the dead and at the reset."""
+    from envs.smax.rendering import scene_of
+    from envs.smax.scenarios import get_scenario
+
+    scenario = get_scenario(env_name.split(":")[1])
+    agents, rows, scene = scenario.num_allies, [], None
+    for t in range(len(r_in) + 1):
+        before, action = scene, episode.actions[t - 1][lane] if t else None
+        scene = scene_of(scenario, episode.states[t].battle, lane, t, action, before)
+        for n, kind in enumerate(scenario.units):
+            acted = t > 0 and n < agents and before.health[n] > 0
+            fell = before is not None and before.health[n] > 0 >= scene.health[n]
+            row = dict(zip(COLUMNS[:4], (t, n + 1, "agent" if n < agents else "enemy", kind), strict=True))
+            row |= {name: number(getattr(scene, name)[n]) for name in ("x", "y", "health", "shield", "energy")}
+            row |= {"target": int(scene.target[n]) + 1, "event": "falls" if fell else ""}
+            row["r_in"] = number(r_in[t - 1, n]) if acted else ""
+            weights = attention[t - 1, n] if acted else [None] * agents
+            row |= {f"attention_{j + 1}": number(w) if acted else "" for j, w in enumerate(weights)}
+            rows.append(row)
+    return rows

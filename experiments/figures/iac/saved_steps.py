@@ -1,0 +1,144 @@
+"""Figure 7, from figure 4's runs: steps saved on predator-prey and return won on its partial version, over DDPG-MIX."""
+
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.analysis import style
+from experiments.common.stats import mean_interval
+from experiments.figures import spec, store
+from experiments.figures.iac import curves
+from experiments.figures.spec import Options
+from experiments.plot import Curves
+
+BASE = "ddpg_mix"
+METHODS = ("iac", "siaq", "sq", "siq")
+SPEED, RETURN = "predator_prey", "po_predator_prey"
+# "We set the average reward threshold to 1000"; the small budget ends long before that.
+THRESHOLDS = {"paper": 1000.0, "tuned": 1000.0, "small": 200.0}
+COLUMNS = ("budget", "algo", "seed", "threshold", "saved_steps", "certain", "return_difference")
+SUMMARY = "Figure 7: env steps saved on predator-prey and return won on po_predator_prey, both over DDPG-MIX."
+
+
+class Saved(NamedTuple):
+    """t_DDPG-MIX - t_method of one seed, in env steps. A seed that never got there counts with its last evaluation:
+    then the true number is larger (`certain` "at least"), smaller ("at most") or not known ("neither got there")."""
+
+    steps: float
+    certain: str  # exact, at least, at most, neither got there
+
+
+def budgets() -> dict[str, spec.Budget]:
+    """Figure 4's, of the two worlds and the five methods that this figure needs."""
+    return {
+        name: budget._replace(steps={env: budget.steps[env] for env in (SPEED, RETURN)}, methods=(*METHODS, BASE))
+        for name, budget in curves.BUDGETS["iac/fig4"].items()
+    }
+
+
+def steps_to(curve: Curves, threshold: float) -> float:
+    """Env steps at the first evaluation that reaches `threshold`; nan where none does."""
+    reached = np.flatnonzero(curve.columns["return_mean"] >= threshold)
+    return float(curve.steps[reached[0]]) if reached.size else math.nan
+
+
+def saved(base: Curves, method: Curves, threshold: float) -> Saved:
+    """What `method` saved over `base`, both of the same seed."""
+    t_base, t_method = steps_to(base, threshold), steps_to(method, threshold)
+    certain = {
+        (False, False): "exact",
+        (True, False): "at least",
+        (False, True): "at most",
+        (True, True): "neither got there",
+    }[math.isnan(t_base), math.isnan(t_method)]
+    t_base, t_method = (float(c.steps[-1]) if math.isnan(t) else t for c, t in ((base, t_base), (method, t_method)))
+    return Saved(t_base - t_method, certain)
+
+
+def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
+    """One row a (method, seed) that has all four curves: saved steps, and the difference of the final returns."""
+    of = {(c.label, c.env, c.seed): c for c in kept_curves}
+    rows = []
+    for algo in METHODS:
+        for seed in sorted({c.seed for c in kept_curves if c.label == algo}):
+            four = [of.get((name, env, seed)) for env in (SPEED, RETURN) for name in (BASE, algo)]
+            if any(curve is None for curve in four):
+                continue
+            gain = saved(four[0], four[1], threshold)
+            won = curves.final_return(four[3]) - curves.final_return(four[2])
+            rows.append({"algo": algo, "seed": seed, "threshold": threshold, "saved_steps": gain.steps,
+                         "certain": gain.certain, "return_difference": won})  # fmt: skip
+    return rows
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains what is missing of figure 4's runs, compares, and draws. Returns the exit code."""
+    told = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
+    numbers = {"threshold": (0.0, f"return on predator_prey that is to be reached; 0: {told}")}
+    options = spec.parse(argv, SUMMARY, budgets(), numbers)
+    table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
+    if not options.redraw:
+        runs = [spec.make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
+        code = spec.train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
+        if code:
+            return code
+    rows = comparison(store.read_curves(table, options.budget), threshold)
+    if not rows:
+        raise ConfigError(f"{table} has no method beside {BASE} on both {SPEED} and {RETURN}: train them first")
+    write_comparison(options.out.with_suffix(".csv"), options.budget, rows)
+    draw(options, rows, threshold)
+    return 0
+
+
+def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes the rows of one budget; those of others stay."""
+    numbers = ("saved_steps", "return_difference")
+    new = [{"budget": budget, **row, **{name: store.number(row[name]) for name in numbers}} for row in rows]
+    others = [row for row in store.read_rows(path) if row["budget"] != budget]
+    store.write_rows(path, [*others, *new], COLUMNS)
+
+
+def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> None:
+    """Two panels of bars with 95 % intervals over seeds; hatched where a seed did not reach the threshold."""
+    algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
+    figure = style.new_figure(8.6, 3.9)
+    left, right = figure.subplots(1, 2)
+    for x, algo in enumerate(algos):
+        mine = [row for row in rows if row["algo"] == algo]
+        open_ended = {row["certain"] for row in mine} - {"exact"}
+        _bar(left, x, algo, [row["saved_steps"] / 1000 for row in mine], hatch="///" if open_ended else "")
+        _bar(right, x, algo, [row["return_difference"] for row in mine])
+    left.set_title(f"{style.world_of(SPEED)}: steps saved to reach {threshold:g}", fontsize=10)
+    left.set_ylabel("thousand env steps", fontsize=9)
+    right.set_title(f"{style.world_of(RETURN)}: return - DDPG-MIX's", fontsize=10)
+    right.set_ylabel("episode return", fontsize=9)
+    for ax in (left, right):
+        ax.axhline(0, color="#444444", lw=0.8)
+        ax.set_xticks(range(len(algos)), [style.name_of(algo) for algo in algos])
+        style.plain(ax)
+    style.foot_note(figure, _small_print(options, rows), 125)
+    style.save(figure, options.out)
+
+
+def _bar(ax: Any, x: int, algo: str, values: Sequence[float], hatch: str = "") -> None:
+    band = mean_interval(values)
+    half = None if math.isnan(band.low) else float(band.high - band.mean)
+    ax.bar(x, float(band.mean), yerr=half, capsize=4, color=style.colour_of(algo), alpha=0.75, hatch=hatch, width=0.6)
+    ax.scatter([x] * len(values), values, s=9, color="#222222", zorder=3)
+
+
+def _small_print(options: Options, rows: Sequence[dict[str, Any]]) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row["certain"] != "exact":
+            key = f"{style.name_of(row['algo'])}: {row['certain']}"
+            counts[key] = counts.get(key, 0) + 1
+    text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE), bars=True)
+    if counts:
+        told = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
+        text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({told})."
+    return text

@@ -1,0 +1,44 @@
+"""Tables 2, 3 and 4: the matrix game, QMIX and QMIXs, values and Boltzmann policies beside the paper's."""
+
+from collections.abc import Sequence
+
+from envs.errors import ConfigError
+from experiments.common.arguments import out_file
+from experiments.figures.spec import parser
+from experiments.figures.store import number, read_rows, write_rows
+from experiments.figures.time_estimates import UPDATES_PER_SECOND
+from experiments.runs.directory import versions, write_json
+
+SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
+SEEDS, STEPS = 3, 20_000
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains both methods, prints the tables and writes their numbers. Returns the exit code."""
+    options = parser(argv[0], SUMMARY)
+    told = "numbers to write (default: %(default)s)"
+    options.add_argument("--out", type=out_file(parents=True), default="results/iac/tables.csv", help=told)
+    args = options.parse_args(argv)
+    out = args.out
+    text = out.with_suffix(".txt")
+    if args.redraw:
+        if not (read_rows(out) and text.exists()):
+            raise ConfigError(f"nothing is kept in {out}: train first, without --redraw")
+        print(text.read_text(), end="")
+        return 0
+    from experiments.figures.iac import matrix_tables
+    from experiments.training import startup
+
+    seeds, steps = args.seeds or SEEDS, args.total_steps or STEPS
+    hours = len(matrix_tables.METHODS) * seeds * steps / UPDATES_PER_SECOND["cpu"] / 3600
+    print(f"{argv[0]}: 2 runs to train: about {hours:.2f} hours on a CPU, not resumable", flush=True)
+    tables = matrix_tables.make(seeds, steps)
+    rows = matrix_tables.rows(tables)
+    printed = matrix_tables.text(tables).rstrip() + "\n"
+    print(printed, end="")
+    write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    text.write_text(printed)
+    made = versions(startup.describe_device())
+    write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
+    print(f"wrote {out}")
+    return 0

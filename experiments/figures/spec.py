@@ -1,0 +1,285 @@
+"""What the figures share: their command line, and runs that are trained once, resumed when begun, and timed before.
+
+A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
+have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
+the picture, what it trains by and what it leaves out.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from envs.registry import check_name
+from experiments.common.arguments import PICTURES, Parser, number, out_file, out_folder, whole
+from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.validation import MAX_SEEDS, check_run
+from experiments.figures import time_estimates
+from experiments.runs import find
+from iacjax.schema import NOT_NEGATIVE
+
+WORLDS = {"--envs": "environments", "--maps": "maps"}
+EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
+
+
+class Budget(NamedTuple):
+    """What one budget of a figure trains. `steps` (env steps a seed) also says which environments it has."""
+
+    seeds: int
+    steps: Mapping[str, int]
+    methods: tuple[str, ...]
+    presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
+    leaves_out: str = ""  # "" where nothing is missing
+    overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
+    also: tuple[str, ...] = ()  # further methods that the command line may name
+    settings: str = ""  # what the methods are trained by, in words
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A figure's command line."""
+
+    target: str
+    budget: str
+    seeds: int
+    steps: Mapping[str, int]
+    methods: tuple[str, ...]
+    presets: tuple[str, ...]
+    overrides: Mapping[str, Mapping[str, Any]]
+    note: str  # what is left out
+    run_dir: pathlib.Path
+    out: pathlib.Path  # the picture; its numbers stand beside it
+    redraw: bool
+    numbers: Mapping[str, float]  # what only this figure asks for
+    command: str
+    asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
+
+
+class Run(NamedTuple):
+    """One run that a figure needs; its directory is found again by its settings."""
+
+    settings: Settings
+
+    @property
+    def algo(self) -> str:
+        return self.settings.run.algo
+
+    @property
+    def env(self) -> str:
+        return self.settings.run.env
+
+    @property
+    def directory(self) -> pathlib.Path | None:
+        return find.newest_run(self.settings)
+
+    @property
+    def status(self) -> str:
+        return find.status(self.directory)
+
+    @property
+    def updates_per_step(self) -> float:
+        """Of the learners that say so: updates per env step."""
+        return dataclasses.asdict(self.settings.algorithm).get("updates_per_step", 1.0)
+
+
+def parser(target: str, summary: str) -> argparse.ArgumentParser:
+    """The options that every target of this package takes."""
+    parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
+    parser.add_argument("target", help=argparse.SUPPRESS)
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
+    runs = f"runs/{target.split('/')[0]}"
+    parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
+    parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
+    return parser
+
+
+def parse(
+    argv: Sequence[str],
+    summary: str,
+    budgets: Mapping[str, Budget],
+    numbers: Mapping[str, tuple[float, str]] | None = None,
+    family: str = "",
+    suffix: str = ".png",
+) -> Options:
+    """Reads a figure's command line; its budgets give the defaults.
+
+    Args:
+      numbers: further options, by name: default and help.
+      family: of all environments of the figure, where it has only one: then `--maps` names its members.
+      suffix: of the file to write.
+
+    Raises:
+      ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
+    """
+    target = argv[0]
+    everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
+    options = parser(target, summary)
+    word = "--maps" if family else "--envs"
+    _add_choices(options, budgets, everywhere, word)
+    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
+    told = "file to write, its numbers beside it (default: %(default)s)"
+    options.add_argument("--out", type=to_write, default=f"results/{target}{suffix}", help=told)
+    for name, (default, text) in (numbers or {}).items():
+        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} ({default:g})")
+    args = options.parse_args(argv)
+    if args.budget not in budgets:
+        raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
+    budget = budgets[args.budget]
+    methods = chosen(args.methods, budget.methods, everywhere, "--methods")
+    steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
+    changed = tuple(name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name))
+    return Options(
+        target=target,
+        budget=args.budget,
+        seeds=args.seeds or budget.seeds,
+        steps={env: args.total_steps or number for env, number in steps.items()},
+        methods=methods,
+        presets=tuple(args.preset) or budget.presets,
+        overrides={} if args.preset else budget.overrides,
+        note=_note(args.budget, budget, [word[2:] if name == "envs" else name for name in changed]),
+        run_dir=args.run_dir,
+        out=args.out,
+        redraw=args.redraw,
+        numbers={name: getattr(args, name) for name in numbers or {}},
+        command="python -m experiments.reproduce " + " ".join(argv),
+        asked=changed,
+    )
+
+
+def _add_choices(
+    options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
+) -> None:
+    """The options that choose among what a figure has; `word` is that of its environments."""
+    told = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
+    options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
+    options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
+    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
+    presets = "of each method the first of these that it has, instead of the budget's choice"
+    options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
+
+
+def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
+    """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
+    unknown = [name for name in asked or () if name not in known]
+    if unknown:
+        raise ConfigError(f"{option}: no {unknown[0]!r} in this figure; it has {', '.join(known)}")
+    return tuple(asked or default)
+
+
+def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
+    """Env steps a seed by environment; another member of a family (another number of pendulums) has the family's."""
+    by_family = {env.split(":")[0]: steps for env, steps in budget.steps.items()}
+    families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
+    if not asked:
+        return dict(budget.steps)
+    for env in asked:
+        check_name(env)  # another member of the family may be none
+    return {env: budget.steps.get(env, by_family[family]) for env, family in zip(asked, families, strict=True)}
+
+
+def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
+    """Env steps a seed by environment; a map that only another budget has is trained as long as this one's first."""
+    steps = budgets[name].steps
+    known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
+    envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]
+    return {env: steps.get(env, next(iter(steps.values()))) for env in envs} or dict(steps)
+
+
+def _describe(name: str, budget: Budget) -> str:
+    """A budget in a few words, for --help."""
+    parts = [f"{budget.seeds} seeds", *([budget.settings] if budget.settings else [])]
+    parts += [f"Leaves out {budget.leaves_out}"] if budget.leaves_out else []
+    return f"{name} ({'. '.join(parts)})"
+
+
+def _note(name: str, budget: Budget, changed: Sequence[str]) -> str:
+    text = f"budget {name}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
+    text += f": {budget.settings}" if budget.settings and "preset" not in changed else ""
+    return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
+
+
+def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
+    """The first of `wanted` that `algo` has, `{family}` read as the environment's family; else `default`."""
+    from experiments.config.presets import PRESETS
+
+    names = [name.replace("{family}", env.split(":")[0]) for name in wanted]
+    if len(names) == 1:  # asked for by name: an error where a method has no such preset
+        return names[0]
+    return next((name for name in names if name in PRESETS.get(algo, {})), "default")
+
+
+def make_run(
+    options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0, eval_episodes: int = EVAL_EPISODES
+) -> Run:
+    """The run of one method in one environment, at the figure's seeds and steps."""
+    preset = preset_of(algo, env, options.presets)
+    settings = default_settings(algo, preset, env)
+    known = {field.name for field in dataclasses.fields(settings.algorithm)}
+    wanted = options.overrides.get(env.split(":")[0], {}) if preset == "default" else {}
+    fields = {name: value for name, value in wanted.items() if name in known}
+    run = dataclasses.replace(
+        settings.run,
+        seeds=options.seeds,
+        total_steps=options.steps[env],
+        run_dir=str(options.run_dir / folder),
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        pictures=False,
+    )
+    check_run(run)
+    return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
+
+
+def train_all(
+    options: Options,
+    runs: Sequence[Run],
+    keep: Callable[[Run], None],
+    train: Callable | None = None,
+    *,
+    records: pathlib.Path | None = None,
+    guess: Mapping[str, float] | None = None,
+) -> int:
+    """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
+
+    Args:
+      train: (settings, directory or None) -> exit code; by default the run command's.
+      records: json of how the kept runs were made, for the prediction.
+      guess: env steps a second by platform where nothing was measured, for the prediction.
+    """
+    if train is None:
+        from experiments.run import train
+    left, failed = time_estimates.announce(options, runs, records, guess), 0
+    for run in runs:
+        code = 0
+        if run in left:
+            begun = run.directory
+            code = train(run.settings if begun is None else read_config(begun), begun)
+            _forget()
+        keep(run)
+        if code >= 128:
+            print(f"stopped; go on with: {options.command}")
+            return code
+        if code:
+            print(f"{run.algo} on {run.env} failed; going on with the others")
+            failed = code
+    return failed
+
+
+def _forget() -> None:
+    """Frees a run's compiled programs and replay: a figure of 24 runs would keep them all."""
+    import gc
+
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
+
+
+def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
+    """What a run's numbers were made with."""
+    versions = find.read_json(directory / "versions.json")
+    device = versions.pop("device", "")
+    return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

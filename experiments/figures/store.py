@@ -1,0 +1,140 @@
+"""The small files that a figure is drawn from: its evaluations in a csv, and beside it, in a json, how each was made.
+
+They are kept in the repository, so that figures are drawn again without training.
+"""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from envs.errors import ConfigError
+from experiments.config.schema import algorithm_fingerprint
+from experiments.figures.spec import Run, device_and_versions
+from experiments.loggers.csv import read_table
+from experiments.plot import Curves
+from experiments.runs import find
+from experiments.runs.directory import write_json
+
+KEY = ("budget", "algo", "env")  # one record of how it was made
+POINT = (*KEY, "seed", "env_steps")
+RETURNS, WIN_RATES = ("return_mean", "return_std"), ("win_rate", "return_mean")  # what is kept of an evaluation
+COLUMNS = (*POINT, *RETURNS)
+Row = dict[str, str]
+
+
+def read_rows(path: pathlib.Path) -> list[Row]:
+    """The rows of a csv file as text; no file has no rows."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: pathlib.Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Writes a csv file whole or not at all, and the folder that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)
+
+
+def number(value: float) -> str:
+    """Six digits: enough for any drawing, and small."""
+    return format(float(value), ".6g")
+
+
+def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
+    """How a run was made, for the json beside the numbers."""
+    settings, directory = run.settings.run, run.directory
+    return {
+        "budget": budget,
+        "algo": run.algo,
+        "env": run.env,
+        "preset": settings.preset,
+        "seeds": settings.seeds,
+        "total_steps": settings.total_steps,
+        "algorithm": algorithm_fingerprint(run.settings.algorithm),
+        "status": run.status,
+        "hours": round(find.seconds(directory) / 3600, 4),
+        **device_and_versions(directory),
+        "command": command,
+    }
+
+
+def merged(
+    old: Sequence[Row], new: Sequence[Row], was: dict[str, Any] | None, now: dict[str, Any]
+) -> tuple[list[Row], dict[str, Any]]:
+    """Rows and record of one figure after the rows of one run, told by `now`, came to those told by `was`.
+
+    Seeds of the same preset, fields of the algorithm and steps stand side by side; others displace what was there. What
+    is finished is not displaced by what is not.
+    """
+    mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
+    others = [row for row in old if row not in mine]
+    if was is None:
+        return [*others, *new], now
+    if {**now, "command": was["command"], "seeds": was["seeds"]} == was and all(row in mine for row in new):
+        return list(old), was  # nothing new: what made it is still the first command
+    if was["status"] in find.FINISHED and now["status"] not in find.FINISHED:
+        return list(old), was
+    if all(was.get(name) == now.get(name) for name in ("preset", "total_steps", "algorithm")):
+        seeds = {row["seed"] for row in new}
+        others += [row for row in mine if row["seed"] not in seeds]
+        now = {**now, "seeds": len({row["seed"] for row in mine} | seeds)}
+    return [*others, *new], now
+
+
+def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values: Sequence[str] = RETURNS) -> None:
+    """Adds the evaluations of a run, finished or not, to the figure's csv, and how they were made to its json.
+
+    Args:
+      values: columns of eval.csv to keep; the same in every call of a figure.
+    """
+    if run.directory is None:
+        return
+    new = [
+        {"budget": budget, "algo": run.algo, "env": run.env, "seed": str(int(row["seed"])),
+         "env_steps": str(int(row["env_steps"])),
+         **{name: number(row[name]) for name in values}}
+        for row in read_table(run.directory / "eval.csv")
+    ]  # fmt: skip
+    if not new:
+        return
+    records = find.read_json(path.with_suffix(".json")).get("runs", [])
+    now = record_of(budget, run, command)
+    was = next((r for r in records if all(r[name] == now[name] for name in KEY)), None)
+    rows, record = merged(read_rows(path), new, was, now)
+    # Sorted, so that the files differ only where the numbers do.
+    rows.sort(key=lambda r: (*(r[name] for name in KEY), int(r["seed"]), int(r["env_steps"])))
+    records = sorted([*(r for r in records if r is not was), record], key=lambda r: [r[name] for name in KEY])
+    write_rows(path, rows, (*POINT, *values))
+    write_json(path.with_suffix(".json"), {"runs": records})
+
+
+def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:
+    """The kept evaluations of a budget, one curve a (method, environment, seed); `label` is the algorithm.
+
+    Raises:
+      ConfigError: nothing was kept there.
+    """
+    groups: dict[tuple[str, str, int], list[Row]] = {}
+    for row in read_rows(path):
+        if row["budget"] == budget:
+            groups.setdefault((row["algo"], row["env"], int(row["seed"])), []).append(row)
+    if not groups:
+        raise ConfigError(f"nothing of budget {budget} is kept in {path}: train first, without --redraw")
+    return [
+        Curves(algo, env, seed, *_columns(sorted(rows, key=lambda r: int(r["env_steps"]))))
+        for (algo, env, seed), rows in groups.items()
+    ]
+
+
+def _columns(rows: Sequence[Row]) -> tuple[Any, dict[str, Any]]:
+    steps = np.array([float(row["env_steps"]) for row in rows])
+    return steps, {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name not in POINT}

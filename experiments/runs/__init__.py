@@ -1,0 +1,1 @@
+"""Run directories: creating, finding, checkpointing, building, summarising."""

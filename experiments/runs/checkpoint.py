@@ -1,0 +1,189 @@
+"""Checkpoints: the whole TrainState (`state_files`) and where the host stands, the newest K kept.
+
+A checkpoint is named by its iteration and carries the fingerprint of its run's configuration and the digests of its
+files. What cannot be read, was changed, or is of another run, is moved aside (`refused/`) with a message, and the one
+before it is used.
+"""
+
+import dataclasses
+import errno
+import itertools
+import json
+import pathlib
+import re
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.common import digests
+from experiments.runs import state_files
+
+PROGRESS, OLD_PROGRESS = "progress.json", "progress/metadata"  # the latter as orbax wrote it
+SAVING = "saving"  # beside the checkpoints: the one that is being written, or that a killed process has left
+NOT_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO)  # another time it may be read
+MAX_SHARE = 0.05  # of the time may go into saving
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where the host stands; JSON in every checkpoint."""
+
+    iteration: int = 0  # iterations done
+    env_steps: list[int] = dataclasses.field(default_factory=list)  # of each seed
+    seeds: int = 1  # in the group
+    window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
+    bar_hits: int = 0  # evaluations in a row at or above --stop-at
+    stopped: bool = False  # the bar was reached
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    save_seconds: float = 0.0
+    diverged: dict[str, int] = dataclasses.field(default_factory=dict)  # of a sweep: lane -> iteration it ended at
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)  # digests of the rows written so far (`csv_sink`)
+
+
+class Checkpoints:
+    """The checkpoints of one group of seeds, in `directory`."""
+
+    def __init__(
+        self, directory: pathlib.Path, fingerprint: str, every: float, keep: int, say: Callable[[str], None] = print
+    ):
+        self._directory, self._fingerprint, self._say = directory, fingerprint, say
+        self._every, self._keep = every, keep
+        self._due = time.monotonic() + every
+
+    def due(self) -> bool:
+        return time.monotonic() >= self._due
+
+    def save(self, states: Any, progress: Progress) -> None:
+        """Saves now, whole or not at all; what it cost decides when the next one is due.
+
+        Raises:
+          OSError: the disk is full, or the like; the checkpoints before it stand.
+        """
+        began = time.monotonic()
+        record = {"fingerprint": self._fingerprint, **dataclasses.asdict(progress)}
+        saving = self._directory / SAVING
+        self._clean(saving)
+        for place in (self._directory.parent, self._directory, saving):  # no more: a run that was moved has no other
+            place.mkdir(exist_ok=True)
+        try:
+            self._write(saving / str(progress.iteration), states, record)
+        finally:
+            shutil.rmtree(saving, ignore_errors=True)  # of a full disk, too, where others have use for the room
+        for old in self._steps()[: -self._keep]:
+            shutil.rmtree(self._directory / str(old), ignore_errors=True)
+        now = time.monotonic()
+        progress.save_seconds += now - began
+        self._due = now + (max(self._every, (now - began) / MAX_SHARE) if self._every else 0.0)
+
+    def _clean(self, saving: pathlib.Path) -> None:
+        for left in (saving, *self._directory.glob("*.orbax-checkpoint-tmp*")):  # the latter by older versions
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _write(self, place: pathlib.Path, states: Any, record: dict[str, Any]) -> None:
+        """Writes a checkpoint beside the others and, with its digests, gives it its place."""
+        saver, tree = state_files.saver()
+        saver.save(place.absolute(), args=tree(states))
+        (place / PROGRESS).write_text(json.dumps(record))
+        digests.write_sums(place)
+        place.replace(self._directory / place.name)
+
+    def latest(self) -> int | None:
+        """Iteration of the newest checkpoint, whether or not it can be read."""
+        steps = self._steps()
+        return steps[-1] if steps else None
+
+    def _steps(self) -> list[int]:
+        """Iterations of the checkpoints; what is called otherwise (0099, ²) is none of ours."""
+        try:
+            names = [path.name for path in self._directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]{0,17}", name))
+
+    def restore(
+        self, abstract: Any, rows: int = 0, check: Callable[[Progress], None] = lambda progress: None
+    ) -> tuple[Any, Progress] | None:
+        """The newest checkpoint that can be read and is this run's; None where there is none at all.
+
+        Args:
+          abstract: the TrainState's shapes and dtypes.
+          rows: of an iteration. A checkpoint that is older than the count of env steps counted them, and goes on so; 0
+            where nothing goes on.
+          check: raises ConfigError where what else the run has written does not go with a checkpoint.
+
+        Raises:
+          ConfigError: there are checkpoints, but none that can be used.
+          OSError: they cannot be read at this time, which is no reason to take an older one.
+        """
+        steps = self._steps()
+        reasons = []
+        for step in reversed(steps):
+            try:
+                found = self._read(step, abstract, rows, check)
+            except Exception as error:  # zip, zlib, json, NumPy and orbax each have their own
+                if isinstance(error, OSError) and error.errno in NOT_DAMAGE:
+                    raise
+                reasons.append(_first_line(error))
+                self._say(f"checkpoint {step} is refused ({reasons[-1]}); trying the one before it")
+                continue
+            for newer in [s for s in steps if s > step]:
+                self._set_aside(newer)
+            return found
+        if steps:
+            text = f"no usable checkpoint in {self._directory}: {reasons[0]}"
+            raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
+        return None
+
+    def _read(self, step: int, abstract: Any, rows: int, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
+        from iacjax.types import without_env_steps
+
+        place = self._directory / str(step)
+        digests.check_sums(place)
+        ours = (place / state_files.STATE).exists()
+        record = json.loads((place / (PROGRESS if ours else OLD_PROGRESS)).read_text())
+        if record.pop("fingerprint", None) != self._fingerprint:
+            raise ConfigError("its configuration does not match the run's config.json")
+        progress = Progress(**record)
+        if progress.iteration != step:
+            raise ConfigError(f"it says that it is of iteration {progress.iteration}")
+        check(progress)
+        counted = "env_steps" in record
+        held = abstract if counted else without_env_steps(abstract)
+        if ours:
+            saver, tree = state_files.saver()
+            states = saver.restore(place.absolute(), args=tree(held))
+        else:
+            states = state_files.read_orbax_state(place / "state", held)
+        return (states, progress) if counted else self._brought_up(states, progress, rows)
+
+    def _brought_up(self, states: Any, progress: Progress, rows: int) -> tuple[Any, Progress]:
+        """A checkpoint from before env steps were counted, when each row of an iteration was one for its run, and when
+        the normalisers of values kept raw moments."""
+        import numpy as np
+
+        from iacjax.losses.value_norm import all_from_raw_moments
+        from iacjax.types import with_env_steps
+
+        steps = progress.iteration * rows
+        if rows:
+            text = f"counts a row at each episode's end as a step: on from {steps:,}"
+            self._say(f"checkpoint {progress.iteration} {text}")
+        progress.env_steps = [steps] * progress.seeds
+        return with_env_steps(all_from_raw_moments(states), np.full(progress.seeds, steps, np.int32)), progress
+
+    def _set_aside(self, step: int) -> None:
+        """Moves a refused checkpoint out of the way, so that the run can save that iteration again."""
+        refused = self._directory.parent.parent / "refused"
+        refused.mkdir(exist_ok=True)
+        name = f"{self._directory.name}-{step}"
+        names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))  # what was refused before stays
+        target = next(refused / name for name in names if not (refused / name).exists())
+        shutil.move(self._directory / str(step), target)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{text[0][:500]}" if text and isinstance(error, ConfigError) else f"damaged: {(text or ['?'])[0][:300]}"

@@ -1,0 +1,101 @@
+"""A run's directory: making it, what is written there once, and the lock of the process that trains in it."""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.common import digests
+from experiments.config.schema import Settings, to_dict
+from iacjax.digests import KEY, is_as_signed
+
+PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
+
+
+def write_json(path: pathlib.Path, data: Any) -> None:
+    """Writes `data` whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, indent=1) + "\n")
+    part.replace(path)
+
+
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
+    file.
+
+    Raises:
+      ConfigError: it cannot be read, or was changed since it was signed.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        return kind()
+    except (OSError, ValueError, RecursionError) as error:
+        text = str(error).splitlines()[0]
+        raise ConfigError(f"{path} cannot be read ({text}): restore it from a copy") from None
+    if not isinstance(data, kind) or not is_as_signed(data):
+        raise ConfigError(f"{path} was changed since it was written: restore it from a copy")
+    return {name: value for name, value in data.items() if name != KEY} if kind is dict else data
+
+
+def write_config(directory: pathlib.Path, settings: Settings) -> None:
+    """Writes config.json, and its digest beside it."""
+    digests.write_text(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
+
+
+def create(settings: Settings) -> pathlib.Path:
+    """Makes <run_dir>/<env>/<algo>/<UTC time>-<hash> and writes config.json into it.
+
+    Raises:
+      ConfigError: the place cannot be written.
+    """
+    run = settings.run
+    parent = pathlib.Path(run.run_dir) / run.env.replace(":", "_").replace("/", "_") / run.algo
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    unique = f"{json.dumps(to_dict(settings))} {os.getpid()} {time.time_ns()}"
+    directory = parent / f"{stamp}-{hashlib.sha256(unique.encode()).hexdigest()[:6]}"
+    try:
+        directory.mkdir(parents=True)
+        write_config(directory, settings)
+    except OSError as error:
+        where = f"cannot make a run directory in {run.run_dir}"
+        raise ConfigError(f"{where} ({error.strerror}): choose another --run-dir") from None
+    return directory
+
+
+def versions(device: str) -> dict[str, str]:
+    """What the numbers of a run were made with."""
+    found = {"python": platform.python_version(), "device": device}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    here = pathlib.Path(__file__).parent
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+        found["git"] = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    return found
+
+
+@contextlib.contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keeps a second process from training in the same directory; the lock dies with its process.
+
+    Raises:
+      ConfigError: another process holds it.
+    """
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is training in {directory}: wait for it, or stop it") from None
+        yield

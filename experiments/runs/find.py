@@ -1,0 +1,54 @@
+"""Finding the run directory of given settings, so that a table or a figure trains only what is missing."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.config.schema import FREE, Settings, read_config, to_dict
+from experiments.runs.directory import read_json
+
+FINISHED = ("finished", "stopped_at_bar")  # of summary.json's status
+# What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.
+_IGNORED = (set(FREE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
+
+
+def _identity(settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in to_dict(settings).items() if name not in _IGNORED}
+
+
+def runs(settings: Settings) -> Iterator[pathlib.Path]:
+    """The directories of just this run below its `run_dir`, the newest first."""
+    run = settings.run
+    pattern = f"{run.env.replace(':', '_').replace('/', '_')}/{run.algo}/*/config.json"
+    for config in sorted(pathlib.Path(run.run_dir).glob(pattern), reverse=True):
+        try:
+            saved = read_config(config.parent)
+        except ConfigError:  # of another version: it is not this run
+            continue
+        if _identity(saved) == _identity(settings):
+            yield config.parent
+
+
+def newest_run(settings: Settings) -> pathlib.Path | None:
+    """The newest of `runs`; None where it was not begun."""
+    return next(runs(settings), None)
+
+
+def status(directory: pathlib.Path | None) -> str:
+    """Where a run stands: new (no directory), begun, finished or stopped_at_bar."""
+    if directory is None:
+        return "new"
+    written = read_json(directory / "summary.json").get("status")
+    return written if written in FINISHED else "begun"
+
+
+def env_steps(directory: pathlib.Path) -> int:
+    """Env steps that a run has trained, all its seeds together; 0 where it has no summary yet."""
+    return sum(seed["env_steps"] for seed in read_json(directory / "summary.json").get("seeds", ()))
+
+
+def seconds(directory: pathlib.Path) -> float:
+    """Wall-clock that a run took for training, evaluating and saving."""
+    summary = read_json(directory / "summary.json")
+    return sum(summary.get(name, 0.0) for name in ("train_seconds", "eval_seconds", "save_seconds"))

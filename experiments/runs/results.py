@@ -1,0 +1,138 @@
+"""What a run came to: rows of its CSV files, the summary table, summary.json, the pictures."""
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from envs.errors import ConfigError
+from experiments.common.stats import mean_interval
+from experiments.loggers.csv import TABLES, read_table
+from experiments.runs.directory import read_json, write_json
+from iacjax.digests import digest, sign
+
+Row = dict[str, float]
+
+RATE = (0.0, 1.0)  # bounds of a win rate
+
+
+class SeedResult(NamedTuple):
+    """The last greedy evaluation of one seed; `win_rate` is nan in worlds without a winner."""
+
+    seed: int
+    env_steps: int
+    return_mean: float
+    win_rate: float
+    best_win_rate: float
+
+
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a rate (Wilson 1927): of use at 0 and 1 too, where the plain one has no width."""
+    z = 1.959964
+    rate, scale = successes / trials, 1 + z**2 / trials
+    centre = (rate + z**2 / (2 * trials)) / scale
+    half = z * math.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
+    """One row a seed, from eval.csv; empty where nothing was evaluated yet.
+
+    Raises:
+      ConfigError: it is damaged.
+    """
+    by_seed: dict[int, list[Row]] = {}
+    for row in read_table(directory / "eval.csv"):
+        by_seed.setdefault(int(row["seed"]), []).append(row)
+    results = []
+    for seed, rows in sorted(by_seed.items()):
+        wins = [row.get("win_rate", math.nan) for row in rows]
+        last = rows[-1]
+        if "return_mean" not in last:
+            raise ConfigError(f"{directory / 'eval.csv'} is damaged (no return_mean): restore it from a copy")
+        results.append(SeedResult(seed, int(last["env_steps"]), last["return_mean"], wins[-1], max(wins)))
+    return results
+
+
+def interval_text(
+    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf), form: str = ".3f"
+) -> str:
+    """`mean [low, high]` over seeds (Student's t, cut to `bounds`), or the mean alone where there is one seed."""
+    band = mean_interval(values)
+    low, high = max(float(band.low), bounds[0]), min(float(band.high), bounds[1])
+    mean = f"{float(band.mean):{form}}"
+    return mean if math.isnan(band.low) else f"{mean} [{low:{form}}, {high:{form}}]"
+
+
+def summary_table(results: Sequence[SeedResult]) -> Any:
+    """A rich table: a row a seed, and the mean with its 95 % interval."""
+    from rich.table import Table
+
+    battle = not any(math.isnan(r.win_rate) for r in results)
+    columns = ["seed", "env steps", "return", *(["win rate", "best"] if battle else [])]
+    table = Table(*columns, title="last greedy evaluation")
+    for r in results:
+        wins = [f"{r.win_rate:.3f}", f"{r.best_win_rate:.3f}"] if battle else []
+        table.add_row(str(r.seed), f"{r.env_steps:,}", f"{r.return_mean:.3f}", *wins)
+    wins = [interval_text([getattr(r, name) for r in results], RATE) for name in ("win_rate", "best_win_rate")]
+    table.add_row("mean, 95 %", "", interval_text([r.return_mean for r in results]), *(wins if battle else []))
+    return table
+
+
+def write_summary(directory: pathlib.Path, status: str, timing: dict[str, float]) -> list[SeedResult]:
+    """Writes summary.json: `status` (finished, stopped_at_bar, interrupted), the seeds' last evaluations, the times."""
+    results = last_evaluations(directory)
+    rows = [{k: None if v != v else v for k, v in r._asdict().items()} for r in results]
+    summary = {"status": status, "seeds": rows, **timing, "files": _digests(directory)}
+    write_json(directory / "summary.json", sign(summary))
+    return results
+
+
+def check_summary(directory: pathlib.Path) -> None:
+    """Raises ConfigError where summary.json is not there, or the rows are not those that it was written of."""
+    file = directory / "summary.json"
+    summary = read_json(file)
+    if not summary:
+        raise ConfigError(f"{file} is not there, but the training has ended: restore it from a copy")
+    now = _digests(directory)
+    for name, due in summary.get("files", {}).items():
+        if now.get(name) != due:
+            raise ConfigError(f"{directory / name} was changed since the training ended: restore it from a copy")
+
+
+def _digests(directory: pathlib.Path) -> dict[str, str]:
+    files = [directory / f"{table}.csv" for table in TABLES]
+    return {file.name: digest(file.read_bytes()) for file in files if file.exists()}
+
+
+def best_seed(results: Sequence[SeedResult]) -> int:
+    """Index of the result with the best last evaluation: win rate where there is one, then return."""
+    keys = [(0.0 if math.isnan(r.win_rate) else r.win_rate, r.return_mean) for r in results]
+    return keys.index(max(keys))
+
+
+def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
+    """curves.png and a recording of the best seed; what cannot be drawn is said in one line and spoils nothing."""
+    from experiments.config.schema import read_config
+    from experiments.record import film_name
+
+    env = read_config(directory).run.env  # it was trained in, so it is trusted
+    for name, draw in (("curves.png", _draw_curves), (film_name(env), partial(_film, env))):
+        try:
+            draw(directory, directory / name)
+            say(f"wrote    {directory / name}")
+        except Exception as error:  # a picture is not worth a run's end
+            say(f"no {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+
+
+def _draw_curves(directory: pathlib.Path, out: pathlib.Path) -> None:
+    from experiments.plot import plot_runs
+
+    plot_runs([directory], out)
+
+
+def _film(env: str, directory: pathlib.Path, out: pathlib.Path) -> None:
+    from experiments.record import record
+
+    record(directory, out, trust=env)

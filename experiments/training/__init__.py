@@ -1,0 +1,1 @@
+"""Trains a run: compiling, memory, the training loop, signals."""

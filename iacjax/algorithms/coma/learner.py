@@ -1,0 +1,193 @@
+"""COMA (Foerster et al. 2018): a central critic of joint actions, and a counterfactual baseline for every agent.
+
+| part                                                        | where                                         |
+|-------------------------------------------------------------|-----------------------------------------------|
+| A_i = Q(s, u) - sum_a pi_i(a) Q(s, (u_-i, a)), eq. 4        | `counterfactual_advantage`                    |
+| all of an agent's actions in one pass of the critic, fig. 1c| `networks.counterfactual_critic`              |
+| TD(lambda) targets from a target critic, sec. 2 and 5       | `on_policy.returns` of Q(s', u'), in `_targets`|
+| policy gradient, eq. 5                                      | `policy_loss`                                 |
+| pi = (1 - eps) softmax + eps / n                            | `distributions.behaviour_log_probs`           |
+
+The reference is PyMARL's coma_learner: the critic takes one step per time index, last first, and the policy gradient
+uses the values it had before the step of their own index (`critic_update`); the actor then takes one step.
+
+What differs. Illegal actions are masked before the softmax, and the dead weigh nothing; PyMARL's mask_before_softmax
+is False (it explores over illegal actions too, then renormalises), and the dead, whose one action has advantage 0,
+count in its means. The batch is E lanes of T rows whose episodes go on, not whole episodes; the action that its
+last row's bootstrap needs is drawn in the update.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from envs.base import EnvSpec
+from iacjax.algorithms.coma.config import ComaConfig
+from iacjax.algorithms.common.actor_critic import (
+    Rows,
+    actor_rows,
+    annealed,
+    apply_gradients,
+    assemble,
+    count_critic_step,
+    epsilon_at,
+    log_probs_of,
+    next_actions,
+    over_minibatches,
+    returns,
+)
+from iacjax.algorithms.common.checks import check_choices
+from iacjax.algorithms.common.optimizer_step import make_optimizer
+from iacjax.distributions import entropy, take_action
+from iacjax.networks.actor import RecurrentActor
+from iacjax.networks.counterfactual_critic import CounterfactualCritic
+from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
+
+
+class Learner(NamedTuple):
+    """`params` and `opt` have the keys actor and critic, `target` has critic."""
+
+    params: dict[str, Any]
+    target: dict[str, Any]
+    opt: dict[str, Any]
+    critic_steps: jax.Array  # int32[]
+
+
+class Sequences(NamedTuple):
+    """What the critic's gradient steps read, of B lanes over T steps."""
+
+    state: jax.Array  # f32[T, B, X]
+    obs: jax.Array  # f32[T, B, A, O]
+    last_action: jax.Array  # int32[T, B, A]
+    action: jax.Array  # int32[T, B, A]
+    mask: jax.Array  # f32[T, B]
+    target: jax.Array  # f32[T, B, A]
+
+
+class Family(NamedTuple):
+    """COMA's networks and optimisers."""
+
+    spec: EnvSpec
+    config: ComaConfig
+    actor: RecurrentActor
+    critic: CounterfactualCritic
+    optimizers: dict[str, optax.GradientTransformation]
+
+
+def build(spec: EnvSpec, config: ComaConfig) -> Family:
+    """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
+    c, num_actions = config, spec.action.num_actions
+    check_choices(config)
+    rates = {"actor": c.lr, "critic": c.critic_lr}
+    return Family(
+        spec,
+        config,
+        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor),
+        critic=CounterfactualCritic(c.critic_dim, num_actions),
+        optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
+    )
+
+
+def make(spec: EnvSpec, config: ComaConfig) -> Algorithm:
+    """Builds COMA."""
+    f = build(spec, config)
+    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f), partial(epsilon_at, config))
+
+
+def _init(f: Family, key: jax.Array) -> Learner:
+    k_actor, k_critic = jax.random.split(key)
+    num_agents = f.spec.num_agents
+    obs, state = jnp.zeros((1, 1, num_agents, f.spec.obs_dim)), jnp.zeros((1, 1, f.spec.state_dim))
+    action, first = jnp.zeros((1, 1, num_agents), jnp.int32), jnp.zeros((1, 1), bool)
+    params = {
+        "actor": f.actor.init(k_actor, jnp.zeros((1, num_agents, f.config.hidden_dim)), obs, action, first),
+        "critic": f.critic.init(k_critic, state, obs, action, action),
+    }
+    return Learner(
+        params=params,
+        target={"critic": jax.tree.map(jnp.copy, params["critic"])},
+        opt={name: f.optimizers[name].init(tree) for name, tree in params.items()},
+        critic_steps=jnp.zeros((), jnp.int32),
+    )
+
+
+def counterfactual_advantage(q: jax.Array, log_probs: jax.Array, action: jax.Array) -> jax.Array:
+    """Eq. 4: Q(s, u) - sum_a pi_i(a) Q(s, (u_-i, a)); q, log_probs f32[..., U], action int32[...] -> f32[...]."""
+    return take_action(q, action) - (jnp.exp(log_probs) * q).sum(-1)
+
+
+def policy_loss(f: Family, log_probs: jax.Array, q: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
+    """Eq. 5 and an entropy bonus; the critic's `q` f32[T, B, A, U] and the baseline are constants, the dead weigh 0."""
+    weight = batch.mask[..., None] * batch.ts.alive
+    advantage = jax.lax.stop_gradient(counterfactual_advantage(q, log_probs, batch.action))
+    policy = -masked_mean(advantage * take_action(log_probs, batch.action), weight)
+    bonus = masked_mean(entropy(log_probs), weight)
+    size = jnp.sqrt(masked_mean(advantage**2, weight))
+    metrics = {"actor_loss": policy, "entropy": bonus, "advantage_rms": size}
+    return policy - f.config.entropy * bonus, metrics
+
+
+def critic_loss(f: Family, critic_params: Any, seq: Sequences) -> tuple[jax.Array, tuple[Metrics, jax.Array]]:
+    """Squared errors of Q(s, u), to the episode's end, for dead agents too; and q f32[T, B, A, U] itself."""
+    q = f.critic.apply(critic_params, seq.state, seq.obs, seq.last_action, seq.action)
+    taken, mask = take_action(q, seq.action), seq.mask[..., None]
+    loss = masked_mean((seq.target - taken) ** 2, mask)
+    return loss, ({"critic_loss": loss, "q_taken": masked_mean(taken, mask)}, q)
+
+
+def _sequences(f: Family, learner: Learner, batch: Batch, rows: Rows, next_action: jax.Array) -> Sequences:
+    """The critic's data; `next_action` int32[B, A] is chosen on the last row, whose value ends the TD(lambda) sum."""
+    action = jnp.concatenate([batch.action, next_action[None]])
+    q = f.critic.apply(learner.target["critic"], batch.rows.state, rows.obs, rows.last_action, action)
+    target = returns(f, batch, batch.next.reward, take_action(q, action)[1:])
+    return Sequences(batch.ts.state, batch.ts.obs, rows.last_action[:-1], batch.action, batch.mask, target)
+
+
+def _train_critic(
+    f: Family, learner: Learner, seq: Sequences, key: jax.Array, scale: jax.Array
+) -> tuple[Learner, jax.Array, Metrics]:
+    """(learner, q f32[T, B, A, U] that the policy gradient uses, metrics)."""
+
+    def step(learner, seq):
+        grads, (metrics, q) = jax.grad(partial(critic_loss, f), has_aux=True)(learner.params["critic"], seq)
+        learner = apply_gradients(f, learner, {"critic": grads}, scale)
+        return count_critic_step(learner, f.config.target_every), (metrics, q)
+
+    if f.config.critic_update == "per_time_index":
+        learner, (metrics, q) = jax.lax.scan(step, learner, seq, reverse=True)
+        return learner, q, jax.tree.map(lambda x: x.mean(0), metrics)
+
+    def on_part(learner, start, seq):
+        learner, (metrics, _) = step(learner, seq)
+        return learner, metrics
+
+    learner, metrics = over_minibatches(on_part, learner, (), seq, key, f.config)
+    return learner, critic_loss(f, learner.params["critic"], seq)[1][1], metrics
+
+
+def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+    """One batch: the critic's targets, the critic's steps, the actor's one step."""
+    k_action, k_critic = jax.random.split(key)
+    scale, epsilon = annealed(f.config, clock), epsilon_at(f.config, clock)
+    rows = actor_rows(batch, epsilon)
+    # One pass over the rows serves the next action now and the gradient later: the actor does not change in between.
+    log_probs, back = jax.vjp(
+        lambda params: log_probs_of(f, params, batch.carry0.hidden, rows), learner.params["actor"]
+    )
+    seq = _sequences(f, learner, batch, rows, next_actions(log_probs, k_action))
+    learner, q, metrics = _train_critic(f, learner, seq, k_critic, scale)
+    slope, more = jax.grad(lambda x: policy_loss(f, x[:-1], q, batch), has_aux=True)(log_probs)
+    learner = apply_gradients(f, learner, {"actor": back(slope)[0]}, scale)
+    return learner, metrics | more
+
+
+def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+    """The baselines' mean over the agents, f32[T, B], under the policy without exploration: the value of the state."""
+    rows = actor_rows(batch, jnp.zeros((), jnp.float32))
+    rows = rows._replace(epsilon=jnp.zeros_like(rows.epsilon))
+    log_probs = log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)[:-1]
+    q = f.critic.apply(learner.params["critic"], batch.ts.state, batch.ts.obs, rows.last_action[:-1], batch.action)
+    return {"value": (jnp.exp(log_probs) * q).sum(-1).mean(-1)}

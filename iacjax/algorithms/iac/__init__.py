@@ -1,0 +1,1 @@
+"""IAC and its ablations."""

@@ -1,0 +1,1 @@
+"""AIIR-MIX, its ablations RMIX and AIIR, and LIIR."""

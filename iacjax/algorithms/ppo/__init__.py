@@ -1,0 +1,1 @@
+"""IPPO and MAPPO."""

@@ -1,0 +1,1 @@
+"""IQL, VDN, QMIX, QMIXs and QTRAN."""

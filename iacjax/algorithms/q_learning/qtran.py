@@ -1,0 +1,126 @@
+"""QTRAN-base (Son et al. 2019; PyMARL's `qtran_learner`): any joint value, and individual ones with its best action.
+
+The agents, their memory, acting, exploration and the replay are `q_recurrent`'s. Beside them stands a joint value
+Q_jt(s, u) that no structure limits, and V_jt(s), the gap between it and the sum of the agents' values.
+
+| loss   | what it asks for                                                        | here              |
+|--------|-------------------------------------------------------------------------|-------------------|
+| L_td   | Q_jt(s, u) = r + gamma Q_jt'(s', u*'), u* the agents' greedy actions    | `losses`, `td`    |
+| L_opt  | sum_i Q_i(u*_i) - Q_jt(s, u*) + V_jt(s) = 0                             | `losses`, `opt`   |
+| L_nopt | sum_i Q_i(u_i) - Q_jt(s, u) + V_jt(s) >= 0                              | `losses`, `nopt`  |
+
+Q_jt is a constant in L_opt and L_nopt. As in PyMARL it reads the agents' memories, through which L_td trains the
+agents' networks as well. With `td_lambda` L_td takes lambda-returns.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import EnvSpec
+from iacjax.algorithms.common.actor_critic import returns
+from iacjax.algorithms.common.checks import check_choices
+from iacjax.algorithms.q_learning.common import Family, Learner, descend, greedy_actions, start_learner
+from iacjax.algorithms.q_learning.config import QtranConfig
+from iacjax.algorithms.q_learning.recurrent import assemble, build, init_agents, unroll, with_carry
+from iacjax.distributions import take_action
+from iacjax.networks.joint_value import JointValue
+from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
+
+
+def make(spec: EnvSpec, config: QtranConfig) -> Algorithm:
+    """Builds QTRAN-base.
+
+    Raises:
+      ConfigError: agents without memory, or a replay too small for its sequences.
+    """
+    check_choices(config)
+    f = build_family(spec, config)
+    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
+
+
+def build_family(spec: EnvSpec, config: QtranConfig) -> Family:
+    """The agents, and the joint value in the mixer's place."""
+    return build(spec, config, JointValue(config.mixer_dim, spec.action.num_actions))
+
+
+def _init(f: Family, key: jax.Array) -> Learner:
+    k_agents, k_joint = jax.random.split(key)
+    agents = f.spec.num_agents
+    hidden, action = jnp.zeros((1, agents, f.config.hidden_dim)), jnp.zeros((1, agents), jnp.int32)
+    joint = f.mixer.init(k_joint, hidden, action, jnp.zeros((1, f.spec.state_dim)))
+    return start_learner(f, {"agents": init_agents(f, k_agents), "mixer": joint})
+
+
+class Losses(NamedTuple):
+    """The three of one step each, f32[T, B], before masks and weights."""
+
+    td: jax.Array
+    opt: jax.Array
+    nopt: jax.Array
+
+
+def losses_of(
+    joint: jax.Array, target: jax.Array, best: jax.Array, value: jax.Array, chosen: jax.Array, greedy: jax.Array
+) -> Losses:
+    """The squared errors; all f32[...].
+
+    Args:
+      joint: Q_jt(s, u) of the actions taken.
+      target: what it should be, a constant.
+      best: Q_jt(s, u*) of the agents' greedy actions.
+      value: V_jt(s).
+      chosen: the sum of the agents' values of the actions taken.
+      greedy: the sum of their values of their greedy actions.
+    """
+    fixed = jax.lax.stop_gradient
+    return Losses(
+        td=(joint - fixed(target)) ** 2,
+        opt=(greedy - fixed(best) + value) ** 2,
+        nopt=jnp.minimum(chosen - fixed(joint) + value, 0.0) ** 2,
+    )
+
+
+def _targets(f: Family, target: dict[str, Any], batch: Batch, online_best: jax.Array) -> jax.Array:
+    """Returns f32[T, B] of Q_jt'(s', u*); `online_best` int32[T, B, A] are the online agents' greedy actions there."""
+    q, hidden = unroll(f, target["agents"], batch)
+    best = online_best if f.config.double_q else greedy_actions(q[1:], batch.next.avail)
+    value = f.mixer.apply(target["mixer"], hidden[1:], best, batch.next.state)[0]
+    return returns(f, batch, f.config.reward_scale * batch.next.reward, value)
+
+
+def losses(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[Losses, jax.Array]:
+    """The three losses of every step, and Q_jt of the actions taken f32[T, B]; `batch` with carry."""
+    q, hidden = unroll(f, params["agents"], batch)
+    best, state = greedy_actions(q, batch.rows.avail), batch.ts.state
+    joint, value = f.mixer.apply(params["mixer"], hidden[:-1], batch.action, state)
+    joint_best, _ = f.mixer.apply(params["mixer"], hidden[:-1], best[:-1], state)
+    chosen, greedy = (take_action(q[:-1], action).sum(-1) for action in (batch.action, best[:-1]))
+    y = _targets(f, target, batch, best[1:])
+    return losses_of(joint, y, joint_best, value, chosen, greedy), joint
+
+
+def _loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
+    each, joint = losses(f, params, target, batch)
+    td, opt, nopt = (masked_mean(x, batch.mask) for x in each)
+    metrics = {"td_loss": td, "opt_loss": opt, "nopt_loss": nopt, "q_tot": masked_mean(joint, batch.mask)}
+    return td + f.config.opt_weight * opt + f.config.nopt_weight * nopt, metrics
+
+
+def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+    return descend(f, learner, partial(_loss, f, target=learner.target, batch=with_carry(f, batch)))
+
+
+def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+    """For a batch's own actions: Q_jt `q` f32[T, B] and the agents' `individual` values f32[T, B, A]; and `value`
+    f32[T, B], Q_jt of the greedy actions."""
+    params, state = learner.params, batch.ts.state
+    q, hidden = (x[:-1] for x in unroll(f, params["agents"], with_carry(f, batch)))
+    best = greedy_actions(q, batch.ts.avail)
+    return {
+        "q": f.mixer.apply(params["mixer"], hidden, batch.action, state)[0],
+        "individual": take_action(q, batch.action),
+        "value": f.mixer.apply(params["mixer"], hidden, best, state)[0],
+    }
