@@ -104,7 +104,7 @@ class _Session:
 
     @property
     def slowest(self) -> int:
-        """Env steps of the seed that has made the fewest (see `host_loop.Group.slowest`)."""
+        """Env steps of the seed that has made the fewest (see `loop.Group.slowest`)."""
         return min(self.progress.env_steps)
 
     def train(self, times: Sequence[int], stop: Signals) -> int:

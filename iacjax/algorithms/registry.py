@@ -129,7 +129,7 @@ for _name, _config, _summary in (
     ("maac", configs_baselines.MaacConfig, "soft policies, one critic whose values attend to the other agents"),
 ):
     ALGORITHMS[_name] = Entry(
-        _config, f"iacjax.algorithms.registry.{_name}:make", discrete=False, continuous=True, summary=_summary
+        _config, f"iacjax.algorithms.{_name}.learner:make", discrete=False, continuous=True, summary=_summary
     )
 
 

@@ -1,8 +1,8 @@
 """What updates learn from: one store a file."""
 
 from iacjax.buffers.reward_moments import normalise_rewards
-from iacjax.buffers.rollout import latest
-from iacjax.buffers.sequences import windows
-from iacjax.buffers.transitions import ring
+from iacjax.buffers.rollout import rollout_buffer
+from iacjax.buffers.sequences import sequence_buffer
+from iacjax.buffers.transitions import transition_buffer
 
-__all__ = ["latest", "normalise_rewards", "ring", "windows"]
+__all__ = ["normalise_rewards", "rollout_buffer", "sequence_buffer", "transition_buffer"]

@@ -3,7 +3,7 @@
 from iacjax.types import Store
 
 
-def latest() -> Store:
+def rollout_buffer() -> Store:
     """A store without a state; `sample` hands back the newest rollout."""
     return Store(
         init=lambda batch: (),

@@ -37,7 +37,7 @@ class Rows(NamedTuple):
     opens: jax.Array  # bool[C + 1, E]: an episode begins here
 
 
-def windows(
+def sequence_buffer(
     capacity: int,
     batch_size: int,
     length: int,

@@ -40,7 +40,9 @@ class Row(NamedTuple):
     aux: Any
 
 
-def ring(capacity: int, batch_size: int, num_envs: int, rollout_length: int, state_is_obs: bool = False) -> Store:
+def transition_buffer(
+    capacity: int, batch_size: int, num_envs: int, rollout_length: int, state_is_obs: bool = False
+) -> Store:
     """A store that keeps at least the newest `capacity` rows of E lanes together and samples transitions of them.
 
     C rows a lane are kept, `capacity` / E rounded up to a multiple of `rollout_length`; `capacity` counts the boundary

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from iacjax.algorithms.registry import ALGORITHMS, Entry
-from iacjax.buffers.rollout import latest
+from iacjax.buffers.rollout import rollout_buffer
 from iacjax.types import Algorithm, Plan, masked_mean
 
 
@@ -57,7 +57,7 @@ def make(spec, config):
         carry=lambda num_envs: (),
         act=act,
         update=update,
-        plan=Plan(config.num_envs, config.rollout_length, latest(), warmup=config.warmup),
+        plan=Plan(config.num_envs, config.rollout_length, rollout_buffer(), warmup=config.warmup),
         schedules=lambda clock: {"pace": 1.0 - clock.env_steps / 100},
     )
 

@@ -26,14 +26,15 @@ POINT = "toy_coordination/fake/num_envs=2_rollout_length=4_lr={}"
 PROCESS = """
 import os, signal, sys
 import fake_algorithm
-from experiments import host_loop, sweep
+from experiments import sweep
+from experiments.training import loop
 fake_algorithm.register()
 if os.environ.get("STOP") == sys.argv[-1]:
-    evaluate = host_loop.Group._evaluate
+    evaluate = loop.Group._evaluate
     def evaluate_and_stop(self):
         evaluate(self)
         signal.raise_signal(signal.SIGTERM)
-    host_loop.Group._evaluate = evaluate_and_stop
+    loop.Group._evaluate = evaluate_and_stop
 sys.exit(sweep.main(sys.argv[1:]))
 """
 

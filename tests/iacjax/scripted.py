@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from envs.base import EnvSpec
 from envs.check import random_actions
-from iacjax.buffers import rollout
+from iacjax.buffers import rollout_buffer
 from iacjax.types import Algorithm, Plan, masked_mean
 
 
@@ -46,5 +46,5 @@ def make_scripted(
         carry=lambda num_envs: jnp.zeros(num_envs, jnp.int32),
         act=act,
         update=update,
-        plan=Plan(num_envs, length, store or rollout(), updates, warmup),
+        plan=Plan(num_envs, length, store or rollout_buffer(), updates, warmup),
     )

@@ -7,8 +7,7 @@ import pytest
 from test_transitions import BATCH, BLOCKS, LANES, LENGTH, clock_of, filled, kept, make_ring, play, transitions
 
 from envs.base import TimeStep
-from iacjax.buffers import normalise_rewards
-from iacjax.buffers import transitions as ring
+from iacjax.buffers import normalise_rewards, transition_buffer
 from iacjax.buffers.reward_moments import moments, together
 from iacjax.types import Batch, Clock
 
@@ -36,7 +35,7 @@ def chain(*rollouts):
 
 
 def small_store(capacity=4):
-    return normalise_rewards(ring(capacity, 4, 1, 2), capacity, 1, 2)
+    return normalise_rewards(transition_buffer(capacity, 4, 1, 2), capacity, 1, 2)
 
 
 def after(store, rollouts):

@@ -12,7 +12,7 @@ from scripted import make_scripted
 
 from envs.base import ConfigError
 from envs.toy.probes import TOYS
-from iacjax.buffers import packing, sequences
+from iacjax.buffers import packing, sequence_buffer
 from iacjax.rollout import rollout, start
 from iacjax.train import make_trainer
 from iacjax.types import Clock
@@ -44,7 +44,9 @@ def play():
 
 
 def make_store(**fields):
-    return sequences(LANES * LENGTH * BLOCKS, BATCH, WINDOW, LANES, LENGTH, HORIZON, **{"storage": "float32", **fields})
+    return sequence_buffer(
+        LANES * LENGTH * BLOCKS, BATCH, WINDOW, LANES, LENGTH, HORIZON, **{"storage": "float32", **fields}
+    )
 
 
 def stream(batches):
@@ -113,7 +115,7 @@ def test_where_no_window_is_whole_yet_everything_is_masked():
     store, add, sample = compiled(True)  # after one rollout, 5 rows and the head: one window of 6 in each lane
     state = add(store.init(batches[0]), batches[0], clock_of(0))
     assert set(np.asarray(sample(state, batches[0], jax.random.key(0), clock_of(0)).aux["row"][0])) == {0}
-    longer = sequences(LANES * LENGTH * BLOCKS, 4, 7, LANES, LENGTH, HORIZON)
+    longer = sequence_buffer(LANES * LENGTH * BLOCKS, 4, 7, LANES, LENGTH, HORIZON)
     drawn = longer.sample(longer.add(longer.init(batches[0]), batches[0], clock_of(0)), batches[0], jax.random.key(0),
                           clock_of(0))  # fmt: skip
     assert drawn.mask.shape == (6, 4) and (drawn.mask == 0).all()
@@ -153,7 +155,7 @@ def test_numbers_too_large_for_16_bits_stay_finite():
 def test_a_capacity_that_might_hold_no_window_is_refused(capacity, length):
     # 3 lanes x (6 + 6) rows = 36
     with pytest.raises(ConfigError, match="too small for windows of .* rows: give at least"):
-        sequences(capacity, 4, length, LANES, LENGTH, HORIZON)
+        sequence_buffer(capacity, 4, length, LANES, LENGTH, HORIZON)
 
 
 def test_packing_of_fewer_bits_gives_everything_back():
@@ -177,7 +179,7 @@ def test_packing_of_fewer_bits_gives_everything_back():
 def test_writing_copies_and_scatters_nothing():
     """The compiled chunk updates the donated words where they lie, under vmap over seeds, inside the loop."""
     env = TOYS["variable"]()
-    store = sequences(4000, 8, 6, 2, 5, HORIZON)
+    store = sequence_buffer(4000, 8, 6, 2, 5, HORIZON)
     trainer = make_trainer(env, make_scripted(env.spec, 2, 5, store, updates=2, warmup=25), 10, eval_episodes=2)
     states = jax.eval_shape(trainer.init, jax.random.split(jax.random.key(7), 3))
     words = states.store.words

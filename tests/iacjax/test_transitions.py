@@ -12,8 +12,7 @@ from scripted import make_scripted
 
 from envs.base import ConfigError
 from envs.toy.probes import TOYS
-from iacjax.buffers import packing
-from iacjax.buffers import transitions as ring
+from iacjax.buffers import packing, transition_buffer
 from iacjax.rollout import rollout, start
 from iacjax.train import make_trainer
 from iacjax.types import Clock, masked_mean
@@ -70,7 +69,7 @@ def filled(store, batches):
 
 
 def make_ring(state_is_obs=False):
-    return ring(LANES * LENGTH * BLOCKS, BATCH, LANES, LENGTH, state_is_obs)
+    return transition_buffer(LANES * LENGTH * BLOCKS, BATCH, LANES, LENGTH, state_is_obs)
 
 
 def draw_many(store):
@@ -157,14 +156,14 @@ def test_a_start_that_finds_nothing_is_masked():
 @pytest.mark.parametrize(("capacity", "batch_size"), [(31, 32), (14, 8), (0, 0)])
 def test_a_capacity_below_a_batch_or_a_rollout_is_refused(capacity, batch_size):
     with pytest.raises(ConfigError, match=f"capacity of {capacity} is too small: give at least"):
-        ring(capacity, batch_size, LANES, LENGTH)
+        transition_buffer(capacity, batch_size, LANES, LENGTH)
 
 
 def test_the_capacity_is_rounded_up_to_whole_rollouts():
     # 3 lanes x 5 rows an iteration: 31 rows take 3 iterations, 15 rows a lane and the head's
     batch = play("constant")[0]
-    assert ring(31, 8, LANES, LENGTH).init(batch).shape[:2] == (16, 3)
-    assert ring(30, 8, LANES, LENGTH).init(batch).shape[:2] == (11, 3)
+    assert transition_buffer(31, 8, LANES, LENGTH).init(batch).shape[:2] == (16, 3)
+    assert transition_buffer(30, 8, LANES, LENGTH).init(batch).shape[:2] == (11, 3)
 
 
 def test_packing_gives_everything_back_bit_for_bit():
@@ -191,7 +190,9 @@ SEEDS = jax.random.split(jax.random.key(7), 3)
 
 def make_run(capacity=40, **plan):
     """The scripted algorithm on a ring of 40 rows: 2 lanes x 5 rows an iteration, so 20 rows a lane, 4 iterations."""
-    return make_trainer(ENV, make_scripted(ENV.spec, 2, 5, ring(capacity, 16, 2, 5), **plan), 10, eval_episodes=2)
+    return make_trainer(
+        ENV, make_scripted(ENV.spec, 2, 5, transition_buffer(capacity, 16, 2, 5), **plan), 10, eval_episodes=2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,7 @@ def test_seeds_together_are_each_alone_and_two_chunks_are_one(run):
 
 def test_what_the_loop_learns_from_is_what_it_did():
     """After one iteration the ring's samples have the mean reward of that rollout's actions."""
-    algorithm = make_scripted(ENV.spec, 2, 5, ring(4096, 4096, 2, 5))
+    algorithm = make_scripted(ENV.spec, 2, 5, transition_buffer(4096, 4096, 2, 5))
     trainer = make_trainer(ENV, algorithm, 3, eval_episodes=2)
     states = trainer.init(SEEDS[:1])
     one = jax.tree.map(lambda x: x[0], states)

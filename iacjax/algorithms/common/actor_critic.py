@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import TimeStep
-from iacjax.buffers import rollout
+from iacjax.buffers import rollout_buffer
 from iacjax.distributions import behaviour_log_probs, entropy, mask_logits, take_action
 from iacjax.losses.policy import clipped_policy_loss
 from iacjax.losses.returns import lambda_returns
@@ -82,7 +82,7 @@ def assemble(f: Any, init: Callable, update: Callable, inspect: Callable, epsilo
         carry=lambda num_envs: start_carry(num_envs, f.spec.num_agents, c.hidden_dim),
         act=act_in,
         update=update,
-        plan=Plan(c.num_envs, c.rollout_length, rollout()),
+        plan=Plan(c.num_envs, c.rollout_length, rollout_buffer()),
         inspect=inspect,
         schedules=partial(_schedules, c, epsilon),
     )

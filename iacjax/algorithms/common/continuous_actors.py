@@ -13,7 +13,7 @@ import optax
 from envs.base import EnvSpec
 from iacjax.algorithms.common.checks import updates_per_iteration
 from iacjax.algorithms.maddpg.config import MaacConfig, MaddpgConfig
-from iacjax.buffers import normalise_rewards, transitions
+from iacjax.buffers import normalise_rewards, transition_buffer
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock, Plan
 
@@ -83,7 +83,7 @@ def make_plan(config: MaddpgConfig | MaacConfig, normalised_rewards: bool = Fals
     """A replay of single transitions, its rewards normalised over all that it holds if asked, and updates after it."""
     num_envs, length = config.num_envs, config.rollout_length
     # The state is never read, so the replay need not keep it: its batches have the observations there.
-    store = transitions(config.buffer_size, config.batch_size, num_envs, length, state_is_obs=True)
+    store = transition_buffer(config.buffer_size, config.batch_size, num_envs, length, state_is_obs=True)
     if normalised_rewards:
         store = normalise_rewards(store, config.buffer_size, num_envs, length)
     updates = updates_per_iteration(config.updates_per_step, num_envs, length)

@@ -53,7 +53,7 @@ from iacjax.algorithms.common.off_policy import Bounds, bounds_of, copy_every, t
 from iacjax.algorithms.iac import policy as iac_policy
 from iacjax.algorithms.iac.config import IacConfig
 from iacjax.algorithms.iac.policy import Noise, PolicyNets
-from iacjax.buffers.transitions import ring
+from iacjax.buffers.transitions import transition_buffer
 from iacjax.networks.continuous import AttentionCritic, PlainCritic
 from iacjax.networks.mixing import QMixer
 from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, masked_mean
@@ -91,7 +91,7 @@ def make(spec: EnvSpec, config: IacConfig) -> Algorithm:
         plan=Plan(
             num_envs,
             length,
-            ring(config.buffer_size, config.batch_size, num_envs, length, spec.state_is_obs),
+            transition_buffer(config.buffer_size, config.batch_size, num_envs, length, spec.state_is_obs),
             updates_per_iteration(config.updates_per_step, num_envs, length),
             config.warmup,
         ),

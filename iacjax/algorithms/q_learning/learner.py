@@ -33,7 +33,7 @@ from iacjax.algorithms.q_learning.common import (
     start_learner,
 )
 from iacjax.algorithms.q_learning.config import QmixConfig
-from iacjax.buffers import transitions
+from iacjax.buffers import transition_buffer
 from iacjax.distributions import take_action
 from iacjax.networks.continuous import AgentMlp
 from iacjax.networks.mixing import QMixer
@@ -61,7 +61,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
         plan=Plan(
             num_envs,
             length,
-            transitions(config.buffer_size, config.batch_size, num_envs, length, spec.state_is_obs),
+            transition_buffer(config.buffer_size, config.batch_size, num_envs, length, spec.state_is_obs),
             updates_per_iteration(config.updates_per_step, num_envs, length),
             config.warmup,
         ),

@@ -3,7 +3,7 @@
 | PyMARL                                          | here                                                        |
 |-------------------------------------------------|-------------------------------------------------------------|
 | agent: FC-ReLU-GRU-FC of obs, last action, id   | `networks.actor.RecurrentActor`                             |
-| replay of whole episodes                        | `buffers.windows`                                           |
+| replay of whole episodes                        | `buffers.sequences`                                         |
 | r + gamma Q_tot'(s', best by the online agents) | `_targets`, with td_lambda 0                                |
 | PyMARL2's TD(lambda) target                     | `_targets`, its lambda-returns of the target nets' values   |
 
@@ -33,7 +33,7 @@ from iacjax.algorithms.q_learning.common import (
     start_learner,
 )
 from iacjax.algorithms.q_learning.config import QmixConfig
-from iacjax.buffers import sequences
+from iacjax.buffers import sequence_buffer
 from iacjax.distributions import take_action
 from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.mixing import QMixer
@@ -90,7 +90,7 @@ def _store(f: Family) -> tuple[Store, int]:
     rows = c.window or f.spec.horizon + 1
     if rows <= f.spec.horizon:
         raise ConfigError(f"--window {rows} cuts episodes of up to {f.spec.horizon} steps: give 0, or more rows")
-    store = sequences(
+    store = sequence_buffer(
         c.buffer_size, c.batch_size, rows, c.num_envs, c.rollout_length, f.spec.horizon,
         f.spec.state_is_obs, c.storage, c.whole_episodes,
     )  # fmt: skip

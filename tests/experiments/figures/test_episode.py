@@ -179,7 +179,7 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
     monkeypatch.setattr(episode, "load", lambda directory, seed_index: Played())
     monkeypatch.setattr(episode, "choose", lambda timesteps: (1, 4, True))
     monkeypatch.setattr(episode, "read_config", lambda directory: asked[0][0])
-    monkeypatch.setattr(episode.kept_runs, "newest_run", lambda settings: tmp_path / "run" if asked else None)
+    monkeypatch.setattr(episode.find, "newest_run", lambda settings: tmp_path / "run" if asked else None)
     out = tmp_path / "fig5.png"
     assert main(["aiir/fig5", "--out", str(out), "--total-steps", "640", "--run-dir", str(tmp_path)]) == 0
     ((settings, begun),) = asked
