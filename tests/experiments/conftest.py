@@ -30,22 +30,22 @@ def _compiled_once():
     env and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
     from envs.custom import is_own
     from experiments import run
-    from experiments.training import startup
+    from experiments.training import seed_batches
 
-    build, trace, compile_ = run.build, startup.trace_programs, startup.compile_programs
+    build, lower, compile_ = run.build, run.lower_run, seed_batches.compile_lowered
 
     def what_is_built(settings):
         if is_own(settings.run.env):  # a test may edit it from one run to the next
             return object()
         return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
 
-    def what_is_traced(env, algorithm, *args, **kwargs):
+    def what_is_lowered(env, algorithm, *args, **kwargs):
         return id(env), id(algorithm), args, tuple(sorted(kwargs.items()))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", once(build, what_is_built))
-        patch.setattr(startup, "trace_programs", once(trace, what_is_traced))
-        patch.setattr(startup, "compile_programs", once(compile_, id))
+        patch.setattr(run, "lower_run", once(lower, what_is_lowered))
+        patch.setattr(seed_batches, "compile_lowered", once(compile_, id))
         yield
 
 
