@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
+from experiments.common.stats import wilson
 from experiments.config.schema import RunConfig
-from experiments.runs.results import wilson
 from experiments.training.loop import Group, find_nonfinite
 from experiments.training.pace import Speed, evaluation_due, iterations_until
 from experiments.training.seed_batches import split
