@@ -15,6 +15,7 @@ from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
 from experiments.common import digests
 from experiments.common.cli import explain, leave, run_stoppable
+from experiments.common.files import write_json
 from experiments.common.text import duration
 from experiments.config.env_options import read_env_options
 from experiments.config.schema import Command, Settings, check_same, parse_fields, read_config
@@ -117,8 +118,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
 def _train_groups(job: Job, stop: Signals) -> int:
     say, run = job.console.say, job.settings.run
     seeds = tuple(range(run.seed, run.seed + run.seeds))
-    device = describe_devices(run.devices)
-    rundir.write_json(job.directory / "versions.json", rundir.versions(device))
+    write_json(job.directory / "versions.json", rundir.versions(describe_devices(run.devices)))
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")

@@ -153,8 +153,8 @@ def line(row: dict[str, Any]) -> str:
 def run_kernels(args: argparse.Namespace) -> int:
     """Compiles each number of lanes in a process of its own; then says where the kernels are."""
     from envs.registry import check_name
+    from experiments.common.files import write_json
     from experiments.config.schema import default_settings
-    from experiments.runs.directory import write_json
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

@@ -13,9 +13,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.common.files import write_json
 from experiments.common.text import duration, human
 from experiments.distributed import collectives
-from experiments.runs import directory
 from experiments.sweeps.plan import Program
 from experiments.training.runtime import cache_dir, describe_devices
 
@@ -123,7 +123,7 @@ def keep(share: Share) -> None:
     kept[share.key] = (share.seconds, share.bytes)
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
-        directory.write_json(_file(), dict(list(kept.items())[-KEPT:]))
+        write_json(_file(), dict(list(kept.items())[-KEPT:]))
     except OSError:
         pass  # not worth a sweep's end
 

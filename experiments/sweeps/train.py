@@ -17,6 +17,7 @@ import numpy as np
 
 from envs.custom import is_custom
 from envs.errors import ConfigError
+from experiments.common.files import read_json, write_json
 from experiments.common.text import duration, human
 from experiments.config.schema import RunConfig, Settings
 from experiments.distributed import collectives, sharding
@@ -109,7 +110,7 @@ def train_program(
             text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
             raise ConfigError(text) from error
         record = {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)}
-        collectives.from_first(lambda: rundir.write_json(marker, record))
+        collectives.from_first(lambda: write_json(marker, record))
     _remove_parts(directory)
 
 
@@ -173,7 +174,7 @@ def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
     """Makes the directories. The size of the groups that the part's checkpoints are of, if it was begun, or is asked
     for."""
     directory.mkdir(exist_ok=True)
-    size = rundir.read_json(directory / "groups.json").get("size", run.seeds_per_batch)
+    size = read_json(directory / "groups.json").get("size", run.seeds_per_batch)
     if not isinstance(size, int):
         raise ConfigError(f"{directory / 'groups.json'} says no size of groups: restore it from a copy")
     _open_units(part, dataclasses.replace(run, seeds_per_batch=size))
@@ -194,7 +195,7 @@ def _keep_size(directory: pathlib.Path, lanes: int, size: int) -> None:
             held = int(last[1]) + 1
             text = f"the checkpoints in {directory} are of groups of {held} lane(s), not of {size}"
             raise ConfigError(f'{text}: write {{"size": {held}}} into {file}')
-    rundir.write_json(file, sign({"size": size}))
+    write_json(file, sign({"size": size}))
 
 
 def _predict(group: LaneGroup, lanes: int) -> None:
@@ -230,7 +231,7 @@ def _open_units(part: Part, run: RunConfig) -> None:
         own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
         unit.directory.mkdir(parents=True, exist_ok=True)
         rundir.write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
-        rundir.write_json(unit.directory / "versions.json", made)
+        write_json(unit.directory / "versions.json", made)
 
 
 def _close_units(part: Part, finished: list[tuple[Sequence[Lane], Progress]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common import digests
+from experiments.common.files import write_json
 from experiments.common.text import duration
 from experiments.config.schema import Settings, fingerprint
 from experiments.loggers.console import Console
@@ -67,7 +68,7 @@ def train_and_look(
         stack.enter_context(rundir.locked(directory))
         digests.check_text(directory / "config.json")
         rundir.write_config(directory, settings)
-        rundir.write_json(directory / "versions.json", rundir.versions(describe_device()))
+        write_json(directory / "versions.json", rundir.versions(describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
         console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())
@@ -185,4 +186,4 @@ class _Session:
         timing = {name: getattr(self.progress, name) for name in ("train_seconds", "eval_seconds", "save_seconds")}
         steps = self.progress.env_steps
         rows = [{"seed": seed, "env_steps": count} for seed, count in zip(self.seeds, steps, strict=True)]
-        rundir.write_json(self.directory / "summary.json", {"status": status, "seeds": rows, **timing})
+        write_json(self.directory / "summary.json", {"status": status, "seeds": rows, **timing})

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from envs.errors import ConfigError
 from experiments.common.arguments import out_file
+from experiments.common.files import write_json
 from experiments.figures.spec import parser
 from experiments.figures.store import number, read_rows, write_rows
 from experiments.figures.time_estimates import UPDATES_PER_SECOND
-from experiments.runs.directory import versions, write_json
+from experiments.runs.directory import versions
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
 SEEDS, STEPS = 3, 20_000
