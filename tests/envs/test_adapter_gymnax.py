@@ -4,7 +4,7 @@ import gymnax
 import jax
 import numpy as np
 import pytest
-from by_hand import Lane, agree
+from by_hand import Original, agree
 
 from envs.adapters.names import GYMNAX
 from envs.base import ConfigError
@@ -19,14 +19,14 @@ def hand(name, **fields):
 
     def reset(key):
         obs, inner = theirs.reset(key, params)
-        return Lane(inner, [obs])
+        return Original(inner, [obs])
 
     step_env = jax.jit(theirs.step_env)
 
     def step(key, lane, action):
         obs, inner, reward, terminated, _ = step_env(key, lane.inner, action[0], params)
         truncated = bool(theirs.is_truncated(inner, params)) and not terminated
-        return Lane(inner, [obs], float(reward), bool(terminated), truncated)
+        return Original(inner, [obs], float(reward), bool(terminated), truncated)
 
     return reset, step
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from by_hand import Lane, agree
+from by_hand import Original, agree
 
 from envs.adapters.names import JAXMARL, SMAX_SCENARIOS
 from envs.base import ConfigError
@@ -30,7 +30,7 @@ def hand(theirs, common, ended):
 
     def reset(key):
         obs, inner = theirs.reset(key)
-        return Lane((inner, obs, None), rows(obs))
+        return Original((inner, obs, None), rows(obs))
 
     def step(key, lane, action):
         given = {agent: jnp.int32(a) for agent, a in zip(theirs.agents, action, strict=True)}
@@ -39,7 +39,7 @@ def hand(theirs, common, ended):
         assert not common or len(set(rewards)) == 1
         over, true_end = bool(dones["__all__"]), bool(ended(inner))
         reward = rewards[0] if common else sum(rewards)
-        return Lane((inner, obs, dones), rows(obs), reward, over and true_end, over and not true_end)
+        return Original((inner, obs, dones), rows(obs), reward, over and true_end, over and not true_end)
 
     return reset, step
 

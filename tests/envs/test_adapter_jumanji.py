@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from by_hand import Lane, agree
+from by_hand import Original, agree
 
 from envs.base import ConfigError
 from envs.check import check_env
@@ -41,13 +41,13 @@ def hand(theirs, view, ended):
 
     def reset(key):
         inner, ts = reset_one(key)
-        return Lane((inner, ts), view(ts.observation))
+        return Original((inner, ts), view(ts.observation))
 
     def step(key, lane, action):
         inner, ts = step_one(lane.inner[0], action)
         last, true_end = bool(ts.last()), bool(ended(inner, ts))
         reward = float(np.sum(ts.reward))
-        return Lane((inner, ts), view(ts.observation), reward, last and true_end, last and not true_end)
+        return Original((inner, ts), view(ts.observation), reward, last and true_end, last and not true_end)
 
     return reset, step
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from envs.rendering import Episode, frames, has_artist, save_gif
+from envs.rendering import Episode, frames, has_renderer, save_gif
 from envs.smax.canvas import ALLY, ENEMY, HEADER, HEAL, LOST, PLUS, SHIELD, VIEW, WIDTH
 from envs.smax.rendering import Scene, agent_targets, camera, draw_frame
 from envs.smax.scenarios import get_scenario
@@ -162,8 +162,8 @@ def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
 
 def test_a_world_nobody_draws_is_refused():
     env = SimpleNamespace(spec=SimpleNamespace(name="matrix_game"))
-    assert has_artist("smax:8m") and not has_artist("matrix_game")
-    with pytest.raises(ConfigError, match="no pictures of 'matrix_game'"):
+    assert has_renderer("smax:8m") and not has_renderer("matrix_game")
+    with pytest.raises(ConfigError, match="'matrix_game' has no renderer"):
         frames(env, make_episode())
 
 
