@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
+from experiments.common.stats import wilson
 from experiments.evaluate import main
 from experiments.loggers.csv import read_table
-from experiments.runs.results import wilson
 from experiments.smac import games
 from tests.helpers.untrained import save_untrained
 

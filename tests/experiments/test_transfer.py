@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.runs.results import wilson
+from experiments.common.stats import wilson
 from experiments.transfer import main, merge, rate_text, read_rows
 from tests.helpers.untrained import save_untrained
 

@@ -30,23 +30,23 @@ def compiled_once():
     environment and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
     from envs.custom import is_own
     from experiments import run
-    from experiments.training import startup
+    from experiments.training import seed_batches
 
     def what_is_built(settings):
         if is_own(settings.run.env):  # a test may edit it from one run to the next
             return object()
         return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
 
-    def what_is_traced(env, algorithm, *args, **kwargs):
+    def what_is_lowered(env, algorithm, *args, **kwargs):
         return env, algorithm, args, tuple(sorted(kwargs.items()))
 
-    def what_is_compiled(traced):  # the trainer holds the functions themselves
-        return traced.trainer, traced.num_seeds, traced.layout
+    def what_is_compiled(lowered):  # the trainer holds the functions themselves
+        return lowered.trainer, lowered.num_seeds, lowered.layout
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "build", once(run.build, what_is_built))
-        patch.setattr(startup, "trace_programs", once(startup.trace_programs, what_is_traced))
-        patch.setattr(startup, "compile_programs", once(startup.compile_programs, what_is_compiled))
+        patch.setattr(run, "lower_run", once(run.lower_run, what_is_lowered))
+        patch.setattr(seed_batches, "compile_lowered", once(seed_batches.compile_lowered, what_is_compiled))
         yield
 
 
