@@ -16,11 +16,11 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.common.arguments import MAX_SEED, Parser, check_file, whole, word
 from experiments.common.cli import run_command
+from experiments.common.files import write_json
+from experiments.common.stats import RATE, interval_text, wilson
 from experiments.config.env_options import make_run_env
 from experiments.config.trust import check_trusted
 from experiments.config.validation import MAX_EPISODES
-from experiments.runs.directory import write_json
-from experiments.runs.results import RATE, interval_text, wilson
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy

@@ -18,7 +18,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.common.arguments import PICTURES, Parser, out_file, word
 from experiments.common.cli import run_command
-from experiments.common.json_files import read_object
+from experiments.common.files import read_object
 from experiments.common.stats import Interval, mean_interval
 from experiments.config.env_options import read_env_options
 from experiments.config.schema import RunConfig

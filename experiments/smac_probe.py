@@ -172,7 +172,7 @@ def _command(argv: Sequence[str]) -> int:
         return ended.code
     from rich.console import Console
 
-    from experiments.runs.directory import write_json
+    from experiments.common.files import write_json
 
     Console().print(table(found, result["rules"]))
     if out:

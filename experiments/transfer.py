@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from envs.errors import ConfigError
 from experiments.common.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
 from experiments.common.cli import run_command, signals_interrupt
+from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES
 from experiments.evaluate import Evaluation, evaluate_policy
-from experiments.runs.results import wilson
 
 if TYPE_CHECKING:  # it brings jax along, which --help can do without
     from iacjax import Policy

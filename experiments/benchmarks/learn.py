@@ -24,8 +24,8 @@ from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, trai
 from experiments.benchmarks.peers import check_peers
 from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import folder, out_file, out_folder, whole
+from experiments.common.files import read_json, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
-from experiments.runs.directory import read_json, write_json
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
@@ -86,7 +86,7 @@ def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[flo
 def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     """One row of the file: trains and evaluates what `job` names."""
     from experiments.runs.directory import versions
-    from experiments.training.startup import describe_device
+    from experiments.training.runtime import describe_device
 
     directory = pathlib.Path(peer_dir)
     algo, battle, steps = job["algo"], job["map"], job["steps"]

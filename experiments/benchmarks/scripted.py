@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments.benchmarks.scripted_hunters import WORLDS, print_table
-from experiments.runs.results import wilson
+from experiments.common.stats import wilson
 
 
 class Score(NamedTuple):

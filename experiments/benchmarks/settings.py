@@ -92,7 +92,7 @@ def compared(setting: Setting, row: dict[str, Any], default: dict[str, Any]) -> 
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.training.startup import human
+    from experiments.common.text import human
 
     if row["status"] != "ok":
         return f"{row['setting']:<26} {row['status']}: {row['why']}"
@@ -122,8 +122,8 @@ def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
 def run_settings(args: argparse.Namespace) -> int:
     """Measures the default, then setting after setting; `--json` holds those measured so far."""
     from envs.registry import check_name
+    from experiments.common.files import write_json
     from experiments.config.schema import default_settings
-    from experiments.runs.directory import write_json
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

@@ -4,10 +4,13 @@ Sources: Student (1908) for few seeds; Agarwal et al. 2021, "Deep RL at the edge
 arXiv 2108.13264; the sections named below are its) for all the others. Scores are f[S, T, ...]: S seeds, T tasks.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+RATE = (0.0, 1.0)  # bounds of a win rate
 
 
 class Interval(NamedTuple):
@@ -36,6 +39,25 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
     half = stats.t.ppf(0.5 + level / 2, freedom) * np.sqrt(squares / freedom / np.maximum(count, 1))
     half = np.where(count > 1, half, np.nan)
     return Interval(mean, mean - half, mean + half)
+
+
+def interval_text(
+    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf), form: str = ".3f"
+) -> str:
+    """`mean [low, high]` over seeds (Student's t, cut to `bounds`), or the mean alone where there is one seed."""
+    band = mean_interval(values)
+    low, high = max(float(band.low), bounds[0]), min(float(band.high), bounds[1])
+    mean = f"{float(band.mean):{form}}"
+    return mean if math.isnan(band.low) else f"{mean} [{low:{form}}, {high:{form}}]"
+
+
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a rate (Wilson 1927): of use at 0 and 1 too, where the plain one has no width."""
+    z = 1.959964
+    rate, scale = successes / trials, 1 + z**2 / trials
+    centre = (rate + z**2 / (2 * trials)) / scale
+    half = z * math.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def mean(scores: np.ndarray) -> np.ndarray:

@@ -8,11 +8,10 @@ from typing import Any
 
 from envs.errors import ConfigError
 from envs.values import show
-from experiments.common.json_files import read_object
+from experiments.common.files import read_object, write_json
 from experiments.config.presets import Preset
 from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import BOUNDS as RUN_BOUNDS
-from experiments.runs.directory import write_json
 from iacjax.algorithms.common.checks import BOUNDS
 from iacjax.algorithms.registry import get_entry
 from iacjax.schema import Bounds, check_values, types_of

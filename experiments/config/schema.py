@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
-from experiments.common.json_files import read_object
+from experiments.common.files import read_object
 from experiments.config.validation import check_settings
 from iacjax.algorithms.registry import config_of_saved, get_entry, option_names
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments.common.arguments import PICTURES, Parser, number, out_file, out_folder, whole
+from experiments.common.files import read_json
 from experiments.config.schema import Settings, default_settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
 from experiments.figures import time_estimates
@@ -280,6 +281,6 @@ def _forget() -> None:
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
     """What a run's numbers were made with."""
-    versions = find.read_json(directory / "versions.json")
+    versions = read_json(directory / "versions.json")
     device = versions.pop("device", "")
     return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

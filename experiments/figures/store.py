@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.common.files import read_json, write_json
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.spec import Run, device_and_versions
 from experiments.loggers.csv import read_table
 from experiments.plot import Curves
 from experiments.runs import find
-from experiments.runs.directory import write_json
 
 KEY = ("budget", "algo", "env")  # one record of how it was made
 POINT = (*KEY, "seed", "env_steps")
@@ -106,7 +106,7 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values:
     ]  # fmt: skip
     if not new:
         return
-    records = find.read_json(path.with_suffix(".json")).get("runs", [])
+    records = read_json(path.with_suffix(".json")).get("runs", [])
     now = record_of(budget, run, command)
     was = next((r for r in records if all(r[name] == now[name] for name in KEY)), None)
     rows, record = merged(read_rows(path), new, was, now)

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from experiments.common.files import read_json
 from experiments.runs import find
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ def of_records(path: pathlib.Path, platform: str) -> list[Speed]:
     """The speeds in a figure's json of how its runs were made, of the runs on such a device (cpu or gpu)."""
     return [
         Speed(r["algo"], r["env"], r["preset"], r["seeds"] * r["total_steps"] / r["hours"] / 3600, str(path))
-        for r in find.read_json(path).get("runs", [])
+        for r in read_json(path).get("runs", [])
         if r["status"] == "finished" and r["hours"] and _is_on(r, platform)
     ]
 
 
 def of_benchmark(path: pathlib.Path, platform: str) -> list[Speed]:
     """The speeds that the benchmark kept, those of most seeds first; other people's programs are left out."""
-    rows = find.read_json(path, list)
+    rows = read_json(path, list)
     rows = sorted((r for r in rows if _is_on(r, platform)), key=lambda r: -r["seeds"])
     named = [(r, *r["system"].partition(" ")[::2]) for r in rows]
     return [Speed(algo, r["env"], preset, r["steps_per_s"], str(path)) for r, algo, preset in named]

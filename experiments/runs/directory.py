@@ -12,40 +12,12 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from envs.errors import ConfigError
 from experiments.common import digests
 from experiments.config.schema import Settings, to_dict
-from iacjax.digests import KEY, is_as_signed
 
 PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
-
-
-def write_json(path: pathlib.Path, data: Any) -> None:
-    """Writes `data` whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=1) + "\n")
-    part.replace(path)
-
-
-def read_json(path: pathlib.Path, kind: type = dict) -> Any:
-    """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
-    file.
-
-    Raises:
-      ConfigError: it cannot be read, or was changed since it was signed.
-    """
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        return kind()
-    except (OSError, ValueError, RecursionError) as error:
-        text = str(error).splitlines()[0]
-        raise ConfigError(f"{path} cannot be read ({text}): restore it from a copy") from None
-    if not isinstance(data, kind) or not is_as_signed(data):
-        raise ConfigError(f"{path} was changed since it was written: restore it from a copy")
-    return {name: value for name, value in data.items() if name != KEY} if kind is dict else data
 
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.common.files import read_json
 from experiments.config.schema import FREE, Settings, read_config, to_dict
-from experiments.runs.directory import read_json
 
 FINISHED = ("finished", "stopped_at_bar")  # of summary.json's status
 # What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.

@@ -7,14 +7,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.common.stats import mean_interval
+from experiments.common.files import read_json, write_json
+from experiments.common.stats import RATE, interval_text
 from experiments.loggers.csv import TABLES, read_table
-from experiments.runs.directory import read_json, write_json
 from iacjax.digests import digest, sign
 
 Row = dict[str, float]
-
-RATE = (0.0, 1.0)  # bounds of a win rate
 
 
 class SeedResult(NamedTuple):
@@ -25,15 +23,6 @@ class SeedResult(NamedTuple):
     return_mean: float
     win_rate: float
     best_win_rate: float
-
-
-def wilson(successes: float, trials: int) -> tuple[float, float]:
-    """95 % interval of a rate (Wilson 1927): of use at 0 and 1 too, where the plain one has no width."""
-    z = 1.959964
-    rate, scale = successes / trials, 1 + z**2 / trials
-    centre = (rate + z**2 / (2 * trials)) / scale
-    half = z * math.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / scale
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
@@ -53,16 +42,6 @@ def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
             raise ConfigError(f"{directory / 'eval.csv'} is damaged (no return_mean): restore it from a copy")
         results.append(SeedResult(seed, int(last["env_steps"]), last["return_mean"], wins[-1], max(wins)))
     return results
-
-
-def interval_text(
-    values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf), form: str = ".3f"
-) -> str:
-    """`mean [low, high]` over seeds (Student's t, cut to `bounds`), or the mean alone where there is one seed."""
-    band = mean_interval(values)
-    low, high = max(float(band.low), bounds[0]), min(float(band.high), bounds[1])
-    mean = f"{float(band.mean):{form}}"
-    return mean if math.isnan(band.low) else f"{mean} [{low:{form}}, {high:{form}}]"
 
 
 def summary_table(results: Sequence[SeedResult]) -> Any:

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.runs import directory
+from experiments.common.files import read_json, write_json
 from experiments.sweeps.plan import Request
 from iacjax.digests import sign
 
@@ -22,7 +22,7 @@ def read_request(out: pathlib.Path) -> Request:
     Raises:
       ConfigError: job.json cannot be read.
     """
-    data = directory.read_json(out / "job.json")
+    data = read_json(out / "job.json")
     try:
         run = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in data.pop("run"))
         return Request(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}, run=run)
@@ -45,7 +45,7 @@ def open_sweep(out: pathlib.Path, request: Request, working: Request) -> None:
         out.mkdir(parents=True, exist_ok=True)
         if file.exists() and _holds(file) != as_json(request):
             raise ConfigError(f"{out} holds another sweep (sweep.json there): choose another --out")
-        directory.write_json(file, as_json(request))
-        directory.write_json(out / "job.json", sign(as_json(working)))
+        write_json(file, as_json(request))
+        write_json(out / "job.json", sign(as_json(working)))
     except OSError as error:
         raise ConfigError(f"cannot write to {out} ({error.strerror}): choose another --out") from None

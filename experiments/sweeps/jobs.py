@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.common.files import write_json
 from experiments.loggers.console import Console
-from experiments.run import Signals
-from experiments.runs import directory
 from experiments.sweeps import launch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.program_job import ProgramJob
+from experiments.training.signals import Signals
 
 POLL_SECONDS = 1.0
 QUEUE_SECONDS = 15.0  # between two looks into Slurm's queue
@@ -131,7 +131,7 @@ def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: 
         raise ConfigError(f"sbatch refused {program.title}: {said}: change --job{others}") from None
     place.mkdir(parents=True, exist_ok=True)
     if isinstance(job, submitit.SlurmJob):  # the number of a process would be another job's in Slurm
-        directory.write_json(place / "job.json", {"job": job.job_id})
+        write_json(place / "job.json", {"job": job.job_id})
     return Sent(program, place, job)
 
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.stats import Interval, mean_interval
+from experiments.common.stats import RATE, Interval, mean_interval
 from experiments.plot import COLOURS, Curves, mean_over_seeds, read_runs
-from experiments.runs.results import RATE
 from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
 from experiments.sweeps.results import PointResult, differences, points_of, read_lanes

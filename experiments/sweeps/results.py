@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.common.files import read_json
+from experiments.common.stats import RATE, interval_text
 from experiments.config.preset_io import write_preset
 from experiments.config.schema import Settings
 from experiments.loggers.csv import read_table
-from experiments.runs.directory import read_json
-from experiments.runs.results import RATE, interval_text
 from experiments.sweeps.plan import Point
 from experiments.sweeps.trials import Unit
 

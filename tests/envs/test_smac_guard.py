@@ -13,13 +13,13 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import GRACE
-from tests.envs.fake_game import read_log
 from tests.envs.test_smac_backend import DOUBLE, stop, words
+from tests.helpers.fake_game import read_log
 
 COMMAND = """
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.host import ProcessClient
-from tests.envs.fake_game import make_game
+from tests.helpers.fake_game import make_game
 
 if __name__ == "__main__":
     client = ProcessClient(Backend("double", make_game), "3m", {"replay_prefix": "g"})

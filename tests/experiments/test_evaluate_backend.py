@@ -11,13 +11,13 @@ import time
 import numpy as np
 import pytest
 
+from experiments.common.stats import wilson
 from experiments.evaluate import main
 from experiments.loggers.csv import read_table
-from experiments.runs.results import wilson
 from experiments.smac import games
-from tests.experiments.untrained import save_untrained
+from tests.helpers.untrained import save_untrained
 
-DOUBLE = ["--backend", "tests.envs.fake_game:make_game"]
+DOUBLE = ["--backend", "tests.helpers.fake_game:make_game"]
 
 
 @pytest.fixture(scope="module")

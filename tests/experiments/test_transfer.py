@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments.runs.results import wilson
+from experiments.common.stats import wilson
 from experiments.transfer import main, merge, rate_text, read_rows
-from tests.experiments.untrained import save_untrained
+from tests.helpers.untrained import save_untrained
 
-DOUBLE = "tests.envs.fake_game:make_game"
+DOUBLE = "tests.helpers.fake_game:make_game"
 
 
 @pytest.fixture

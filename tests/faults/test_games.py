@@ -18,8 +18,8 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import GRACE
-from tests.envs.fake_game import FIELDS, SPOILT, make_game, read_log
-from tests.experiments.untrained import save_untrained
+from tests.helpers.fake_game import FIELDS, SPOILT, make_game, read_log
+from tests.helpers.untrained import save_untrained
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
@@ -156,7 +156,7 @@ def test_the_command_is_ended_at_a_random_moment(seed, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("FAKE_GAME_PLAN", " ".join(["win:3"] * draw.randint(1, 20) + [f"sc2+{fate}:2"]))
     command = [sys.executable, "-m", "experiments.evaluate", str(run_dir), "--episodes", "500", "--games", "2"]
-    command += ["--backend", "tests.envs.fake_game:make_game"]
+    command += ["--backend", "tests.helpers.fake_game:make_game"]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

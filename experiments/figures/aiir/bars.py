@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from envs.errors import ConfigError
 from experiments.common.arguments import Parser, number, out_file, out_folder, whole
+from experiments.common.files import read_json
+from experiments.common.stats import RATE, interval_text
 from experiments.config.schema import Settings, default_settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
-from experiments.runs.find import FINISHED, env_steps, newest_run, read_json
+from experiments.runs.find import FINISHED, env_steps, newest_run
 from experiments.runs.find import status as run_status
-from experiments.runs.results import RATE, interval_text
 from iacjax.schema import POSITIVE
 
 EPISODES = 100

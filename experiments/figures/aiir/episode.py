@@ -18,13 +18,13 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis.inspection import Trained, load
 from experiments.common.arguments import PICTURES, out_file, whole, word
+from experiments.common.files import read_json, write_json
 from experiments.config.schema import Settings, default_settings, read_config
 from experiments.config.validation import check_run
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.spec import device_and_versions, parser
 from experiments.figures.store import number, write_rows
 from experiments.runs import find
-from experiments.runs.directory import write_json
 
 SUMMARIES = {
     "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
@@ -121,7 +121,7 @@ def observe(trained: Trained, run_dir: pathlib.Path) -> Observed:
     lane, steps, won = choose(episode.timesteps)
     seen = trained.look(episode, lane)
     rows = episode_rows(trained.env.spec.name, episode, lane, seen["intrinsic_reward"], seen["attention"])
-    summary = find.read_json(run_dir / "summary.json")
+    summary = read_json(run_dir / "summary.json")
     record = {
         "algo": settings.run.algo,
         "preset": settings.run.preset,

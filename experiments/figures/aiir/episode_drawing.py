@@ -8,9 +8,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.common.files import read_json
 from experiments.figures.store import read_rows
 from experiments.plot import COLOURS
-from experiments.runs import find
 
 LETTERS = "abcd"
 NUMBERED = 6  # agents up to which a heat map holds its numbers
@@ -81,7 +81,7 @@ def falls(kept: Kept) -> np.ndarray:
 def draw(target: str, table: pathlib.Path, out: pathlib.Path) -> None:
     """Draws `target`, aiir/fig5 or aiir/fig6, from the episode in `table`."""
     kept = read_episode(table)
-    record = find.read_json(table.with_suffix(".json"))
+    record = read_json(table.with_suffix(".json"))
     {"aiir/fig5": _rewards_and_attention, "aiir/fig6": _snapshots}[target](kept, record, out)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.common.files import read_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 from experiments.plot import Curves
@@ -134,7 +135,7 @@ def draw(options: Options, budgets: dict[str, Budget]) -> None:
 def records_of(table: pathlib.Path, budget: str, curves: Sequence[Curves]) -> list[dict]:
     """How these curves were made."""
     drawn = {(c.label, c.env) for c in curves}
-    records = find.read_json(table.with_suffix(".json")).get("runs", [])
+    records = read_json(table.with_suffix(".json")).get("runs", [])
     return [r for r in records if r["budget"] == budget and (r["algo"], r["env"]) in drawn]
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.common.files import read_json, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import number, read_rows, record_of, write_rows
-from experiments.runs import find
-from experiments.runs.directory import write_json
 from experiments.training.snapshots import read, trainer_of
 
 SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several times of training, three pendulums."
@@ -92,7 +91,7 @@ def keep(options: Options, run: Run) -> None:
         return
     path = options.out.with_suffix(".csv")
     write_rows(path, [*(r for r in read_rows(path) if r["budget"] != options.budget), *rows], COLUMNS)
-    records = find.read_json(path.with_suffix(".json")).get("runs", [])
+    records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] != options.budget]
     records.append(record_of(options.budget, run, options.command))
     write_json(path.with_suffix(".json"), {"runs": records})
@@ -123,7 +122,7 @@ def draw(options: Options) -> None:
         raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
     found = matrices(rows)
     figure, steps = heat_maps(found)
-    record = next(r for r in find.read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
+    record = next(r for r in read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
     note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
     note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
     note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."

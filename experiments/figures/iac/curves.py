@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis import style
+from experiments.common.files import read_json
 from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
@@ -112,7 +113,7 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: b
     Args:
       bars: the picture has bars with intervals, not curves.
     """
-    records = find.read_json(table.with_suffix(".json")).get("runs", [])
+    records = read_json(table.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] == options.budget and (not algos or r["algo"] in algos)]
     seeds = sorted({r["seeds"] for r in records})
     steps = sorted({r["total_steps"] for r in records})

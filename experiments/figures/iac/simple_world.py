@@ -9,10 +9,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.common.files import read_json, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import number, read_rows, record_of, write_rows
-from experiments.runs import find
-from experiments.runs.directory import write_json
 from experiments.training.snapshots import read, trainer_of
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
@@ -138,7 +137,7 @@ def keep(options: Options, run: Run) -> None:
     for file, columns, new in ((path, PATHS, paths), (_values_file(options), VALUES, values)):
         others = [row for row in read_rows(file) if row["algo"] != run.algo]
         write_rows(file, [*others, *(dict(zip(columns, cells, strict=True)) for cells in new)], columns)
-    records = find.read_json(path.with_suffix(".json")).get("runs", [])
+    records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["algo"] != run.algo] + [record_of(options.budget, run, options.command)]
     write_json(path.with_suffix(".json"), {"runs": records})
 
@@ -199,7 +198,7 @@ def draw_learned(options: Options) -> None:
         for path in others:
             _path(ax, path, "white", 0.35)
         _path(ax, first, "white")
-    records = find.read_json(options.out.with_suffix(".json")).get("runs", [])
+    records = read_json(options.out.with_suffix(".json")).get("runs", [])
     steps, seeds = (max(r[name] for r in records) for name in ("total_steps", "seeds"))
     note = "Dotted: the greedy joint action over training, red circle at its start, red star at its end; seed 0 and "
     note += f"its Q_tot, the other seeds faint. {style.count(seeds, 'seed')}, {steps:,} steps "

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from envs.errors import ConfigError
 from experiments.common.arguments import out_file
+from experiments.common.files import write_json
 from experiments.figures.spec import parser
 from experiments.figures.store import number, read_rows, write_rows
 from experiments.figures.time_estimates import UPDATES_PER_SECOND
-from experiments.runs.directory import versions, write_json
+from experiments.runs.directory import versions
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
 SEEDS, STEPS = 3, 20_000
@@ -27,7 +28,7 @@ def command(argv: Sequence[str]) -> int:
         print(text.read_text(), end="")
         return 0
     from experiments.figures.iac import matrix_tables
-    from experiments.training import startup
+    from experiments.training.runtime import describe_device
 
     seeds, steps = args.seeds or SEEDS, args.total_steps or STEPS
     hours = len(matrix_tables.METHODS) * seeds * steps / UPDATES_PER_SECOND["cpu"] / 3600
@@ -38,7 +39,7 @@ def command(argv: Sequence[str]) -> int:
     print(printed, end="")
     write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     text.write_text(printed)
-    made = versions(startup.describe_device())
+    made = versions(describe_device())
     write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
     print(f"wrote {out}")
     return 0

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from experiments.common.files import read_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import Settings
 from experiments.figures import spec, store, time_estimates
@@ -14,7 +15,6 @@ from experiments.figures.iac import covariance, curves, saved_steps, simple_worl
 from experiments.figures.spec import Budget, Run
 from experiments.plot import Curves
 from experiments.reproduce import main
-from experiments.runs import find
 from experiments.runs.results import write_summary
 
 
@@ -41,7 +41,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
         ("fake", env, seed) for env in ("toy:coordination", "toy:constant") for seed in "01"
     }
     assert tuple(rows[0]) == store.COLUMNS
-    records = find.read_json(out.with_suffix(".json"))["runs"]
+    records = read_json(out.with_suffix(".json"))["runs"]
     assert [(r["env"], r["status"], r["seeds"], r["total_steps"]) for r in records] == [
         ("toy:constant", "finished", 2, 64),
         ("toy:coordination", "finished", 2, 64),

@@ -9,9 +9,9 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.analysis import inspection
+from experiments.common.files import write_json
 from experiments.config.schema import default_settings, to_dict
 from experiments.figures.iac import joint_policy, simple_world
-from experiments.runs.directory import write_json
 
 
 def run_of(directory, env, preset, looks):

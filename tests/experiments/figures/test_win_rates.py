@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.analysis import style
+from experiments.common.files import read_json, write_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import default_settings
 from experiments.figures import spec, store, time_estimates
@@ -17,7 +18,6 @@ from experiments.figures.time_estimates import Speed
 from experiments.plot import Curves
 from experiments.reproduce import main
 from experiments.runs import directory as rundir
-from experiments.runs import find
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -45,10 +45,10 @@ def _pretend(settings, directory=None):
     for at in (0, 250_000, 500_000):
         lines += [f"1,{at},{seed},1,0,9,{0.5 + seed / 10 if at else 0}" for seed in range(run.seeds)]
     (directory / "eval.csv").write_text("\n".join(lines) + "\n")
-    rundir.write_json(directory / "versions.json", {"device": "cpu, 2 cores", "jax": "0"})
+    write_json(directory / "versions.json", {"device": "cpu, 2 cores", "jax": "0"})
     times = {"train_seconds": 90.0, "eval_seconds": 10.0, "save_seconds": 0.0}
     seeds = [{"seed": s, "env_steps": run.total_steps} for s in range(run.seeds)]
-    rundir.write_json(directory / "summary.json", {"status": "finished", "seeds": seeds, **times})
+    write_json(directory / "summary.json", {"status": "finished", "seeds": seeds, **times})
     return 0
 
 
@@ -74,7 +74,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     rows = store.read_rows(folder / "fig3.csv")
     assert tuple(rows[0]) == ("budget", "algo", "env", "seed", "env_steps", "win_rate", "return_mean")
     assert len(rows) == 3 * 2 * 3
-    records = find.read_json(folder / "fig3.json")["runs"]
+    records = read_json(folder / "fig3.json")["runs"]
     assert [(r["algo"], r["seeds"], r["device"]) for r in records] == [
         (algo, 2, "cpu, 2 cores") for algo in ("aiir_mix", "fake", "qmix")
     ]
