@@ -152,12 +152,12 @@ def make_episode(steps=5, won=True):
 def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
     env = SimpleNamespace(spec=SimpleNamespace(name="smax:3m"))
     corner = (800, 4, 960, 32)
-    won = frames(env, make_episode(), lane=1, width=960)
+    won = frames(env, make_episode(), index=1, width=960)
     assert len(won) == 6 and won[0].size[0] == 960
     assert count(won[-1], HEAL, corner, 30) > 50 and count(won[-2], HEAL, corner, 30) == 0
-    lost = frames(env, make_episode(won=False), lane=1, width=960)
+    lost = frames(env, make_episode(won=False), index=1, width=960)
     assert count(lost[-1], ENEMY, corner, 30) > 50
-    assert len(frames(env, make_episode(), lane=0)) == 7
+    assert len(frames(env, make_episode(), index=0)) == 7
 
 
 def test_a_world_nobody_draws_is_refused():
