@@ -97,8 +97,8 @@ def _digest(settings: Settings) -> str:
     """
     if not is_own(settings.run.env):
         return ""
-    from experiments.run import build
-    from experiments.training.startup import prepare_jax
+    from experiments.runs.build import build
+    from experiments.training.runtime import prepare_jax
 
     prepare_jax(settings.run, lambda line: None)  # before jax looks for devices; what it says, the training says
     env, _ = build(settings)

@@ -145,7 +145,7 @@ def record_insight(
     from envs.rendering import check_artist
     from experiments.analysis.inspection import insight, shown_per_agent
     from experiments.config.schema import read_config
-    from experiments.run import build
+    from experiments.runs.build import build
 
     settings = read_config(pathlib.Path(run_dir))
     check_trusted(settings.run.env, run_dir, trust)

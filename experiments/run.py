@@ -5,9 +5,7 @@ Ctrl-C or SIGTERM finishes the running chunk, saves, and prints the command that
 
 import contextlib
 import dataclasses
-import os
 import pathlib
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,46 +16,24 @@ from envs.registry import check_name, known_envs
 from experiments.common import digests
 from experiments.common.cli import explain, leave, run_stoppable
 from experiments.common.files import write_json
-from experiments.config.env_options import make_run_env, read_env_options
+from experiments.common.text import duration
+from experiments.config.env_options import read_env_options
 from experiments.config.schema import Command, Settings, check_same, parse_fields, read_config
 from experiments.config.trust import check_trusted, new_settings
 from experiments.distributed.layout import device_count
 from experiments.loggers import check_sinks, open_sinks
-from experiments.loggers.console import Console, duration
+from experiments.loggers.console import Console
 from experiments.runs import custom_environment
 from experiments.runs import directory as rundir
+from experiments.runs.build import build
 from experiments.runs.checkpoint import Progress
-from experiments.training import startup
+from experiments.training.compile import Lowered, lower_run
 from experiments.training.loop import Diverged, Group, Interrupted, Job
+from experiments.training.runtime import describe_devices, prepare_jax
 from experiments.training.seed_batches import compile_groups
+from experiments.training.signals import Signals
 
 LOG_ROWS, EVALUATIONS = 500, 50  # a run, where --log-every and --eval-every are 0
-
-
-class Signals:
-    """Remembers a Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-
-    def __call__(self) -> bool:
-        return self.received != 0
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator["Signals"]:
-        def remember(number: int, frame: Any) -> None:
-            if self.received and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self.received = number  # first: a second signal may come while this one is told
-            if number == signal.SIGINT:  # by write: a signal may come in the middle of a print
-                os.write(2, b"\nstopping once this chunk is saved; Ctrl-C again stops at once\n")
-
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def print_list() -> None:
@@ -109,18 +85,6 @@ def resolve(settings: Settings, plan: Any) -> Settings:
     return Settings(run, settings.algorithm)
 
 
-def build(settings: Settings) -> tuple[Any, Any]:
-    """The environment and the algorithm; ConfigError where they do not go together, or the environment is unsound."""
-    from envs.check import check_structure
-    from iacjax.algorithms.registry import check_fits, get_entry
-
-    env = make_run_env(settings.run.env, settings.run.env_options)
-    if not is_custom(env):  # those are checked as they are made
-        check_structure(env)
-    check_fits(settings.run.algo, env.spec)
-    return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)
-
-
 def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     """Trains to the end, in a new run directory or on from the checkpoints of `directory`; the exit code.
 
@@ -129,7 +93,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     check_name(settings.run.env)
     read_env_options(settings.run.env_options)
     check_sinks(settings.run)
-    startup.prepare_jax(settings.run, print)
+    prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     digest = custom_environment.environment_digest(env) if is_custom(env) else ""
     if digest:
@@ -154,8 +118,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
 def _train_groups(job: Job, stop: Signals) -> int:
     say, run = job.console.say, job.settings.run
     seeds = tuple(range(run.seed, run.seed + run.seeds))
-    device = startup.describe_devices(run.devices)
-    write_json(job.directory / "versions.json", rundir.versions(device))
+    write_json(job.directory / "versions.json", rundir.versions(describe_devices(run.devices)))
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")
@@ -192,9 +155,9 @@ def _groups(job: Job, seeds: tuple[int, ...]) -> Iterator[Group]:
     """The groups of seeds, each compiled when its turn comes."""
     run, devices = job.settings.run, device_count(job.settings.run.devices)
 
-    def trace(size: int) -> startup.Traced:
+    def trace(size: int) -> Lowered:
         some = (devices,) if devices > 1 else ()
-        return startup.trace_programs(job.env, job.algorithm, size, run.eval_episodes, *some)
+        return lower_run(job.env, job.algorithm, size, run.eval_episodes, *some)
 
     kept = job
 

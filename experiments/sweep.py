@@ -26,7 +26,7 @@ from experiments.sweeps import jobs
 from experiments.sweeps import launch as sweep_launch
 from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, Request, make_programs
-from experiments.training import startup
+from experiments.training.runtime import prepare_jax
 
 # Options that are fields of RunConfig: part of the request, or (FREE) how this process works.
 FIELDS = {"seeds": int, "seed": int, "total_steps": int, "eval_every": int, "eval_episodes": int, "log_every": int}
@@ -158,7 +158,7 @@ def _check_worlds(args: argparse.Namespace, programs: Sequence[Program]) -> None
     unchecked = not args.env_options and not any(map(sweep_launch.warms_up, programs))
     if args.coordinator and not args.dry_run or args.dry_run and unchecked:
         return
-    startup.prepare_jax(programs[0].settings.run, lambda text: None)  # what it has to say it says again
+    prepare_jax(programs[0].settings.run, lambda text: None)  # what it has to say it says again
     sweep_launch.check_pairs(programs)
 
 

@@ -16,6 +16,7 @@ from envs.errors import ConfigError
 from experiments.config.schema import fingerprint, read_config
 from experiments.config.trust import Trust, check_trusted
 from experiments.record import best_index, play
+from experiments.runs.build import build, state_shapes
 from experiments.runs.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
     """
     import jax
 
-    from experiments.run import build
-    from experiments.training.startup import trace_programs
-
     directory = pathlib.Path(run_dir)
     settings = read_config(directory)
     check_trusted(settings.run.env, directory, trust)
@@ -41,7 +39,7 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
     for group in sorted((directory / "checkpoints").glob("seeds_*")):
         first, last = (int(number) for number in group.name.removeprefix("seeds_").split("-"))
         seeds = range(first, last + 1)
-        abstract = trace_programs(env, algorithm, len(seeds), 1).states
+        abstract = state_shapes(env, algorithm, len(seeds))
         checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
         found = checkpoints.restore(abstract)
         for k, seed in enumerate(seeds if found else ()):
@@ -132,8 +130,6 @@ class Trained(NamedTuple):
 
 def load(run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False) -> Trained:
     """One seed of a run (None: the best); raises ConfigError as `insight`."""
-    from experiments.run import build
-
     learners = load_learners(run_dir, trust)
     env, algorithm = build(read_config(pathlib.Path(run_dir)))
     seeds = sorted(learners)

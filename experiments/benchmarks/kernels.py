@@ -76,7 +76,7 @@ def compiled_for(
 
     from envs.registry import make_env
     from experiments.config.schema import default_settings
-    from experiments.training.startup import trace_programs
+    from experiments.training.compile import lower_run
     from iacjax.algorithms.registry import check_fits, get_entry
     from iacjax.networks.recurrent import use_gru_form
 
@@ -88,7 +88,7 @@ def compiled_for(
         config = dataclasses.replace(config, num_envs=num_envs)
     algorithm = get_entry(algo).make(env.spec, config)
     with use_gru_form("batched"):  # as on a GPU
-        traced = trace_programs(env, algorithm, lanes, eval_episodes=1)
+        traced = lower_run(env, algorithm, lanes, eval_episodes=1)
         states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), traced.states)
         number = jax.ShapeDtypeStruct((), np.int32, sharding=place)
         return traced.trainer.chunk.lower(states, number, number).compile(), states, algorithm.plan
@@ -101,7 +101,7 @@ def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_en
     import jax
 
     from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
-    from experiments.training.startup import tree_bytes
+    from experiments.training.memory import tree_bytes
 
     start = time.perf_counter()
     program, states, plan = compiled_for(card, algo, preset, env_name, lanes, num_envs)
@@ -140,7 +140,7 @@ def _in_a_process(job: tuple) -> dict[str, Any]:
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.training.startup import human
+    from experiments.common.text import human
 
     parts = [f"{row['parts'].get(name, 0):,}" for name in ("rollout", "replay", "learning")]
     return LINE.format(

@@ -86,7 +86,7 @@ def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[flo
 def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     """One row of the file: trains and evaluates what `job` names."""
     from experiments.runs.directory import versions
-    from experiments.training.startup import describe_device
+    from experiments.training.runtime import describe_device
 
     directory = pathlib.Path(peer_dir)
     algo, battle, steps = job["algo"], job["map"], job["steps"]

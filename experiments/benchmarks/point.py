@@ -47,7 +47,7 @@ def measure(job: Job) -> dict[str, Any]:
 
     from experiments.benchmarks.training import DoesNotFit, peak_bytes
     from experiments.runs.directory import versions
-    from experiments.training.startup import describe_device, set_precision
+    from experiments.training.runtime import describe_device, set_precision
     from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
 
     set_precision(job.precision)
@@ -71,7 +71,7 @@ def _ours(job: Job) -> dict[str, Any]:
     from experiments.benchmarks.training import compile_training, forget_peak, numbers_of, speed_of
     from experiments.config.schema import default_settings
     from experiments.distributed.layout import device_count
-    from experiments.training.startup import available_bytes
+    from experiments.training.memory import available_bytes
     from iacjax.algorithms.registry import check_fits, get_entry
 
     env = make_env(job.env)
@@ -91,7 +91,7 @@ def _ours(job: Job) -> dict[str, Any]:
 
 def _peer(job: Job) -> dict[str, Any]:
     from experiments.benchmarks.peers import benchmark_peer
-    from experiments.training.startup import available_bytes
+    from experiments.training.memory import available_bytes
 
     directory = pathlib.Path(job.peer_dir)
     row = benchmark_peer(job.system, directory, job.env, job.lanes, job.peer_updates, available_bytes())
@@ -144,7 +144,7 @@ def in_a_process(job: Job) -> dict[str, Any]:
 
 
 def _child(job: Job) -> dict[str, Any]:
-    from experiments.training.startup import one_blas_thread
+    from experiments.training.runtime import one_blas_thread
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
     os.environ.update(job.variables)  # all before jax is imported

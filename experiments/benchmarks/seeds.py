@@ -13,8 +13,8 @@ from typing import Any
 
 from experiments.benchmarks.point import Job, in_a_process, split_name
 from experiments.common.arguments import folder, number, out_file, whole
+from experiments.common.text import duration
 from experiments.config.validation import MAX_SEEDS
-from experiments.loggers.console import duration
 from iacjax.schema import POSITIVE
 
 LINE = "{:<28} {:>5} {:>4} {:>5} {:>11} {:>8} {:>9} {:>9} {:>10} {:>10} {:>10}"
@@ -85,7 +85,7 @@ def predict(rows: Sequence[dict[str, Any]], lanes: int, steps: int) -> list[dict
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.training.startup import human
+    from experiments.common.text import human
 
     where = (row["system"], row["num_envs"] or "-", row["devices"], row["lanes"])
     if row["status"] != "ok":

@@ -92,7 +92,7 @@ def compared(setting: Setting, row: dict[str, Any], default: dict[str, Any]) -> 
 
 def line(row: dict[str, Any]) -> str:
     """The row as it is printed."""
-    from experiments.training.startup import human
+    from experiments.common.text import human
 
     if row["status"] != "ok":
         return f"{row['setting']:<26} {row['status']}: {row['why']}"

@@ -176,7 +176,7 @@ def run_train(args: argparse.Namespace) -> int:
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
     from experiments.runs.directory import versions
-    from experiments.training.startup import describe_device
+    from experiments.training.runtime import describe_device
 
     facts = {"device": describe_device(), "versions": versions(describe_device())}
     if args.peer_dir is None:

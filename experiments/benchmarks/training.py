@@ -29,7 +29,8 @@ class Training(NamedTuple):
 
 def check_memory(needed: int, free: int | None) -> None:
     """Raises DoesNotFit where `needed` bytes are more than a run would take of those that are `free`."""
-    from experiments.training.startup import HEADROOM, human
+    from experiments.common.text import human
+    from experiments.training.memory import HEADROOM
 
     if free is not None and needed > HEADROOM * free:
         raise DoesNotFit(f"needs {human(needed)}, {human(free)} are free")
@@ -44,9 +45,11 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
     import jax
     import numpy as np
 
-    from experiments.training.startup import needed_bytes, seed_keys, trace_programs, tree_bytes
+    from experiments.runs.build import seed_keys
+    from experiments.training.compile import lower_run
+    from experiments.training.memory import needed_bytes, tree_bytes
 
-    traced = trace_programs(env, algorithm, lanes, eval_episodes=1, devices=devices)
+    traced = lower_run(env, algorithm, lanes, eval_episodes=1, devices=devices)
     state_bytes, layout = tree_bytes(traced.states), traced.layout
     check_memory(state_bytes, free)
     number, states = jax.ShapeDtypeStruct((), np.int32), layout.abstract(traced.states)

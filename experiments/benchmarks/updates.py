@@ -82,7 +82,7 @@ def run_updates(args: argparse.Namespace) -> int:
     from envs.registry import make_env
     from experiments.benchmarks.train import benchmark_ours
     from experiments.runs.directory import versions
-    from experiments.training.startup import describe_device
+    from experiments.training.runtime import describe_device
     from iacjax.algorithms.registry import check_fits, get_entry
 
     env, rows = make_env(args.env), []

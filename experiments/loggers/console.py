@@ -10,13 +10,6 @@ PLAIN_SECONDS = 20.0  # between progress lines where there is no terminal
 CELL_SECONDS, CELL_BAR = 0.2, 16  # of a notebook's progress line: how often it moves; characters of its bar
 
 
-def duration(seconds: float) -> str:
-    """75 -> 1:15; 3700 -> 1:01:40."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 class Cell:
     """The progress line in the output of a notebook's cell: one piece of output, which is replaced.
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.common.files import write_json
+from experiments.common.text import duration, human
 from experiments.distributed import collectives
-from experiments.loggers.console import duration
 from experiments.sweeps.plan import Program
-from experiments.training import startup
+from experiments.training.runtime import cache_dir, describe_devices
 
 KEPT = 500  # programs whose speed is remembered
 RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DISABLE_JIT")  # as the user's shell sets
@@ -55,7 +55,7 @@ class Forecast:
         needs = [share.bytes for share in self.shares if share.bytes is not None]
         if not needs or unknown == len(self.shares):
             return text + (": time and memory unknown until compiled" if unknown else "")
-        text += f": about {duration(seconds)}, at most {startup.human(max(needs))} at a time"
+        text += f": about {duration(seconds)}, at most {human(max(needs))} at a time"
         return text + (f"; {unknown} program(s) unknown until compiled" if unknown else "")
 
     def _left(self) -> tuple[float, int]:
@@ -133,7 +133,7 @@ def _key(program: Program, lanes: int) -> str:
     are lanes."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
-    device = (startup.describe_devices(run.devices), collectives.count(), importlib.metadata.version("jax"))
+    device = (describe_devices(run.devices), collectives.count(), importlib.metadata.version("jax"))
     # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]
@@ -142,7 +142,7 @@ def _key(program: Program, lanes: int) -> str:
 
 
 def _file() -> pathlib.Path:
-    return pathlib.Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or startup.cache_dir()) / "rates.json"
+    return pathlib.Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_dir()) / "rates.json"
 
 
 def _read() -> dict[str, Any]:

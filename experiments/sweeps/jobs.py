@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from envs.errors import ConfigError
 from experiments.common.files import write_json
 from experiments.loggers.console import Console
-from experiments.run import Signals
 from experiments.sweeps import launch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.program_job import ProgramJob
+from experiments.training.signals import Signals
 
 POLL_SECONDS = 1.0
 QUEUE_SECONDS = 15.0  # between two looks into Slurm's queue

@@ -10,12 +10,13 @@ from typing import Any
 
 from experiments.distributed import collectives, rendezvous
 from experiments.loggers.console import Console
-from experiments.run import Signals, check_warmup
+from experiments.run import check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import Unit, units_of
-from experiments.training import startup
 from experiments.training.loop import Interrupted
+from experiments.training.runtime import prepare_jax
+from experiments.training.signals import Signals
 
 POLL_SECONDS = 1.0
 
@@ -27,7 +28,7 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
     own devices, and process 0, which waits for the others, makes the tables. All see the same directory `out`. One
     that dies costs the others nothing: start it again.
     """
-    startup.prepare_jax(programs[0].settings.run, print)
+    prepare_jax(programs[0].settings.run, print)
     log = out / (f"log_{index}.txt" if index else "log.txt")
     with Console(log) as console, Signals().listening() as stop:
         try:
@@ -62,7 +63,7 @@ def train_together(
       open_out: makes and locks `out`; called on process 0.
     """
     address = rendezvous.meet(coordinator, count, index)
-    startup.prepare_jax(programs[0].settings.run, print)
+    prepare_jax(programs[0].settings.run, print)
     with collectives.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
         collectives.check_alike(request)
         check_pairs(programs)

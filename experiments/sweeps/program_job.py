@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.loggers.console import Console
-from experiments.run import Signals
 from experiments.sweeps import launch
 from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
-from experiments.training import startup
 from experiments.training.loop import Interrupted
+from experiments.training.runtime import prepare_jax
+from experiments.training.signals import Signals
 
 
 class ProgramJob:
@@ -31,7 +31,7 @@ class ProgramJob:
         directory = pathlib.Path(out)
         request = read_request(directory)
         program = make_programs(request, out)[index]
-        startup.prepare_jax(program.settings.run, print)
+        prepare_jax(program.settings.run, print)
         place = launch.program_dir(directory, program)
         place.mkdir(parents=True, exist_ok=True)
         with Console(place / "log.txt") as console, Signals().listening() as stop, _time_is_up(stop) as queue_again:

@@ -18,18 +18,21 @@ import numpy as np
 from envs.custom import is_custom
 from envs.errors import ConfigError
 from experiments.common.files import read_json, write_json
+from experiments.common.text import duration, human
 from experiments.config.schema import RunConfig, Settings
 from experiments.distributed import collectives, sharding
-from experiments.loggers.console import Console, duration
-from experiments.run import build, resolve
+from experiments.loggers.console import Console
+from experiments.run import resolve
 from experiments.runs import custom_environment, results
 from experiments.runs import directory as rundir
+from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import Lane, LaneGroup, Unit, lane_name
-from experiments.training import startup
+from experiments.training.compile import CHUNK_CAPACITY, Lowered, lower_trainer
 from experiments.training.loop import Job
+from experiments.training.runtime import describe_devices
 from experiments.training.seed_batches import compile_groups, split
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
@@ -150,19 +153,19 @@ def _train_part(
     collectives.from_first(lambda: _close_units(part, finished))
 
 
-def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], startup.Traced]:
+def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], Lowered]:
     import jax
 
     from iacjax.vmapped_trials import make_lane_trainer
 
     run = job.settings.run
 
-    def trace(size: int) -> startup.Traced:
+    def trace(size: int) -> Lowered:
         layout = sharding.layout_of(size, run.devices)
-        trainer = make_lane_trainer(job.env, make, startup.CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
-        keys = jax.eval_shape(lambda: startup.seed_keys(tuple(range(size))))
+        trainer = make_lane_trainer(job.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+        keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
         values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
-        return startup.trace_trainer(trainer, (keys, values), keys, layout)
+        return lower_trainer(trainer, (keys, values), keys, layout)
 
     return trace
 
@@ -211,7 +214,7 @@ def _predict(group: LaneGroup, lanes: int) -> None:
     stats = jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[2])
     seconds = time.monotonic() - began
     seconds /= max(1, int(programs.layout.fetch(stats.env_steps)[:PROBE, : len(group.seeds)].sum()))
-    need = startup.human(programs.bytes_needed)
+    need = human(programs.bytes_needed)
     steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
     job.console.say(
         f"predict  {steps}: about {duration(seconds * lanes * run.total_steps)} and its evaluations, {need} at a time"
@@ -223,7 +226,7 @@ def _predict(group: LaneGroup, lanes: int) -> None:
 
 def _open_units(part: Part, run: RunConfig) -> None:
     """Each unit's directory as that of a run: its configuration, and what it is made with."""
-    made = rundir.versions(startup.describe_devices(run.devices))
+    made = rundir.versions(describe_devices(run.devices))
     for unit in part.units:
         own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
         unit.directory.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ from experiments.loggers.csv import TABLES, CsvSink
 from experiments.runs.checkpoint import Progress
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Point, Program
+from experiments.training.compile import Compiled
 from experiments.training.loop import Group, Job
-from experiments.training.startup import Programs
 
 
 class Unit(NamedTuple):
@@ -116,7 +116,7 @@ class LaneGroup(Group):
     """Trains some lanes of a program; a lane whose numbers are not finite ends, the others go on."""
 
     def __init__(
-        self, job: Job, lanes: Sequence[Lane], programs: Programs, floats: tuple[str, ...], at: int, watch: Watch
+        self, job: Job, lanes: Sequence[Lane], programs: Compiled, floats: tuple[str, ...], at: int, watch: Watch
     ):
         """`at` is the place of the first lane among all of the program's; `watch` is told how far it is."""
         self.lanes, self.floats, self.watch = lanes, floats, watch

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.common.text import duration
 from experiments.config.schema import Settings, fingerprint
 from experiments.distributed import collectives
 from experiments.loggers import Sink
-from experiments.loggers.console import Console, duration
+from experiments.loggers.console import Console
+from experiments.runs.build import seed_keys
 from experiments.runs.checkpoint import Checkpoints, Progress
+from experiments.training.compile import CHUNK_CAPACITY, Compiled
 from experiments.training.pace import Speed, evaluation_due, iterations_until
-from experiments.training.startup import CHUNK_CAPACITY, Programs, seed_keys
 
 CHUNK_SECONDS = 5.0
 STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
@@ -71,7 +73,7 @@ def _schedules_of(algorithm: Any) -> frozenset[str]:
 class Group:
     """Trains some seeds, in one vmapped program, from where their checkpoints stand to the end."""
 
-    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Programs, name: str = "", mark: str = ""):
+    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Compiled, name: str = "", mark: str = ""):
         """`name` and `mark`: the checkpoints' directory and fingerprint; by default those of the seeds and the run."""
         self.job, self.seeds, self.programs = job, seeds, programs
         self.name = name or group_name(seeds)

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from experiments.common.text import human
 from experiments.config.schema import RunConfig
 from experiments.distributed import collectives
 from experiments.distributed.layout import device_count
-from experiments.training import startup
+from experiments.training.compile import Compiled, Lowered, compile_lowered
+from experiments.training.memory import available_bytes, fitting_seeds, tree_bytes
+from experiments.training.runtime import describe_devices
 
-Trace = Callable[[int], startup.Traced]  # (number of lanes) -> what they would run
+Trace = Callable[[int], Lowered]  # (number of lanes) -> what they would run
 
 
 def split(lanes: Sequence[Any], size: int) -> list[Sequence[Any]]:
@@ -24,7 +27,7 @@ def compile_groups(
     say: Callable[[str], None],
     keep_size: Callable[[int], None],
     noun: str = "seed",
-) -> Iterator[tuple[Sequence[Any], startup.Programs]]:
+) -> Iterator[tuple[Sequence[Any], Compiled]]:
     """The groups and their programs, each compiled when its turn comes; says memory and compile seconds.
 
     Args:
@@ -34,16 +37,16 @@ def compile_groups(
     Raises:
       ConfigError: not one lane fits, or fewer than were asked for.
     """
-    free = collectives.smallest(startup.available_bytes(min(device_count(run.devices), len(lanes))))
-    device, processes = startup.describe_devices(run.devices), collectives.count()
+    free = collectives.smallest(available_bytes(min(device_count(run.devices), len(lanes))))
+    device, processes = describe_devices(run.devices), collectives.count()
     if processes > 1:
         device, free = f"{processes} processes with {device} each", None if free is None else processes * free
-    say(f"device   {device}, {'unknown' if free is None else startup.human(free)} free")
+    say(f"device   {device}, {'unknown' if free is None else human(free)} free")
     size = len(split(lanes, min(run.seeds_per_batch or len(lanes), len(lanes)))[0])
     traced = trace(size)
-    per_lane = startup.tree_bytes(traced.states) // size
-    fit = startup.fitting_seeds(size, per_lane, 1, run, free)
-    say(f"memory   state {startup.human(per_lane)} per {noun}, {startup.human(per_lane * fit)} for {fit} at a time")
+    per_lane = tree_bytes(traced.states) // size
+    fit = fitting_seeds(size, per_lane, 1, run, free)
+    say(f"memory   state {human(per_lane)} per {noun}, {human(per_lane * fit)} for {fit} at a time")
     programs = _compile(traced, fit, free, trace, run, say, noun)
     if programs.num_seeds < len(lanes):
         say(f"groups   {programs.num_seeds} {noun}(s) at a time")
@@ -61,10 +64,10 @@ def _compile(have: Any, size: int, free: int | None, trace: Trace, run: RunConfi
     """
     if have.num_seeds != size:
         have = trace(size)
-    if isinstance(have, startup.Programs):
+    if isinstance(have, Compiled):
         return have
-    programs = startup.compile_programs(have)
-    need = startup.human(programs.bytes_needed)
+    programs = compile_lowered(have)
+    need = human(programs.bytes_needed)
     say(f"compile  {programs.seconds:.1f} s; {size} {noun}(s) need {need} with what a chunk works on")
-    fit = startup.fitting_seeds(size, programs.bytes_needed, size, run, free)
+    fit = fitting_seeds(size, programs.bytes_needed, size, run, free)
     return programs if fit == size else _compile(programs, fit, free, trace, run, say, noun)

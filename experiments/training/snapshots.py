@@ -15,14 +15,17 @@ import numpy as np
 
 from experiments.common import digests
 from experiments.common.files import write_json
+from experiments.common.text import duration
 from experiments.config.schema import Settings, fingerprint
-from experiments.loggers.console import Console, duration
-from experiments.run import Signals, build, resolve
+from experiments.loggers.console import Console
+from experiments.run import resolve
 from experiments.runs import directory as rundir
+from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Checkpoints, Progress
-from experiments.training import startup
 from experiments.training.loop import group_name
 from experiments.training.pace import iterations_until
+from experiments.training.runtime import describe_device, prepare_jax
+from experiments.training.signals import Signals
 
 CHUNK = 256  # iterations of one call, so that Ctrl-C is heard within seconds
 Seen = dict[str, np.ndarray]  # [S, ...] each, and `env_steps` [S]
@@ -57,7 +60,7 @@ def train_and_look(
 
     Returns 0, 1 where a metric was not finite, or 128 + the signal that stopped it, after saving.
     """
-    startup.prepare_jax(settings.run, print)
+    prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     settings = resolve(settings, algorithm.plan)
     directory = directory or rundir.create(settings)
@@ -65,7 +68,7 @@ def train_and_look(
         stack.enter_context(rundir.locked(directory))
         digests.check_text(directory / "config.json")
         rundir.write_config(directory, settings)
-        write_json(directory / "versions.json", rundir.versions(startup.describe_device()))
+        write_json(directory / "versions.json", rundir.versions(describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
         console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())
@@ -94,7 +97,7 @@ class _Session:
         self.console, self.returns = console, ""  # of each seed, when last evaluated
         self.look = jax.jit(jax.vmap(make_look(env, algorithm)))
         self.seeds = tuple(range(run.seed, run.seed + run.seeds))
-        self.keys = startup.seed_keys(self.seeds)
+        self.keys = seed_keys(self.seeds)
         self.trainer = make_trainer(env, algorithm, CHUNK, run.eval_episodes)
         place = directory / "checkpoints" / group_name(self.seeds)
         self.checkpoints = Checkpoints(place, fingerprint(settings), run.checkpoint_every, run.keep_checkpoints)

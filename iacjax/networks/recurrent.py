@@ -26,7 +26,7 @@ def gru_form() -> str:
 def use_gru_form(form: str) -> Iterator[None]:
     """While it lasts, GRUs that this thread traces take `form`, one of FORMS; functions jitted before keep theirs.
 
-    Other threads do not see it, nor so what they compile (`experiments.training.startup.compile_programs`).
+    Other threads do not see it, nor so what they compile (`experiments.training.compile.compile_lowered`).
 
     Raises:
       ValueError: there is no such form.

@@ -4,12 +4,12 @@ import gymnax
 import jax
 import numpy as np
 import pytest
-from by_hand import Lane, agree
 
 from envs.adapters.names import GYMNAX
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import make_env
+from tests.helpers.by_hand import Lane, agree
 
 
 def hand(name, **fields):

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from by_hand import Lane, agree
 
 from envs.adapters.names import JAXMARL, SMAX_SCENARIOS
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import check_name, make_env
+from tests.helpers.by_hand import Lane, agree
 
 
 @pytest.fixture(scope="module")

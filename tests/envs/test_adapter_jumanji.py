@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from by_hand import Lane, agree
 
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import make_env
+from tests.helpers.by_hand import Lane, agree
 
 SMALL = {
     "LevelBasedForaging-v0": {"grid_size": 6, "fov": 2, "num_agents": 3, "num_food": 1, "time_limit": 12},

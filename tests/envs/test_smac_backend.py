@@ -12,7 +12,7 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend, load_backend
 from envs.smac_backend.host import InOwnProcess, InThisProcess
-from tests.envs.game_double import GameDouble, make_game, read_log
+from tests.helpers.fake_game import FakeGame, make_game, read_log
 
 DOUBLE = Backend("double", make_game)
 
@@ -46,7 +46,7 @@ def test_every_episode_is_counted_as_the_game_tells_it(plan):
     "fate, why",
     [
         ("protocol:2", "StarCraft II broke the connection"),
-        ("raise:3", "ValueError: a broken message (game_double.py:"),
+        ("raise:3", "ValueError: a broken message (fake_game.py:"),
         ("reset_raises", "RuntimeError: no units"),
         ("relaunch", "StarCraft II was restarted in the middle"),
         ("endless", "the game plays on after its limit of 60 steps"),
@@ -236,13 +236,13 @@ def test_sigterm_closes_the_game_too(plan):
 
 def test_backends_by_name():
     assert load_backend("smac").name == "smac"
-    assert load_backend("tests.envs.game_double:make_game") == Backend("make_game", make_game)
-    assert load_backend("tests.envs.game_double:GameDouble") == Backend("GameDouble", GameDouble)
+    assert load_backend("tests.helpers.fake_game:make_game") == Backend("make_game", make_game)
+    assert load_backend("tests.helpers.fake_game:FakeGame") == Backend("FakeGame", FakeGame)
     for name, message in [
         ("smaq", "unknown backend 'smaq': choose one of smax, smac, smaclite"),
         ("nowhere:make_game", "--backend nowhere:make_game cannot be loaded (No module named 'nowhere')"),
-        ("tests.envs.game_double:nothing", "cannot be loaded"),
-        ("tests.envs.game_double:AGENTS", "AGENTS is no factory of games"),
+        ("tests.helpers.fake_game:nothing", "cannot be loaded"),
+        ("tests.helpers.fake_game:AGENTS", "AGENTS is no factory of games"),
     ]:
         with pytest.raises(ConfigError) as error:
             load_backend(name)

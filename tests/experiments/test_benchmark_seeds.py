@@ -15,7 +15,7 @@ from experiments.benchmarks import point, seeds, settings, training
 from experiments.benchmarks.point import Job
 from experiments.common.cli import run_command
 from experiments.config.schema import RunConfig
-from experiments.training import startup
+from experiments.training import memory, runtime
 
 LIIR = Job("ours", "liir", "default", "toy:coordination", 2, num_envs=4, seconds=0.01, updates=2)
 
@@ -39,7 +39,7 @@ def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
 
 
 def test_what_does_not_fit_is_a_row(monkeypatch):
-    monkeypatch.setattr(startup, "available_bytes", lambda devices: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda devices: 1000)
     row = point.measure(LIIR)
     assert row["status"] == "does not fit" and "1000 B are free" in row["why"]
 
@@ -84,7 +84,7 @@ def test_the_precision_of_products(monkeypatch):
     asked = []
     monkeypatch.setattr(jax.config, "update", lambda *setting: asked.append(setting))
     for name in ("default", "float32", "bfloat16"):
-        startup.set_precision(name)
+        runtime.set_precision(name)
     assert asked == [("jax_default_matmul_precision", "float32"), ("jax_default_matmul_precision", "BF16_BF16_F32")]
     assert RunConfig().matmul_precision == "default"
     words = ["--algo", "iql", "--env", "matrix_game", "--set", "lr=1e-3"]

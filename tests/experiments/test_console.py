@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from envs.errors import ConfigError
+from experiments.common.text import duration
 from experiments.config.schema import Settings, default_settings
 from experiments.loggers import console as console_module
 from experiments.loggers import csv, open_sinks
-from experiments.loggers.console import Console, duration
+from experiments.loggers.console import Console
 from experiments.loggers.csv import CsvSink, read_table
 
 

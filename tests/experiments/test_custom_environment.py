@@ -77,7 +77,7 @@ def write(tmp_path, monkeypatch):
 )
 def test_what_does_not_hold_is_one_line_before_anything_is_made(run, write, changes, message, monkeypatch, tmp_path):
     write(**changes)
-    monkeypatch.setattr("experiments.training.startup.trace_programs", lambda *args: pytest.fail("compiled"))
+    monkeypatch.setattr("experiments.run.lower_run", lambda *args: pytest.fail("compiled"))
     code, directory, out, err = run(*SHORT, "--env", "my_relay:Relay")
     assert (code, directory) == (2, None)
     assert err == f"error: my_relay:Relay: {message}\n" and "memory" not in out

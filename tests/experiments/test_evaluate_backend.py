@@ -15,9 +15,9 @@ from experiments.common.stats import wilson
 from experiments.evaluate import main
 from experiments.loggers.csv import read_table
 from experiments.smac import games
-from tests.experiments.untrained import save_untrained
+from tests.helpers.untrained import save_untrained
 
-DOUBLE = ["--backend", "tests.envs.game_double:make_game"]
+DOUBLE = ["--backend", "tests.helpers.fake_game:make_game"]
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def run_dir(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def plan(tmp_path, monkeypatch):
     """(fates) -> sets the double's script; the first battle is won, the second lost, the others are won."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("GAME_DOUBLE_PLAN", "win:4 lose:5 win:4")
-    return lambda fates: monkeypatch.setenv("GAME_DOUBLE_PLAN", fates)
+    monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAKE_GAME_PLAN", "win:4 lose:5 win:4")
+    return lambda fates: monkeypatch.setenv("FAKE_GAME_PLAN", fates)
 
 
 def log_words():
-    with open(os.environ["GAME_DOUBLE_LOG"]) as file:
+    with open(os.environ["FAKE_GAME_LOG"]) as file:
         return [line.split()[1] for line in file]
 
 

@@ -108,7 +108,7 @@ def test_seeds_of_unlike_episodes_end_and_are_evaluated_by_the_slowest(run, monk
         assert 0 <= last[seed] - acted <= 2 * 5
     stop = iter([False, False, False, True])
     with monkeypatch.context() as patch:
-        patch.setattr("experiments.run.Signals.__call__", lambda self: next(stop, False))
+        patch.setattr("experiments.training.signals.Signals.__call__", lambda self: next(stop, False))
         _, cut, _, _ = run(*words, "--chunk-iterations", "3", into="cut")
     assert json.loads((cut / "summary.json").read_text())["status"] == "interrupted"
     assert main(["--resume", str(cut), "--chunk-iterations", "4"]) == 0

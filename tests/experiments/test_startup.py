@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.config.schema import RunConfig
-from experiments.training.startup import prepare_jax
+from experiments.training.runtime import prepare_jax
 
 
 @pytest.fixture

@@ -85,11 +85,11 @@ def test_the_winner_is_a_preset(swept):
 
 
 def test_what_has_ended_is_not_trained_again(swept, monkeypatch, capsys):
-    from experiments.training import startup
+    from experiments.sweeps import train
 
     before = {path: path.read_text() for path in swept.glob("*.csv")}
     with monkeypatch.context() as patch:
-        patch.setattr(startup, "trace_trainer", None)
+        patch.setattr(train, "lower_trainer", None)
         assert main([*WORLD, "lr=0.1,0.4,3e38", *SHORT, "--out", str(swept)]) == 0
     assert {path: path.read_text() for path in swept.glob("*.csv")} == before
     assert main([*WORLD, "lr=0.1,0.5", *SHORT, "--out", str(swept)]) == 2

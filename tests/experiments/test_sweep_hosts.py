@@ -1,8 +1,6 @@
 """Several processes as one program: two local ones, over jax.distributed, train what one process trains."""
 
 import csv
-import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -14,8 +12,8 @@ import pytest
 from experiments.distributed import collectives
 from experiments.loggers.csv import read_table
 from experiments.sweep import main, parse
+from tests.helpers.processes import child_environment
 
-HERE = pathlib.Path(__file__).parent
 # 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three lanes: padded to four.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "1", "--set", "num_envs=2", "rollout_length=4"]
 WORDS += ["lr=0.1,0.2,0.4", "--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
@@ -25,7 +23,7 @@ POINT = "toy_coordination/fake/num_envs=2_rollout_length=4_lr={}"
 # SIGTERM comes to process 1 with the first evaluation (iteration 6), where that is asked for.
 PROCESS = """
 import os, signal, sys
-import fake_algorithm
+from tests.helpers import fake_algorithm
 from experiments import sweep
 from experiments.training import loop
 fake_algorithm.register()
@@ -44,9 +42,7 @@ def start_two(directories, words=WORDS, **more):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    environment |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=1", **more}
+    environment = child_environment(XLA_FLAGS="--xla_force_host_platform_device_count=1", **more)
     both = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, *words, "--out", "out", "--coordinator", f"127.0.0.1:{port}"]

@@ -16,12 +16,12 @@ import types
 import pytest
 
 from envs.errors import ConfigError
-from experiments.run import Signals
 from experiments.sweep import parse
 from experiments.sweeps import jobs, launch, program_job
 from experiments.sweeps.files import open_sweep
 from experiments.sweeps.plan import make_programs
 from experiments.training.loop import Interrupted
+from experiments.training.signals import Signals
 
 HERE = pathlib.Path(__file__).parent
 needs_submitit = pytest.mark.skipif(

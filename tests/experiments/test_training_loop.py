@@ -7,11 +7,12 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.common.stats import wilson
+from experiments.common.text import human
 from experiments.config.schema import RunConfig
 from experiments.training.loop import Group, find_nonfinite
+from experiments.training.memory import fitting_seeds, tree_bytes
 from experiments.training.pace import Speed, evaluation_due, iterations_until
 from experiments.training.seed_batches import split
-from experiments.training.startup import fitting_seeds, human, tree_bytes
 
 
 def play_chunks(made, every, total, longest):

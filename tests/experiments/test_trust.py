@@ -141,8 +141,8 @@ def test_with_the_users_word_everything_works(run, imported, tmp_path, monkeypat
 
 def test_a_stopped_run_is_continued_by_the_command_that_it_names(run, imported, monkeypatch, capsys):
     stops = iter([False, True])
-    monkeypatch.setattr("experiments.run.Signals.__call__", lambda self: next(stops, False))
-    monkeypatch.setattr("experiments.run.Signals.received", 2, raising=False)
+    monkeypatch.setattr("experiments.training.signals.Signals.__call__", lambda self: next(stops, False))
+    monkeypatch.setattr("experiments.training.signals.Signals.received", 2, raising=False)
     code, directory, out, _ = run(*SHORT, "--env", "somebodys:Team", "--chunk-iterations", "1")
     line = next(line for line in out.splitlines() if "continue with" in line)
     assert line.endswith(f"--resume {directory} --env somebodys:Team")

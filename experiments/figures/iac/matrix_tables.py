@@ -58,17 +58,17 @@ def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
     import jax
 
     from experiments.config.schema import default_settings
-    from experiments.run import build
-    from experiments.training import startup
+    from experiments.runs.build import build, seed_keys
     from experiments.training.pace import iterations_until
+    from experiments.training.runtime import prepare_jax
     from iacjax.train import make_trainer
 
     settings = default_settings(algo, "uniform")
-    startup.prepare_jax(settings.run, print)
+    prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     rows, iteration, done = algorithm.plan.steps_per_iteration, 0, 0
     trainer = make_trainer(env, algorithm, iterations_until(steps, 0, rows), 1)
-    states = trainer.init(startup.seed_keys(tuple(range(seeds))))
+    states = trainer.init(seed_keys(tuple(range(seeds))))
     while done < steps:  # each second row is the end of a game
         n = iterations_until(steps, done, rows)
         states = trainer.chunk(states, np.int32(iteration), np.int32(n))[0]

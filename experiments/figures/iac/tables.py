@@ -28,7 +28,7 @@ def command(argv: Sequence[str]) -> int:
         print(text.read_text(), end="")
         return 0
     from experiments.figures.iac import matrix_tables
-    from experiments.training import startup
+    from experiments.training.runtime import describe_device
 
     seeds, steps = args.seeds or SEEDS, args.total_steps or STEPS
     hours = len(matrix_tables.METHODS) * seeds * steps / UPDATES_PER_SECOND["cpu"] / 3600
@@ -39,7 +39,7 @@ def command(argv: Sequence[str]) -> int:
     print(printed, end="")
     write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     text.write_text(printed)
-    made = versions(startup.describe_device())
+    made = versions(describe_device())
     write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
     print(f"wrote {out}")
     return 0
