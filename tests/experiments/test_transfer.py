@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.common.stats import wilson
-from experiments.transfer import main, merge, rate_text, read_rows
+from experiments.smac.transfer import merge, rate_text, read_rows
+from experiments.transfer import main
 from tests.helpers.untrained import save_untrained
 
 DOUBLE = "tests.helpers.fake_game:make_game"

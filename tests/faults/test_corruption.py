@@ -11,8 +11,8 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments import run, sweep
+from experiments.analysis.curves import read_runs
 from experiments.config.schema import read_config
-from experiments.plot import read_runs
 from experiments.runs import checkpoint, find
 from experiments.runs.results import last_evaluations
 from experiments.sweeps import launch, train
