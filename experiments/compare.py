@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
+from experiments.analysis.curves import read_runs
 from experiments.analysis.scores import (
     ALL,
     METRICS,
@@ -29,7 +30,6 @@ from experiments.analysis.scores import (
 from experiments.common.arguments import PICTURES, Parser, number, out_file, whole, word
 from experiments.common.cli import run_command
 from experiments.common.stats import Interval
-from experiments.plot import read_runs
 from iacjax.schema import Bounds
 
 FEW = 5  # seeds below which the bootstrap is said to be too narrow

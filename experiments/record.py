@@ -95,12 +95,12 @@ def play_run(
     """
     import jax
 
-    from envs.rendering import check_artist
+    from envs.rendering import check_renderer
     from iacjax import load_policy
 
     policy = load_policy(run_dir)
     check_trusted(policy.spec.name, run_dir, trust)
-    check_artist(policy.spec.name)
+    check_renderer(policy.spec.name)
     if seed_index is None:
         seed_index = best_index(run_dir, policy.seeds)
     if not 0 <= seed_index < len(policy.seeds):
@@ -142,14 +142,14 @@ def record_insight(
     Raises:
       ConfigError: as `record`, or no such number per agent.
     """
-    from envs.rendering import check_artist
+    from envs.rendering import check_renderer
     from experiments.analysis.inspection import insight, shown_per_agent
     from experiments.config.schema import read_config
     from experiments.runs.build import build
 
     settings = read_config(pathlib.Path(run_dir))
     check_trusted(settings.run.env, run_dir, trust)
-    check_artist(settings.run.env)
+    check_renderer(settings.run.env)
     out = out or film_name(settings.run.env)
     check_file(pathlib.Path(out))
     env, algorithm = build(settings)

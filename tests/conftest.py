@@ -17,6 +17,8 @@ from importlib.metadata import version
 
 import pytest
 
+pytest.register_assert_rewrite("tests.helpers")
+
 # Imported later it would close the handlers of logging that it finds, absl's among them, which closes the file that
 # pytest takes for stderr.
 with contextlib.suppress(ImportError):

@@ -15,9 +15,8 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import scores
 from experiments.analysis.scores import ALL, Groups, Options, Row, with_interval
-from experiments.analysis.style import BAND_FROM, colour_of, new_figure
+from experiments.analysis.style import BAND_FROM, COLOURS, colour_of, new_figure
 from experiments.common import stats
-from experiments.plot import COLOURS
 
 MORE_COLOURS = (*COLOURS, "#111827", "#9cb53a", "#8a5a2b")
 CURVE_RESAMPLES = 500  # a band's ends need fewer than a table's

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.analysis.curves import Curves
 from experiments.analysis.scores import group_runs, labels_of
-from experiments.plot import Curves
 
 NAMES = {"return_mean": "return", "win_rate": "win_rate"}  # ours -> theirs
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.analysis.curves import Curves
 from experiments.common import stats
-from experiments.plot import Curves
 
 ALL = "all tasks"
 METRICS = ("win_rate", "return_mean")

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.plot import BAND_FROM, COLOURS, Curves, mean_over_seeds
+from experiments.analysis.curves import Curves, mean_over_seeds
 
+COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
+BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
 NAMES = {
     "iac": "IAC",
     "siaq": "SIAQ",

@@ -52,8 +52,8 @@ def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
     compile_s is all of the call but training, evaluating and saving; None where the run was begun by another call.
     """
+    from experiments.analysis.evaluation import evaluate_policy
     from experiments.common.files import read_json
-    from experiments.evaluate import evaluate_policy
     from experiments.run import train
     from experiments.runs.find import FINISHED, newest_run, seconds, status
     from iacjax import load_policy

@@ -144,7 +144,7 @@ def evaluate_peer(
     import numpy as np
 
     from envs.registry import make_env
-    from experiments.evaluate import EVALUATION
+    from experiments.analysis.evaluation import EVALUATION
     from iacjax.evaluate import evaluate
 
     env = make_env(f"jaxmarl:smax:{config['MAP_NAME']}", **config["ENV_KWARGS"])

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.analysis.curves import Curves
 from experiments.common.files import read_json, write_json
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.spec import Run, device_and_versions
 from experiments.loggers.csv import read_table
-from experiments.plot import Curves
 from experiments.runs import find
 
 KEY = ("budget", "algo", "env")  # one record of how it was made

@@ -106,7 +106,7 @@ def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
 
 
 def _draw_curves(directory: pathlib.Path, out: pathlib.Path) -> None:
-    from experiments.plot import plot_runs
+    from experiments.analysis.curves_picture import plot_runs
 
     plot_runs([directory], out)
 

@@ -1,4 +1,4 @@
-"""A trained policy on somebody else's StarCraft: the host's side of `experiments.evaluate --backend`.
+"""A trained policy on StarCraft outside our engine: SMAC, SMAClite, or another backend of `envs.smac_backend`.
 
 Every finished episode becomes a row of evaluation_<backend>_<map>_episodes.csv at once, so that an interruption loses
 no more than the games in flight; the summary has the form of any other evaluation.
@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.common.cli import signals_interrupt
-from experiments.evaluate import Evaluation, choose_seed, summarise, table, write_evaluation
+from experiments.analysis.evaluation import Evaluation, summarise
+from experiments.common.arguments import word
 
 if TYPE_CHECKING:
     from envs.smac_backend.arena import Episode
@@ -25,8 +25,33 @@ GAMES = 4  # at once, by default; a StarCraft II takes about a core and 1 GiB
 COLUMNS = ("seed", "episode", "game", "won", "return", "length", "dead_allies", "dead_enemies", "seconds")
 
 
+def add_game_options(parser: Any) -> None:
+    """Adds --sc2-path and --game-version to a parser or a group of its arguments."""
+    parser.add_argument(
+        "--sc2-path", type=word, help="where StarCraft II is installed (default: $SC2PATH or ~/StarCraftII)"
+    )
+    parser.add_argument("--game-version", type=word, help="an installed version, e.g. 4.10.0 (default: the latest)")
+
+
+def game_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What a game is made with, by the options of `add_game_options`. Sets $SC2PATH, which game processes inherit."""
+    if args.sc2_path:
+        os.environ["SC2PATH"] = args.sc2_path
+    return {"game_version": args.game_version} if args.game_version else {}
+
+
+def games_at_once(asked: int | None, episodes: int) -> int:
+    """How many games to play at once: `asked`, or by default as many as the machine and the episodes allow."""
+    return min(GAMES, os.cpu_count() or 1, episodes) if asked is None else asked
+
+
+def episodes_file(directory: pathlib.Path, backend: "Backend", map_name: str) -> pathlib.Path:
+    """The file in a run directory that has a row for each episode played on `backend`."""
+    return directory / f"evaluation_{backend.name}_{map_name}_episodes.csv"
+
+
 class Played(NamedTuple):
-    """What came of it. `rows` has a row for each seed of which an episode has ended."""
+    """What was played. `rows` has a row for each seed with at least one finished episode."""
 
     rows: list[Evaluation]
     discarded: int  # episodes that the game lost, and that were replayed
@@ -62,7 +87,7 @@ class Journal:
 
 
 def map_of(policy: "Policy", map_name: str | None) -> str:
-    """The map to play: `map_name`, or that of the policy's own world.
+    """The map to play: `map_name`, or the one that the policy was trained on.
 
     Raises:
       ConfigError: an unknown map, one of other sizes than the policy's, or a policy of no StarCraft map.
@@ -75,7 +100,7 @@ def map_of(policy: "Policy", map_name: str | None) -> str:
     scenario, spec = get_scenario(map_name or member), policy.spec
     sizes = (scenario.num_allies, scenario.obs_dim, scenario.num_actions)
     if sizes != (spec.num_agents, spec.obs_dim, spec.action.num_actions):
-        raise ConfigError(f"the policy of {spec.name} does not fit the map {scenario.name}: its sizes are other ones")
+        raise ConfigError(f"the policy of {spec.name} does not fit the map {scenario.name}: it has other sizes")
     return scenario.name
 
 
@@ -93,7 +118,7 @@ def play_on_backend(
 ) -> Played:
     """Plays `episodes` greedy episodes with each seed of `policy` on `games` games at once (0: one, in this process).
 
-    `file` gets a row for each episode as it ends. KeyboardInterrupt closes the games and gives back what was finished.
+    `file` gets a row for each episode as it ends. KeyboardInterrupt closes the games and returns what was finished.
 
     Raises:
       ConfigError: the game is not installed, plays another map, or keeps failing; the rows are kept.
@@ -118,7 +143,7 @@ def play_on_backend(
         try:
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
-                    carry = policy.carry(len(arena.lanes))
+                    carry = policy.carry(len(arena.slots))
                     arena.play(partial(act, params), carry, episodes, lambda e, n=number: keep(n, e))
                 if save_replay:
                     replays = arena.save_replays()
@@ -134,37 +159,3 @@ def play_on_backend(
         for number, ended in results.items()
     ]
     return Played(rows, arena.discarded, arena.replaced, replays, complete)
-
-
-def command(args: argparse.Namespace, directory: pathlib.Path) -> int:
-    """`experiments.evaluate` with a backend, its arguments read. The exit code: 128 + the signal that ended it."""
-    from rich.console import Console
-
-    from envs.smac_backend.backend import load_backend
-    from iacjax import load_policy
-
-    backend = load_backend(args.backend)
-    policy = choose_seed(load_policy(directory), args.seed_index)
-    map_name = map_of(policy, args.map)
-    if args.sc2_path:
-        os.environ["SC2PATH"] = args.sc2_path  # the games' processes inherit it
-    options = {"game_version": args.game_version} if args.game_version else {}
-    games = min(GAMES, os.cpu_count() or 1, args.episodes) if args.games is None else args.games
-    name = f"evaluation_{backend.name}_{map_name}"
-    file = directory / f"{name}_episodes.csv"
-    with signals_interrupt() as ended:
-        played = play_on_backend(
-            policy, backend, map_name, args.episodes, file, games, args.seed, options, args.save_replay
-        )
-    if played.rows:
-        write_evaluation(directory, f"{backend.name}:{map_name}", played.rows, name)  # a terminal may be gone
-        Console().print(table(f"{backend.name}:{map_name}", played.rows))
-        print(f"wrote {directory / name}.csv")
-    print(f"episodes discarded and replayed: {played.discarded}; illegal actions replaced: {played.replaced}")
-    if not played.complete:
-        count = sum(row.episodes for row in played.rows)
-        print(f"interrupted: {count} of {args.episodes * len(policy.seeds)} episodes are in {file}")
-        return ended.code
-    if played.replays:
-        print(f"replays written: {played.replays}, in the game's own folder, Replays/{map_name}_game*.SC2Replay")
-    return 0

@@ -13,8 +13,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.analysis.curves import Curves, mean_over_seeds, read_runs
+from experiments.analysis.style import COLOURS
 from experiments.common.stats import RATE, Interval, mean_interval
-from experiments.plot import COLOURS, Curves, mean_over_seeds, read_runs
 from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
 from experiments.sweeps.results import PointResult, differences, points_of, read_lanes

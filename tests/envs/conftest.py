@@ -6,5 +6,5 @@ import pytest
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     """(fates) -> sets the double's script."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    return lambda fates: monkeypatch.setenv("GAME_DOUBLE_PLAN", fates)
+    monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
+    return lambda fates: monkeypatch.setenv("FAKE_GAME_PLAN", fates)

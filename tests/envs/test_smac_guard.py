@@ -13,22 +13,22 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import GRACE
-from tests.envs.game_double import read_log
 from tests.envs.test_smac_backend import DOUBLE, stop, words
+from tests.helpers.fake_game import read_log
 
 COMMAND = """
 from envs.smac_backend.backend import Backend
-from envs.smac_backend.host import InOwnProcess
-from tests.envs.game_double import make_game
+from envs.smac_backend.host import ProcessClient
+from tests.helpers.fake_game import make_game
 
 if __name__ == "__main__":
-    slot = InOwnProcess(Backend("double", make_game), "3m", {"replay_prefix": "g"})
-    slot.ask("reset")
-    slot.answer(60.0)
-    slot.ask("step", [1, 1, 1])
-    slot.answer(60.0)
-    slot.ask("step", [1, 1, 1])
-    slot.answer(600.0)
+    client = ProcessClient(Backend("double", make_game), "3m", {"replay_prefix": "g"})
+    client.send("reset")
+    client.receive(60.0)
+    client.send("step", [1, 1, 1])
+    client.receive(60.0)
+    client.send("step", [1, 1, 1])
+    client.receive(600.0)
 """
 
 
@@ -40,12 +40,12 @@ def test_whatever_ends_the_command_ends_games_that_hang(plan, tmp_path, monkeypa
     ends = [("hang", "SIGTERM"), ("hang", "SIGHUP"), ("hang", "SIGKILL"), ("freeze", "SIGKILL")]
     commands, pids = [], []
     for k, (fate, _) in enumerate(ends):
-        monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / f"log{k}"))
-        monkeypatch.setenv("GAME_DOUBLE_PLAN", f"sc2+{fate}:2")
+        monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / f"log{k}"))
+        monkeypatch.setenv("FAKE_GAME_PLAN", f"sc2+{fate}:2")
         environment = {**os.environ, "PYTHONPATH": str(root)}
         commands.append(subprocess.Popen([sys.executable, str(tmp_path / "command.py")], env=environment))
     for k, (command, (_, name)) in enumerate(zip(commands, ends, strict=True)):
-        monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / f"log{k}"))
+        monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / f"log{k}"))
         until = time.monotonic() + 120
         while words("step") != {"step": 2} and time.monotonic() < until:
             assert command.poll() is None

@@ -16,7 +16,7 @@ import pytest
 try:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
-        from tests.envs import smac_fake
+        from tests.helpers import fake_sc2
 except Exception as missing:  # absent, the unrelated package of that name, or a protobuf that cannot read PySC2's files
     reason = f"needs oxwhirl/smac, which cannot be imported here ({type(missing).__name__}: {missing})"
     pytest.skip(reason.splitlines()[0], allow_module_level=True)
@@ -37,7 +37,7 @@ class Oracle:
     def __init__(self, name: str, seed: int, limit: int | None = None, **options):
         self.env = Smax(name)
         self.scenario = self.env.scenario
-        self.game = smac_fake.make_game(name, seed=seed, **options)
+        self.game = fake_sc2.make_game(name, seed=seed, **options)
         self.limit = self.game.episode_limit = limit or self.scenario.limit
         self.rng = np.random.default_rng(seed)
         self.counts, self.worst = Counter(), Counter()

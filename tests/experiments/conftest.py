@@ -1,65 +1,11 @@
 """The run command in this process, with a fake learner, programs compiled once a file, directories that go away."""
 
-import os
+import sys
 
-import fake_algorithm
 import pytest
 
-UNOPTIMISED = "jax_disable_most_optimizations"
-FAST = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fake_algorithm():
-    fake_algorithm.register()
-    yield
-    del fake_algorithm.ALGORITHMS["fake"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _unoptimised(_nothing_is_left):
-    """Programs that run for a moment are compiled without optimisation."""
-    import jax
-
-    jax.config.update(UNOPTIMISED, True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
-    """Runs of one configuration in a file share their programs (tracing them takes as long as running them): the same
-    env and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
-    from envs.custom import is_own
-    from experiments import run
-    from experiments.training import seed_batches
-
-    build, lower, compile_ = run.build, run.lower_run, seed_batches.compile_lowered
-
-    def what_is_built(settings):
-        if is_own(settings.run.env):  # a test may edit it from one run to the next
-            return object()
-        return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
-
-    def what_is_lowered(env, algorithm, *args, **kwargs):
-        return id(env), id(algorithm), args, tuple(sorted(kwargs.items()))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build", once(build, what_is_built))
-        patch.setattr(run, "lower_run", once(lower, what_is_lowered))
-        patch.setattr(seed_batches, "compile_lowered", once(compile_, id))
-        yield
-
-
-def once(function, key):
-    """`function`, called once for arguments of one key; the arguments are kept, so that no id comes again."""
-    known = {}
-
-    def call(*args, **kwargs):
-        k = key(*args, **kwargs)
-        if k not in known:
-            known[k] = args, function(*args, **kwargs)
-        return known[k][1]
-
-    return call
+from tests.helpers.processes import child_environment
+from tests.helpers.run_fixtures import FAST, compiled_once, fake_learner, unoptimised  # noqa: F401 (fixtures)
 
 
 @pytest.fixture
@@ -82,10 +28,4 @@ def run(tmp_path, capsys):
 @pytest.fixture
 def fake_process():
     """Command line and environment that run `experiments.run`, knowing the fake learner, in another process."""
-    import pathlib
-    import sys
-
-    here = pathlib.Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent.parent)])
-    environment = {**os.environ, "PYTHONPATH": paths, UNOPTIMISED.upper(): "1"}
-    return [sys.executable, str(here / "fake_algorithm.py"), *FAST], environment
+    return [sys.executable, "-m", "tests.helpers.fake_algorithm", *FAST], child_environment()

@@ -10,11 +10,11 @@ from PIL import Image
 
 from envs.errors import ConfigError
 from experiments.analysis import scores
+from experiments.analysis.curves import Curves
 from experiments.analysis.marl_eval import to_marl_eval
 from experiments.analysis.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
 from experiments.common.stats import Interval
 from experiments.compare import cell, main, notes
-from experiments.plot import Curves
 
 HEADER = "iteration,env_steps,seed,return_mean,win_rate\n"
 

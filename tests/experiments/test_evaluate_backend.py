@@ -15,9 +15,9 @@ from experiments.common.stats import wilson
 from experiments.evaluate import main
 from experiments.loggers.csv import read_table
 from experiments.smac import games
-from tests.experiments.untrained import save_untrained
+from tests.helpers.untrained import save_untrained
 
-DOUBLE = ["--backend", "tests.envs.game_double:make_game"]
+DOUBLE = ["--backend", "tests.helpers.fake_game:make_game"]
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def run_dir(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def plan(tmp_path, monkeypatch):
     """(fates) -> sets the double's script; the first battle is won, the second lost, the others are won."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("GAME_DOUBLE_PLAN", "win:4 lose:5 win:4")
-    return lambda fates: monkeypatch.setenv("GAME_DOUBLE_PLAN", fates)
+    monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAKE_GAME_PLAN", "win:4 lose:5 win:4")
+    return lambda fates: monkeypatch.setenv("FAKE_GAME_PLAN", fates)
 
 
 def log_words():
-    with open(os.environ["GAME_DOUBLE_LOG"]) as file:
+    with open(os.environ["FAKE_GAME_LOG"]) as file:
         return [line.split()[1] for line in file]
 
 
@@ -142,8 +142,8 @@ def test_a_real_ctrl_c_ends_the_command_and_its_processes(run_dir, plan, tmp_pat
         (["--backend", "smaq"], "unknown backend 'smaq'"),
         (["--backend", "smac", "--map", "4m"], "unknown StarCraft map '4m'"),
         (["--backend", "smac", "--map", "2s3z"], "the policy of smax:3m does not fit the map 2s3z"),
-        (["--backend", "smac", "--env", "smax:3m"], "--env names a world of ours"),
-        (["--backend", "smac", "--env-options", "a=1"], "no backend takes them"),
+        (["--backend", "smac", "--env", "smax:3m"], "--env cannot be given together"),
+        (["--backend", "smac", "--env-options", "a=1"], "has no effect with a --backend"),
         (["--backend", "smac", "--games", "-1"], "--games must be at least 0, not -1"),
         (["--save-replay"], "--save-replay needs --backend smac"),
         (["--game-version", "4.10.0"], "--game-version needs --backend smac"),

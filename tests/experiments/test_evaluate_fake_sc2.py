@@ -19,13 +19,13 @@ from envs.smax.env import SmaxState
 from experiments.evaluate import main
 from experiments.smac.games import play_on_backend
 from iacjax import load_policy
-from tests.experiments.untrained import save_untrained
+from tests.helpers.untrained import save_untrained
 
 if importlib.util.find_spec("smac") is None:
     pytest.skip("needs oxwhirl/smac, which is not installed here", allow_module_level=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
-    from tests.envs.smac_fake import FakeSC2
+    from tests.helpers.fake_sc2 import FakeSC2
 
 EPISODES = 3
 
@@ -110,7 +110,7 @@ def test_a_game_that_breaks_off_is_replaced_and_its_episode_replayed(run_dir, tm
 
 @pytest.mark.slow
 def test_the_whole_command_in_processes(run_dir, capsys):
-    argv = [str(run_dir), "--backend", "tests.envs.smac_fake:make_game", "--episodes", "4", "--games", "2"]
+    argv = [str(run_dir), "--backend", "tests.helpers.fake_sc2:make_game", "--episodes", "4", "--games", "2"]
     assert main(argv) == 0
     assert "episodes discarded and replayed: 0; illegal actions replaced: 0" in capsys.readouterr().out
     assert (run_dir / "evaluation_make_game_3m.json").exists()

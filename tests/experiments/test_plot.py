@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from experiments.plot import main, make_labels, make_tasks, mean_over_seeds, on_common_steps, plot_runs, read_runs
+from experiments.analysis.curves import make_labels, make_tasks, mean_over_seeds, on_common_steps, read_runs
+from experiments.analysis.curves_picture import plot_runs
+from experiments.plot import main
 
 HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
 
@@ -100,9 +102,9 @@ def test_fields_are_named_until_no_two_runs_look_alike():
 
 
 def test_a_task_is_an_environment_and_its_options():
-    def config(*options, env="predator_prey", world=""):
+    def config(*options, env="predator_prey", digest=""):
         return {"algo": "iac", "preset": "default", "env": env, "env_options": list(options), "algorithm": {},
-                "world": world}  # fmt: skip
+                "digest": digest}  # fmt: skip
 
     alone = [config("num_prey=2"), config("num_prey=2", env="simple_world")]
     assert make_tasks(alone) == ["predator_prey", "simple_world"]
@@ -110,8 +112,8 @@ def test_a_task_is_an_environment_and_its_options():
     some = [config("num_prey=2", "reward=flat"), config("reward=flat"), config("reward=flat", "num_prey=2")]
     assert make_tasks(some) == ["predator_prey num_prey=2", "predator_prey", "predator_prey num_prey=2"]
     assert make_labels(some) == ["iac"] * 3
-    own = [config(env="mine:World", world=world) for world in ("abcdef01", "abcdef01", "12345678", "")]
-    assert make_tasks(own) == ["mine:World world=abcdef"] * 2 + ["mine:World world=123456", "mine:World"]
+    own = [config(env="mine:World", digest=digest) for digest in ("abcdef01", "abcdef01", "12345678", "")]
+    assert make_tasks(own) == ["mine:World digest=abcdef"] * 2 + ["mine:World digest=123456", "mine:World"]
     assert make_tasks(own[:2]) == ["mine:World"] * 2
     with pytest.raises(ConfigError, match="env_options of a run on predator_prey cannot be read"):
         make_tasks([config("num_prey")])

@@ -150,8 +150,8 @@ def fake():
         pytest.skip("needs oxwhirl/smac, which is not installed here")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        from tests.envs import smac_fake
-    return smac_fake
+        from tests.helpers import fake_sc2
+    return fake_sc2
 
 
 def probed(fake, monkeypatch, capsys, tmp_path, name, **options):

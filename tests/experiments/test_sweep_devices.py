@@ -3,8 +3,6 @@
 import csv
 import importlib.util
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -12,14 +10,14 @@ import numpy as np
 import pytest
 
 from experiments.loggers.csv import read_table
+from tests.helpers.processes import ROOT, child_environment
 
-HERE = pathlib.Path(__file__).parent
 SHORT = ["--total-steps", "24", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 FIXED = ["num_envs=2", "rollout_length=4"]
 
 MESH = """
 import sys, jax
-import fake_algorithm
+from tests.helpers import fake_algorithm
 from experiments import run, sweep
 fake_algorithm.register()
 assert jax.device_count() == 8
@@ -37,11 +35,6 @@ assert sweep.main([*lanes, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) =
 """
 
 
-def environment(**more):
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    return {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", **more}
-
-
 def same_rows(ours, theirs, count):
     assert len(ours) == len(theirs) == count
     for a, b in zip(ours, theirs, strict=True):
@@ -53,7 +46,7 @@ def same_rows(ours, theirs, count):
 def meshed(tmp_path_factory):
     """What runs and a sweep wrote in a process of 8 virtual devices."""
     out = tmp_path_factory.mktemp("mesh")
-    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    env = child_environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
     done = subprocess.run([sys.executable, "-c", MESH, str(out), *SHORT], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "8 x" in done.stdout
@@ -92,7 +85,7 @@ def test_nine_lanes_of_a_sweep_over_eight_devices(meshed):
 
 PROCESS = """
 import sys
-import fake_algorithm
+from tests.helpers import fake_algorithm
 from experiments.sweep import main
 fake_algorithm.register()
 sys.exit(main(sys.argv[1:]))
@@ -106,7 +99,7 @@ def test_two_processes_share_the_lanes(tmp_path):
     command = [sys.executable, "-c", PROCESS, *words]
     both = [
         subprocess.Popen(
-            [*command, str(k)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, str(k)], env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         for k in range(2)
     ]
@@ -128,12 +121,12 @@ def test_programs_are_jobs(tmp_path):
     words += ["updates_per_step=0.125", "recurrent=false"]
     words += ["--out", str(tmp_path / "out"), "--launcher", "local", "--job", "timeout_min=20"]
     command = [sys.executable, "-m", "experiments.sweep", *words]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, cwd=HERE.parents[1])
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     out = tmp_path / "out"
     assert sorted(path.parent.name for path in out.glob("programs/*/finished.json")) == ["000", "001"]
     winner = json.loads((out / "winner.json").read_text())
     assert winner["algo"] == "iql" and winner["run"]["env"] == "matrix_game"
     assert not list(out.glob("programs/*/job.json"))  # a process's number, which may be that of a job in Slurm
-    again = subprocess.run(command, env=environment(), capture_output=True, text=True, cwd=HERE.parents[1])
+    again = subprocess.run(command, env=child_environment(), capture_output=True, text=True, cwd=ROOT)
     assert again.returncode == 0 and "job  " not in again.stdout

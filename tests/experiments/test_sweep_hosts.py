@@ -1,8 +1,6 @@
 """Several processes as one program: two local ones, over jax.distributed, train what one process trains."""
 
 import csv
-import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -15,8 +13,8 @@ import pytest
 from experiments.distributed import collectives, connection
 from experiments.loggers.csv import read_table
 from experiments.sweep import main
+from tests.helpers.processes import child_environment
 
-HERE = pathlib.Path(__file__).parent
 # 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three lanes: padded to four.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "1", "--set", "num_envs=2", "rollout_length=4"]
 WORDS += ["lr=0.1,0.2,0.4", "--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
@@ -26,7 +24,7 @@ POINT = "toy_coordination/fake/num_envs=2_rollout_length=4_lr={}"
 # A process with STOP in its environment gets SIGTERM in the first evaluation (iteration 6).
 PROCESS = """
 import os, signal, sys
-import fake_algorithm
+from tests.helpers import fake_algorithm
 from experiments import sweep
 from experiments.distributed import connection
 from experiments.training import loop
@@ -50,11 +48,9 @@ def free_port():
 
 def start(directory, *words, **variables):
     """Starts the command as a process in a directory, without a cluster's variables but those given."""
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
     clusters = ("SLURM_", "KUBERNETES_", "OMPI_", "JAX_COORDINATOR")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(clusters)}
-    environment |= {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    environment |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=1", **variables}
+    environment = child_environment(XLA_FLAGS="--xla_force_host_platform_device_count=1", **variables)
+    environment = {k: v for k, v in environment.items() if k in variables or not k.startswith(clusters)}
     return subprocess.Popen(
         [sys.executable, "-c", PROCESS, *words, "--out", "out"],
         env=environment,

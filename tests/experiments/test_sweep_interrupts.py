@@ -2,7 +2,6 @@
 
 import csv
 import os
-import pathlib
 import pty
 import signal
 import subprocess
@@ -13,8 +12,8 @@ import numpy as np
 import pytest
 
 from experiments.loggers.csv import read_table
+from tests.helpers.processes import child_environment
 
-HERE = pathlib.Path(__file__).parent
 # Two programs of two lanes; 500 iterations of 4 or 8 steps, in chunks of 25.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--total-steps", "2000", "--eval-every", "500"]
 WORDS += ["--log-every", "50", "--eval-episodes", "2", "--chunk-iterations", "25", "--checkpoint-every", "0"]
@@ -23,7 +22,7 @@ WORDS += ["--set", "num_envs=2,4", "rollout_length=4"]
 # KILL=<file name>: dies by kill -9 when that file is about to take the place of its unfinished copy.
 PROCESS = """
 import os, pathlib, signal, sys
-import fake_algorithm
+from tests.helpers import fake_algorithm
 from experiments.common.cli import leave
 from experiments.sweep import main
 fake_algorithm.register()
@@ -40,8 +39,6 @@ leave(main(sys.argv[1:]))
 
 def start(out, **more):
     """The sweep in a terminal of its own: (process, the terminal's other end)."""
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     command = [sys.executable, "-c", PROCESS, *WORDS, "--out", str(out)]
     ours, theirs = pty.openpty()
 
@@ -53,7 +50,7 @@ def start(out, **more):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     process = subprocess.Popen(
-        command, env={**environment, **more}, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own_terminal
+        command, env=child_environment(**more), stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own_terminal
     )
     os.close(theirs)
     return process, ours

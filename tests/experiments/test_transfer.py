@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from experiments.common.stats import wilson
-from experiments.transfer import main, merge, rate_text, read_rows
-from tests.experiments.untrained import save_untrained
+from experiments.smac.transfer import merge, rate_text, read_rows
+from experiments.transfer import main
+from tests.helpers.untrained import save_untrained
 
-DOUBLE = "tests.envs.game_double:make_game"
+DOUBLE = "tests.helpers.fake_game:make_game"
 
 
 @pytest.fixture
 def run_dir(tmp_path, monkeypatch):
     """An untrained policy of 3m, seeds 3 and 8; the double's battles: one won, one lost, then all won."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("GAME_DOUBLE_PLAN", "win:4 lose:5 win:4")
+    monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAKE_GAME_PLAN", "win:4 lose:5 win:4")
     rng = np.random.default_rng(0)
     return save_untrained(tmp_path / "run", (3, 8), lambda shape: rng.normal(size=shape), ("randomise=0.2",))
 

@@ -1,35 +1,25 @@
 """Single changes to the files of a run and of a sweep, drawn with a seed: the numbers that there would have been, or
 one line, exit code 2 and nothing lost; never a traceback, never other numbers."""
 
-import importlib.util
 import pathlib
 import re
 import shutil
 import signal
-import sys
 
 import numpy as np
 import pytest
 
 from envs.errors import ConfigError
 from experiments import run, sweep
+from experiments.analysis.curves import read_runs
 from experiments.config.schema import read_config
-from experiments.plot import read_runs
 from experiments.runs import checkpoint, find
 from experiments.runs.results import last_evaluations
 from experiments.sweeps import launch, train
 from iacjax import load_policy
+from tests.helpers.run_fixtures import compiled_once, fake_learner, once, unoptimised  # noqa: F401 (fixtures)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
-
-EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))  # the fake algorithm is there
-SPEC = importlib.util.spec_from_file_location("experiments_conftest", EXPERIMENTS / "conftest.py")
-FIXTURES = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(FIXTURES)
-_fake_algorithm, _unoptimised, _compiled_once = (
-    getattr(FIXTURES, name) for name in ("_fake_algorithm", "_unoptimised", "_compiled_once")
-)
 
 WORLD = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--eval-episodes", "4", "--no-pictures"]
 SAVING = ["--checkpoint-every", "0", "--chunk-iterations", "5"]  # of what is stopped; later only the end is saved
@@ -96,10 +86,10 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory, _compiled_once):
+def sweeps(tmp_path_factory, compiled_once):  # noqa: F811
     """(a sweep that was stopped, the same one at its end). Their programs are traced once."""
     tracer = train._tracer
-    trace = FIXTURES.once(lambda size, job, make, floats: tracer(job, make, floats)(size), lambda size, *rest: size)
+    trace = once(lambda size, job, make, floats: tracer(job, make, floats)(size), lambda size, *rest: size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_tracer", lambda *args: lambda size: trace(size, *args))
         patch.setattr(launch, "forget", lambda: None)

@@ -18,8 +18,8 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import GRACE
-from tests.envs.game_double import FIELDS, SPOILT, make_game, read_log
-from tests.experiments.untrained import save_untrained
+from tests.helpers.fake_game import FIELDS, SPOILT, make_game, read_log
+from tests.helpers.untrained import save_untrained
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,8 +92,8 @@ def left_of(log, seconds):
 
 def play(monkeypatch, log, plan, games, episodes):
     """(episodes, lines said, discarded) of an arena whose games follow `plan`."""
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(log))
-    monkeypatch.setenv("GAME_DOUBLE_PLAN", " ".join(plan))
+    monkeypatch.setenv("FAKE_GAME_LOG", str(log))
+    monkeypatch.setenv("FAKE_GAME_PLAN", " ".join(plan))
     ended, said = [], []
     limits = Limits(reset=120.0, step=3.0, close=1.0, restarts=RESTARTS)
     with Arena(DOUBLE, "3m", games, limits=limits, say=said.append) as arena:
@@ -153,10 +153,10 @@ def test_the_command_is_ended_at_a_random_moment(seed, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     run_dir = save_untrained(tmp_path / "run", (3,), lambda shape: rng.normal(size=shape))
     fate = draw.choice(("hang", "freeze"))
-    monkeypatch.setenv("GAME_DOUBLE_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("GAME_DOUBLE_PLAN", " ".join(["win:3"] * draw.randint(1, 20) + [f"sc2+{fate}:2"]))
+    monkeypatch.setenv("FAKE_GAME_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FAKE_GAME_PLAN", " ".join(["win:3"] * draw.randint(1, 20) + [f"sc2+{fate}:2"]))
     command = [sys.executable, "-m", "experiments.evaluate", str(run_dir), "--episodes", "500", "--games", "2"]
-    command += ["--backend", "tests.envs.game_double:make_game"]
+    command += ["--backend", "tests.helpers.fake_game:make_game"]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

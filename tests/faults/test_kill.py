@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-from disturbed import CASES, run_dirs, start, wait_for, what_is_written
+
+from tests.helpers.disturbed import CASES, run_dirs, start, wait_for, what_is_written
 
 pytestmark = pytest.mark.slow
 
 KILLS = 2  # of a run
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 COMMON = ["--seeds", "2", "--eval-episodes", "2", "--checkpoint-every", "0", "--log-every", "3", "--no-pictures"]
 COMMON += ["--chunk-iterations", "2"]
 ROLLOUTS = ["--env", "toy:coordination", "--total-steps", "960", "--eval-every", "224"]
@@ -73,7 +73,7 @@ def wholes(tmp_path_factory):
     def get(algo):
         if algo not in known:
             parent = tmp_path_factory.mktemp(algo)
-            finish(start(run_command(algo, parent), more=QUICK))
+            finish(start(run_command(algo, parent)))
             known[algo] = what_is_written(run_dirs(parent)[0])
         return known[algo]
 
@@ -92,7 +92,7 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(wholes, tmp_path, algo,
     def begin():
         begun = run_dirs(tmp_path)
         resume = ["-m", "experiments.run", "--resume", str(begun[0])] if begun else run_command(algo, tmp_path)
-        return start(resume, more=QUICK)
+        return start(resume)
 
     assert kill_now_and_then(begin, tmp_path, np.random.default_rng([case, list(RUNS).index(algo)])) > 0
     ours = what_is_written(run_dirs(tmp_path)[0])
@@ -111,7 +111,7 @@ def what_a_sweep_has_written(out):
 @pytest.fixture(scope="module")
 def whole_sweep(tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep") / "whole"
-    finish(start([*SWEEP, "--out", str(out)], more=QUICK))
+    finish(start([*SWEEP, "--out", str(out)]))
     return what_a_sweep_has_written(out)
 
 
@@ -119,7 +119,7 @@ def whole_sweep(tmp_path_factory):
 def test_a_sweep_that_is_killed_ends_as_if_it_had_not_been(whole_sweep, tmp_path, case):
     out = tmp_path / "out"
     draw = np.random.default_rng([case, 9])
-    assert kill_now_and_then(lambda: start([*SWEEP, "--out", str(out)], more=QUICK), out, draw) > 0
+    assert kill_now_and_then(lambda: start([*SWEEP, "--out", str(out)]), out, draw) > 0
     ours = what_a_sweep_has_written(out)
     assert ours.keys() == whole_sweep.keys() and len(ours) > 16
     assert [name for name in ours if ours[name] != whole_sweep[name]] == []

@@ -10,18 +10,25 @@ import time
 
 import numpy as np
 import pytest
-from disturbed import CASES, FAKE, FIXTURES, assert_ends_as, check_answer, checkpoints, run_dirs, start_fake, wait_for
 
 from experiments import run
+from tests.helpers.disturbed import (
+    CASES,
+    FAKE,
+    assert_ends_as,
+    check_answer,
+    checkpoints,
+    run_dirs,
+    start_fake,
+    wait_for,
+)
+from tests.helpers.run_fixtures import compiled_once, fake_learner, unoptimised  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.slow
-_fake_algorithm, _unoptimised, _compiled_once = (
-    getattr(FIXTURES, name) for name in ("_fake_algorithm", "_unoptimised", "_compiled_once")
-)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, _fake_algorithm, _unoptimised, _compiled_once):
+def whole(tmp_path_factory, fake_learner, unoptimised, compiled_once):  # noqa: F811
     """A run that nothing has disturbed."""
     parent = tmp_path_factory.mktemp("whole")
     assert run.main([*FAKE, "--run-dir", str(parent)]) == 0

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
 from iacjax.algorithms.coma import learner as coma
@@ -15,6 +14,18 @@ from iacjax.algorithms.common import actor_critic
 from iacjax.algorithms.common.actor_critic import apply_gradients, log_probs_of
 from iacjax.distributions import behaviour_log_probs
 from iacjax.networks.counterfactual_critic import CounterfactualCritic
+from tests.helpers.tiny_intrinsic import (
+    CLOCK,
+    KEY,
+    QUICK,
+    SPEC,
+    check_shapes_stay,
+    drawn,
+    equal,
+    make_batch,
+    quick,
+    with_garbage,
+)
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "minibatches": 2, "epochs": 2}
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "target_every": 3, "optimizer": "adam"}

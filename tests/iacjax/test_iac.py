@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from small_family import QUICK
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
@@ -17,6 +16,7 @@ from iacjax.algorithms.iac import learner as iac
 from iacjax.algorithms.iac import policy as iac_policy
 from iacjax.algorithms.registry import get_entry
 from iacjax.types import Batch, Clock
+from tests.helpers.tiny_intrinsic import QUICK
 
 A, D, OBS, X, B = 3, 2, 4, 5, 6
 SPEC = EnvSpec("toy:x", A, OBS, X, ActionSpec(dim=D, low=-2.0, high=4.0), horizon=10)

@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import (
+
+from iacjax.algorithms.common.actor_critic import actor_rows, apply_gradients, last_actions
+from iacjax.algorithms.intrinsic import learner as intrinsic
+from iacjax.algorithms.intrinsic.model import action_on_last_row
+from tests.helpers.tiny_intrinsic import (
     CLOCK,
     KEY,
     LAST_ROW_ACTION,
@@ -21,10 +25,6 @@ from small_family import (
     quick,
     with_garbage,
 )
-
-from iacjax.algorithms.common.actor_critic import actor_rows, apply_gradients, last_actions
-from iacjax.algorithms.intrinsic import learner as intrinsic
-from iacjax.algorithms.intrinsic.model import action_on_last_row
 
 DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_others_actions": True}
 

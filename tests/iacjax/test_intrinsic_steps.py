@@ -6,13 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import KEY, PAPER, QUICK, check_shapes_stay, make_batch, make_family, make_learner, prepared, quick
 
 from envs.base import ConfigError
 from iacjax.algorithms.common.actor_critic import epsilon_at
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.types import Clock
+from tests.helpers.tiny_intrinsic import (
+    KEY,
+    PAPER,
+    QUICK,
+    check_shapes_stay,
+    make_batch,
+    make_family,
+    make_learner,
+    prepared,
+    quick,
+)
 
 
 def test_per_time_index_steps_from_the_last_and_copies_every_third():

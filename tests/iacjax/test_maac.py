@@ -6,15 +6,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from continuous_batch import OBS, PADDED, SMALL, SPEC, WARM, A, B, D, agent_changed, make_batch, timestep, zeros_but
 from scipy import stats
-from small_family import QUICK, quick
 
 from envs.errors import ConfigError
 from iacjax.algorithms.common import continuous_actors
 from iacjax.algorithms.maac import learner as maac
 from iacjax.algorithms.maddpg.config import MaacConfig
 from iacjax.networks.maac import SHARED, scale_shared
+from tests.helpers.continuous_batch import (
+    OBS,
+    PADDED,
+    SMALL,
+    SPEC,
+    WARM,
+    A,
+    B,
+    D,
+    agent_changed,
+    make_batch,
+    timestep,
+    zeros_but,
+)
+from tests.helpers.tiny_intrinsic import QUICK, quick
 
 
 @cache

@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from continuous_batch import (
+
+from iacjax.algorithms.common import continuous_actors
+from iacjax.algorithms.maddpg import learner as maddpg
+from iacjax.algorithms.maddpg.config import MaddpgConfig
+from iacjax.types import Clock
+from tests.helpers.continuous_batch import (
     OBS,
     PADDED,
     SMALL,
@@ -23,12 +28,7 @@ from continuous_batch import (
     timestep,
     zeros_but,
 )
-from small_family import QUICK, quick
-
-from iacjax.algorithms.common import continuous_actors
-from iacjax.algorithms.maddpg import learner as maddpg
-from iacjax.algorithms.maddpg.config import MaddpgConfig
-from iacjax.types import Clock
+from tests.helpers.tiny_intrinsic import QUICK, quick
 
 
 @cache

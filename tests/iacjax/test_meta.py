@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import QUICK, make_batch, make_family, make_learner
 
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.losses.meta import lookahead_objective, meta_gradient
+from tests.helpers.tiny_intrinsic import QUICK, make_batch, make_family, make_learner
 
 BETA = 0.05
 

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import SMALL, SPEC, make_batch, make_family, quick
 
 from envs.base import ActionSpec, ConfigError
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 from iacjax.policy import _paths, load_policy, save_policy
+from tests.helpers.tiny_intrinsic import SMALL, SPEC, make_batch, make_family, quick
 
 ENTRY = get_entry("aiir_mix")
 CONFIG = ENTRY.config(**SMALL)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import CLOCK, KEY, QUICK, SPEC, check_shapes_stay, drawn, equal, make_batch, quick, with_garbage
 
 from envs.base import ConfigError
 from iacjax.algorithms.common.actor_critic import actor_loss, log_probs_of
@@ -17,6 +16,18 @@ from iacjax.distributions import entropy, take_action
 from iacjax.losses.value import clipped_value_loss, huber
 from iacjax.losses.value_norm import RunningNorm
 from iacjax.types import masked_mean
+from tests.helpers.tiny_intrinsic import (
+    CLOCK,
+    KEY,
+    QUICK,
+    SPEC,
+    check_shapes_stay,
+    drawn,
+    equal,
+    make_batch,
+    quick,
+    with_garbage,
+)
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "minibatches": 1, "epochs": 2}
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "critic_input": "state_and_obs", "max_grad_norm": 10.0}

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.networks.recurrent import FORMS, gru, gru_form, use_gru_form
-from tests.iacjax.small_family import make_batch, make_family, make_learner, prepared, quick
+from tests.helpers.tiny_intrinsic import make_batch, make_family, make_learner, prepared, quick
 
 T, L, H = 6, 3, 4
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_family import make_family
 
 from envs.base import TimeStep
 from iacjax.algorithms.intrinsic import learner
 from iacjax.losses.returns import lambda_returns
+from tests.helpers.tiny_intrinsic import make_family
 
 R, V = jnp.array([1.0, 2.0, 3.0]), jnp.array([10.0, 20.0, 30.0])  # v of the successors
 

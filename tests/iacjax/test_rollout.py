@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scripted import make_scripted
-from small_family import quick
 
-from envs.base import select_lanes
+from envs.base import select_envs
 from envs.toy.probes import TOYS
 from iacjax.evaluate import evaluate
 from iacjax.rollout import rollout, start
 from iacjax.types import Clock, masked_mean
+from tests.helpers.scripted import make_scripted
+from tests.helpers.tiny_intrinsic import quick
 
 KEY = jax.random.key(0)
 CLOCK = Clock(jnp.int32(0), jnp.int32(0))
@@ -57,7 +57,7 @@ class Chancy:
         )
 
     def restart(self, key, state, timestep, where):
-        return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
+        return select_envs(where, self.reset(key, where.shape[0]), (state, timestep))
 
 
 def test_one_step_episodes_take_two_rows():

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import chisquare
-from scripted import make_scripted
 
 from envs.base import ConfigError
 from envs.toy.probes import TOYS
@@ -16,6 +15,7 @@ from iacjax.buffers import packing, sequence_buffer
 from iacjax.rollout import rollout, start
 from iacjax.train import make_trainer
 from iacjax.types import Clock
+from tests.helpers.scripted import make_scripted
 
 LANES, LENGTH, BLOCKS, BATCH = 3, 5, 4, 2000  # 20 rows a lane are kept
 HORIZON, WINDOW = 5, 6  # of the worlds "death" and "variable"; their episodes fill 4 to 6 rows

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scripted import make_scripted
 
 from envs.toy.probes import TOYS
 from iacjax.train import init_state, make_trainer
 from iacjax.types import Store
+from tests.helpers.scripted import make_scripted
 
 SEEDS = jax.random.split(jax.random.key(7), 3)
 ENV = TOYS["variable"]()

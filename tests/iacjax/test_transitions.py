@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import chisquare
-from scripted import make_scripted
 
 from envs.base import ConfigError
 from envs.toy.probes import TOYS
@@ -16,6 +15,7 @@ from iacjax.buffers import packing, transition_buffer
 from iacjax.rollout import rollout, start
 from iacjax.train import make_trainer
 from iacjax.types import Clock, masked_mean
+from tests.helpers.scripted import make_scripted
 
 LANES, LENGTH, BLOCKS = 3, 5, 4  # 20 rows a lane are kept
 BATCH, DRAWS = 60, 100  # a batch is at most the capacity, so 6000 samples are 100 of them

@@ -5,12 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scripted import Counter, make_scripted
 
 from envs.toy.probes import TOYS
 from iacjax.algorithms.registry import get_entry
 from iacjax.train import make_trainer
 from iacjax.vmapped_trials import can_be_lanes, make_lane_trainer
+from tests.helpers.scripted import Counter, make_scripted
 
 ENV = TOYS["variable"]()
 

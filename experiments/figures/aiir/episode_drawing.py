@@ -8,9 +8,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.analysis.style import COLOURS
 from experiments.common.files import read_json
 from experiments.figures.store import read_rows
-from experiments.plot import COLOURS
 
 LETTERS = "abcd"
 NUMBERED = 6  # agents up to which a heat map holds its numbers

@@ -12,12 +12,12 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.analysis.curves import Curves
 from experiments.common.stats import bootstrap_interval, iqm, mean_interval
 from experiments.figures.aiir import win_rates
 from experiments.figures.iac.curves import LAST
 from experiments.figures.spec import Budget, Options, parse
 from experiments.figures.store import number, read_curves, write_rows
-from experiments.plot import Curves
 
 SUMMARY = "Table 1: the paper's maps beside ours, and the final greedy win rates of all methods on them."
 BUDGETS: dict[str, Budget] = {

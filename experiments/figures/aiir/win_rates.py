@@ -12,10 +12,10 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
-from experiments.plot import Curves
 from experiments.runs import find
 
 METHODS = ("aiir_mix", "liir", "qmix", "qtran", "coma")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis import style
+from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
 from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import keep_curves, read_curves
-from experiments.plot import Curves
 from experiments.runs import find
 
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")

@@ -9,11 +9,11 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
+from experiments.analysis.curves import Curves
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
 from experiments.figures.spec import Options
-from experiments.plot import Curves
 
 BASE = "ddpg_mix"
 METHODS = ("iac", "siaq", "sq", "siq")

@@ -10,7 +10,7 @@ import pytest
 from envs.smax.battle import ATTACK, STOP, Battle, Orders, Roster, default_rules
 from envs.smax.dynamics import advance, run_loops, spawn
 from envs.smax.spawn import hexagonal_places
-from tests.envs.smax.battle_states import random_battle, random_orders, random_rules
+from tests.helpers.battle_states import random_battle, random_orders, random_rules
 
 RULES = default_rules()
 LANES = 16

@@ -10,8 +10,8 @@ import pytest
 from envs.smax.battle import Battle, Orders, Roster
 from envs.smax.dynamics import run_loops
 from envs.smax.rules import UNKNOWN
-from tests.envs.smax.battle_oracle import Unit, game_loop
-from tests.envs.smax.battle_states import random_battle, random_orders, random_rules
+from tests.helpers.battle_oracle import Unit, game_loop
+from tests.helpers.battle_states import random_battle, random_orders, random_rules
 
 ARMIES = {
     "2s3z": (["stalker"] * 2 + ["zealot"] * 3, ["stalker"] * 2 + ["zealot"] * 3),

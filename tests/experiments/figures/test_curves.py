@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import Settings
 from experiments.figures import spec, store, time_estimates
 from experiments.figures.iac import covariance, curves, saved_steps, simple_world
 from experiments.figures.spec import Budget, Run
-from experiments.plot import Curves
 from experiments.reproduce import main
 from experiments.runs.results import write_summary
 

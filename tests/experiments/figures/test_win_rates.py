@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.analysis import style
+from experiments.analysis.curves import Curves
 from experiments.common.files import read_json, write_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import default_settings
@@ -15,7 +16,6 @@ from experiments.figures import spec, store, time_estimates
 from experiments.figures.aiir import maps_table, win_rates
 from experiments.figures.spec import Run
 from experiments.figures.time_estimates import Speed
-from experiments.plot import Curves
 from experiments.reproduce import main
 from experiments.runs import directory as rundir
 

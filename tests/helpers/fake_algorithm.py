@@ -62,7 +62,7 @@ def make(spec, config):
     )
 
 
-ENTRY = Entry(FakeConfig, "fake_algorithm:make", discrete=True, continuous=False, summary="for tests")
+ENTRY = Entry(FakeConfig, "tests.helpers.fake_algorithm:make", discrete=True, continuous=False, summary="for tests")
 
 
 def register():

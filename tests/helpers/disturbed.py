@@ -1,7 +1,6 @@
 """Runs in processes of their own that something is done to, and what must hold of them afterwards."""
 
 import contextlib
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -11,16 +10,12 @@ import time
 import numpy as np
 
 from experiments import run
-
-EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))  # the fake algorithm is there
-SPEC = importlib.util.spec_from_file_location("experiments_conftest", EXPERIMENTS / "conftest.py")
-FIXTURES = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(FIXTURES)
+from tests.helpers.processes import child_environment
+from tests.helpers.run_fixtures import FAST
 
 CASES = int(os.environ.get("FAULT_CASES", "2"))  # of each kind; more of them for a longer look
 # 300 iterations of 8 env steps in chunks of 5, each saved; rows and evaluations cross the chunks' edges.
-FAKE = [*FIXTURES.FAST, "--seeds", "2", "--total-steps", "2400", "--chunk-iterations", "5", "--log-every", "3"]
+FAKE = [*FAST, "--seeds", "2", "--total-steps", "2400", "--chunk-iterations", "5", "--log-every", "3"]
 FAKE += ["--eval-every", "560", "--eval-episodes", "4", "--checkpoint-every", "0"]
 
 
@@ -28,24 +23,18 @@ LIMIT = "import os, resource, sys; kind, limit = map(int, sys.argv[1:3]); resour
 LIMIT += "os.execv(sys.executable, [sys.executable, *sys.argv[3:]])"
 
 
-def start(command, limit=(), more=None):
-    """A process of this source tree, whose errors are kept.
-
-    Args:
-      limit: (kind, number) of a resource.
-      more: environment variables.
-    """
-    paths = os.pathsep.join([str(EXPERIMENTS), str(EXPERIMENTS.parents[1])])
-    environment = {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2"}
+def start(command, limit=()):
+    """A process of this source tree, whose errors are kept; `limit`: (kind, number) of a resource."""
+    environment = child_environment(TF_CPP_MIN_LOG_LEVEL="2")
     command = ["-c", LIMIT, *(str(int(word)) for word in limit), *command] if limit else command
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *command], env={**environment, **(more or {})}, **pipes)
+    return subprocess.Popen([sys.executable, *command], env=environment, **pipes)
 
 
 def start_fake(parent, *words, limit=()):
     """The run command with FAKE and `words`, its runs below `parent`."""
-    command = [str(EXPERIMENTS / "fake_algorithm.py"), *FAKE, *words, "--run-dir", str(parent)]
-    return start(command, limit, {FIXTURES.UNOPTIMISED.upper(): "1"})
+    command = ["-m", "tests.helpers.fake_algorithm", *FAKE, *words, "--run-dir", str(parent)]
+    return start(command, limit)
 
 
 def run_dirs(parent):

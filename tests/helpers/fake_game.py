@@ -1,8 +1,9 @@
-"""A game with StarCraft2Env's interface and no StarCraft: three marines whose battles follow a script.
+"""A fake game with StarCraft2Env's interface: three marines whose battles follow a script.
 
-GAME_DOUBLE_PLAN holds the fates of a game's battles, one word each, the last one for all that follow; every game
-follows it from the start, and goes on where it was after a relaunch. GAME_DOUBLE_LOG is a file, a line for each event.
-Agent 2 dies in the second step of each battle. Steps pay 0.5, the last one of a won battle 2 more.
+The environment variable FAKE_GAME_PLAN says what happens in a game's battles, one word per battle; the last word holds
+for all later ones. Every game follows the plan from its first word, and continues it after a relaunch. FAKE_GAME_LOG
+is a file that gets a line for each event. Agent 2 dies in the second step of each battle. A step is worth 0.5, the last
+step of a won battle 2 more.
 """
 
 import ctypes
@@ -31,7 +32,7 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
-class GameDouble:
+class FakeGame:
     """Fates: win:N and lose:N (after N steps), draw (time-out); and, at step N, what can go wrong:
 
     protocol:N (SC2 breaks off), raise:N, hang:N, freeze:N (a hang that holds Python's lock, with all signals blocked),
@@ -54,12 +55,12 @@ class GameDouble:
         self._log("make", map_name, seed, os.getpid())
 
     def _log(self, *words):
-        with open(os.environ["GAME_DOUBLE_LOG"], "a") as file:
+        with open(os.environ["FAKE_GAME_LOG"], "a") as file:
             print(self.name, *words, file=file)
 
     def reset(self):
         assert self.fate is None, "reset twice"
-        plan = os.environ["GAME_DOUBLE_PLAN"].split()
+        plan = os.environ["FAKE_GAME_PLAN"].split()
         played = sum(1 for name, word, *_ in read_log() if (name, word) == (self.name, "reset"))
         fate = plan[min(played, len(plan) - 1)]
         self._log("reset")
@@ -154,13 +155,13 @@ class GameDouble:
 
 def make_game(map_name, **options):
     """The factory: MODULE:make_game on the command line."""
-    return GameDouble(map_name, **options)
+    return FakeGame(map_name, **options)
 
 
 def read_log():
     """The events so far: [game, word, ...] each."""
     try:
-        with open(os.environ["GAME_DOUBLE_LOG"]) as file:
+        with open(os.environ["FAKE_GAME_LOG"]) as file:
             return [line.split() for line in file]
     except FileNotFoundError:
         return []
