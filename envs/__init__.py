@@ -1,1 +1,1 @@
-"""The worlds iacjax trains in. Pure JAX; start at `envs.base` (the contract) and `envs.registry` (the names)."""
+"""The environments, in pure JAX. Start with `envs.base` (the contract) and `envs.registry` (the names)."""

@@ -1,4 +1,4 @@
-"""The part of `envs.check` that plays: random legal actions through a world, and what must hold of every row."""
+"""The part of `envs.check` that plays random legal actions and checks what the environment returns."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from envs.errors import in_one_line
 
 
 def check_play(env: Environment, num_envs: int, steps: int) -> None:
-    """Plays `steps` steps in `num_envs` lanes, and checks the rows, the endings, purity and restarts.
+    """Plays `steps` steps in `num_envs` environments and checks values, endings, purity and restarts.
 
     Raises:
-      ConfigError: one line, of what does not hold, or of what the world raises while it is played.
+      ConfigError: one line that says what is wrong, or what the environment raised.
     """
     try:
         step = jax.jit(env.step)
@@ -26,8 +26,8 @@ def check_play(env: Environment, num_envs: int, steps: int) -> None:
         _check_restart(env, step, played)
     except ConfigError:
         raise
-    except Exception as error:  # a world is a user's program, and raises what it likes
-        raise ConfigError(f"{env.spec.name}: fails when it is played ({in_one_line(error)})") from error
+    except Exception as error:  # user code may raise anything
+        raise ConfigError(f"{env.spec.name}: fails while it is played ({in_one_line(error)})") from error
 
 
 def random_actions(key: jax.Array, spec: EnvSpec, avail: jax.Array) -> jax.Array:
@@ -36,7 +36,7 @@ def random_actions(key: jax.Array, spec: EnvSpec, avail: jax.Array) -> jax.Array
 
 
 def noise_shape(spec: EnvSpec, num_envs: int) -> tuple[int, ...]:
-    """Of the random numbers that one step's actions are made of."""
+    """The shape of the random numbers from which one step's actions are made: (E, A, U) or (E, A, D)."""
     return (num_envs, spec.num_agents, spec.action.num_actions or spec.action.dim)
 
 
@@ -55,7 +55,7 @@ def require(condition: Any, name: str, text: str) -> None:
 
 
 class _Played(NamedTuple):
-    """An episode a lane and what follows it, without restarts; T + 1 rows, E lanes."""
+    """T steps of E environments without restarts: an episode each, and the steps after its end."""
 
     states: Any  # [T + 1, ...]
     timesteps: TimeStep  # [T + 1, E, ...]
@@ -64,7 +64,7 @@ class _Played(NamedTuple):
 
 
 def _play(env: Environment, num_envs: int, steps: int) -> _Played:
-    """Scanned over time and mapped over two seeds, of which the second is handed back: as training does it."""
+    """Plays under vmap (two seeds) and scan (time), as training does. Returns the second seed's play."""
 
     def body(carry, inputs):
         key, noise = inputs
@@ -78,7 +78,7 @@ def _play(env: Environment, num_envs: int, steps: int) -> _Played:
         states, timesteps = jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), opened, rows)
         return _Played(states, timesteps, keys, actions)
 
-    # All that is drawn for the actions is drawn here: in the scan it would take longer to compile than most worlds.
+    # All random numbers are drawn here: inside the scan they would take longer to compile than most environments.
     k_reset, k_play, k_noise = jax.random.split(jax.random.key(1), 3)
     noise = jax.random.uniform(k_noise, (2, steps, *noise_shape(env.spec, num_envs)))
     try:
@@ -89,7 +89,7 @@ def _play(env: Environment, num_envs: int, steps: int) -> _Played:
 
 
 def _check_rows(spec: EnvSpec, timesteps: TimeStep) -> None:
-    """Every row: finite numbers, and a legal action for every agent, dead or over though it be."""
+    """Every time step: finite numbers, and a legal action for every agent, dead or alive, before and after the end."""
     for path, leaf in jax.tree.leaves_with_path(timesteps):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
             wrong = np.argwhere(~np.isfinite(leaf))
@@ -99,22 +99,22 @@ def _check_rows(spec: EnvSpec, timesteps: TimeStep) -> None:
                 require(False, spec.name, f"{field}{whose} is not finite at step {wrong[0][0]}")
     if spec.action.discrete:
         legal = np.asarray(timesteps.avail).any(-1)
-        step, lane, agent = np.unravel_index(np.argmin(legal), legal.shape)
-        who = _agent(timesteps, step, lane, agent)
+        step, env, agent = np.unravel_index(np.argmin(legal), legal.shape)
+        who = _agent(timesteps, step, env, agent)
         text = f"{who} has no legal action at step {step}: give it at least one (a no-op, if dead)"
         require(legal.all(), spec.name, text)
     if spec.state_is_obs:
         same = (timesteps.obs.reshape(timesteps.state.shape) == timesteps.state).all((1, 2))
-        text = f"the spec says state_is_obs, but state is not the observations in a row at step {np.argmin(same)}"
+        text = f"the spec says state_is_obs, but state is not the concatenated observations at step {np.argmin(same)}"
         require(same.all(), spec.name, text)
 
 
-def _agent(timesteps: TimeStep, step: int, lane: int, agent: int) -> str:
-    return f"agent {agent}" if timesteps.alive[step, lane, agent] else f"agent {agent}, which is dead,"
+def _agent(timesteps: TimeStep, step: int, env: int, agent: int) -> str:
+    return f"agent {agent}" if timesteps.alive[step, env, agent] else f"agent {agent}, which is dead,"
 
 
 def _check_endings(spec: EnvSpec, timesteps: TimeStep) -> None:
-    """No ending at reset, a truncation at the horizon and only there, and nothing lives on after an ending."""
+    """No ending at reset, truncation at the horizon and only there, and no episode continues after its end."""
     terminated, truncated = np.asarray(timesteps.terminated), np.asarray(timesteps.truncated)
     boundary = terminated | truncated
     for field, flag in (("terminated", terminated), ("truncated", truncated)):
@@ -125,10 +125,12 @@ def _check_endings(spec: EnvSpec, timesteps: TimeStep) -> None:
     text = f"truncated at step {np.argmax(early)}, the horizon is {spec.horizon}"
     require(not early.any(), spec.name, text)
     if len(boundary) > spec.horizon:
-        text = f"an episode goes on past the horizon of {spec.horizon} steps: set truncated there"
+        text = f"an episode continues past the horizon of {spec.horizon} steps: set truncated there"
         require(boundary[spec.horizon].all(), spec.name, text)
     revived = (boundary[:-1] & ~boundary[1:]).any(1)
-    text = f"an episode that was over at step {np.argmax(revived)} goes on: a world must never restart by itself"
+    text = (
+        f"an episode that was over at step {np.argmax(revived)} continues: an environment must never restart by itself"
+    )
     require(not revived.any(), spec.name, text)
 
 
@@ -140,7 +142,7 @@ def _leaves(tree: Any) -> list[np.ndarray]:
 
 
 def _differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
-    """Path of the first leaf where `a` and `b` differ (floats by more than `tolerance`, the rest at all), or None."""
+    """Path of the first leaf in which `a` and `b` differ (floats: by more than `tolerance`), or None."""
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(a)]
     for path, x, y in zip(paths, _leaves(a), _leaves(b), strict=True):
         close = np.issubdtype(x.dtype, np.floating) and np.allclose(x, y, rtol=tolerance, atol=tolerance)
@@ -150,22 +152,24 @@ def _differ(a: Any, b: Any, tolerance: float = 0.0) -> str | None:
 
 
 def _check_restart(env: Environment, step: Callable, played: _Played) -> None:
-    """A restart opens the lanes asked for, and no trace of it is seen in the others, nor in their next step."""
+    """`restart` starts the selected episodes and changes nothing in the others, nor in their next step."""
     name, key, restart = env.spec.name, jax.random.key(2), jax.jit(env.restart)
     num_envs = played.timesteps.reward.shape[1]
     for row in (1, len(played.keys)):
         state, timestep = jax.tree.map(lambda x, row=row: x[row], (played.states, played.timesteps))
         path = _differ(restart(key, state, timestep, jnp.zeros(num_envs, bool)), (state, timestep))
-        require(path is None, name, f"a restart of no lane changes {path}")
+        require(path is None, name, f"a restart of no environment changes {path}")
         again, opened = restart(key, state, timestep, jnp.arange(num_envs) == 0)
-        require(not opened.boundary[0], name, "a restarted lane is still terminated or truncated")
-        require(opened.reward[0] == 0, name, "the reward of a restarted lane is not 0")
+        require(not opened.boundary[0], name, "a restarted environment is still terminated or truncated")
+        require(opened.reward[0] == 0, name, "the reward of a restarted environment is not 0")
         path = _differ(_rest(opened), _rest(timestep))
-        require(path is None, name, f"a restart of lane 0 changes {path} of the others")
+        require(path is None, name, f"a restart of environment 0 changes {path} of the others")
         action = random_actions(key, env.spec, opened.avail)
         after, before = step(key, again, action)[1], step(key, state, action)[1]
         path = _differ(_rest(after), _rest(before))
-        require(path is None, name, f"after a restart of lane 0, a step gives the others another {path}")
+        require(
+            path is None, name, f"after a restart of environment 0, a step returns a different {path} for the others"
+        )
 
 
 def _rest(timestep: TimeStep) -> TimeStep:
@@ -173,10 +177,10 @@ def _rest(timestep: TimeStep) -> TimeStep:
 
 
 def _check_purity(env: Environment, step: Callable, played: _Played) -> None:
-    """The same key, state and action give the same: called again (bitwise), and in vmap and scan (to rounding)."""
+    """The same key, state and action give the same result: called again (bitwise), and under vmap and scan (nearly)."""
     state = jax.tree.map(lambda x: x[0], played.states)
-    given = step(played.keys[0], state, played.actions[0])
-    path = _differ(step(played.keys[0], state, played.actions[0]), given)
-    require(path is None, env.spec.name, f"the same step gives another {path} the second time: it must be pure")
-    path = _differ(jax.tree.map(lambda x: x[1], (played.states, played.timesteps)), given, tolerance=1e-4)
-    require(path is None, env.spec.name, f"under vmap and scan, the same step gives another {path}")
+    first = step(played.keys[0], state, played.actions[0])
+    path = _differ(step(played.keys[0], state, played.actions[0]), first)
+    require(path is None, env.spec.name, f"the same step returns a different {path} the second time: it must be pure")
+    path = _differ(jax.tree.map(lambda x: x[1], (played.states, played.timesteps)), first, tolerance=1e-4)
+    require(path is None, env.spec.name, f"under vmap and scan, the same step returns a different {path}")

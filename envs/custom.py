@@ -1,13 +1,13 @@
-"""Worlds of one's own: `module:name` names a class or function in any module that Python finds, unregistered.
+"""Custom environments: `module:name` names a class or a function in any Python module. No registration is needed.
 
-    python -m experiments.run --algo ippo --env my_world:Relay --env-options agents=4
+    python -m experiments.run --algo ippo --env my_env:Relay --env-options agents=4
 
-What it makes, given its options by name, is batch-native (`envs.base.Environment`), or a world of one lane
-(`SingleEnvironment`), which is lifted. Everything that is kept of a run names it `my_world:Relay`, whatever its spec
-says, so that the other commands find it again; films are drawn by the module's function `episode_frames`, if it has
-one (see `envs.rendering`). In a notebook the module is `__main__`.
+The class or function is called with the options as keyword arguments. It must return an `envs.base.Environment`, or a
+`SingleEnvironment`, which is vectorized here. The environment's name, in every file and message, is `my_env:Relay`,
+whatever its spec says, so that other commands can build it again. If the module has a function `episode_frames`, videos
+are made with it (see `envs.rendering`). In a notebook the module is `__main__`.
 
-No jax here: a mistyped name need not wait for it.
+No jax here, so that a mistyped name is reported at once.
 """
 
 import functools
@@ -23,18 +23,21 @@ if TYPE_CHECKING:
     from envs.base import Environment
 
 
-def looks_own(name: str) -> bool:
-    """True if `name` is of the form `module:name`."""
+def looks_custom(name: str) -> bool:
+    """True if `name` has the form `module:name`. Whether the module exists is not checked."""
     module, _, member = name.partition(":")
     return member.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
-def is_own(name: str) -> bool:
-    """True if `name` is `module:name` and Python finds that module, or the package it lies in; nothing is imported."""
-    if not looks_own(name):
+def is_custom_name(name: str) -> bool:
+    """True if `name` has the form `module:name` and Python finds the module, or the top-level package it is in.
+
+    Nothing is imported.
+    """
+    if not looks_custom(name):
         return False
     module = name.partition(":")[0]
-    top = module.split(".")[0]  # to find what lies in a package, Python would import the package
+    top = module.split(".")[0]  # to find a module inside a package, Python would import the package
     if module in sys.modules or top in sys.modules:
         return True
     try:
@@ -43,14 +46,18 @@ def is_own(name: str) -> bool:
         return False
 
 
-def no_module(name: str) -> str:
-    """What to do where Python does not find the module of `name`."""
+def missing_module_hint(name: str) -> str:
+    """One line of advice for when Python does not find the module of `name`."""
     top = name.partition(":")[0].split(".")[0]
-    return f"Python finds no module {top}: give the command where {top}.py is, or name its directory in PYTHONPATH"
+    return f"Python finds no module {top}: run the command in the directory of {top}.py, or add it to PYTHONPATH"
 
 
 def module_of(name: str) -> Any:
-    """The module of the world called `name`; raises ConfigError where it fails to load."""
+    """The imported module of the environment called `name`.
+
+    Raises:
+      ConfigError: the import fails.
+    """
     module = name.partition(":")[0]
     try:
         return importlib.import_module(module)
@@ -58,12 +65,12 @@ def module_of(name: str) -> Any:
         raise ConfigError(f"'{name}': {module} cannot be imported ({in_one_line(error)})") from error
 
 
-def own_env(name: str) -> Callable[..., "Environment"]:
-    """A function of options alone that builds the world called `name`.
+def custom_env(name: str) -> Callable[..., "Environment"]:
+    """A function that builds the environment called `name` from its options, given by keyword.
 
     Raises:
-      ConfigError: the module cannot be imported or has nothing of that name that can be called; and the function,
-        where it makes no world.
+      ConfigError: the module cannot be imported, or has no class or function of that name. The returned function
+        raises it when the call fails or does not return an environment.
     """
     module, _, member = name.partition(":")
     make = getattr(module_of(name), member, None)
@@ -74,22 +81,22 @@ def own_env(name: str) -> Callable[..., "Environment"]:
     @functools.wraps(make, updated=())
     def build(**options):
         try:
-            return _Own(make(**options), name)
+            return _CustomEnv(make(**options), name)
         except ConfigError:
             raise
-        except (Exception, SystemExit) as error:  # what `name` calls need be no environment: it may be builtins:exit
-            raise ConfigError(f"'{name}' cannot be made ({in_one_line(error)})") from error
+        except (Exception, SystemExit) as error:  # `name` may be anything that can be called, builtins:exit too
+            raise ConfigError(f"'{name}' cannot be built ({in_one_line(error)})") from error
 
     return build
 
 
-def is_custom(env: Any) -> bool:
-    """True if `env` is one of one's own, made by its name."""
-    return isinstance(env, _Own)
+def is_custom_env(env: Any) -> bool:
+    """True if `env` was built by `custom_env`."""
+    return isinstance(env, _CustomEnv)
 
 
-class _Own:
-    """A batch-native world by the name that finds it again. What else it is asked for, its maker's object answers."""
+class _CustomEnv:
+    """A user's environment, vectorized if necessary and named `name`. Other attributes are the user's object's."""
 
     def __init__(self, made: Any, name: str):
         from envs.base import EnvSpec, vectorize
@@ -97,13 +104,16 @@ class _Own:
         missing = [part for part in ("spec", "reset", "step") if not hasattr(made, part)]
         if missing or not isinstance(made.spec, EnvSpec):
             what = f"without {' and '.join(missing)}" if missing else "whose spec is no EnvSpec"
-            raise ConfigError(f"'{name}' makes a {type(made).__name__} {what}: envs/base.py says what a world has")
-        lanes = made if hasattr(made, "restart") else vectorize(made)
-        self.reset, self.step, self.restart = lanes.reset, lanes.step, lanes.restart
+            raise ConfigError(
+                f"'{name}' returns an object of type {type(made).__name__} {what}: "
+                "envs/base.py says what an environment must have"
+            )
+        batched = made if hasattr(made, "restart") else vectorize(made)
+        self.reset, self.step, self.restart = batched.reset, batched.step, batched.restart
         self.spec = made.spec._replace(name=name)
         self._made = made
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):  # asked for by copy and pickle before there is anything to ask
+        if attribute.startswith("_"):  # copy and pickle ask for these before `_made` is set
             raise AttributeError(attribute)
         return getattr(self._made, attribute)

@@ -1,20 +1,20 @@
-"""Errors that end a command with one line. Without jax, so that a wrong command line is refused at once."""
+"""Errors that end a command with one line. No jax here, so that a wrong command line is reported at once."""
 
 import os
 
 
 class ConfigError(ValueError):
-    """Input of the user's that cannot work. Its text is one line that says what to do; commands exit with 2."""
+    """The user's input is wrong. The message is one line that says what to do; commands print it and exit with 2."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows of it (IPython asks): the line, without a traceback."""
+        """What IPython shows in a notebook: the message, without a traceback."""
         return [f"error: {self}"]
 
 
 def in_one_line(error: BaseException) -> str:
-    """`Type: text (file:line)` of an exception of somebody's code: its first line, and where it was raised.
+    """`Type: text (file:line)` of an exception: the first line of its text, and where it was raised.
 
-    Frames in installed packages are left out: they say where jax noticed it.
+    Frames in installed packages are skipped: they say where jax noticed the error, not which code caused it.
     """
     places, trace = [], error.__traceback__
     while trace is not None:
@@ -24,6 +24,6 @@ def in_one_line(error: BaseException) -> str:
     where = f" ({os.path.basename(own[-1][0])}:{own[-1][1]})" if own else ""
     try:
         text = (str(error).strip().splitlines() or [""])[0]
-    except Exception:  # its own __str__ fails
+    except Exception:  # the exception's __str__ may fail
         text = ""
     return f"{type(error).__name__}: {text or 'no text'}{where}"

@@ -1,7 +1,7 @@
-"""Every environment by its name: `family:member` (`smax:2s3z`, `multi_pendulum:3`), or a family alone (`matrix_game`);
-and any other, by the module that it is in (`envs.custom`).
+"""Builds environments by name: `family:member` (`smax:2s3z`, `multi_pendulum:3`) or just `family` (`matrix_game`).
 
-No jax here, and none in what lists the names: a mistyped one need not wait for it.
+Any other name `module:name` is a custom environment (`envs.custom`). No jax here, and none in the modules that list the
+names, so that a mistyped name is reported at once.
 """
 
 import difflib
@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from envs.adapters import names
-from envs.custom import is_own, looks_own, no_module, own_env
+from envs.custom import custom_env, is_custom_name, looks_custom, missing_module_hint
 from envs.errors import ConfigError
 from envs.values import expected, show
 
@@ -21,16 +21,13 @@ if TYPE_CHECKING:
 
 
 class Family(NamedTuple):
-    """`load(member)` imports the family and gives a function or class of options alone that builds that environment.
+    """A family of environments. It has named members, or members that are numbers, or is itself one environment."""
 
-    A family has `members`, or a member is a count, the number of `counts`, or (neither) the family is the environment
-    and its member the empty text. `refused` says of a member that somebody may well ask for why there is none.
-    """
-
+    # (member) -> a class or function that builds the environment from its options; imports the family.
     load: Callable[[str], Callable[..., "Environment"]]
-    members: Callable[[], Iterable[str]] | None = None
-    counts: str = ""
-    refused: Callable[[], dict[str, str]] = dict
+    members: Callable[[], Iterable[str]] | None = None  # the names of the members
+    counts: str = ""  # where a member is a number: what it counts, e.g. "pendulums"
+    refused: Callable[[], dict[str, str]] = dict  # members that users may ask for -> why they are not supported
 
 
 def _smax(member: str) -> Callable[..., "Environment"]:
@@ -130,7 +127,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def known_envs() -> list[str]:
-    """All names that `make_env` takes; N stands for a number."""
+    """All names that `make_env` accepts; N stands for a number."""
     known = []
     for family, entry in FAMILIES.items():
         if entry.members:
@@ -141,15 +138,18 @@ def known_envs() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raises ConfigError, naming what exists and what comes closest, unless `name` is a known environment, or one in
-    a module that Python finds."""
+    """Checks that `name` is a known environment, or one in a module that Python finds. Builds and imports nothing.
+
+    Raises:
+      ConfigError: it is neither; the message names the closest match and what exists.
+    """
     family, _, member = name.partition(":")
     entry = FAMILIES.get(family)
-    if entry is None and is_own(name):
+    if entry is None and is_custom_name(name):
         return
     if entry is not None and entry.counts:
         if re.fullmatch("[1-9][0-9]{0,5}", member) is None:
-            raise ConfigError(f"'{name}' must end in its number of {entry.counts}, at least 1: e.g. '{family}:3'")
+            raise ConfigError(f"'{name}' must end in the number of {entry.counts}, at least 1: e.g. '{family}:3'")
         return
     known = known_envs()
     if name in known:
@@ -157,38 +157,48 @@ def check_name(name: str) -> None:
     if entry is not None and member in entry.refused():
         raise ConfigError(f"no '{name}': {entry.refused()[member]}")
     close = difflib.get_close_matches(name, known, n=1) or [env for env in known if env.partition(":")[2] == name]
-    if entry is None and not close and looks_own(name):
-        raise ConfigError(f"unknown environment '{name}': {no_module(name)}; --list names those of other families")
+    if entry is None and not close and looks_custom(name):
+        raise ConfigError(f"unknown environment '{name}': {missing_module_hint(name)}; --list names the built-in ones")
     hint = f"; did you mean '{close[0]}'?" if close else ""
-    kin = [env for env in known if env.startswith(f"{family}:")]
-    others = f"families: {', '.join(FAMILIES)}; --list names all; yours is MODULE:NAME"
-    exist = f"known: {', '.join(kin)}" if kin else others
+    members = [env for env in known if env.startswith(f"{family}:")]
+    families = f"families: {', '.join(FAMILIES)}; --list names all; a custom environment is MODULE:NAME"
+    exist = f"known: {', '.join(members)}" if members else families
     raise ConfigError(f"unknown environment '{name}'{hint} ({exist})")
 
 
 def _parameters(name: str, build: Callable) -> Mapping[str, inspect.Parameter]:
-    """What the environment's maker takes, with annotations as they are, not as text, where they can be had."""
+    """The parameters of `build`, with annotations evaluated where that is possible."""
     try:
         return inspect.signature(build, eval_str=True).parameters
-    except (NameError, AttributeError, SyntaxError, TypeError):  # of a name that is imported for type checkers alone
+    except (
+        NameError,
+        AttributeError,
+        SyntaxError,
+        TypeError,
+    ):  # an annotation uses a name that is imported for type checkers only
         return inspect.signature(build).parameters
     except ValueError:
-        raise ConfigError(f"'{name}' cannot be made: it does not say which options it takes") from None
+        raise ConfigError(f"'{name}' cannot be built: its signature does not say which options it takes") from None
 
 
 def make_env(name: str, /, **options) -> "Environment":
-    """Builds the environment called `name`; `options` are those of its family (e.g. `randomise_rules=True`).
+    """Builds the environment called `name`.
 
-    Raises ConfigError for a name or an option that does not exist, and for a value that cannot be.
+    Args:
+      name: a registered name (`known_envs`), or `module:name` for a custom environment.
+      options: keyword arguments of the environment, e.g. `randomise_rules=True`.
+
+    Raises:
+      ConfigError: the name or an option does not exist, or an option has a value that is not allowed.
     """
     check_name(name)
     family, _, member = name.partition(":")
-    build = FAMILIES[family].load(member) if family in FAMILIES else own_env(name)
+    build = FAMILIES[family].load(member) if family in FAMILIES else custom_env(name)
     parameters = _parameters(name, build)
-    takes = list(parameters)
-    unknown = [option for option in options if option not in takes]
+    accepted = list(parameters)
+    unknown = [option for option in options if option not in accepted]
     if unknown:
-        known = f"it takes {', '.join(takes)}" if takes else "it takes none"
+        known = f"it takes {', '.join(accepted)}" if accepted else "it takes none"
         raise ConfigError(f"'{name}' does not take these options: {', '.join(unknown)} ({known})")
     for option, value in options.items():
         wanted = expected(value, parameters[option].annotation)
@@ -196,8 +206,8 @@ def make_env(name: str, /, **options) -> "Environment":
             raise ConfigError(f"'{name}': {option} must be {wanted}, not {show(value)}")
     try:
         return build(**options)
-    except Exception as error:  # whatever another package raises for an option
+    except Exception as error:  # other packages raise errors of any type for a bad option
         if not options or isinstance(error, ConfigError):
             raise
         line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"'{name}' cannot be made with {', '.join(options)} as given ({line})") from error
+        raise ConfigError(f"'{name}' cannot be built with the given {', '.join(options)} ({line})") from error

@@ -1,9 +1,12 @@
-"""Pictures of an episode, whatever the world: `frames` finds the family's own artist.
+"""Images of an episode. `frames` calls the renderer of the environment's family.
 
-A family joins by one line in `ARTISTS`: the module that draws it, with a function
-`episode_frames(env, episode, lane, width) -> list[PIL.Image]`, and its pictures a second. A world of one's own
-(`envs.custom`) is drawn by that function of its own module, FPS pictures a second where the module names a number.
-Artists and Pillow are imported when they are used.
+A renderer is a module with a function
+
+    episode_frames(env, episode, index, width) -> list[PIL.Image.Image]
+
+that draws environment `index` of the batch. Families register theirs in `RENDERERS`, with its frames per second. A
+custom environment (`envs.custom`) is drawn by the function `episode_frames` of its own module; a number `FPS` in that
+module sets the frames per second (default 8). Renderers and Pillow are imported when they are first used.
 """
 
 from importlib import import_module
@@ -12,80 +15,92 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.base import ConfigError, Environment, TimeStep
-from envs.custom import is_own, module_of
+from envs.custom import is_custom_name, module_of
 from envs.registry import FAMILIES
 
 
-class Artist(NamedTuple):
-    """The module that draws a family, and how many pictures a second make a film of it."""
+class Renderer(NamedTuple):
+    """The module that draws a family, and the frames per second of its videos."""
 
     module: str
     fps: float
 
 
-ARTISTS = {  # by the name before the colon
-    "smax": Artist("envs.smax.rendering", 8.0),
-    "multi_pendulum": Artist("envs.pendulum.rendering", 20.0),  # as fast as the pendulums
-    "multi_pendulum_shaped": Artist("envs.pendulum.rendering", 20.0),
-    "predator_prey": Artist("envs.mpe.rendering", 10.0),  # as fast as MPE
-    "po_predator_prey": Artist("envs.mpe.rendering", 10.0),
+RENDERERS = {  # by family, the name before the colon
+    "smax": Renderer("envs.smax.rendering", 8.0),
+    "multi_pendulum": Renderer("envs.pendulum.rendering", 20.0),  # real time: a step is 0.05 s
+    "multi_pendulum_shaped": Renderer("envs.pendulum.rendering", 20.0),
+    "predator_prey": Renderer("envs.mpe.rendering", 10.0),  # real time: a step is 0.1 s
+    "po_predator_prey": Renderer("envs.mpe.rendering", 10.0),
 }
 
 
 class Episode(NamedTuple):
-    """One episode as it was played, an entry a moment: T + 1 states and time steps, T actions. NumPy arrays will do."""
+    """A recorded episode of E environments and T steps. Leaves are jax or NumPy arrays with E in front."""
 
-    states: list[Any]
-    timesteps: list[TimeStep]
-    actions: list[Any]  # int32[E, A] or f32[E, A, D]
-    values: list[Any] | None = None  # f32[E, A] a number an agent to show, e.g. intrinsic rewards of the T steps
-
-
-def has_artist(name: str) -> bool:
-    """True if pictures of the environment called `name` can be drawn."""
-    return _find_artist(name) is not None
+    states: list[Any]  # T + 1 environment states
+    timesteps: list[TimeStep]  # T + 1
+    actions: list[Any]  # T times int32[E, A] or f32[E, A, D]
+    values: list[Any] | None = None  # T times f32[E, A]: a number to show at each agent, e.g. its intrinsic reward
 
 
-def check_artist(name: str) -> None:
-    """Raises ConfigError if nobody draws the environment called `name`."""
-    if not has_artist(name):
+def has_renderer(name: str) -> bool:
+    """True if the environment called `name` can be drawn."""
+    return _find_renderer(name) is not None
+
+
+def check_renderer(name: str) -> None:
+    """Checks that the environment called `name` can be drawn.
+
+    Raises:
+      ConfigError: it has no renderer.
+    """
+    if not has_renderer(name):
         raise ConfigError(
-            f"no pictures of '{name}': worlds that can be drawn are {', '.join(ARTISTS)}, and yours, "
-            "by a function episode_frames in its module"
+            f"'{name}' has no renderer: {', '.join(RENDERERS)} have one, and so has a custom environment "
+            "whose module has a function episode_frames"
         )
 
 
-def frames(env: Environment, episode: Episode, lane: int = 0, width: int = 640) -> list:
-    """Pictures (PIL) of lane `lane` of `episode`, `width` pixels wide, from its reset to its end: at most T + 1.
+def frames(env: Environment, episode: Episode, index: int = 0, width: int = 640) -> list:
+    """Draws environment `index` of `episode`, from its reset to the end of its episode.
 
-    Raises ConfigError for a world nobody draws.
+    Returns:
+      At most T + 1 PIL images, `width` pixels wide.
+
+    Raises:
+      ConfigError: the environment has no renderer.
     """
-    artist = _artist(env.spec.name)
-    return import_module(artist.module).episode_frames(env, episode, lane, width)
+    renderer = _renderer(env.spec.name)
+    return import_module(renderer.module).episode_frames(env, episode, index, width)
 
 
 def frames_per_second(name: str) -> float:
-    """How fast a film of the environment called `name` runs. Raises ConfigError for a world nobody draws."""
-    return _artist(name).fps
+    """The frames per second of a video of the environment called `name`.
+
+    Raises:
+      ConfigError: the environment has no renderer.
+    """
+    return _renderer(name).fps
 
 
-def _artist(name: str) -> Artist:
-    check_artist(name)
-    return _find_artist(name)
+def _renderer(name: str) -> Renderer:
+    check_renderer(name)
+    return _find_renderer(name)
 
 
-def _find_artist(name: str) -> Artist | None:
+def _find_renderer(name: str) -> Renderer | None:
     family = name.split(":")[0]
-    if family in FAMILIES or not is_own(name):
-        return ARTISTS.get(family)
+    if family in FAMILIES or not is_custom_name(name):
+        return RENDERERS.get(family)
     module = module_of(name)
-    return Artist(family, float(getattr(module, "FPS", 8.0))) if hasattr(module, "episode_frames") else None
+    return Renderer(family, float(getattr(module, "FPS", 8.0))) if hasattr(module, "episode_frames") else None
 
 
 def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
-    """Writes PIL `images` as a looping GIF of `fps` pictures a second; the last one stays for `hold` seconds.
+    """Writes PIL `images` to `path` as a looping GIF of `fps` frames per second; the last one stays for `hold` seconds.
 
-    All pictures share one palette, so that still regions stay identical and compress to nothing.
+    All frames share one palette, so that regions without change are identical and compress well.
     """
     palette = _palette(images[:: max(1, len(images) // 6)][:7] + images[-1:])
     flat = [image.quantize(palette=palette, dither=0) for image in images]
@@ -94,9 +109,9 @@ def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
 
 
 def _palette(images: list):
-    """At most 252 colours for all `images`: the 32 most frequent as they are, the others with no regard to frequency.
+    """At most 252 colours for all `images`: the 32 most frequent, and others chosen regardless of their frequency.
 
-    A palette by frequency would spend itself on shades of the ground and lose the small bright things.
+    A palette chosen by frequency alone would hold many shades of the background and lose small bright objects.
     """
     from PIL import Image
 

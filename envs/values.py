@@ -1,4 +1,4 @@
-"""What a value given by name may be: its annotation in words. No jax here, and no environment."""
+"""Checks option values against type annotations, and describes what was expected. No jax here."""
 
 import collections.abc
 import numbers
@@ -14,15 +14,18 @@ _NO_TEXT = ("Cc", "Cs")  # categories of Unicode: control characters, and halves
 
 
 def show(value: Any) -> str:
-    """A value as it is named in an error: on one line, and short."""
+    """`value` for an error message: on one line, and shortened if it is long."""
     return ascii(value) if isinstance(value, str) and len(value) <= 60 else _SHORT.repr(value).replace("\n", " ")
 
 
 def expected(value: Any, kind: Any) -> str:
-    """What a value of the annotation `kind` is, in words, where `value` is none; "" where it is one.
+    """Checks `value` against the annotation `kind`.
 
-    Whole numbers are numbers, truth values are not, and text has no control characters. Of an annotation that is none
-    of bool, int, float, str, None, a Literal, a list or tuple, or a choice of these, nothing is demanded.
+    An int is accepted as a float, a bool is not; text must not contain control characters. Annotations other than bool,
+    int, float, str, None, Literal, lists, tuples and unions of these accept any value.
+
+    Returns:
+      "" if `value` fits, else what was expected, e.g. "a whole number".
     """
     origin = typing.get_origin(kind)
     if kind is Any:
@@ -62,5 +65,5 @@ def _expected_sequence(value: Any, kinds: tuple[Any, ...]) -> str:
 
 
 def is_text(value: Any) -> bool:
-    """Whether `value` is text that can stand in a path and be printed."""
+    """True if `value` is text that can be printed and used in a path."""
     return isinstance(value, str) and not any(unicodedata.category(letter) in _NO_TEXT for letter in value)

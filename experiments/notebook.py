@@ -4,7 +4,7 @@ import pathlib
 import shlex
 from collections.abc import Callable
 
-from envs.custom import is_own
+from envs.custom import is_custom_name
 from envs.errors import ConfigError
 from experiments.config.schema import Command, Settings, read_config
 from experiments.config.trust import new_settings
@@ -95,7 +95,7 @@ def _digest(settings: Settings) -> str:
     Raises:
       ConfigError: there is no such environment, or the algorithm cannot be trained in it.
     """
-    if not is_own(settings.run.env):
+    if not is_custom_name(settings.run.env):
         return ""
     from experiments.runs.build import build
     from experiments.training.runtime import prepare_jax

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from envs.custom import is_custom, is_own
+from envs.custom import is_custom_env, is_custom_name
 from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
 from experiments.common import digests
@@ -95,7 +95,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     check_sinks(settings.run)
     prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    digest = custom_environment.environment_digest(env) if is_custom(env) else ""
+    digest = custom_environment.environment_digest(env) if is_custom_env(env) else ""
     if digest:
         custom_environment.check_played(env, digest, print)
     settings = resolve(settings, algorithm.plan)
@@ -122,7 +122,9 @@ def _train_groups(job: Job, stop: Signals) -> int:
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")
-    again = f"python -m experiments.run --resume {job.directory}" + (f" --env {run.env}" if is_own(run.env) else "")
+    again = f"python -m experiments.run --resume {job.directory}" + (
+        f" --env {run.env}" if is_custom_name(run.env) else ""
+    )
     finished: list[Progress] = []
     try:
         for group in _groups(job, seeds):

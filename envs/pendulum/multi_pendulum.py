@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep, select_lanes
+from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep, select_envs
 
 # Pendulum-v1 of gym, gymnasium and gymnax
 GRAVITY, MASS, LENGTH = 10.0, 1.0, 1.0  # m/s^2, kg, m
@@ -88,7 +88,7 @@ class MultiPendulum:
         def fresh():
             opened, shown = self.reset(key, where.shape[0])
             lanes = jax.tree.map(lambda new, old: jnp.where(where, new, old), opened, state)
-            return lanes, select_lanes(where, shown, timestep)
+            return lanes, select_envs(where, shown, timestep)
 
         return jax.lax.cond(where.any(), fresh, lambda: (state, timestep))
 

@@ -10,7 +10,7 @@ from envs.base import TimeStep
 from envs.errors import ConfigError
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.checks import check_game, check_shapes
-from envs.smac_backend.host import InOwnProcess, InThisProcess, Slot
+from envs.smac_backend.host import GameClient, LocalClient, ProcessClient
 from envs.smac_backend.moment import Lost, Moment
 from envs.smax.scenarios import get_scenario
 
@@ -44,12 +44,12 @@ class Episode(NamedTuple):
     seconds: float  # wall clock
 
 
-class Lane:
+class GameSlot:
     """One of the games: the process that holds it now, and where its episode stands."""
 
     def __init__(self, number: int):
         self.number = number
-        self.slot: Slot | None = None
+        self.client: GameClient | None = None
         self.launches = 0  # processes so far
         self.failures = 0  # in a row, since the last finished episode
         self.opened = False  # a reset has succeeded once, so the installation is fine
@@ -94,10 +94,10 @@ class Arena:
     ):
         self.backend, self.scenario, self.limits, self.say = backend, get_scenario(map_name), limits, say
         self.seed, self.options = seed, options or {}
-        self.lanes = [Lane(number) for number in range(max(games, 1))]
+        self.slots = [GameSlot(number) for number in range(max(games, 1))]
         self.discarded = 0  # episodes that did not count
         self.replaced = 0  # illegal actions of the policy
-        self._make_slot = InOwnProcess if games else InThisProcess
+        self._make_client = ProcessClient if games else LocalClient
 
     def __enter__(self) -> "Arena":
         return self
@@ -115,124 +115,124 @@ class Arena:
         """
         begun = ended = 0
         while ended < episodes:
-            idle = [lane for lane in self.lanes if lane.moment is None][: episodes - begun]
+            idle = [slot for slot in self.slots if slot.moment is None][: episodes - begun]
             begun += len(idle)
             self._open(idle)
-            live = [lane for lane in self.lanes if lane.moment is not None]
-            first = np.asarray([lane.length == 0 for lane in self.lanes])
+            live = [slot for slot in self.slots if slot.moment is not None]
+            first = np.asarray([slot.length == 0 for slot in self.slots])
             timestep = self._timestep()
             carry, action = act(carry, timestep, first)
             action = self._legal(np.asarray(action), timestep)
-            for lane in live:
-                lane.slot.ask("step", [int(a) for a in action[lane.number]])
-            for lane in live:
-                self._take(lane)
-                if lane.moment.terminated:
-                    record(lane.finish())
+            for slot in live:
+                slot.client.send("step", [int(a) for a in action[slot.number]])
+            for slot in live:
+                self._take(slot)
+                if slot.moment.terminated:
+                    record(slot.finish())
                     ended += 1
 
     def save_replays(self) -> int:
         """Each game writes one file of all its episodes since its launch. Returns how many did."""
-        launched = [lane for lane in self.lanes if lane.slot is not None]
-        for lane in launched:
-            lane.slot.ask("save_replay")
+        launched = [slot for slot in self.slots if slot.client is not None]
+        for slot in launched:
+            slot.client.send("save_replay")
         saved = 0
-        for lane in launched:
+        for slot in launched:
             try:
-                lane.slot.answer(self.limits.step)
+                slot.client.receive(self.limits.step)
                 saved += 1
             except (Lost, ConfigError) as error:
-                self.say(f"game {lane.number}: no replay ({error})")
+                self.say(f"game {slot.number}: no replay ({error})")
         return saved
 
     def close(self) -> None:
         """Ends all games and their processes. The arena can be played in again: that launches new ones."""
-        slots = [lane.slot for lane in self.lanes if lane.slot is not None]
-        for lane in self.lanes:
-            lane.slot, lane.moment, lane.checked = None, None, False
+        clients = [slot.client for slot in self.slots if slot.client is not None]
+        for slot in self.slots:
+            slot.client, slot.moment, slot.checked = None, None, False
         try:
-            for slot in slots:
-                slot.dismiss()
+            for client in clients:
+                client.request_close()
         finally:
-            for slot in slots:
-                slot.close(self.limits.close)
+            for client in clients:
+                client.close(self.limits.close)
 
-    def _launch(self, lane: Lane) -> None:
-        entropy = np.random.SeedSequence((self.seed, lane.number, lane.launches))
+    def _launch(self, slot: GameSlot) -> None:
+        entropy = np.random.SeedSequence((self.seed, slot.number, slot.launches))
         options = {
             "seed": int(entropy.generate_state(1)[0]) % SEEDS,
-            "replay_prefix": f"{self.scenario.name}_game{lane.number}",
+            "replay_prefix": f"{self.scenario.name}_game{slot.number}",
             **self.options,
         }
-        lane.launches += 1
-        lane.checked = False
-        lane.slot = self._make_slot(self.backend, self.scenario.name, options)
+        slot.launches += 1
+        slot.checked = False
+        slot.client = self._make_client(self.backend, self.scenario.name, options)
 
-    def _open(self, lanes: list[Lane]) -> None:
-        """Opens an episode in each of `lanes`, side by side."""
-        for lane in lanes:
-            if lane.slot is None:
-                self._launch(lane)
-            lane.slot.ask("reset")
-        for lane in lanes:
-            self._opened(lane)
+    def _open(self, slots: list[GameSlot]) -> None:
+        """Opens an episode in each of `slots`, side by side."""
+        for slot in slots:
+            if slot.client is None:
+                self._launch(slot)
+            slot.client.send("reset")
+        for slot in slots:
+            self._opened(slot)
 
-    def _opened(self, lane: Lane) -> None:
+    def _opened(self, slot: GameSlot) -> None:
         """Takes the answer to `reset`; relaunches, checks and asks again where it is no good."""
         while True:
             try:
-                moment, facts = lane.slot.answer(self.limits.reset)
-                if not lane.checked:
+                moment, facts = slot.client.receive(self.limits.reset)
+                if not slot.checked:
                     check_game(self.backend.name, self.scenario, moment, facts)
-                    lane.checked = True
+                    slot.checked = True
                 check_shapes(self.scenario, moment)
-                return lane.begin(moment)
+                return slot.begin(moment)
             except (Lost, ConfigError) as error:
-                if isinstance(error, ConfigError) and not any(other.opened for other in self.lanes):
+                if isinstance(error, ConfigError) and not any(other.opened for other in self.slots):
                     raise
-                self._relaunch(lane, str(error))
+                self._relaunch(slot, str(error))
 
-    def _take(self, lane: Lane) -> None:
+    def _take(self, slot: GameSlot) -> None:
         """Takes the answer to `step`, or opens the episode again where it is lost."""
         try:
-            moment = lane.slot.answer(self.limits.step)
+            moment = slot.client.receive(self.limits.step)
             check_shapes(self.scenario, moment)
-            if lane.length + 1 >= self.scenario.limit and not moment.terminated:
+            if slot.length + 1 >= self.scenario.limit and not moment.terminated:
                 raise Lost(f"the game plays on after its limit of {self.scenario.limit} steps")
-            lane.take(moment)
+            slot.take(moment)
         except (Lost, ConfigError) as error:
-            self._relaunch(lane, str(error))
-            self._opened(lane)
+            self._relaunch(slot, str(error))
+            self._opened(slot)
 
-    def _relaunch(self, lane: Lane, why: str) -> None:
+    def _relaunch(self, slot: GameSlot, why: str) -> None:
         """Counts a lost episode, ends its game for good, launches another and asks it to reset.
 
         Never the same game again: SMAC, reset before its first episode has ended, starts a second StarCraft II and
         scales its rewards wrongly.
         """
         self.discarded += 1
-        lane.failures += 1
-        lane.moment = None
-        slot, lane.slot = lane.slot, None
-        slot.close(self.limits.close)
-        if lane.failures > self.limits.restarts:
-            failed = f"{self.backend.name}, game {lane.number}, failed {lane.failures} times in a row"
+        slot.failures += 1
+        slot.moment = None
+        client, slot.client = slot.client, None
+        client.close(self.limits.close)
+        if slot.failures > self.limits.restarts:
+            failed = f"{self.backend.name}, game {slot.number}, failed {slot.failures} times in a row"
             raise ConfigError(f"{failed}, last: {why}")
-        self.say(f"game {lane.number}: episode discarded, to be replayed ({why})")
-        self._launch(lane)
-        lane.slot.ask("reset")
+        self.say(f"game {slot.number}: episode discarded, to be replayed ({why})")
+        self._launch(slot)
+        slot.client.send("reset")
 
     def _timestep(self) -> TimeStep:
         """What all games show, [G, ...]; a game without an episode shows the dead on an empty field."""
-        s, games = self.scenario, len(self.lanes)
+        s, games = self.scenario, len(self.slots)
         obs = np.zeros((games, s.num_allies, s.obs_dim), np.float32)
         state = np.zeros((games, s.state_dim), np.float32)
         avail = np.zeros((games, s.num_allies, s.num_actions), bool)
         avail[:, :, NO_OP] = True
         alive = np.zeros((games, s.num_allies), bool)
-        for lane in self.lanes:
-            if lane.moment is not None:
-                k, m = lane.number, lane.moment
+        for slot in self.slots:
+            if slot.moment is not None:
+                k, m = slot.number, slot.moment
                 obs[k], state[k], avail[k], alive[k] = m.obs, m.state, m.avail, m.alive
         nothing = np.zeros(games, bool)
         return TimeStep(obs, state, avail, alive, np.zeros(games, np.float32), nothing, nothing, {"won": nothing})
@@ -240,6 +240,6 @@ class Arena:
     def _legal(self, action: np.ndarray, timestep: TimeStep) -> np.ndarray:
         """Replaces illegal entries of `action` int[G, A] as our own world does: no-op for the dead, stop otherwise."""
         legal = np.take_along_axis(timestep.avail, action[..., None], axis=-1)[..., 0]
-        live = [lane.number for lane in self.lanes if lane.moment is not None]
+        live = [slot.number for slot in self.slots if slot.moment is not None]
         self.replaced += int((~legal[live]).sum())
         return np.where(legal, action, np.where(timestep.alive, STOP, NO_OP))

@@ -35,7 +35,7 @@ class Host:
         self.backend, self.map_name, self.options = backend, map_name, options
         self.game = None
 
-    def answer(self, command: str, *arguments: Any) -> tuple[str, Any]:
+    def handle(self, command: str, *arguments: Any) -> tuple[str, Any]:
         """(OK, value), (LOST, why) or (REFUSED, advice)."""
         try:
             return OK, getattr(self, command)(*arguments)
@@ -100,16 +100,16 @@ class Host:
         )
 
 
-class Slot(Protocol):
+class GameClient(Protocol):
     """Where a game lives: ask, then take the answer."""
 
-    def ask(self, command: str, *arguments: Any) -> None:
+    def send(self, command: str, *arguments: Any) -> None:
         """Sends a command of `Host`."""
 
-    def answer(self, seconds: float) -> Any:
+    def receive(self, seconds: float) -> Any:
         """The value, at most `seconds` after the question. Raises Lost or ConfigError."""
 
-    def dismiss(self) -> None:
+    def request_close(self) -> None:
         """Asks it to end, without waiting."""
 
     def close(self, seconds: float) -> None:
@@ -122,19 +122,19 @@ def _value(kind: str, value: Any) -> Any:
     raise Lost(value) if kind == LOST else ConfigError(value)
 
 
-class InThisProcess:
-    """A `Slot` without a process: for simulators in plain Python. It cannot be timed."""
+class LocalClient:
+    """A `GameClient` without a process: for simulators in plain Python. It cannot be timed."""
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         self._host = Host(backend, map_name, options)
 
-    def ask(self, command: str, *arguments: Any) -> None:
-        self._answer = self._host.answer(command, *arguments)
+    def send(self, command: str, *arguments: Any) -> None:
+        self._answer = self._host.handle(command, *arguments)
 
-    def answer(self, seconds: float) -> Any:
+    def receive(self, seconds: float) -> Any:
         return _value(*self._answer)
 
-    def dismiss(self) -> None:
+    def request_close(self) -> None:
         """Nothing can be asked of it while it is not asked: `close` does it all."""
 
     def close(self, seconds: float) -> None:
@@ -158,7 +158,7 @@ def _serve(connection: Any, work: bytes) -> None:
         signal.signal(signal.SIGTERM, terminate)
         host = _load(work)
         while (message := connection.recv()) is not None:
-            connection.send_bytes(_packed(host.answer(*message) if isinstance(host, Host) else host))
+            connection.send_bytes(_packed(host.handle(*message) if isinstance(host, Host) else host))
     except (EOFError, OSError, _Terminated):
         pass  # nobody asks any more
     finally:
@@ -197,8 +197,8 @@ def _without_interruption() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-class InOwnProcess:
-    """A `Slot` in a fresh process."""
+class ProcessClient:
+    """A `GameClient` in a fresh process."""
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         context = multiprocessing.get_context("spawn")
@@ -214,14 +214,14 @@ class InOwnProcess:
             self._process.start()
         theirs.close()
 
-    def ask(self, command: str, *arguments: Any) -> None:
+    def send(self, command: str, *arguments: Any) -> None:
         self._asked = time.monotonic()
         try:
             self._pipe.send((command, *arguments))
         except OSError:
             pass  # it has died, which `answer` will say
 
-    def answer(self, seconds: float) -> Any:
+    def receive(self, seconds: float) -> Any:
         try:
             if not self._pipe.poll(max(0.0, self._asked + seconds - time.monotonic())):
                 raise Lost(f"no answer for {seconds:g} s")
@@ -235,7 +235,7 @@ class InOwnProcess:
             raise Lost(f"what the game gave cannot be read: {in_one_line(error)}") from None
         return _value(kind, value)
 
-    def dismiss(self) -> None:
+    def request_close(self) -> None:
         try:
             self._pipe.send(None)
         except OSError:
@@ -243,7 +243,7 @@ class InOwnProcess:
 
     def close(self, seconds: float) -> None:
         """Asks it to close, waits, and kills what is left of its process group."""
-        self.dismiss()
+        self.request_close()
         try:
             self._process.join(seconds / 2)
             if self._process.exitcode is None:

@@ -77,12 +77,12 @@ def play_run(
     """
     import jax
 
-    from envs.rendering import check_artist
+    from envs.rendering import check_renderer
     from iacjax import load_policy
 
     policy = load_policy(run_dir)
     check_trusted(policy.spec.name, run_dir, trust)
-    check_artist(policy.spec.name)
+    check_renderer(policy.spec.name)
     seed_index = choose_index(run_dir, policy.seeds, seed_index)
     env, seed = make_run_env(policy.spec.name, policy.env_options), policy.seeds[seed_index]
     return env, play(env, policy, seed_index, jax.random.key(seed), episodes), seed

@@ -72,11 +72,11 @@ def record_with_numbers(
     Raises:
       ConfigError: as `record`, or the algorithm has no such number for each agent.
     """
-    from envs.rendering import check_artist
+    from envs.rendering import check_renderer
 
     settings = read_config(pathlib.Path(run_dir))
     check_trusted(settings.run.env, run_dir, trust)
-    check_artist(settings.run.env)
+    check_renderer(settings.run.env)
     out = out or video_name(settings.run.env)
     check_file(pathlib.Path(out))
     env, algorithm = build(settings)

@@ -50,12 +50,12 @@ def make_run_env(name: str, words: Sequence[str] = ()) -> "Environment":
       ConfigError: an unknown name or option, a value that cannot be read or used, or a custom environment whose spec,
         shapes or dtypes do not hold.
     """
-    from envs.custom import is_custom
+    from envs.custom import is_custom_env
     from envs.registry import check_name, make_env
 
     check_name(name)
     env = make_env(name, **read_env_options(words))
-    if is_custom(env):
+    if is_custom_env(env):
         from envs.check import check_structure
 
         check_structure(env)

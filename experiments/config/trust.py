@@ -6,7 +6,7 @@ imported and called with options from the same file. The user's word is `--trust
 
 import pathlib
 
-from envs.custom import is_own, looks_own, no_module
+from envs.custom import is_custom_name, looks_custom, missing_module_hint
 from envs.errors import ConfigError
 from envs.registry import FAMILIES, check_name
 from experiments.config.schema import Command, Settings, default_settings, parse_fields
@@ -20,10 +20,10 @@ def check_trusted(name: str, file: str | pathlib.Path, trust: Trust) -> None:
     Raises:
       ConfigError: it is code of a module, and the user has not given his word for it, or there is no such module.
     """
-    if name.partition(":")[0] in FAMILIES or not looks_own(name):
+    if name.partition(":")[0] in FAMILIES or not looks_custom(name):
         return check_name(name)
-    if not is_own(name):
-        raise ConfigError(f"{file} names the environment '{name}', but {no_module(name)}")
+    if not is_custom_name(name):
+        raise ConfigError(f"{file} names the environment '{name}', but {missing_module_hint(name)}")
     if trust is not True and trust != name:
         what = f"{file} names the environment '{name}', code that this package does not bring"
         raise ConfigError(f"{what}: if you trust it, add --trust (in Python: trust=True)")

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.custom import is_custom
+from envs.custom import is_custom_env
 from experiments.config.env_options import make_run_env
 from experiments.config.schema import Settings
 
@@ -15,7 +15,7 @@ def build(settings: Settings) -> tuple[Any, Any]:
     from iacjax.algorithms.registry import check_fits, get_entry
 
     env = make_run_env(settings.run.env, settings.run.env_options)
-    if not is_custom(env):  # those are checked as they are made
+    if not is_custom_env(env):  # those are checked as they are made
         check_structure(env)
     check_fits(settings.run.algo, env.spec)
     return env, get_entry(settings.run.algo).make(env.spec, settings.algorithm)

@@ -143,7 +143,7 @@ def play_on_backend(
         try:
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
-                    carry = policy.carry(len(arena.lanes))
+                    carry = policy.carry(len(arena.slots))
                     arena.play(partial(act, params), carry, episodes, lambda e, n=number: keep(n, e))
                 if save_replay:
                     replays = arena.save_replays()

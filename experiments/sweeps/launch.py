@@ -113,7 +113,7 @@ def train_queue(
 def check_pairs(programs: Sequence[Program]) -> None:
     """Raises ConfigError, before anything is trained, where an algorithm of the queue cannot handle its environment or
     would end before its first update, or where a custom environment is unsound."""
-    from envs.custom import is_custom
+    from envs.custom import is_custom_env
     from experiments.config.env_options import make_run_env
     from experiments.runs.custom_environment import check_played, environment_digest
     from iacjax.algorithms.registry import check_fits, get_entry
@@ -122,7 +122,7 @@ def check_pairs(programs: Sequence[Program]) -> None:
     envs = {run.env: make_run_env(run.env, run.env_options) for run in pairs.values()}
     for algo, env in pairs:
         check_fits(algo, envs[env].spec)
-    for env in filter(is_custom, envs.values()):
+    for env in filter(is_custom_env, envs.values()):
         check_played(env, environment_digest(env), print)
     for settings in (program.settings for program in programs if warms_up(program)):
         algorithm = get_entry(settings.run.algo).make(envs[settings.run.env].spec, settings.algorithm)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.custom import is_custom
+from envs.custom import is_custom_env
 from envs.errors import ConfigError
 from experiments.common.files import read_json, write_json
 from experiments.common.text import duration, human
@@ -96,7 +96,7 @@ def train_program(
     with contextlib.ExitStack() as held:
         collectives.from_first(lambda: _open(directory, held))
         env, _ = build(program.settings)
-        if is_custom(env):
+        if is_custom_env(env):
             digest = custom_environment.environment_digest(env)
             collectives.from_first(
                 lambda: custom_environment.keep_digest(directory, env.spec.name, digest, console.say)

@@ -9,7 +9,7 @@ from envs.adapters.names import GYMNAX
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import make_env
-from tests.helpers.by_hand import Lane, agree
+from tests.helpers.by_hand import Original, agree
 
 
 def hand(name, **fields):
@@ -19,19 +19,19 @@ def hand(name, **fields):
 
     def reset(key):
         obs, inner = theirs.reset(key, params)
-        return Lane(inner, [obs])
+        return Original(inner, [obs])
 
     step_env = jax.jit(theirs.step_env)
 
-    def step(key, lane, action):
-        obs, inner, reward, terminated, _ = step_env(key, lane.inner, action[0], params)
+    def step(key, original, action):
+        obs, inner, reward, terminated, _ = step_env(key, original.inner, action[0], params)
         truncated = bool(theirs.is_truncated(inner, params)) and not terminated
-        return Lane(inner, [obs], float(reward), bool(terminated), truncated)
+        return Original(inner, [obs], float(reward), bool(terminated), truncated)
 
     return reset, step
 
 
-def alone(lane, ts, e):
+def alone(original, ts, e):
     assert ts.alive.all() and ts.avail.all()
 
 

@@ -11,7 +11,7 @@ from envs.adapters.names import JAXMARL, SMAX_SCENARIOS
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import check_name, make_env
-from tests.helpers.by_hand import Lane, agree
+from tests.helpers.by_hand import Original, agree
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +30,16 @@ def hand(theirs, common, ended):
 
     def reset(key):
         obs, inner = theirs.reset(key)
-        return Lane((inner, obs, None), rows(obs))
+        return Original((inner, obs, None), rows(obs))
 
-    def step(key, lane, action):
+    def step(key, original, action):
         given = {agent: jnp.int32(a) for agent, a in zip(theirs.agents, action, strict=True)}
-        obs, inner, rewards, dones, _ = theirs.step_env(key, lane.inner[0], given)
+        obs, inner, rewards, dones, _ = theirs.step_env(key, original.inner[0], given)
         rewards = [float(rewards[agent]) for agent in theirs.agents]
         assert not common or len(set(rewards)) == 1
         over, true_end = bool(dones["__all__"]), bool(ended(inner))
         reward = rewards[0] if common else sum(rewards)
-        return Lane((inner, obs, dones), rows(obs), reward, over and true_end, over and not true_end)
+        return Original((inner, obs, dones), rows(obs), reward, over and true_end, over and not true_end)
 
     return reset, step
 
@@ -49,7 +49,7 @@ def never(inner):
 
 
 def everything_legal(theirs):
-    def also(lane, ts, e):
+    def also(original, ts, e):
         assert ts.alive[e].all()
         for agent, legal in zip(theirs.agents, np.asarray(ts.avail[e]), strict=True):
             count = theirs.action_space(agent).n
@@ -91,9 +91,9 @@ def test_switch_riddle_tells_a_verdict_from_a_time_limit(jaxmarl):
     env = make_env("jaxmarl:switch_riddle")
     reset, step = hand(theirs, True, never)
 
-    def judged(key, lane, action):
-        told = action[int(lane.inner[0].agent_in_room)] == 2
-        new = step(key, lane, action)
+    def judged(key, original, action):
+        told = action[int(original.inner[0].agent_in_room)] == 2
+        new = step(key, original, action)
         assert (abs(new.reward) == 1.0) == told
         return new._replace(terminated=bool(told), truncated=new.truncated and not told)
 
@@ -118,8 +118,8 @@ def test_smax_steps_as_jaxmarl_does(jaxmarl, marines):
         alive = np.asarray(inner.state.unit_alive)
         return not alive[:3].any() or not alive[3:].any()
 
-    def also(lane, ts, e):
-        inner, obs, dones = lane.inner
+    def also(original, ts, e):
+        inner, obs, dones = original.inner
         np.testing.assert_allclose(ts.state[e], obs["world_state"], rtol=1e-5, atol=1e-5)
         masks = legal(inner)
         assert np.array_equal(ts.avail[e], np.stack([np.asarray(masks[a], bool) for a in theirs.agents]))
@@ -134,7 +134,7 @@ def test_smax_steps_as_jaxmarl_does(jaxmarl, marines):
 
 
 def test_a_battle_that_is_over_stays_over_and_pays_nothing(marines):
-    """A lane in which the enemies are killed by hand is won at the next step, and not once more after it."""
+    """A original in which the enemies are killed by hand is won at the next step, and not once more after it."""
     state, _ = marines.reset(jax.random.key(0), 2)
     battle = state.inner.state
     dead = battle.replace(
@@ -182,10 +182,10 @@ def test_the_others_step_as_jaxmarl_does(jaxmarl, name):
     clock = {"max_steps": 15} if name == "overcooked" else {}
     theirs = jaxmarl.make(name, **clock)
 
-    def also(lane, ts, e):
+    def also(original, ts, e):
         assert ts.alive[e].all()
         if name == "hanabi":
-            legal = theirs.get_legal_moves(lane.inner[0])
+            legal = theirs.get_legal_moves(original.inner[0])
             assert np.array_equal(ts.avail[e], np.stack([np.asarray(legal[a]) > 0 for a in theirs.agents]))
 
     ended = (lambda inner: True) if name == "hanabi" else never

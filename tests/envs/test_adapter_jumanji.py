@@ -8,7 +8,7 @@ import pytest
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import make_env
-from tests.helpers.by_hand import Lane, agree
+from tests.helpers.by_hand import Original, agree
 
 SMALL = {
     "LevelBasedForaging-v0": {"grid_size": 6, "fov": 2, "num_agents": 3, "num_food": 1, "time_limit": 12},
@@ -41,19 +41,19 @@ def hand(theirs, view, ended):
 
     def reset(key):
         inner, ts = reset_one(key)
-        return Lane((inner, ts), view(ts.observation))
+        return Original((inner, ts), view(ts.observation))
 
-    def step(key, lane, action):
-        inner, ts = step_one(lane.inner[0], action)
+    def step(key, original, action):
+        inner, ts = step_one(original.inner[0], action)
         last, true_end = bool(ts.last()), bool(ended(inner, ts))
         reward = float(np.sum(ts.reward))
-        return Lane((inner, ts), view(ts.observation), reward, last and true_end, last and not true_end)
+        return Original((inner, ts), view(ts.observation), reward, last and true_end, last and not true_end)
 
     return reset, step
 
 
-def legal(lane, ts, e):
-    assert np.array_equal(ts.avail[e], lane.inner[1].observation.action_mask)
+def legal(original, ts, e):
+    assert np.array_equal(ts.avail[e], original.inner[1].observation.action_mask)
 
 
 def in_one_cell(inner, ts):

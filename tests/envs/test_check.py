@@ -1,21 +1,21 @@
-"""check_env passes sound worlds and says in one line what is wrong with each broken one."""
+"""check_env accepts correct environments and says in one line what is wrong with each broken one."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.base import ActionSpec, ConfigError, EnvSpec, select_lanes, vectorize
+from envs.base import ActionSpec, ConfigError, EnvSpec, select_envs, vectorize
 from envs.check import check_env, random_actions
 from envs.toy.probes import death, memory, time_limit
 
 
 class Broken:
-    """The time-limit probe (2 agents, 2 actions, 5 steps), spoilt: each hook gets and gives (state, timestep)."""
+    """The time-limit probe (2 agents, 2 actions, 5 steps) with faults: hooks receive and return (state, timestep)."""
 
-    def __init__(self, world=None, spec=None, on_reset=None, on_step=None, on_restart=None):
-        self.world = world or time_limit()
-        self.spec = self.world.spec._replace(**{"name": "toy:broken", "state_is_obs": False, **(spec or {})})
+    def __init__(self, env=None, spec=None, on_reset=None, on_step=None, on_restart=None):
+        self.env = env or time_limit()
+        self.spec = self.env.spec._replace(**{"name": "toy:broken", "state_is_obs": False, **(spec or {})})
         self.hooks = {"reset": on_reset, "step": on_step, "restart": on_restart}
 
     def _spoil(self, call, given, *args):
@@ -23,15 +23,15 @@ class Broken:
         return hook(*given, *args) if hook else given
 
     def reset(self, key, num_envs):
-        return self._spoil("reset", self.world.reset(key, num_envs))
+        return self._spoil("reset", self.env.reset(key, num_envs))
 
     def step(self, key, state, action):
-        return self._spoil("step", self.world.step(key, state, action), state, action)
+        return self._spoil("step", self.env.step(key, state, action), state, action)
 
     def restart(self, key, state, timestep, where):
         if self.hooks["restart"]:
-            return self.hooks["restart"](state, timestep, where, self.world.reset(key, where.shape[0]))
-        return self.world.restart(key, state, timestep, where)
+            return self.hooks["restart"](state, timestep, where, self.env.reset(key, where.shape[0]))
+        return self.env.restart(key, state, timestep, where)
 
 
 def edit(**fields):
@@ -57,8 +57,8 @@ def starts_again_alone(state, timestep, old, action):
 
 
 def forgets_the_others(state, timestep, where, fresh):
-    """The right timestep, but every lane's state is a fresh one."""
-    return fresh[0], select_lanes(where, fresh[1], timestep)
+    """The right timestep, but the state of every environment is a new one."""
+    return fresh[0], select_envs(where, fresh[1], timestep)
 
 
 def only_while_asked(state, timestep, where, fresh):
@@ -66,17 +66,17 @@ def only_while_asked(state, timestep, where, fresh):
 
 
 def still_over(state, timestep, where, fresh):
-    state, new = select_lanes(where, fresh, (state, timestep))
+    state, new = select_envs(where, fresh, (state, timestep))
     return state, new._replace(truncated=jnp.ones_like(new.truncated) & where | new.truncated)
 
 
 def keeps_the_reward(state, timestep, where, fresh):
-    state, new = select_lanes(where, fresh, (state, timestep))
+    state, new = select_envs(where, fresh, (state, timestep))
     return state, new._replace(reward=timestep.reward)
 
 
 def nudges_the_state(state, timestep, where, fresh):
-    state, new = select_lanes(where, fresh, (state, timestep))
+    state, new = select_envs(where, fresh, (state, timestep))
     return state._replace(hidden=state.hidden + 1), new
 
 
@@ -113,7 +113,7 @@ dice = np.random.default_rng(0)
 BROKEN = {
     "state is not the observations": (
         both(edit(state=lambda s, ts: ts.state + jnp.float32(1))) | {"spec": {"state_is_obs": True}},
-        "toy:broken: the spec says state_is_obs, but state is not the observations in a row at step 0",
+        "toy:broken: the spec says state_is_obs, but state is not the concatenated observations at step 0",
     ),
     "state has other sizes than the observations": (
         {"spec": {"state_dim": 3, "state_is_obs": True}},
@@ -161,7 +161,7 @@ BROKEN = {
     ),
     "ragged action mask": (
         {"spec": {"action": ActionSpec(dim=2, mask=((True, True), (True,)))}},
-        "toy:broken: the action mask has shape no shape, the spec says (2, 2)",
+        "toy:broken: the action mask has shape no shape (its rows differ in length), the spec says (2, 2)",
     ),
     "action mask": (
         {"spec": {"action": ActionSpec(dim=2, mask=((True, True),))}},
@@ -175,9 +175,9 @@ BROKEN = {
         both(edit(reward=lambda s, ts: ts.reward.astype(jnp.int32))),
         "toy:broken: reward of reset is int32, it must be float32",
     ),
-    "info lanes": (
+    "info shape": (
         both(edit(info=lambda s, ts: {"kills": jnp.int32(3)})),
-        "toy:broken: info['kills'] of reset has shape (), it must begin with 3 lanes",
+        "toy:broken: info['kills'] of reset has shape (), its first axis must be num_envs = 3",
     ),
     "won": (
         both(edit(info=lambda s, ts: {"won": ts.reward})),
@@ -185,11 +185,11 @@ BROKEN = {
     ),
     "weak type": (
         both(lambda state, timestep, *_: ((state, jnp.full(3, 1)), timestep)),
-        "toy:broken: reset gives a weakly typed leaf at [0][1]: name its dtype",
+        "toy:broken: reset returns a weakly typed array at [0][1]: give it an explicit dtype",
     ),
     "no timestep": (
         {"on_step": lambda state, timestep, *_: (state, timestep.obs)},
-        "toy:broken: step must give (state, TimeStep)",
+        "toy:broken: step must return (state, TimeStep)",
     ),
     "python flow": (
         {"on_step": calls_python},
@@ -197,15 +197,15 @@ BROKEN = {
     ),
     "info keys": (
         {"on_step": edit(info=lambda s, ts: {"won": ts.terminated})},
-        "toy:broken: info of step has the keys ['won'], that of reset []",
+        "toy:broken: info of step has the keys ['won'], info of reset has []",
     ),
     "tree": (
         {"on_step": lambda state, timestep, *_: ((state, state), timestep)},
-        "toy:broken: step gives another tree than reset, so a scan cannot carry it",
+        "toy:broken: step returns a different pytree than reset, so a scan cannot carry it",
     ),
     "carry dtype": (
         {"on_step": lambda state, timestep, *_: (state._replace(t=state.t.astype(jnp.float32)), timestep)},
-        "toy:broken: step gives float32[3] at [0].t, reset gives int32[3]",
+        "toy:broken: step returns float32[3] at [0].t, reset returns int32[3]",
     ),
     "not finite": (
         {"on_step": edit(reward=lambda s, ts: jnp.where(s.t == 3, jnp.nan, ts.reward))},
@@ -216,7 +216,7 @@ BROKEN = {
         "toy:broken: obs of agent 0 is not finite at step 6",
     ),
     "not finite for the dead": (
-        {"world": death(), "on_step": edit(obs=lambda s, ts: jnp.where(ts.alive[..., None], ts.obs, jnp.nan))},
+        {"env": death(), "on_step": edit(obs=lambda s, ts: jnp.where(ts.alive[..., None], ts.obs, jnp.nan))},
         "toy:broken: obs of agent 1, which is dead, is not finite at step ",
     ),
     "raises while it is played": (
@@ -225,14 +225,14 @@ BROKEN = {
                 reward=lambda s, ts: jax.pure_callback(raises, ts.reward, ts.reward, vmap_method="expand_dims")
             )
         },
-        "toy:broken: fails when it is played (",
+        "toy:broken: fails while it is played (",
     ),
     "no legal action": (
         {"on_step": edit(avail=lambda s, ts: ts.avail & (s.t < 2)[:, None, None])},
         "toy:broken: agent 0 has no legal action at step 2: give it at least one (a no-op, if dead)",
     ),
     "no legal action for the dead": (
-        {"world": death(), "on_step": edit(avail=lambda s, ts: ts.avail & ts.alive[..., None])},
+        {"env": death(), "on_step": edit(avail=lambda s, ts: ts.avail & ts.alive[..., None])},
         "toy:broken: agent 1, which is dead, has no legal action at step ",
     ),
     "over at reset": (
@@ -257,39 +257,39 @@ BROKEN = {
     ),
     "no limit": (
         {"spec": {"horizon": 4}, "on_step": edit(terminated=lambda s, ts: s.t < 0, truncated=lambda s, ts: s.t > 5)},
-        "toy:broken: an episode goes on past the horizon of 4 steps: set truncated there",
+        "toy:broken: an episode continues past the horizon of 4 steps: set truncated there",
     ),
     "resets itself": (
         {"on_step": starts_again_alone},
-        "toy:broken: an episode that was over at step 5 goes on: a world must never restart by itself",
+        "toy:broken: an episode that was over at step 5 continues: an environment must never restart by itself",
     ),
     "restart of none": (
         {"on_restart": nudges_the_state},
-        "toy:broken: a restart of no lane changes [0].hidden",
+        "toy:broken: a restart of no environment changes [0].hidden",
     ),
     "restart not fresh": (
         {"on_restart": still_over},
-        "toy:broken: a restarted lane is still terminated or truncated",
+        "toy:broken: a restarted environment is still terminated or truncated",
     ),
     "restart with reward": (
         {"on_restart": keeps_the_reward},
-        "toy:broken: the reward of a restarted lane is not 0",
+        "toy:broken: the reward of a restarted environment is not 0",
     ),
     "restart of all": (
-        {"world": memory(), "on_restart": only_while_asked},
-        "toy:broken: a restart of lane 0 changes .obs of the others",
+        {"env": memory(), "on_restart": only_while_asked},
+        "toy:broken: a restart of environment 0 changes .obs of the others",
     ),
     "restart of all states": (
-        {"world": memory(), "on_restart": forgets_the_others},
-        "toy:broken: a restart of no lane changes [0]",
+        {"env": memory(), "on_restart": forgets_the_others},
+        "toy:broken: a restart of no environment changes [0]",
     ),
     "dice": (
         {"on_step": edit(reward=lambda s, ts: ts.reward + jnp.float32(dice.random()))},
-        "toy:broken: step is another program each time it is traced: it must be pure",
+        "toy:broken: step gives a different program each time it is traced: it must be pure",
     ),
     "dice as an array": (
         {"on_reset": edit(obs=lambda s, ts: ts.obs + jnp.asarray(dice.random((3, 2, 1)), jnp.float32))},
-        "toy:broken: reset is another program each time it is traced: it must be pure",
+        "toy:broken: reset gives a different program each time it is traced: it must be pure",
     ),
     "a call out": (
         {
@@ -297,14 +297,14 @@ BROKEN = {
                 reward=lambda s, ts: jax.pure_callback(calls_out, ts.reward, ts.reward, vmap_method="expand_dims")
             )
         },
-        "toy:broken: the same step gives another [1].reward the second time: it must be pure",
+        "toy:broken: the same step returns a different [1].reward the second time: it must be pure",
     ),
     "other under vmap": (
-        {"world": memory(), "on_step": edit(obs=lambda s, ts: unmapped(ts.obs))},
-        "toy:broken: under vmap and scan, the same step gives another [1].obs",
+        {"env": memory(), "on_step": edit(obs=lambda s, ts: unmapped(ts.obs))},
+        "toy:broken: under vmap and scan, the same step returns a different [1].obs",
     ),
     "not under vmap": (
-        {"world": memory(), "on_step": edit(obs=lambda s, ts: unmappable(ts.obs))},
+        {"env": memory(), "on_step": edit(obs=lambda s, ts: unmappable(ts.obs))},
         "toy:broken: fails under vmap and scan (NotImplementedError: no rule (test_check.py:",
     ),
 }
@@ -319,27 +319,29 @@ def test_each_fault_is_named_in_one_line(fault):
     assert "\n" not in str(caught.value)
 
 
-def test_a_restart_that_reaches_into_other_lanes_is_seen_in_their_next_step():
+def test_a_restart_that_changes_other_environments_is_found_in_their_next_step():
     def leaks(state, timestep, where, fresh):
-        state, new = select_lanes(where, fresh, (state, timestep))
+        state, new = select_envs(where, fresh, (state, timestep))
         return state._replace(t=jnp.where(where.any(), 0, state.t)), new
 
-    with pytest.raises(ConfigError, match="after a restart of lane 0, a step gives the others another .obs"):
-        check_env(Broken(world=memory(), on_restart=leaks))
+    with pytest.raises(
+        ConfigError, match="after a restart of environment 0, a step returns a different .obs for the others"
+    ):
+        check_env(Broken(env=memory(), on_restart=leaks))
 
 
-def test_two_lanes_are_needed():
+def test_two_environments_are_needed():
     with pytest.raises(ConfigError, match="num_envs is 1, give at least 2"):
         check_env(time_limit(), num_envs=1)
 
 
 def test_a_short_check_leaves_the_horizon_alone():
-    world = Broken(spec={"horizon": 100}, on_step=edit(truncated=lambda s, ts: s.t > 99))
-    check_env(world, num_envs=2, steps=3)
+    env = Broken(spec={"horizon": 100}, on_step=edit(truncated=lambda s, ts: s.t > 99))
+    check_env(env, num_envs=2, steps=3)
 
 
 class Drift:
-    """A continuous world of one agent, whose second action dimension is padding."""
+    """A continuous environment of one agent, whose second action dimension is padding."""
 
     spec = EnvSpec("drift", 1, 2, 2, ActionSpec(dim=2, low=-0.5, high=0.5, mask=((True, False),)), horizon=3)
 
@@ -359,7 +361,7 @@ class Drift:
         return state, shown._replace(obs=place[None], state=place, avail=avail, alive=ones, truncated=t == 3)
 
 
-def test_continuous_worlds_pass():
+def test_continuous_environments_pass():
     check_env(vectorize(Drift()))
 
 

@@ -1,4 +1,4 @@
-"""Worlds of one's own: found by module and name, lifted where they have one lane, named as they are found, drawn."""
+"""Custom environments: found by module and name, vectorized if necessary, named as they are found, drawn."""
 
 import sys
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from envs.check import check_env
-from envs.custom import is_own
+from envs.custom import is_custom_name
 from envs.errors import ConfigError
 from envs.registry import check_name, make_env
-from envs.rendering import Episode, check_artist, frames, frames_per_second
+from envs.rendering import Episode, check_renderer, frames, frames_per_second
 
 SOURCE = '''
 import jax.numpy as jnp
@@ -50,21 +50,21 @@ def nothing():
     return object()
 
 
-def episode_frames(env, episode, lane, width):
+def episode_frames(env, episode, index, width):
     return [Image.new("RGB", (width, 10 * env.agents)) for _ in episode.states]
 '''
 
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """The name of a module with worlds in it; forgotten afterwards."""
+    """The name of a module with environments; it is unloaded afterwards."""
     (tmp_path / "my_counting.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
     yield "my_counting"
     sys.modules.pop("my_counting", None)
 
 
-def test_it_is_found_lifted_and_named_as_it_is_found(module):
+def test_it_is_found_vectorized_and_named(module):
     check_name(f"{module}:Counting")
     assert module not in sys.modules  # a name is checked without the module, and so without jax
     env = make_env(f"{module}:Counting", agents=3)
@@ -76,30 +76,32 @@ def test_it_is_found_lifted_and_named_as_it_is_found(module):
     assert make_env(f"{module}:many").spec.num_agents == 5  # batch-native, made by a function
 
 
-def test_its_pictures_are_drawn_by_its_module(module):
+def test_its_module_is_its_renderer(module):
     env = make_env(f"{module}:Counting")
     images = frames(env, Episode([0, 1, 2], [], []), width=64)
     assert [image.size for image in images] == [(64, 20)] * 3 and frames_per_second(env.spec.name) == 4.0
-    with pytest.raises(ConfigError, match="no pictures of 'json:loads'.* episode_frames"):
-        check_artist("json:loads")
+    with pytest.raises(ConfigError, match="'json:loads' has no renderer.* episode_frames"):
+        check_renderer("json:loads")
 
 
-def test_what_is_no_name_of_a_world_of_ones_own():
-    assert is_own("json:loads") and is_own("os.path:join") and is_own("__main__:World")
-    assert not any(map(is_own, ("json", "json:", "json:a b", "no_such_module:World", "no_such.module:World", ":x")))
+def test_names_that_are_not_custom():
+    assert is_custom_name("json:loads") and is_custom_name("os.path:join") and is_custom_name("__main__:World")
+    assert not any(
+        map(is_custom_name, ("json", "json:", "json:a b", "no_such_module:World", "no_such.module:World", ":x"))
+    )
     with pytest.raises(ConfigError, match="unknown environment 'smaz:3m'; did you mean 'smax:3m'"):
         check_name("smaz:3m")
-    with pytest.raises(ConfigError, match="'my_absent:Relay': Python finds no module my_absent: give"):
+    with pytest.raises(ConfigError, match="'my_absent:Relay': Python finds no module my_absent: run"):
         check_name("my_absent:Relay")
 
 
-def test_looking_for_a_module_runs_no_package(tmp_path, monkeypatch):
-    """Python itself imports a package to find what lies in it."""
+def test_finding_a_module_does_not_run_its_package(tmp_path, monkeypatch):
+    """Python imports a package to find a module inside it."""
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package" / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    check_name("my_package.worlds:Relay")
-    assert is_own("my_package.worlds:Relay") and "my_package" not in sys.modules
+    check_name("my_package.envs:Relay")
+    assert is_custom_name("my_package.envs:Relay") and "my_package" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -107,13 +109,17 @@ def test_looking_for_a_module_runs_no_package(tmp_path, monkeypatch):
     [
         ("my_counting:Countin", {}, "no 'my_counting:Countin': my_counting has no class or function Countin$"),
         ("__main__:Countin", {}, "has no class or function Countin: run the cell that defines it"),
-        ("my_counting:nothing", {}, "makes a object without spec and reset and step: envs/base.py says"),
+        (
+            "my_counting:nothing",
+            {},
+            "returns an object of type object without spec and reset and step: envs/base.py says",
+        ),
         ("my_counting:Counting", {"agnts": 3}, r"does not take these options: agnts \(it takes agents\)"),
         ("my_counting:Counting", {"agents": -1}, None),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(module, name, options, message):
-    if message is None:  # made as it is asked for: check_env is who says what does not hold
+def test_errors_are_one_line(module, name, options, message):
+    if message is None:  # it is built as asked; check_env finds what is wrong
         with pytest.raises(ConfigError, match="num_agents is -1"):
             check_env(make_env(name, **options))
         return

@@ -32,12 +32,12 @@ def test_numbered_families_are_listed_with_an_n():
 @pytest.mark.parametrize(
     "name, text",
     [
-        ("multi_pendulum", "'multi_pendulum' must end in its number of pendulums, at least 1: e.g. 'multi_pendulum:3'"),
-        ("multi_pendulum:0", "must end in its number of pendulums"),
-        ("multi_pendulum:x", "must end in its number of pendulums"),
+        ("multi_pendulum", "'multi_pendulum' must end in the number of pendulums, at least 1: e.g. 'multi_pendulum:3'"),
+        ("multi_pendulum:0", "must end in the number of pendulums"),
+        ("multi_pendulum:x", "must end in the number of pendulums"),
         ("multi_pendulum_shaped:-1", "e.g. 'multi_pendulum_shaped:3'"),
-        ("multi_pendulum:03", "must end in its number"),
-        ("multi_pendulum:3:4", "must end in its number"),
+        ("multi_pendulum:03", "must end in the number"),
+        ("multi_pendulum:3:4", "must end in the number"),
         ("multi_pendulm:3", "did you mean 'multi_pendulum:N'"),
         ("matrix_game:3", "did you mean 'matrix_game'"),
         ("matrix_gam", "did you mean 'matrix_game'"),

@@ -96,6 +96,6 @@ def test_an_episode_ends_with_its_picture(values):
         moments.append(env.step(jax.random.fold_in(key, t), moments[-1][0], jnp.asarray(actions[-1])))
     states, timesteps = map(list, zip(*jax.device_get(moments), strict=True))
     worn = [np.array([[0.1, -0.2, 0.3]] * 2)] * 3 if values else None
-    images = frames(env, Episode(states, timesteps, actions, worn), lane=1, width=320)
+    images = frames(env, Episode(states, timesteps, actions, worn), index=1, width=320)
     assert len(images) == 4 and images[0].size == (320, 357)
     assert images[0].tobytes() != images[3].tobytes()

@@ -11,7 +11,7 @@ import pytest
 from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend, load_backend
-from envs.smac_backend.host import InOwnProcess, InThisProcess
+from envs.smac_backend.host import LocalClient, ProcessClient
 from tests.helpers.fake_game import FakeGame, make_game, read_log
 
 DOUBLE = Backend("double", make_game)
@@ -97,14 +97,14 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
         return make_game(map_name, replay_prefix=replay_prefix, **options)
 
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
-    arena._make_slot = InThisProcess
+    arena._make_client = LocalClient
     with arena:
         arena.play(stop, (), 4, episodes.append)
     assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
     refused.clear()
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
-    arena.lanes.reverse()  # game 1 first
-    arena._make_slot = InThisProcess
+    arena.slots.reverse()  # game 1 first
+    arena._make_client = LocalClient
     with pytest.raises(ConfigError, match="^the port was taken$"):
         with arena:
             arena.play(stop, (), 4, episodes.append)
@@ -216,22 +216,22 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
 def test_a_process_closes_its_game_when_its_owner_is_gone(plan):
     """As after SIGKILL of the command: the pipe breaks."""
     plan("win:3")
-    slot = InOwnProcess(DOUBLE, "3m", {"replay_prefix": "g"})
-    slot.ask("reset")
-    slot.answer(60.0)
-    slot._pipe.close()
-    slot._process.join(20.0)
-    assert slot._process.exitcode == 0 and words("close") == {"close": 1}
+    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
+    client.send("reset")
+    client.receive(60.0)
+    client._pipe.close()
+    client._process.join(20.0)
+    assert client._process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_sigterm_closes_the_game_too(plan):
     plan("win:3")
-    slot = InOwnProcess(DOUBLE, "3m", {"replay_prefix": "g"})
-    slot.ask("reset")
-    slot.answer(60.0)
-    os.kill(slot._process.pid, signal.SIGTERM)
-    slot._process.join(20.0)
-    assert slot._process.exitcode == 0 and words("close") == {"close": 1}
+    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
+    client.send("reset")
+    client.receive(60.0)
+    os.kill(client._process.pid, signal.SIGTERM)
+    client._process.join(20.0)
+    assert client._process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_backends_by_name():

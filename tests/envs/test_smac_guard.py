@@ -18,17 +18,17 @@ from tests.helpers.fake_game import read_log
 
 COMMAND = """
 from envs.smac_backend.backend import Backend
-from envs.smac_backend.host import InOwnProcess
+from envs.smac_backend.host import ProcessClient
 from tests.helpers.fake_game import make_game
 
 if __name__ == "__main__":
-    slot = InOwnProcess(Backend("double", make_game), "3m", {"replay_prefix": "g"})
-    slot.ask("reset")
-    slot.answer(60.0)
-    slot.ask("step", [1, 1, 1])
-    slot.answer(60.0)
-    slot.ask("step", [1, 1, 1])
-    slot.answer(600.0)
+    client = ProcessClient(Backend("double", make_game), "3m", {"replay_prefix": "g"})
+    client.send("reset")
+    client.receive(60.0)
+    client.send("step", [1, 1, 1])
+    client.receive(60.0)
+    client.send("step", [1, 1, 1])
+    client.receive(600.0)
 """
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.smac_backend import starcraft
-from envs.smac_backend.host import InOwnProcess
+from envs.smac_backend.host import ProcessClient
 from envs.smac_backend.starcraft import BACKEND, explain
 
 SPEC = importlib.util.find_spec("smac")
@@ -147,11 +147,11 @@ def test_the_real_smac_without_a_game(files, map_name, message, tmp_path, monkey
             path.parent.mkdir(parents=True)
             path.write_text("#!/bin/sh\nexit 1\n")
             os.chmod(path, 0o755)
-    slot = InOwnProcess(BACKEND, map_name, {})
+    client = ProcessClient(BACKEND, map_name, {})
     try:
-        slot.ask("reset")
+        client.send("reset")
         with pytest.raises(ConfigError) as error:
-            slot.answer(120.0)
+            client.receive(120.0)
     finally:
-        slot.close(10.0)
+        client.close(10.0)
     assert message in str(error.value) and "\n" not in str(error.value)

@@ -70,8 +70,11 @@ def write(tmp_path, monkeypatch):
         ({"REWARD": "jnp.int32"}, "reward of reset is int32, it must be float32"),
         ({"OBS_DIM": "3"}, "obs of reset has shape (3, 2, 3), the spec says (3, 2, 1)"),
         ({"STATE_DIM": "0"}, "state_dim is 0, it must be a positive integer"),
-        ({"ENDS": "False"}, "an episode goes on past the horizon of 3 steps: set truncated there"),
-        ({"RESTARTS": "True"}, "an episode that was over at step 3 goes on: a world must never restart by itself"),
+        ({"ENDS": "False"}, "an episode continues past the horizon of 3 steps: set truncated there"),
+        (
+            {"RESTARTS": "True"},
+            "an episode that was over at step 3 continues: an environment must never restart by itself",
+        ),
         ({"DEAD": "jnp.nan"}, "obs of agent 0, which is dead, is not finite at step 1"),
     ],
 )
@@ -87,7 +90,7 @@ def test_a_sweep_says_it_too(write, tmp_path, capsys):
     write(ENDS="False")
     argv = ["--algo", "fake", "--env", "my_relay:Relay", "--out", str(tmp_path / "sweep"), "--total-steps", "16"]
     assert sweep.main(argv) == 2
-    assert "an episode goes on past the horizon" in capsys.readouterr().err and not (tmp_path / "sweep").exists()
+    assert "an episode continues past the horizon" in capsys.readouterr().err and not (tmp_path / "sweep").exists()
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_what_is_not_there_is_said_first(run, tmp_path, capsys):
     for more in ((), ("--trust",), ("--env", "my_absent_world:Relay")):
         for door in ("evaluate", "run --resume"):
             line = refused(lambda: doors(directory, "")[door](*more), capsys)  # noqa: B023
-            assert line.count("\n") == 1 and "Python finds no module my_absent_world: give the command where" in line
+            assert line.count("\n") == 1 and "Python finds no module my_absent_world: run the command" in line
 
 
 def test_with_the_users_word_everything_works(run, imported, tmp_path, monkeypatch, capsys):

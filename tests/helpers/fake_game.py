@@ -1,8 +1,9 @@
-"""A game with StarCraft2Env's interface and no StarCraft: three marines whose battles follow a script.
+"""A fake game with StarCraft2Env's interface: three marines whose battles follow a script.
 
-FAKE_GAME_PLAN holds the fates of a game's battles, one word each, the last one for all that follow; every game
-follows it from the start, and goes on where it was after a relaunch. FAKE_GAME_LOG is a file, a line for each event.
-Agent 2 dies in the second step of each battle. Steps pay 0.5, the last one of a won battle 2 more.
+The environment variable FAKE_GAME_PLAN says what happens in a game's battles, one word per battle; the last word holds
+for all later ones. Every game follows the plan from its first word, and continues it after a relaunch. FAKE_GAME_LOG
+is a file that gets a line for each event. Agent 2 dies in the second step of each battle. A step is worth 0.5, the last
+step of a won battle 2 more.
 """
 
 import ctypes

@@ -28,12 +28,12 @@ def unoptimised(_nothing_is_left):
 def compiled_once():
     """Runs of one configuration in a file share their programs (tracing them takes as long as running them): the same
     environment and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
-    from envs.custom import is_own
+    from envs.custom import is_custom_name
     from experiments import run
     from experiments.training import seed_batches
 
     def what_is_built(settings):
-        if is_own(settings.run.env):  # a test may edit it from one run to the next
+        if is_custom_name(settings.run.env):  # a test may edit it from one run to the next
             return object()
         return repr((settings.run.env, settings.run.env_options, settings.run.algo, settings.algorithm))
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.base import select_lanes, vectorize
+from envs.base import select_envs, vectorize
 from envs.toy.continuous_probes import CONTINUOUS_PROBES, CONTINUOUS_TOYS
 from iacjax.algorithms.registry import ALGORITHMS
 from iacjax.evaluate import evaluate
@@ -60,7 +60,7 @@ class AnyProbe:
         return self._switch(lambda world: world.step(key, state, action))
 
     def restart(self, key, state, timestep, where):
-        return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
+        return select_envs(where, self.reset(key, where.shape[0]), (state, timestep))
 
 
 def build(name, **fields):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.base import ActionSpec, EnvSpec, select_lanes, vectorize
+from envs.base import ActionSpec, EnvSpec, select_envs, vectorize
 from envs.check import check_env
 from envs.toy.probes import PROBES, TOYS, Toy
 from iacjax.algorithms.registry import ALGORITHMS
@@ -83,7 +83,7 @@ class AnyProbe:
         return self._switch(lambda world: world.step(key, state, action))
 
     def restart(self, key, state, timestep, where):
-        return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
+        return select_envs(where, self.reset(key, where.shape[0]), (state, timestep))
 
 
 def build(name):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.base import select_lanes
+from envs.base import select_envs
 from envs.toy.probes import TOYS
 from iacjax.evaluate import evaluate
 from iacjax.rollout import rollout, start
@@ -57,7 +57,7 @@ class Chancy:
         )
 
     def restart(self, key, state, timestep, where):
-        return select_lanes(where, self.reset(key, where.shape[0]), (state, timestep))
+        return select_envs(where, self.reset(key, where.shape[0]), (state, timestep))
 
 
 def test_one_step_episodes_take_two_rows():

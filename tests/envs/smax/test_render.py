@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from envs.base import ConfigError
-from envs.rendering import Episode, frames, has_artist, save_gif
+from envs.rendering import Episode, frames, has_renderer, save_gif
 from envs.smax.canvas import ALLY, ENEMY, HEADER, HEAL, LOST, PLUS, SHIELD, VIEW, WIDTH
 from envs.smax.rendering import Scene, agent_targets, camera, draw_frame
 from envs.smax.scenarios import get_scenario
@@ -152,18 +152,18 @@ def make_episode(steps=5, won=True):
 def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
     env = SimpleNamespace(spec=SimpleNamespace(name="smax:3m"))
     corner = (800, 4, 960, 32)
-    won = frames(env, make_episode(), lane=1, width=960)
+    won = frames(env, make_episode(), index=1, width=960)
     assert len(won) == 6 and won[0].size[0] == 960
     assert count(won[-1], HEAL, corner, 30) > 50 and count(won[-2], HEAL, corner, 30) == 0
-    lost = frames(env, make_episode(won=False), lane=1, width=960)
+    lost = frames(env, make_episode(won=False), index=1, width=960)
     assert count(lost[-1], ENEMY, corner, 30) > 50
-    assert len(frames(env, make_episode(), lane=0)) == 7
+    assert len(frames(env, make_episode(), index=0)) == 7
 
 
 def test_a_world_nobody_draws_is_refused():
     env = SimpleNamespace(spec=SimpleNamespace(name="matrix_game"))
-    assert has_artist("smax:8m") and not has_artist("matrix_game")
-    with pytest.raises(ConfigError, match="no pictures of 'matrix_game'"):
+    assert has_renderer("smax:8m") and not has_renderer("matrix_game")
+    with pytest.raises(ConfigError, match="'matrix_game' has no renderer"):
         frames(env, make_episode())
 
 
