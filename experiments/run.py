@@ -179,6 +179,7 @@ def _keep_group_size(job: Job, size: int) -> Settings:
 
 
 def _finish(job: Job, finished: list[Progress], status: str) -> None:
+    from experiments.analysis import pictures
     from experiments.runs import results
 
     steps = sum(sum(p.env_steps) for p in finished)
@@ -196,7 +197,7 @@ def _finish(job: Job, finished: list[Progress], status: str) -> None:
         f"{rate:,.0f} env steps/s while training"
     )
     if rows and status != "interrupted" and job.settings.run.pictures:
-        results.draw_pictures(job.directory, job.console.say)
+        pictures.draw_pictures(job.directory, job.console.say)
     results.write_summary(job.directory, status, timing)  # last: what has one has all else, too
 
 
