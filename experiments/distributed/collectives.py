@@ -87,13 +87,13 @@ def gather_bytes(mine: np.ndarray) -> np.ndarray:
     """uint8[n] of each process -> uint8[processes, n], on all."""
     from jax.experimental import multihost_utils
 
-    parts = [np.asarray(multihost_utils.process_allgather(block)) for block in _blocks(mine)]
+    parts = [np.asarray(multihost_utils.process_allgather(block)) for block in split_blocks(mine)]
     return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, : len(mine)])
 
 
 def broadcast_bytes(mine: np.ndarray) -> np.ndarray:
     """uint8[n] of process 0, on all; the others give an array of that length."""
-    return np.concatenate([_broadcast_block(block) for block in _blocks(mine)])[: len(mine)]
+    return np.concatenate([_broadcast_block(block) for block in split_blocks(mine)])[: len(mine)]
 
 
 def _broadcast_block(block: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ def _broadcast_block(block: np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.broadcast_one_to_all(block))
 
 
-def _blocks(data: np.ndarray) -> list[np.ndarray]:
+def split_blocks(data: np.ndarray) -> list[np.ndarray]:
     """In pieces whose lengths are powers of two, at most BLOCK, so that few are compiled; the last is padded."""
     size = min(BLOCK, 1 << max(6, (len(data) - 1).bit_length()))
     padded = np.zeros(-(-max(len(data), 1) // size) * size, data.dtype)

@@ -83,7 +83,7 @@ def _initialize(coordinator: str, num_processes: int, process_id: int) -> None:
         advice = "start it by srun, one process a machine: srun -N 4 --ntasks-per-node=1 python ..."
         text = f"--coordinator {coordinator}: jax does not find {what} here ({error})"
         raise ConfigError(f"{text}: {advice}, or give HOST:PORT, --num-processes and --process-id") from None
-    _set_gloo_address()
+    set_gloo_address()
 
 
 def _check_address(coordinator: str, listens: bool) -> None:
@@ -125,7 +125,7 @@ def _time_limit(coordinator: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _set_gloo_address() -> None:
+def set_gloo_address() -> None:
     """Has this process exchange arrays in the network in which it reaches the coordinator, on CPUs (Gloo).
 
     By itself Gloo tells the others what the host name of this machine means here: often 127.0.1.1, where they cannot

@@ -22,7 +22,7 @@ class Layout(NamedTuple):
         """Members that the devices hold, with the repeated ones."""
         return -(-self.size // self.devices) * self.devices
 
-    def _sharding(self) -> Any:
+    def sharding(self) -> Any:
         from jax.sharding import NamedSharding, PartitionSpec
 
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
         if self.mesh is None:
             return tree
-        sharding = self._sharding()
+        sharding = self.sharding()
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((self.padded_size, *x.shape[1:]), x.dtype, sharding=sharding), tree
         )
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
         index = np.minimum(np.arange(self.padded_size), self.size - 1)
         if self.padded_size != self.size:
             tree = jax.tree.map(lambda x: x[index], tree)
-        return jax.device_put(tree, self._sharding())
+        return jax.device_put(tree, self.sharding())
 
     def fetch(self, tree: Any) -> Any:
         """Results of the compiled programs as NumPy arrays."""

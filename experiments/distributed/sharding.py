@@ -20,7 +20,7 @@ class GlobalLayout(Layout):
         import jax
 
         index = np.minimum(np.arange(self.padded_size), self.size - 1)
-        sharding = self._sharding()
+        sharding = self.sharding()
 
         def one(x):
             x = x if is_key(x) else np.asarray(x)

@@ -209,7 +209,7 @@ def test_arrays_are_exchanged_at_the_address_that_the_others_reach(monkeypatch):
 
     monkeypatch.setattr(_jax, "make_gloo_tcp_collectives", lambda **given: given)
     monkeypatch.setattr(global_state, "coordinator_address", "127.0.0.1:80")
-    connection._set_gloo_address()
+    connection.set_gloo_address()
     assert _jax.make_gloo_tcp_collectives(distributed_client=3) == {"distributed_client": 3, "hostname": "127.0.0.1"}
 
 
@@ -217,7 +217,7 @@ def test_bytes_are_sent_in_pieces_of_few_lengths(monkeypatch):
     """150 bytes of at most 64 a piece: three, the last padded with 42 zeros; a piece is at least 64."""
     monkeypatch.setattr(collectives, "BLOCK", 64)
     data = np.arange(150, dtype=np.uint8)
-    pieces = collectives._blocks(data)
+    pieces = collectives.split_blocks(data)
     assert [len(piece) for piece in pieces] == [64, 64, 64]
     assert np.array_equal(np.concatenate(pieces)[:150], data) and not np.concatenate(pieces)[150:].any()
-    assert [len(piece) for piece in collectives._blocks(data[:3])] == [64]
+    assert [len(piece) for piece in collectives.split_blocks(data[:3])] == [64]
