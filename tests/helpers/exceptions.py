@@ -34,6 +34,9 @@ ALLOWED = {
 
 # Of other people's classes, which have no public name for it, and of notebooks' protocol.
 PRIVATE_IN_TESTS = {
+    "jax._src.distributed": "see experiments/distributed/connection.py",
+    "jax._src.lib": "see experiments/distributed/connection.py",
+    "jax._src.lib._jax": "see experiments/distributed/connection.py",
     "game._controller": "StarCraft2Env's connection",
     "self.game._controller": "StarCraft2Env's connection",
     "oracle.game._controller": "StarCraft2Env's connection",
@@ -240,7 +243,6 @@ PRIVATE_NAMES_OF_TODAY = {
     "tests.experiments.test_run": 1,
     "tests.experiments.test_sweep": 1,
     "tests.experiments.test_sweep_forecast": 1,
-    "tests.experiments.test_sweep_hosts": 1,
     "tests.experiments.test_sweep_jobs": 2,
     "tests.experiments.test_training_loop": 1,
     "tests.faults.test_corruption": 2,
