@@ -2,9 +2,9 @@
 
 ALLOWED = {
     "private name": {
-        "experiments/smac/films.py: game._controller": "StarCraft2Env has no public name for its connection",
-        "experiments/smac/films.py: game._episode_count": "StarCraft2Env has no public name for it",
-        "experiments/smac/films.py: game._obs": "StarCraft2Env has no public name for the raw observation",
+        "envs/smac_backend/battle_logs.py: game._controller": "StarCraft2Env has no public name for its connection",
+        "envs/smac_backend/battle_logs.py: game._episode_count": "StarCraft2Env has no public name for it",
+        "envs/smac_backend/battle_logs.py: game._obs": "StarCraft2Env has no public name for the raw observation",
         "experiments/benchmarks/peers.py: jax._src": "see jax._src",
         "experiments/benchmarks/point.py: jax._src.interpreters": "see jax._src",
         "experiments/benchmarks/point.py: jax._src.lib.mlir.dialects": "see jax._src",
