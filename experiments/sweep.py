@@ -21,7 +21,7 @@ from experiments.common.cli import leave, run_stoppable
 from experiments.config.env_options import read_env_options
 from experiments.config.schema import Precision
 from experiments.distributed import rendezvous
-from experiments.runs import directory
+from experiments.runs.directory import locked
 from experiments.sweeps import jobs
 from experiments.sweeps import launch as sweep_launch
 from experiments.sweeps.files import as_json, open_sweep
@@ -178,7 +178,7 @@ def _command(argv: Sequence[str]) -> int:
 
     def open_out(held: contextlib.ExitStack) -> None:
         open_sweep(out, request, working)
-        held.enter_context(directory.locked(out))
+        held.enter_context(locked(out))
 
     if args.coordinator:
         where = (args.coordinator, args.num_processes, args.process_id)

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config.schema import RunConfig, Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import check_run
 from iacjax.algorithms.common.checks import BOUNDS, check_together
 from iacjax.algorithms.registry import option_names

@@ -24,9 +24,9 @@ from experiments.distributed import collectives, sharding
 from experiments.loggers.console import Console
 from experiments.run import resolve
 from experiments.runs import custom_environment, results
-from experiments.runs import directory as rundir
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
+from experiments.runs.directory import locked, software_versions, write_config
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import Lane, LaneGroup, Unit, lane_name
@@ -122,7 +122,7 @@ def _remove_parts(directory: pathlib.Path) -> None:
 
 def _open(directory: pathlib.Path, held: contextlib.ExitStack) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    held.enter_context(rundir.locked(directory))
+    held.enter_context(locked(directory))
 
 
 def _train_part(
@@ -226,11 +226,11 @@ def _predict(group: LaneGroup, lanes: int) -> None:
 
 def _open_units(part: Part, run: RunConfig) -> None:
     """Each unit's directory as that of a run: its configuration, and what it is made with."""
-    made = rundir.versions(describe_devices(run.devices))
+    made = software_versions(describe_devices(run.devices))
     for unit in part.units:
         own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
         unit.directory.mkdir(parents=True, exist_ok=True)
-        rundir.write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
+        write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
         write_json(unit.directory / "versions.json", made)
 
 

@@ -20,7 +20,8 @@ from envs.errors import ConfigError
 from envs.registry import FAMILIES, make_env
 from experiments.common import arguments
 from experiments.config import validation
-from experiments.config.schema import RunConfig, default_settings, to_dict
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, to_dict
 from iacjax.algorithms.common import checks
 from iacjax.algorithms.registry import ALGORITHMS, get_entry, option_names
 from iacjax.schema import option, types_of
