@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 
 from envs.errors import ConfigError
 from experiments.common.files import read_object
-from experiments.config.validation import check_settings
+from experiments.config.validation import MAX_EPISODES, MAX_SEEDS, check_settings
 from iacjax.algorithms.registry import config_of_saved, get_entry, option_names
+from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, NOT_NEGATIVE, number, up_to
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -34,32 +35,32 @@ class RunConfig:
     """Its options, as KEY=VALUE ..., e.g. num_prey=2 reward=flat payoff=[[8,-12],[-12,0]]."""
     preset: str = "default"
     """Named set of defaults for all other fields, or a json file that experiments.sweep wrote."""
-    seeds: int = 1
+    seeds: int = number(1, up_to(MAX_SEEDS))
     """Seeds trained side by side in one program: `seed`, `seed` + 1, ..."""
-    seed: int = 0
+    seed: int = number(0, COUNT_OR_ZERO)
     """The first seed."""
-    total_steps: int = 1_000_000
+    total_steps: int = number(1_000_000, COUNT)
     """Environment steps per seed, those in which the agents act; the run ends when its slowest seed has made them."""
-    seeds_per_batch: int = 0
+    seeds_per_batch: int = number(0, up_to(MAX_SEEDS, least=0))
     """Train at most so many seeds at a time, group after group; 0: as many as fit in memory."""
-    devices: int = 0
+    devices: int = number(0, up_to(MAX_SEEDS, least=0))
     """Devices that the seeds are spread over, each its share; 0: all that this machine has."""
     run_dir: str = "runs"
     """Parent of the run's own directory, <run_dir>/<env>/<algo>/<time>-<hash>."""
 
-    eval_every: int = 0
+    eval_every: int = number(0, COUNT_OR_ZERO)
     """Environment steps between greedy evaluations; 0: 50 evaluations a run."""
-    eval_episodes: int = 32
+    eval_episodes: int = number(32, up_to(MAX_EPISODES))
     """Episodes of one evaluation, per seed."""
-    stop_at: float = 0.0
+    stop_at: float = number(0.0, FRACTION)
     """Stop once two evaluations in a row reach this win rate (mean over the seeds); 0: never."""
-    log_every: int = 0
+    log_every: int = number(0, COUNT_OR_ZERO)
     """Iterations that one row of metrics.csv averages over; 0: about 500 rows per seed."""
-    checkpoint_every: float = 120.0
+    checkpoint_every: float = number(120.0, NOT_NEGATIVE)
     """Seconds between checkpoints, stretched where saving would cost over 5 % of the time; 0: after each chunk."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = number(2, COUNT)
     """Newest checkpoints kept."""
-    chunk_iterations: int = 0
+    chunk_iterations: int = number(0, COUNT_OR_ZERO)
     """Iterations that run on the device without a word; 0: about five seconds' worth."""
 
     compile_cache: bool = True
@@ -282,8 +283,7 @@ def algorithm_fingerprint(algorithm: Any) -> str:
 
 def _trained_by(algorithm: Any) -> dict[str, Any]:
     """The fields, without those at the value that runs older than the field have: these have the same hash."""
-    added = getattr(algorithm, "added", {})
-    return {k: v for k, v in dataclasses.asdict(algorithm).items() if k not in added or v != added[k]}
+    return {k: v for k, v in dataclasses.asdict(algorithm).items() if v != algorithm.added.get(k)}
 
 
 def _short_hash(data: dict[str, Any]) -> str:
