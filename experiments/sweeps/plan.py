@@ -82,6 +82,21 @@ class Program(NamedTuple):
         return tuple(name for name in names if len({point.values[name] for point in self.points}) > 1)
 
 
+def queue_lines(programs: Sequence[Program]) -> list[str]:
+    """The queue as text: what each program trains, and the total."""
+    lines, total = [], 0
+    for program in programs:
+        run = program.settings.run
+        lanes = len(program.points) * run.seeds
+        floats = f", lanes over {', '.join(program.floats)}" if program.floats else ""
+        steps = f"{lanes * run.total_steps:,} env steps"
+        lines.append(
+            f"  {program.index:3}  {program.title}: {len(program.points)} point(s), {lanes} lane(s), {steps}{floats}"
+        )
+        total += lanes * run.total_steps
+    return [*lines, f"{len(programs)} program(s), {total:,} env steps in all"]
+
+
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
