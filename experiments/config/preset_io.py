@@ -12,10 +12,8 @@ from envs.values import show
 from experiments.common.files import read_object, write_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import RunConfig, Settings
-from experiments.config.validation import BOUNDS as RUN_BOUNDS
-from iacjax.algorithms.common.checks import BOUNDS
 from iacjax.algorithms.registry import get_entry
-from iacjax.schema import Bounds, check_values, types_of
+from iacjax.schema import check_values, types_of
 
 PARTS = ("run", "algorithm")
 RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")  # of a run, worth keeping
@@ -41,14 +39,12 @@ def read_preset(name: str, algo: str) -> Preset:
     data = _read(name)
     if data["algo"] != algo:
         raise ConfigError(f"--preset {name} is of {data['algo']}, not of {algo}: leave --algo out, or change it")
-    run = _fields(name, RunConfig, data["run"], RUN_BOUNDS, forbidden=("algo", "preset"))
-    algorithm = _fields(name, get_entry(algo).config, data["algorithm"], BOUNDS)
+    run = _fields(name, RunConfig, data["run"], forbidden=("algo", "preset"))
+    algorithm = _fields(name, get_entry(algo).config, data["algorithm"])
     return Preset(run, algorithm, str(data.get("summary", "")))
 
 
-def _fields(
-    name: str, kind: type, given: dict[str, Any], bounds: dict[str, Bounds], forbidden: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def _fields(name: str, kind: type, given: dict[str, Any], forbidden: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values as the fields' own types: JSON has no tuples, and writes 1 where 1.0 is meant."""
     types = types_of(kind)
     unknown = given.keys() - types.keys() | given.keys() & set(forbidden)
@@ -56,7 +52,7 @@ def _fields(
         raise ConfigError(f"--preset {name}: there is no field {show(min(unknown))}: it is of another version")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     try:
-        check_values(kind, values, bounds)
+        check_values(kind, values)
     except ConfigError as error:
         raise ConfigError(f"--preset {name}: {error}") from None
     return {key: float(value) if types[key] is float else value for key, value in values.items()}

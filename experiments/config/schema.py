@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from envs.errors import ConfigError
 from experiments.common.files import read_object
-from experiments.config.validation import check_settings
+from experiments.config.validation import MAX_EPISODES, MAX_SEEDS, check_settings
 from iacjax.algorithms.registry import config_of_saved
+from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, NOT_NEGATIVE, number, up_to
 
 Precision = Literal["default", "float32", "tensorfloat32", "bfloat16"]
 
@@ -26,32 +27,32 @@ class RunConfig:
     """Options of the environment, as KEY=VALUE ..., e.g. num_prey=2 reward=flat payoff=[[8,-12],[-12,0]]."""
     preset: str = "default"
     """Named set of defaults for all other fields, or a json file that experiments.sweep has written."""
-    seeds: int = 1
+    seeds: int = number(1, up_to(MAX_SEEDS))
     """Number of seeds, trained in parallel in one program: `seed`, `seed` + 1, ..."""
-    seed: int = 0
+    seed: int = number(0, COUNT_OR_ZERO)
     """The first seed."""
-    total_steps: int = 1_000_000
+    total_steps: int = number(1_000_000, COUNT)
     """Environment steps per seed in which the agents act; the run ends when every seed has made them."""
-    seeds_per_batch: int = 0
+    seeds_per_batch: int = number(0, up_to(MAX_SEEDS, least=0))
     """Seeds trained at the same time, one batch after another; 0: as many as fit in memory."""
-    devices: int = 0
+    devices: int = number(0, up_to(MAX_SEEDS, least=0))
     """Devices that the seeds are split over; 0: all devices of this machine."""
     run_dir: str = "runs"
     """Parent of the run directory <run_dir>/<env>/<algo>/<time>-<hash>."""
 
-    eval_every: int = 0
+    eval_every: int = number(0, COUNT_OR_ZERO)
     """Environment steps between greedy evaluations; 0: 50 evaluations in the run."""
-    eval_episodes: int = 32
+    eval_episodes: int = number(32, up_to(MAX_EPISODES))
     """Episodes per evaluation and seed."""
-    stop_at: float = 0.0
+    stop_at: float = number(0.0, FRACTION)
     """Stop when two evaluations in a row reach this win rate (mean over seeds); 0: never."""
-    log_every: int = 0
+    log_every: int = number(0, COUNT_OR_ZERO)
     """Iterations averaged in one row of metrics.csv; 0: about 500 rows per seed."""
-    checkpoint_every: float = 120.0
+    checkpoint_every: float = number(120.0, NOT_NEGATIVE)
     """Seconds between checkpoints, more if saving would take over 5 % of the time; 0: after each chunk."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = number(2, COUNT)
     """Number of newest checkpoints to keep."""
-    chunk_iterations: int = 0
+    chunk_iterations: int = number(0, COUNT_OR_ZERO)
     """Iterations per call of the compiled program, without output in between; 0: about five seconds of them."""
 
     compile_cache: bool = True
@@ -147,8 +148,7 @@ def algorithm_fingerprint(algorithm: Any) -> str:
 
 def _trained_by(algorithm: Any) -> dict[str, Any]:
     """The fields, without those that were added later and have the value of runs before: their hash is the same."""
-    added = getattr(algorithm, "added", {})
-    return {k: v for k, v in dataclasses.asdict(algorithm).items() if k not in added or v != added[k]}
+    return {k: v for k, v in dataclasses.asdict(algorithm).items() if v != algorithm.added.get(k)}
 
 
 def _short_hash(data: dict[str, Any]) -> str:
