@@ -3,7 +3,7 @@
 Reads run directories as `experiments.plot` does. A seed's score is the mean of its last greedy evaluations. For each
 environment, and for all together where there are several: the mean with Student's 95 % interval, the interquartile mean
 (IQM), the probability that a run scores higher than one of --against, and the optimality gap (what is missing to the
-target), these with the stratified bootstrap's intervals (Agarwal et al. 2021). Of few seeds those are too narrow.
+target), these with the stratified bootstrap's intervals (Agarwal et al. 2021). With few seeds those are too narrow.
 """
 
 import argparse
@@ -12,101 +12,33 @@ import math
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from envs.errors import ConfigError
+from experiments.analysis.comparison import notes, table, to_json
 from experiments.analysis.curves import read_runs
-from experiments.analysis.scores import (
-    ALL,
-    METRICS,
-    Groups,
-    Options,
-    Row,
-    choose_metric,
-    compare,
-    group_runs,
-    shared_tasks,
-)
+from experiments.analysis.scores import METRICS, Options, choose_metric, compare, group_runs
 from experiments.common.arguments import PICTURES, Parser, number, out_file, whole, word
 from experiments.common.cli import run_command
-from experiments.common.stats import Interval
 from iacjax.schema import Bounds
 
-FEW = 5  # seeds below which the bootstrap is said to be too narrow
-WIDTH = 150  # of the table where nobody looks at a terminal
+WIDTH = 150  # characters of the table where the output is no terminal
 
 
-def cell(interval: Interval | None, rate: bool) -> str:
-    """`0.905 [0.850, 0.950]`, cut to 0 and 1 for a rate; the value alone where there is no interval."""
-    if interval is None:
-        return ""
-    low, high = (min(max(x, 0.0), 1.0) if rate else x for x in map(float, interval[1:]))
-    value = f"{float(interval.mean):.3f}"
-    return value if math.isnan(float(interval.low)) else f"{value} [{low:.3f}, {high:.3f}]"
-
-
-def table(rows: Sequence[Row], options: Options) -> Any:
-    """A rich table: a row for each environment and label."""
-    from rich.table import Column, Table
-
-    better = [f"P(higher than {options.against})"] * (options.against is not None)
-    gap = ["optimality gap"] * any(row.gap is not None for row in rows)
-    columns = ["task", "algorithm", "seeds", "env steps", "mean", "IQM", *better, *gap]
-    title = f"{options.metric}, last {options.last} greedy evaluations of each seed; 95 %"
-    found = Table(Column(columns[0], overflow="fold"), *columns[1:], title=title)
-    for before, row in zip([None, *rows], rows, strict=False):
-        if before is not None and before.env != row.env:
-            found.add_section()
-        rate = options.metric == "win_rate"
-        steps = " to ".join(dict.fromkeys(f"{n:,}" for n in row.steps))
-        cells = [cell(row.mean, rate), cell(row.iqm, rate)]
-        cells += [cell(row.better, True)] * len(better) + [cell(row.gap, rate)] * len(gap)
-        found.add_row(row.env if before is None or before.env != row.env else "", row.label, *_size(row, steps), *cells)
-    return found
-
-
-def _size(row: Row, steps: str) -> tuple[str, str]:
-    seeds, tasks = row.scores.shape
-    return (f"{seeds}" if tasks == 1 else f"{seeds} x {tasks}"), steps
-
-
-def notes(groups: Groups, rows: Sequence[Row], options: Options) -> list[str]:
-    """What a reader of the table should know: few seeds, unlike budgets, what is left out, returns rescaled."""
-    said = []
-    if min(len(row.scores) for row in rows) < FEW:
-        said.append(f"fewer than {FEW} seeds: the bootstrap's intervals are too narrow; the mean's are Student's")
-    for env in groups:
-        steps = [n for row in rows if row.env == env for n in row.steps]
-        if max(steps) > 1.1 * min(steps):
-            said.append(f"on {env} runs ended after {min(steps):,} to {max(steps):,} env steps")
-    shared = shared_tasks(groups)
-    if len(shared) < 2 <= len(groups):
-        said.append("no rows for all tasks together: fewer than two have runs of every algorithm")
-    if len(shared) < 2:
-        return said
-    if len(shared) < len(groups):
-        left = ", ".join(env for env in groups if env not in shared)
-        said.append(f"not in {ALL!r}, since not every algorithm has runs there: {left}")
-    pooled = {row.label: len(row.scores) for row in rows if row.env == ALL}
-    if any(len(groups[env][label]) > count for env in shared for label, count in pooled.items()):
-        said.append(f"{ALL!r} takes as many seeds as the task with the fewest has, the first ones of the others")
-    if options.metric != "win_rate":
-        said.append(f"{ALL!r}: returns put on 0 to 1 by the least and the greatest evaluation on each task")
-    return said
-
-
-def to_json(rows: Sequence[Row], options: Options) -> str:
-    """Every number of the table and the scores; null where there is no interval."""
-    data = {**options._asdict(), "level": 0.95, "rows": [_row_dict(row) for row in rows]}
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
-
-
-def _row_dict(row: Row) -> dict[str, Any]:
-    def numbers(interval: Interval | None) -> list[float | None] | None:
-        return interval and [None if math.isnan(x) else float(x) for x in map(float, interval)]
-
-    intervals = {name: numbers(getattr(row, name)) for name in ("mean", "iqm", "better", "gap")}
-    return {"env": row.env, "label": row.label, "steps": list(row.steps), **intervals, "scores": row.scores.tolist()}
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="python -m experiments.compare", description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("runs", nargs="+", metavar="RUN", type=word, help="run directories")
+    add("--against", metavar="LABEL", help="algorithm of the table that the others are compared with")
+    add("--metric", choices=METRICS, help="default: the win rate if every run has one")
+    add("--last", type=whole(), default=5, help="evaluations averaged to a score (default: %(default)s)")
+    target = "score from which nothing is missing (default for win rates: 1)"
+    add("--target", type=number(Bounds(-math.inf)), help=target)
+    add("--resamples", type=whole(100, 1_000_000), default=2000, help="of the bootstrap (default: %(default)s)")
+    picture = "picture: IQM over env steps, performance profile, intervals"
+    add("--out", metavar="FILE", type=out_file(*PICTURES), help=picture)
+    add("--json", metavar="FILE", type=out_file(), help="every number of the table, and the scores")
+    add("--marl-eval", metavar="FILE", type=out_file(), help="the runs in the json format of marl-eval")
+    return parser.parse_args(argv)
 
 
 def _write(path: pathlib.Path, text: str) -> None:
@@ -115,31 +47,6 @@ def _write(path: pathlib.Path, text: str) -> None:
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error.strerror}): give a writable file") from None
     print(f"wrote {path}")
-
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(prog="python -m experiments.compare", description=__doc__.split("\n\n")[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", type=word, help="run directories")
-    parser.add_argument("--against", metavar="LABEL", help="algorithm of the table that the others are compared with")
-    parser.add_argument("--metric", choices=METRICS, help="default: the win rate where every run has one")
-    parser.add_argument(
-        "--last", type=whole(), default=5, help="evaluations averaged to a score (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--target",
-        type=number(Bounds(-math.inf)),
-        help="score from which nothing is missing (default for win rates: 1)",
-    )
-    parser.add_argument("--resamples", type=whole(100, 1_000_000), default=2000, help="of the bootstrap")
-    parser.add_argument(
-        "--out",
-        metavar="FILE",
-        type=out_file(*PICTURES),
-        help="picture: IQM over env steps, performance profile, intervals",
-    )
-    parser.add_argument("--json", metavar="FILE", type=out_file(), help="every number of the table, and the scores")
-    parser.add_argument("--marl-eval", metavar="FILE", type=out_file(), help="the runs in the json format of marl-eval")
-    return parser.parse_args(argv)
 
 
 def _command(argv: Sequence[str]) -> int:

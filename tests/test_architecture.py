@@ -1,160 +1,218 @@
-"""The arrows between packages, what imports cost, and what may not stand in the pure code."""
+"""The rules of the source tree: who imports whom, where files are written, how long functions are.
+
+What may break a rule stands in `tests/helpers/exceptions.py`, each with its reason.
+"""
 
 import ast
-import json
-import pathlib
-import subprocess
-import sys
+import re
 
-import pytest
+from tests.helpers.exceptions import ALLOWED, PRIVATE_IN_TESTS, PRIVATE_NAMES_OF_TODAY, TODAY
+from tests.helpers.source import (
+    calls,
+    circles,
+    foreign_private_names,
+    functions,
+    import_graph,
+    imported,
+    is_private,
+    modules,
+    tops_of,
+)
 
-from envs.registry import known_envs
-from iacjax.algorithms.registry import ALGORITHMS
-
-ROOT = pathlib.Path(__file__).parents[1]
-EXCEPTIONS = {"iacjax/low_rank_gaussian.py": {"distrax"}}  # a class of its kind; only what needs it imports the module
-HEAVY = {"jaxmarl", "jumanji", "gymnax", "matplotlib", "distrax"}
-FORBIDDEN = {"envs": {"iacjax", "experiments"}, "iacjax": {"experiments"}}
-SOURCES = sorted(file for package in ("envs", "iacjax", "experiments") for file in (ROOT / package).rglob("*.py"))
-
-
-def name_of(file: pathlib.Path) -> str:
-    return str(file.relative_to(ROOT))
-
-
-def imports(tree: ast.AST) -> set[str]:
-    """Dotted names of all modules imported anywhere below `tree`."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def tops(names: set[str]) -> set[str]:
-    return {name.split(".")[0] for name in names}
+# The folders of experiments, from the lowest to the highest; those of one line do not import each other.
+LAYERS = (
+    ("common",),
+    ("config",),
+    ("loggers",),
+    ("runs",),
+    ("analysis", "distributed"),
+    ("training",),
+    ("figures", "sweeps", "benchmarks", "smac"),
+    ("commands",),
+    ("notebook",),
+)
+COMMANDS = {"run", "sweep", "evaluate", "record", "plot", "compare", "transfer", "reproduce", "benchmark", "smac_probe"}
+COMMAND_LINES, FUNCTION_LINES, FILE_LINES = 120, 50, 300
+SHARED_CLASS_NAMES = {"Learner", "Networks"}  # every algorithm has its own
+HEAVY_FOR_CONFIGS = {"jax", "jaxlib", "flax", "optax", "chex", "distrax"}
 
 
-def imports_at_load(tree: ast.Module) -> set[str]:
-    """Those made when the module is loaded: not in a function, nor for type checkers only."""
-    names, waiting = set(), list(tree.body)
-    while waiting:
-        node = waiting.pop()
-        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or typing_only:
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= imports(node)
-        waiting += ast.iter_child_nodes(node)
-    return names
+def check(rule: str, found: set[str]) -> None:
+    """Nothing is found but what the lists of exceptions hold."""
+    new = found - ALLOWED.get(rule, {}).keys() - TODAY.get(rule, set())
+    hint = "What was moved takes its line in tests/helpers/exceptions.py with it."
+    assert not new, "\n".join([f"{rule}:", *sorted(new), hint])
 
 
-@pytest.fixture(scope="module")
-def trees():
-    return {file: ast.parse(file.read_text()) for file in SOURCES}
+def layer(name: str) -> str | None:
+    """The folder of experiments, "commands" or "notebook"; None outside experiments."""
+    parts = name.split(".")
+    if parts[0] != "experiments" or len(parts) == 1:
+        return None
+    if parts[1] == "notebook":
+        return "notebook"
+    return "commands" if parts[1] in COMMANDS else parts[1]
 
 
-def test_there_is_something_to_check(trees):
-    assert {file.relative_to(ROOT).parts[0] for file in trees} == {"envs", "iacjax", "experiments"}
+def test_there_is_something_to_check():
+    assert tops_of(set(modules())) == {"envs", "iacjax", "experiments"} and len(modules()) > 200
+    assert sum(len(reached) for reached in import_graph().values()) > 500
+    assert COMMANDS == {name.split(".")[1] for name in modules() if layer(name) == "commands"}
 
 
-def test_arrows_point_one_way(trees):
-    wrong = []
-    for file, tree in trees.items():
-        package = file.relative_to(ROOT).parts[0]
-        wrong += [f"{name_of(file)} imports {name}" for name in tops(imports(tree)) & FORBIDDEN.get(package, set())]
-    assert wrong == []
+def test_no_circle_of_imports():
+    check("circle of imports", {" <-> ".join(group) for group in circles()})
 
 
-def test_the_agents_know_the_contract_of_the_worlds_and_no_world(trees):
-    allowed = {"envs.base", "envs.errors", "envs.values"}  # values.py knows no world either
-    wrong = []
-    for file, tree in trees.items():
-        if file.relative_to(ROOT).parts[0] == "iacjax":
-            worlds = {".".join(name.split(".")[:2]) for name in imports(tree) if name.split(".")[0] == "envs"}
-            wrong += [f"{name_of(file)} imports {name}" for name in worlds - allowed - {"envs"}]
-    assert wrong == []
+def test_packages_import_one_way():
+    """experiments -> iacjax -> envs; the agents know an environment's interface and no environment."""
+    interface = {"envs", "envs.base", "envs.errors", "envs.values"}
+    found = set()
+    for name, reached in import_graph().items():
+        for other in reached:
+            if name.startswith("envs") and not other.startswith("envs"):
+                found.add(f"{name} -> {other}")
+            if name.startswith("iacjax") and (other.startswith("experiments") or is_other_env(other, interface)):
+                found.add(f"{name} -> {other}")
+    check("package", found)
 
 
-def test_heavy_packages_are_imported_where_they_are_used(trees):
-    found = {name_of(file): tops(imports_at_load(tree)) & HEAVY for file, tree in trees.items()}
-    assert {name: heavy for name, heavy in found.items() if heavy} == EXCEPTIONS
+def is_other_env(name: str, interface: set[str]) -> bool:
+    return name.startswith("envs") and name not in interface
 
 
-def loaded_after(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter holds after `code`."""
-    report = "import sys, json; print('\\n' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    done = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+def test_layers_of_experiments():
+    """A module imports its own folder and lower ones."""
+    rank = {folder: k for k, folders in enumerate(LAYERS) for folder in folders}
+    found = set()
+    for name, reached in import_graph().items():
+        for other in reached:
+            a, b = layer(name), layer(other)
+            if a is None or b is None:
+                continue
+            if rank[b] > rank[a] or (rank[a] == rank[b] and (a != b or a == "commands")):
+                found.add(f"{name} -> {other}")
+    check("layer", found)
 
 
-def test_importing_the_agents_pulls_in_nothing_heavy():
-    code = "import iacjax.policy, iacjax.train, iacjax.algorithms.intrinsic.learner, envs.registry, envs.smax.env"
-    loaded = loaded_after(code)
-    assert loaded & (HEAVY | {"PIL", "orbax", "tyro", "experiments"}) == set()
-    assert "jax" in loaded
+def test_commands_are_imported_by_the_notebooks_helper_alone():
+    found = set()
+    for name, reached in import_graph().items():
+        commands = {other for other in reached if layer(other) == "commands"}
+        found |= {f"{name} -> {other}" for other in commands if layer(name) != "notebook"}
+    check("import of a command", found)
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "evaluate", "record", "plot", "compare", "benchmark", "reproduce"])
-def test_help_imports_no_jax(command):
-    code = f"""
-import runpy, sys
-sys.argv = ["experiments.{command}", "--help"]
-try:
-    runpy.run_module("experiments.{command}", run_name="__main__")
-except SystemExit as stop:
-    assert not stop.code, stop.code
-"""
-    assert loaded_after(code) & (HEAVY | {"jax", "jaxlib", "flax", "optax"}) == set()
+def test_commands_are_short():
+    found = {name for name, module in modules().items() if layer(name) == "commands" and module.lines > COMMAND_LINES}
+    check("long command", found)
 
 
-def test_nothing_in_the_agents_talks_to_the_world(trees):
-    """No print, no callback out of a compiled program, no debugger; log lines belong to experiments."""
-    banned = {"print", "breakpoint", "io_callback", "pure_callback", "debug_callback", "callback"}
-    wrong = []
-    for file, tree in trees.items():
-        if file.relative_to(ROOT).parts[0] == "experiments":
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                owner = ast.unparse(node.func).split(".")
-                if called in banned or owner[-2:-1] == ["debug"]:
-                    wrong.append(f"{name_of(file)}:{node.lineno} calls {ast.unparse(node.func)}")
-    assert wrong == []
+def test_private_names_stay_in_their_module():
+    found = {f"{module.path}: {name}" for module in modules().values() for name in foreign_private_names(module)}
+    check("private name", found)
 
 
-def test_public_names_are_documented(trees):
-    wrong = []
-    for file, tree in trees.items():
-        if not ast.get_docstring(tree) and file.read_text().strip():
-            wrong.append(f"{name_of(file)} has no docstring")
-        for node in tree.body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and not ast.get_docstring(node) and len(ast.unparse(node).splitlines()) > 6:
-                wrong.append(f"{name_of(file)}: {node.name} has no docstring")
-    assert wrong == []
+def test_tests_use_public_names():
+    for name, module in modules("tests").items():
+        found = {name for name in foreign_private_names(module)} - PRIVATE_IN_TESTS.keys()
+        assert len(found) <= PRIVATE_NAMES_OF_TODAY.get(name, 0), f"{module.path} uses {sorted(found)}"
 
 
-def test_no_variable_is_called_done(trees):
-    """It would not say which: first, terminated, truncated, alive and mask are five things."""
-    wrong = []
-    for file, tree in trees.items():
-        if file.relative_to(ROOT).parts[0] == "experiments":
-            continue
-        for node in ast.walk(tree):
-            name = getattr(node, "id", None) or getattr(node, "arg", None) or getattr(node, "attr", None)
-            if name in {"done", "dones"}:
-                wrong.append(f"{name_of(file)}:{node.lineno} names {name}")
-    assert wrong == []
+def test_jax_is_used_by_its_public_names():
+    found = set()
+    for module in modules("envs", "iacjax", "experiments", "tests").values():
+        wide = imported(module.tree) | {ast.unparse(n) for n in ast.walk(module.tree) if isinstance(n, ast.Attribute)}
+        if any(re.match(r"jax(lib)?(\.\w+)*\._[^_]", name) for name in wide):
+            found.add(module.path)
+    check("jax._src", found)
 
 
-def test_every_registered_name_is_documented():
-    text = (ROOT / "README.md").read_text()
-    assert [name for name in ALGORITHMS if name not in text] == []
-    families = {name.partition(":")[:2] for name in known_envs()}
-    assert [family for family, colon in families if f"`{family}{colon or '`'}" not in text] == []
-    assert [name for name, entry in ALGORITHMS.items() if not entry.summary or not entry.config.__doc__] == []
+WRITERS = {
+    *("write_text", "write_bytes", "save", "savez", "savez_compressed", "savetxt", "savefig", "dump", "tofile"),
+    *("copy2", "copyfile", "copytree", "move", "rename", "symlink_to", "hardlink_to", "mkstemp", "NamedTemporaryFile"),
+}
+
+
+def writes(call: ast.Call, name: str, owner: str) -> bool:
+    """It makes or changes a file."""
+    if name == "open":
+        given = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+        modes = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        return any(set(mode) <= set("rwaxbt+") and set(mode) & set("wax+") for mode in modes)
+    if name == "replace":  # pathlib's: text's takes two, dataclasses' takes names
+        return owner == "os" or (len(call.args) == 1 and not call.keywords)
+    if name in ("copy", "dump") and owner not in ("shutil", "json", "pickle"):
+        return False
+    return name in WRITERS and not owner.startswith("self")
+
+
+def names_from_the_packages(tree: ast.AST) -> set[str]:
+    """Names in this file of our own modules and of what they define: their own calls are looked at in their files."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in nodes if (node.module or "").split(".")[0] in ("envs", "iacjax", "experiments")]
+    return {alias.asname or alias.name for node in ours for alias in node.names}
+
+
+def test_files_are_written_by_common_files_alone():
+    found = set()
+    for module in modules().values():
+        ours = names_from_the_packages(module.tree)
+        for call, called, owner in calls(module.tree):
+            if (owner or called).split(".")[0] not in ours and writes(call, called, owner):
+                found.add(f"{module.path}: {called}")
+    found = {each for each in found if not each.startswith("experiments/common/files.py")}
+    check("writes a file", found)
+
+
+def test_the_chunk_loop_stands_in_training_loop_alone():
+    """Nobody else calls a compiled chunk of iterations."""
+    found = set()
+    for name, module in modules().items():
+        if name != "experiments.training.loop":
+            found |= {module.path for _, called, _ in calls(module.tree) if called == "chunk"}
+    check("calls chunk", found)
+
+
+def test_configurations_import_no_jax():
+    found = set()
+    for module in modules().values():
+        if module.file.name == "config.py" or module.path.startswith("experiments/config/"):
+            heavy = tops_of(imported(module.tree)) & HEAVY_FOR_CONFIGS
+            found |= {f"{module.path}: {name}" for name in heavy}
+    check("heavy configuration", found)
+
+
+def test_losses_take_arrays_and_open_with_chex():
+    """No configuration; the first statement of every public function checks its arguments with chex."""
+    found, count = set(), 0
+    for module in modules("iacjax/losses").values():
+        found |= {f"{module.path}: {name}" for name in imported(module.tree) if "config" in name}
+        for node in module.tree.body:
+            if isinstance(node, ast.FunctionDef) and not is_private(node.name):
+                count += 1
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if node.args.args and not ast.unparse(body[0]).startswith("chex.assert_"):
+                    found.add(f"{module.path}: {node.name}")
+    assert count > 5
+    check("loss", found)
+
+
+def test_functions_and_files_are_short():
+    found = set()
+    for module in modules().values():
+        if module.lines > FILE_LINES:
+            found.add(module.path)
+        for node in functions(module.tree):
+            if node.end_lineno - node.lineno + 1 > FUNCTION_LINES:
+                found.add(f"{module.path}: {node.name}")
+    check("long", found)
+
+
+def test_public_classes_have_names_of_their_own():
+    places: dict[str, list[str]] = {}
+    for module in modules().values():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not is_private(node.name) and node.name not in SHARED_CLASS_NAMES:
+                places.setdefault(node.name, []).append(module.path)
+    check("class name", {f"{name}: {path}" for name, paths in places.items() if len(paths) > 1 for path in paths})

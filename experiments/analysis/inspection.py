@@ -1,10 +1,11 @@
-"""What a trained learner thinks of an episode: intrinsic rewards, attention weights, values (AIIR-MIX's figure 5).
+"""What a trained learner computes for an episode: intrinsic rewards, attention weights, values (AIIR-MIX's figure 5).
 
-    episode, seen = insight("runs/smax_2s3z/aiir_mix/DIR")
-    seen["intrinsic_reward"]  # [T, A]
-    seen["attention"]         # [T, A, A], row i the weights of agent i
+    episode, numbers = inspect_run("runs/smax_2s3z/aiir_mix/DIR")
+    numbers["intrinsic_reward"]  # [T, A]
+    numbers["attention"]         # [T, A, A], row i the weights of agent i
 
-The policy alone cannot tell: the nets that make rewards are not part of it, so the run's newest checkpoint is read.
+The saved policy is not enough: the networks that make rewards are not part of it, so the run's newest checkpoint is
+read.
 """
 
 import pathlib
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.analysis.playback import choose_index, play
 from experiments.config.schema import fingerprint, read_config
 from experiments.config.trust import Trust, check_trusted
-from experiments.record import best_index, play
 from experiments.runs.build import build, state_shapes
 from experiments.runs.checkpoint import Checkpoints
 
@@ -27,7 +28,7 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
     """The learner of every seed of a run, from its newest checkpoints: {seed: learner}.
 
     Raises:
-      ConfigError: no run there, an environment of one's own (see `trust`), or no checkpoint of it that can be used.
+      ConfigError: no run there, an untrusted custom environment (see `load_seed`), or no usable checkpoint.
     """
     import jax
 
@@ -50,7 +51,7 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
 
 
 def as_batch(episode: "Episode", carry0: Any) -> Any:
-    """An episode of one lane as a `Batch` of one lane; what acting noted (`aux`) is left out."""
+    """An episode of one environment as a `Batch` of one environment, without `aux`."""
     import jax
     import jax.numpy as jnp
 
@@ -62,14 +63,14 @@ def as_batch(episode: "Episode", carry0: Any) -> Any:
     return Batch(rows, first, jnp.stack(episode.actions), (), mask, carry0)
 
 
-def shown_per_agent(env: Any, algorithm: Any) -> list[str]:
-    """What the algorithm's `inspect` has a number of for each agent and step, by name. Nothing is compiled."""
+def numbers_per_agent(env: Any, algorithm: Any) -> list[str]:
+    """Names of what the algorithm's `inspect` has one number of for each agent and step. Nothing is compiled."""
     import jax
     import jax.numpy as jnp
 
     from envs.rendering import Episode
 
-    def look(key):
+    def inspect(key):
         learner = algorithm.init(key)
         state, timestep = env.reset(key, 1)
         acting = _Acting(algorithm, algorithm.policy(learner))
@@ -77,30 +78,28 @@ def shown_per_agent(env: Any, algorithm: Any) -> list[str]:
         _, after = env.step(key, state, action)
         return algorithm.inspect(learner, as_batch(Episode([], [timestep, after], [action]), algorithm.carry(1)))
 
-    shapes = jax.eval_shape(look, jax.random.key(0))
+    shapes = jax.eval_shape(inspect, jax.random.key(0))
     return [name for name, shape in shapes.items() if shape.shape == (1, 1, env.spec.num_agents)]
 
 
-def insight(
+def inspect_run(
     run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False
 ) -> tuple["Episode", dict[str, np.ndarray]]:
-    """Plays one greedy episode of one seed of a run (None: the best) and asks its learner about it.
-
-    `trust`: True runs an environment of one's own that the run names; a name, that one alone.
+    """Plays one greedy episode with one seed of a run (None: the best) and runs its algorithm's `inspect` on it.
 
     Returns:
-      (the episode, what the algorithm's `inspect` says of its T steps: each [T, ...], without a lane axis).
+      (the episode, what `inspect` returns for its T steps: arrays [T, ...], without an axis of environments).
 
     Raises:
-      ConfigError: no such run or seed, no checkpoint, or an algorithm that has nothing to show.
+      ConfigError: as `load_seed`, or an algorithm that has nothing to inspect.
     """
-    trained = load(run_dir, seed_index, trust)
+    trained = load_seed(run_dir, seed_index, trust)
     episode = trained.play(1)
-    return episode, trained.look(episode)
+    return episode, trained.inspect(episode)
 
 
-class Trained(NamedTuple):
-    """One seed of a run, as its newest checkpoint has it."""
+class TrainedSeed(NamedTuple):
+    """One seed of a run, from its newest checkpoint."""
 
     env: Any
     algorithm: Any
@@ -108,35 +107,42 @@ class Trained(NamedTuple):
     seed: int
 
     def play(self, num_episodes: int) -> "Episode":
-        """Greedy episodes, one a lane, always the same ones."""
+        """Greedy episodes, one in each parallel environment, always the same ones."""
         import jax
 
         acting = _Acting(self.algorithm, self.algorithm.policy(self.learner))
         return play(self.env, acting, 0, jax.random.key(self.seed), num_episodes)
 
-    def look(self, episode: "Episode", lane: int = 0) -> dict[str, np.ndarray]:
-        """What `inspect` says of the steps of one lane: each [T, ...], without a lane axis; ConfigError if nothing."""
+    def inspect(self, episode: "Episode", lane: int = 0) -> dict[str, np.ndarray]:
+        """What the algorithm's `inspect` returns for the episode in environment `lane`: arrays [T, ...].
+
+        Raises:
+          ConfigError: it returns nothing.
+        """
         import jax
 
         steps = 1 + next(t for t, ts in enumerate(episode.timesteps[1:]) if ts.boundary[lane])
         rows = [jax.tree.map(lambda x: x[lane : lane + 1], ts) for ts in episode.timesteps[: steps + 1]]
         actions = [action[lane : lane + 1] for action in episode.actions[:steps]]
         batch = as_batch(episode._replace(timesteps=rows, actions=actions), self.algorithm.carry(1))
-        seen = jax.jit(self.algorithm.inspect)(self.learner, batch)
-        if not seen:
-            raise ConfigError(f"{self.env.spec.name}: its learner has nothing to show of an episode beside its actions")
-        return {name: np.asarray(value[:, 0]) for name, value in seen.items()}
+        numbers = jax.jit(self.algorithm.inspect)(self.learner, batch)
+        if not numbers:
+            raise ConfigError(f"the algorithm of this run on {self.env.spec.name} has no numbers to inspect")
+        return {name: np.asarray(value[:, 0]) for name, value in numbers.items()}
 
 
-def load(run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False) -> Trained:
-    """One seed of a run (None: the best); raises ConfigError as `insight`."""
+def load_seed(run_dir: str | pathlib.Path, seed_index: int | None = None, trust: Trust = False) -> TrainedSeed:
+    """One seed of a run (None: the best). `trust`: True runs the custom environment that the run names; a name runs
+    that one alone.
+
+    Raises:
+      ConfigError: no such run or seed, an untrusted environment, or no usable checkpoint.
+    """
     learners = load_learners(run_dir, trust)
     env, algorithm = build(read_config(pathlib.Path(run_dir)))
     seeds = sorted(learners)
-    index = best_index(run_dir, seeds) if seed_index is None else seed_index
-    if not 0 <= index < len(seeds):
-        raise ConfigError(f"no seed index {index}: the run has {len(seeds)} seed(s), counted from 0")
-    return Trained(env, algorithm, learners[seeds[index]], seeds[index])
+    seed = seeds[choose_index(run_dir, seeds, seed_index)]
+    return TrainedSeed(env, algorithm, learners[seed], seed)
 
 
 class _Acting:

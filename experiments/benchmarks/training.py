@@ -63,7 +63,7 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
         return jax.block_until_ready(chunk(states, np.int32(first), np.int32(count)))
 
     def start_states():
-        return init(layout.spread(seed_keys(tuple(range(lanes)))))
+        return init(layout.shard(seed_keys(tuple(range(lanes)))))
 
     return Training(start_states, run, algorithm.plan, lanes, seconds, state_bytes, needed)
 

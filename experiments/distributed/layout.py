@@ -1,15 +1,16 @@
-"""Lanes over several devices: who holds which, padding to a multiple, and back.
+"""A batch of training runs over the devices of a process: sharding, padding to a multiple of the devices, and back.
 
-A lane is a seed, or a seed with the floats of a sweep. Lanes share nothing, so their axis is simply cut.
+The members of the batch are seeds, or trials of a sweep; they are the leading axis [size, ...] of every array. They
+exchange nothing, so that axis is cut into one block of consecutive members per device.
 """
 
 from typing import Any, NamedTuple
 
 
 class Layout(NamedTuple):
-    """Where the lanes of a group live. On a mesh the last lane is repeated until each device has as many."""
+    """Where the members of a batch are. On a mesh the last member is repeated until each device has equally many."""
 
-    lanes: int
+    size: int  # members
     mesh: Any = None  # jax.sharding.Mesh of one axis, or None: everything on one device
 
     @property
@@ -17,38 +18,38 @@ class Layout(NamedTuple):
         return 1 if self.mesh is None else self.mesh.size
 
     @property
-    def padded(self) -> int:
-        """Lanes that the devices hold, the repeated ones among them."""
-        return -(-self.lanes // self.devices) * self.devices
+    def padded_size(self) -> int:
+        """Members that the devices hold, with the repeated ones."""
+        return -(-self.size // self.devices) * self.devices
 
-    def _sharding(self) -> Any:
+    def sharding(self) -> Any:
         from jax.sharding import NamedSharding, PartitionSpec
 
         return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names[0]))
 
     def abstract(self, tree: Any) -> Any:
-        """Shapes as the compiled programs take them; `tree` has shapes with the lanes in front."""
+        """Shapes [size, ...] -> shapes as the compiled programs take them, [padded_size, ...]."""
         import jax
 
         if self.mesh is None:
             return tree
-        sharding = self._sharding()
+        sharding = self.sharding()
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((self.padded, *x.shape[1:]), x.dtype, sharding=sharding), tree
+            lambda x: jax.ShapeDtypeStruct((self.padded_size, *x.shape[1:]), x.dtype, sharding=sharding), tree
         )
 
-    def spread(self, tree: Any) -> Any:
-        """Arrays [lanes, ...] as the compiled programs take them."""
+    def shard(self, tree: Any) -> Any:
+        """Arrays [size, ...] -> arrays as the compiled programs take them, [padded_size, ...]."""
         import jax
         import numpy as np
 
         if self.mesh is None:
-            home = jax.local_devices()[0]  # what is there already is left as it is: to be donated, it has one owner
-            return jax.tree.map(lambda x: x if _lies_on(x, home) else jax.device_put(x, home), tree)
-        index = np.minimum(np.arange(self.padded), self.lanes - 1)
-        if self.padded != self.lanes:
+            device = jax.local_devices()[0]  # an array that is there is not copied: a donated array has one owner
+            return jax.tree.map(lambda x: x if _is_on(x, device) else jax.device_put(x, device), tree)
+        index = np.minimum(np.arange(self.padded_size), self.size - 1)
+        if self.padded_size != self.size:
             tree = jax.tree.map(lambda x: x[index], tree)
-        return jax.device_put(tree, self._sharding())
+        return jax.device_put(tree, self.sharding())
 
     def fetch(self, tree: Any) -> Any:
         """Results of the compiled programs as NumPy arrays."""
@@ -56,38 +57,38 @@ class Layout(NamedTuple):
 
         return jax.device_get(tree)
 
-    def gather(self, tree: Any) -> Any:
-        """The inverse of `spread`, in the host's memory where there are several devices: no one need hold it all."""
+    def unshard(self, tree: Any) -> Any:
+        """The inverse of `shard`; of several devices in the host's memory, as one device may not hold the whole."""
         import jax
 
         if self.mesh is None:
             return tree
         tree = jax.device_put(tree, jax.local_devices(backend="cpu")[0])
-        return jax.tree.map(lambda x: x[: self.lanes], tree)
+        return jax.tree.map(lambda x: x[: self.size], tree)
 
 
-def _lies_on(x: Any, device: Any) -> bool:
+def _is_on(x: Any, device: Any) -> bool:
     return getattr(x, "devices", set)() == {device}
 
 
-def layout_of(lanes: int, devices: int) -> Layout:
-    """`lanes` over as many of this process's `devices` as there are lanes for."""
+def layout_of(size: int, devices: int) -> Layout:
+    """`size` members over `devices` devices of this process, at most one per member."""
     import jax
     import numpy as np
 
     from iacjax.train import LANES
 
-    count = min(lanes, devices)
+    count = min(size, devices)
     if count == 1:
-        return Layout(lanes)
-    return Layout(lanes, jax.sharding.Mesh(np.array(jax.local_devices()[:count]), (LANES,)))
+        return Layout(size)
+    return Layout(size, jax.sharding.Mesh(np.array(jax.local_devices()[:count]), (LANES,)))
 
 
 def device_count(asked: int) -> int:
-    """Devices to use: those that are asked for, 0 for all of this process's.
+    """The number of devices to use; `asked` of this process's, 0: all.
 
     Raises:
-      ConfigError: there are not so many.
+      ConfigError: there are fewer.
     """
     import jax
 

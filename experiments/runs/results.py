@@ -1,9 +1,8 @@
-"""What a run came to: rows of its CSV files, the summary table, summary.json, the pictures."""
+"""Results of a run: the last evaluations in eval.csv, the summary table, summary.json."""
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
@@ -16,7 +15,7 @@ Row = dict[str, float]
 
 
 class SeedResult(NamedTuple):
-    """The last greedy evaluation of one seed; `win_rate` is nan in worlds without a winner."""
+    """The last greedy evaluation of one seed; `win_rate` is nan in environments without wins."""
 
     seed: int
     env_steps: int
@@ -26,7 +25,7 @@ class SeedResult(NamedTuple):
 
 
 def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
-    """One row a seed, from eval.csv; empty where nothing was evaluated yet.
+    """One row for each seed, from eval.csv; empty if nothing was evaluated yet.
 
     Raises:
       ConfigError: it is damaged.
@@ -45,17 +44,17 @@ def last_evaluations(directory: pathlib.Path) -> list[SeedResult]:
 
 
 def summary_table(results: Sequence[SeedResult]) -> Any:
-    """A rich table: a row a seed, and the mean with its 95 % interval."""
+    """A rich table: a row for each seed, and the mean with its 95 % interval."""
     from rich.table import Table
 
-    battle = not any(math.isnan(r.win_rate) for r in results)
-    columns = ["seed", "env steps", "return", *(["win rate", "best"] if battle else [])]
+    has_wins = not any(math.isnan(r.win_rate) for r in results)
+    columns = ["seed", "env steps", "return", *(["win rate", "best"] if has_wins else [])]
     table = Table(*columns, title="last greedy evaluation")
     for r in results:
-        wins = [f"{r.win_rate:.3f}", f"{r.best_win_rate:.3f}"] if battle else []
+        wins = [f"{r.win_rate:.3f}", f"{r.best_win_rate:.3f}"] if has_wins else []
         table.add_row(str(r.seed), f"{r.env_steps:,}", f"{r.return_mean:.3f}", *wins)
     wins = [interval_text([getattr(r, name) for r in results], RATE) for name in ("win_rate", "best_win_rate")]
-    table.add_row("mean, 95 %", "", interval_text([r.return_mean for r in results]), *(wins if battle else []))
+    table.add_row("mean, 95 %", "", interval_text([r.return_mean for r in results]), *(wins if has_wins else []))
     return table
 
 
@@ -69,7 +68,7 @@ def write_summary(directory: pathlib.Path, status: str, timing: dict[str, float]
 
 
 def check_summary(directory: pathlib.Path) -> None:
-    """Raises ConfigError where summary.json is not there, or the rows are not those that it was written of."""
+    """Raises ConfigError where summary.json is missing, or the csv files are not those that it was written with."""
     file = directory / "summary.json"
     summary = read_json(file)
     if not summary:
@@ -89,29 +88,3 @@ def best_seed(results: Sequence[SeedResult]) -> int:
     """Index of the result with the best last evaluation: win rate where there is one, then return."""
     keys = [(0.0 if math.isnan(r.win_rate) else r.win_rate, r.return_mean) for r in results]
     return keys.index(max(keys))
-
-
-def draw_pictures(directory: pathlib.Path, say: Callable[[str], None]) -> None:
-    """curves.png and a recording of the best seed; what cannot be drawn is said in one line and spoils nothing."""
-    from experiments.config.schema import read_config
-    from experiments.record import film_name
-
-    env = read_config(directory).run.env  # it was trained in, so it is trusted
-    for name, draw in (("curves.png", _draw_curves), (film_name(env), partial(_film, env))):
-        try:
-            draw(directory, directory / name)
-            say(f"wrote    {directory / name}")
-        except Exception as error:  # a picture is not worth a run's end
-            say(f"no {name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
-
-
-def _draw_curves(directory: pathlib.Path, out: pathlib.Path) -> None:
-    from experiments.analysis.curves_picture import plot_runs
-
-    plot_runs([directory], out)
-
-
-def _film(env: str, directory: pathlib.Path, out: pathlib.Path) -> None:
-    from experiments.record import record
-
-    record(directory, out, trust=env)

@@ -104,7 +104,7 @@ def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: S
       lanes: of each program, those that are to be trained here.
       finished: whether each has ended before.
     """
-    kept = collectives.from_first(_read) if programs[0].settings.run.compile_cache else {}
+    kept = collectives.broadcast_from_main(_read) if programs[0].settings.run.compile_cache else {}
     shares = []
     for program, count, end in zip(programs, lanes, finished, strict=True):
         key = _key(program, count)
@@ -116,7 +116,7 @@ def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: S
 
 def keep(share: Share) -> None:
     """Remembers what a program has measured; of processes that train together, the first does."""
-    if share.seconds is None or not share.key or not collectives.is_first():
+    if share.seconds is None or not share.key or not collectives.is_main():
         return
     kept = _read()
     kept.pop(share.key, None)
@@ -133,7 +133,7 @@ def _key(program: Program, lanes: int) -> str:
     are lanes."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
-    device = (describe_devices(run.devices), collectives.count(), importlib.metadata.version("jax"))
+    device = (describe_devices(run.devices), collectives.process_count(), importlib.metadata.version("jax"))
     # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]

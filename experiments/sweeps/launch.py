@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.distributed import collectives, rendezvous
+from experiments.distributed import collectives
+from experiments.distributed.connection import connected
 from experiments.loggers.console import Console
 from experiments.run import check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
@@ -47,38 +48,40 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
 def train_together(
     out: pathlib.Path,
     programs: Sequence[Program],
-    coordinator: str,
-    count: int,
-    index: int,
+    where: tuple[str, int, int],
     request: Any,
+    show: Callable[[], None],
     open_out: Callable[[contextlib.ExitStack], None],
 ) -> int:
-    """Trains the queue as one program over the devices of `count` processes; this is `index`'s part; the exit code.
+    """Trains the queue as one program over the devices of several processes; the exit code.
 
-    Process 0 writes and speaks; a signal that one of them gets stops all of them at the end of the chunk.
+    Process 0 writes and prints; a signal to one of them stops all at the end of the chunk.
 
     Args:
-      coordinator: HOST:PORT of process 0.
+      where: the coordinator, the number of processes and this one's id, as `connected` takes them.
       request: json that must be the same on all.
+      show: prints the queue; called on process 0.
       open_out: makes and locks `out`; called on process 0.
     """
-    address = rendezvous.meet(coordinator, count, index)
     prepare_jax(programs[0].settings.run, print)
-    with collectives.joined(coordinator, count, index, address), contextlib.ExitStack() as held:
+    print(f"waiting  for all processes, process 0 at {where[0]}", flush=True)
+    with connected(*where), contextlib.ExitStack() as held:
         collectives.check_alike(request)
         check_pairs(programs)
-        collectives.from_first(lambda: open_out(held))
-        console = held.enter_context(Console(pathlib.Path(os.devnull) if index else out / "log.txt"))
-        console.say(f"process  {index} of {count}, at {coordinator}; process 0 writes")
-        console.terminal.quiet = index > 0
+        if collectives.is_main():
+            show()
+        collectives.broadcast_from_main(lambda: open_out(held))
+        console = held.enter_context(Console(out / "log.txt" if collectives.is_main() else pathlib.Path(os.devnull)))
+        console.say(collectives.describe())
+        console.terminal.quiet = not collectives.is_main()
         signals = held.enter_context(Signals().listening())
         try:
-            train_queue(out, programs, console, lambda: collectives.any_of(signals()))
+            train_queue(out, programs, console, lambda: collectives.all_any(signals()))
         except Interrupted:
             console.end_progress()
-            console.say("stopped, saved; the same command, on as many processes as you like, goes on")
+            console.say("stopped, saved; the same command, on any number of processes, resumes it")
             return 128 + (signals.received or signal.SIGTERM)
-        collectives.from_first(lambda: finish(out, programs, console))
+        collectives.broadcast_from_main(lambda: finish(out, programs, console))
     return 0
 
 
@@ -99,7 +102,7 @@ def train_queue(
 
     units = [units_of(program, out, count)[index::count] for program in programs]
     places = [program_dir(out, program, count, index) for program in programs]
-    ended = collectives.from_first(lambda: [(place / "finished.json").exists() for place in places])
+    ended = collectives.broadcast_from_main(lambda: [(place / "finished.json").exists() for place in places])
     forecast = make_forecast(programs, [sum(len(unit.seeds) for unit in some) for some in units], ended)
     if not all(ended):
         console.say(forecast.line())

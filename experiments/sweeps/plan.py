@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config.schema import RunConfig, Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import check_run
-from iacjax.algorithms.common.checks import BOUNDS, check_together
+from iacjax.algorithms.common.config import check_together
 from iacjax.algorithms.registry import option_names
 from iacjax.schema import check_values, option, read_text, types_of
 
@@ -80,6 +82,21 @@ class Program(NamedTuple):
         """The float fields in which its points differ."""
         names = [name for name, value in self.points[0].values.items() if isinstance(value, float)]
         return tuple(name for name in names if len({point.values[name] for point in self.points}) > 1)
+
+
+def queue_lines(programs: Sequence[Program]) -> list[str]:
+    """The queue as text: what each program trains, and the total."""
+    lines, total = [], 0
+    for program in programs:
+        run = program.settings.run
+        lanes = len(program.points) * run.seeds
+        floats = f", lanes over {', '.join(program.floats)}" if program.floats else ""
+        steps = f"{lanes * run.total_steps:,} env steps"
+        lines.append(
+            f"  {program.index:3}  {program.title}: {len(program.points)} point(s), {lanes} lane(s), {steps}{floats}"
+        )
+        total += lanes * run.total_steps
+    return [*lines, f"{len(programs)} program(s), {total:,} env steps in all"]
 
 
 def _text(value: Any) -> str:
@@ -168,7 +185,7 @@ def _read(name: str, text: str, base: Settings) -> Any:
             raise ConfigError(f"--set {name}={text}: write true or false") from None
         parse_fields([f"{option(name)}={text}"], base)  # which says what is wrong with it
         raise ConfigError(f"--set {name}={text}: the value cannot be read") from None
-    check_values(type(base.algorithm), {name: value}, BOUNDS)
+    check_values(type(base.algorithm), {name: value})
     return value
 
 

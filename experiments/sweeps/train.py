@@ -24,9 +24,9 @@ from experiments.distributed import collectives, sharding
 from experiments.loggers.console import Console
 from experiments.run import resolve
 from experiments.runs import custom_environment, results
-from experiments.runs import directory as rundir
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
+from experiments.runs.directory import locked, software_versions, write_config
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import Lane, LaneGroup, Unit, lane_name
@@ -87,18 +87,18 @@ def train_program(
       ConfigError: what was asked for cannot be trained.
     """
     marker = directory / "finished.json"
-    if collectives.from_first(marker.exists):
+    if collectives.broadcast_from_main(marker.exists):
         console.say(f"finished {program.title}: {len(program.points)} point(s)")
         _remove_parts(directory)  # where it was killed on the way
         return
     console.say(f"program  {program.title}: {len(program.points)} point(s), {program.settings.run.seeds} seed(s)")
     began = time.monotonic()
     with contextlib.ExitStack() as held:
-        collectives.from_first(lambda: _open(directory, held))
+        collectives.broadcast_from_main(lambda: _open(directory, held))
         env, _ = build(program.settings)
         if is_custom_env(env):
             digest = custom_environment.environment_digest(env)
-            collectives.from_first(
+            collectives.broadcast_from_main(
                 lambda: custom_environment.keep_digest(directory, env.spec.name, digest, console.say)
             )
         try:
@@ -110,19 +110,19 @@ def train_program(
             text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
             raise ConfigError(text) from error
         record = {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)}
-        collectives.from_first(lambda: write_json(marker, record))
+        collectives.broadcast_from_main(lambda: write_json(marker, record))
     _remove_parts(directory)
 
 
 def _remove_parts(directory: pathlib.Path) -> None:
     """Of a program that has ended: whole states; the policies and the rows stay."""
-    for part in directory.glob("part_*") if collectives.is_first() else ():
+    for part in directory.glob("part_*") if collectives.is_main() else ():
         shutil.rmtree(part)
 
 
 def _open(directory: pathlib.Path, held: contextlib.ExitStack) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    held.enter_context(rundir.locked(directory))
+    held.enter_context(locked(directory))
 
 
 def _train_part(
@@ -132,14 +132,14 @@ def _train_part(
     make = _maker(first, env.spec)
     algorithm = make({})
     settings = resolve(first, algorithm.plan)
-    size = collectives.from_first(lambda: _open_part(part, directory, settings.run))
+    size = collectives.broadcast_from_main(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
     job = Job(settings, directory, algorithm, env, [], console, stop)
     lanes = [Lane(unit, seed) for unit in part.units for seed in unit.seeds]
     trace = _tracer(job, make, part.floats)
 
     def keep_size(size: int) -> None:
-        collectives.from_first(lambda: _keep_size(directory, len(lanes), size))
+        collectives.broadcast_from_main(lambda: _keep_size(directory, len(lanes), size))
 
     finished: list[tuple[Sequence[Lane], Progress]] = []
     for some, programs in compile_groups(lanes, trace, settings.run, console.say, keep_size, "lane"):
@@ -150,7 +150,7 @@ def _train_part(
         finished.append((some, group.train()))
         watch.group_ended(len(some) * settings.run.total_steps)
         console.end_progress()
-    collectives.from_first(lambda: _close_units(part, finished))
+    collectives.broadcast_from_main(lambda: _close_units(part, finished))
 
 
 def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], Lowered]:
@@ -207,7 +207,7 @@ def _predict(group: LaneGroup, lanes: int) -> None:
     job, programs = group.job, group.programs
     plan, run = job.algorithm.plan, job.settings.run
     past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
-    states = programs.init(programs.layout.spread(group.inputs()))
+    states = programs.init(programs.layout.shard(group.inputs()))
     states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
     states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
@@ -226,11 +226,11 @@ def _predict(group: LaneGroup, lanes: int) -> None:
 
 def _open_units(part: Part, run: RunConfig) -> None:
     """Each unit's directory as that of a run: its configuration, and what it is made with."""
-    made = rundir.versions(describe_devices(run.devices))
+    made = software_versions(describe_devices(run.devices))
     for unit in part.units:
         own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
         unit.directory.mkdir(parents=True, exist_ok=True)
-        rundir.write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
+        write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
         write_json(unit.directory / "versions.json", made)
 
 

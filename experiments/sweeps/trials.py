@@ -67,7 +67,7 @@ class UnitSink:
         self.diverged: dict[str, int] = {}  # index of a lane -> iteration of its first number that is not finite
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
-        collectives.from_first(lambda: self._write(table, rows))
+        collectives.broadcast_from_main(lambda: self._write(table, rows))
 
     def _write(self, table: str, rows: list[dict[str, float]]) -> None:
         of: dict[pathlib.Path, list[dict[str, float]]] = {}
@@ -79,7 +79,7 @@ class UnitSink:
             self._sinks[directory].close()  # a sweep has more files than a process may hold open
 
     def trim(self, seeds: tuple[int, ...], iteration: int) -> None:
-        collectives.from_first(lambda: self._trim(iteration))
+        collectives.broadcast_from_main(lambda: self._trim(iteration))
 
     def _trim(self, iteration: int) -> None:
         for sink, seeds in self._by_unit():
@@ -87,7 +87,7 @@ class UnitSink:
 
     def digests(self, seeds: tuple[int, ...]) -> dict[str, str]:
         """{k/table: digest of the lanes' rows in the table of their k-th unit}, for a checkpoint."""
-        return collectives.from_first(self._digests)
+        return collectives.broadcast_from_main(self._digests)
 
     def _digests(self) -> dict[str, str]:
         units = enumerate(self._by_unit())
@@ -124,7 +124,7 @@ class LaneGroup(Group):
         name = lane_name(at, len(lanes))
         seeds = tuple(lane.seed for lane in lanes)
         super().__init__(job._replace(sinks=[self.sink]), seeds, programs, name, _mark(lanes, job.settings))
-        if collectives.count() > 1:
+        if collectives.process_count() > 1:
             self.checkpoints = sharding.SharedCheckpoints(self.checkpoints)
 
     def inputs(self) -> Any:
@@ -139,7 +139,7 @@ class LaneGroup(Group):
 
     def _chunk_length(self, due: int) -> int:
         length = super()._chunk_length
-        return collectives.from_first(lambda: length(due))  # hangs on a clock
+        return collectives.broadcast_from_main(lambda: length(due))  # hangs on a clock
 
     def _policy_files(self) -> list[pathlib.Path]:
         return [lane.unit.directory / "policy" / f"seed_{lane.seed}.npz" for lane in self.lanes]
@@ -158,7 +158,7 @@ class LaneGroup(Group):
         values |= {name: np.where(bad[name], 0.0, value) for name, value in values.items()}
 
     def _save_policies(self, params: Any) -> None:
-        collectives.from_first(lambda: self._write_policies(params))
+        collectives.broadcast_from_main(lambda: self._write_policies(params))
 
     def _write_policies(self, params: Any) -> None:
         import jax

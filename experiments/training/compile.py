@@ -55,8 +55,8 @@ def lower_trainer(trainer: Any, inputs: Any, keys: Any, layout: Layout) -> Lower
     import jax
 
     init = trainer.init.lower(layout.abstract(inputs))
-    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((layout.lanes, *x.shape[1:]), x.dtype), init.out_info)
-    return Lowered(trainer, init, layout.lanes, keys, states, layout)
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((layout.size, *x.shape[1:]), x.dtype), init.out_info)
+    return Lowered(trainer, init, layout.size, keys, states, layout)
 
 
 def compile_lowered(lowered: Lowered) -> Compiled:

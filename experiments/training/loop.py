@@ -129,12 +129,12 @@ class Group:
             self.programs.states, self.rows, lambda saved: sink.check(self.seeds, saved.iteration, saved.rows)
         )
         if found is None:
-            collectives.from_first(self._check_new)
+            collectives.broadcast_from_main(self._check_new)
         seeds = len(self.seeds)
         states, progress = found or (None, Progress(seeds=seeds, env_steps=[0] * seeds))
         sink.trim(self.seeds, progress.iteration)
         if found is None:
-            return self.programs.init(layout.spread(self.inputs())), progress
+            return self.programs.init(layout.shard(self.inputs())), progress
         self._save_policies(self.job.algorithm.policy(states.learner))  # where they were lost or not yet saved
         self.saved = progress.iteration
         self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
@@ -142,7 +142,7 @@ class Group:
             progress.window[LEARNED] = [float(progress.iteration % self.job.settings.run.log_every)] * seeds
             progress.window |= {name: [float("nan")] * seeds for name in self.schedules - progress.window.keys()}
         progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
-        return layout.spread(states), progress
+        return layout.shard(states), progress
 
     def _check_new(self) -> None:
         """Raises ConfigError where policies, which are saved after a checkpoint, stand without one: to begin anew would
@@ -244,7 +244,7 @@ class Group:
         run, progress = self.job.settings.run, self.progress
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
-        episodes = self.programs.layout.fetch(play(self.states, self.programs.layout.spread(keys)))
+        episodes = self.programs.layout.fetch(play(self.states, self.programs.layout.shard(keys)))
         rows = []
         for k in range(len(self.seeds)):
             returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
@@ -262,7 +262,7 @@ class Group:
         for sink in self.job.sinks:
             sink.sync()
         self.progress.rows = self.job.sinks[0].digests(self.seeds)
-        states = self.programs.layout.gather(self.states)
+        states = self.programs.layout.unshard(self.states)
         self.checkpoints.save(states, self.progress)
         self._save_policies(self.job.algorithm.policy(states.learner))  # a run that is killed before it does it later
         self.saved = self.progress.iteration

@@ -37,8 +37,8 @@ def compile_groups(
     Raises:
       ConfigError: not one lane fits, or fewer than were asked for.
     """
-    free = collectives.smallest(available_bytes(min(device_count(run.devices), len(lanes))))
-    device, processes = describe_devices(run.devices), collectives.count()
+    free = collectives.all_min(available_bytes(min(device_count(run.devices), len(lanes))))
+    device, processes = describe_devices(run.devices), collectives.process_count()
     if processes > 1:
         device, free = f"{processes} processes with {device} each", None if free is None else processes * free
     say(f"device   {device}, {'unknown' if free is None else human(free)} free")

@@ -10,11 +10,12 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import make_env
-from experiments import benchmark, sweep
+from experiments import benchmark
 from experiments.benchmarks import point, seeds, settings, training
 from experiments.benchmarks.point import Job
 from experiments.common.cli import run_command
 from experiments.config.schema import RunConfig
+from experiments.sweeps.command_line import parse
 from experiments.training import memory, runtime
 
 LIIR = Job("ours", "liir", "default", "toy:coordination", 2, num_envs=4, seconds=0.01, updates=2)
@@ -88,8 +89,8 @@ def test_the_precision_of_products(monkeypatch):
     assert asked == [("jax_default_matmul_precision", "float32"), ("jax_default_matmul_precision", "BF16_BF16_F32")]
     assert RunConfig().matmul_precision == "default"
     words = ["--algo", "iql", "--env", "matrix_game", "--set", "lr=1e-3"]
-    assert "matmul_precision" not in dict(sweep.parse(words)[1].run)
-    assert dict(sweep.parse([*words, "--matmul-precision", "float32"])[1].run)["matmul_precision"] == "float32"
+    assert "matmul_precision" not in dict(parse(words)[1].run)
+    assert dict(parse([*words, "--matmul-precision", "float32"])[1].run)["matmul_precision"] == "float32"
 
 
 def row_of(lanes, seconds, **more):

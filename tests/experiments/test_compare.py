@@ -10,11 +10,12 @@ from PIL import Image
 
 from envs.errors import ConfigError
 from experiments.analysis import scores
+from experiments.analysis.comparison import cell, notes
 from experiments.analysis.curves import Curves
 from experiments.analysis.marl_eval import to_marl_eval
 from experiments.analysis.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
 from experiments.common.stats import Interval
-from experiments.compare import cell, main, notes
+from experiments.compare import main
 
 HEADER = "iteration,env_steps,seed,return_mean,win_rate\n"
 

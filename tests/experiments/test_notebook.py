@@ -1,4 +1,4 @@
-"""What notebooks call: `trained`, moments of a film side by side, and what they are told of wrong input."""
+"""What notebooks call: `trained`, frames of a video side by side, and errors about wrong input."""
 
 import importlib
 import pathlib
@@ -10,7 +10,7 @@ from PIL import Image
 
 from envs.errors import ConfigError
 from experiments import notebook, run
-from experiments.analysis.film_strip import film_strip, moments, tile
+from experiments.analysis.frame_grid import frame_grid, frame_indices, tile
 from experiments.notebook import trained
 from experiments.runs import custom_environment
 from experiments.runs.find import status
@@ -166,9 +166,9 @@ def test_what_stops_a_notebook():
         trained("", run_dir="not_there")
 
 
-def test_moments_of_a_film():
-    assert moments(11, 6) == [0, 2, 4, 6, 8, 10]
-    assert moments(3, 6) == [0, 1, 2] and moments(1, 6) == [0] and moments(5, 1) == [0]
+def test_frame_indices():
+    assert frame_indices(11, 6) == [0, 2, 4, 6, 8, 10]
+    assert frame_indices(3, 6) == [0, 1, 2] and frame_indices(1, 6) == [0] and frame_indices(5, 1) == [0]
 
 
 def test_pictures_side_by_side():
@@ -182,4 +182,4 @@ def test_pictures_side_by_side():
 
 def test_a_strip_needs_a_run(tmp_path):
     with pytest.raises(ConfigError, match="no policy in"):
-        film_strip(tmp_path)
+        frame_grid(tmp_path)

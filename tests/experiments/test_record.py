@@ -1,4 +1,4 @@
-"""Films of policies: episodes are played to their end, and the command refuses what it cannot do."""
+"""Recordings of policies: episodes are played to their end, and the command refuses what it cannot do."""
 
 import json
 import subprocess
@@ -13,8 +13,10 @@ from PIL import Image
 
 from envs.registry import make_env
 from experiments.analysis import inspection
-from experiments.config.schema import default_settings, to_dict
-from experiments.record import best_index, main, play
+from experiments.analysis.playback import best_index, play
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import to_dict
+from experiments.record import main
 from iacjax.algorithms.registry import get_entry
 from iacjax.policy import save_policy
 
@@ -91,24 +93,24 @@ def test_play_stops_when_the_last_lane_has_ended():
     assert first_flags == [[True, True], [False, False], [False, False]]
 
 
-def test_films_the_best_seed(run_dir, capsys):
+def test_records_the_best_seed(run_dir, capsys):
     out = run_dir / "battle.gif"
     assert main([str(run_dir), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "1 episode(s) of seed 4" in said
     with Image.open(out) as gif:
         assert 2 <= gif.n_frames <= 61 and gif.width == 640  # 3m lasts at most 60 steps
-        assert f"{gif.n_frames} pictures" in said
+        assert f"{gif.n_frames} frames" in said
     assert out.stat().st_size < 2e6
 
 
 def test_what_an_algorithm_does_not_show_is_said_before_anything_is_compiled(tmp_path, monkeypatch, capsys):
     settings = default_settings("aiir_mix", "default", "smax:3m")
     (tmp_path / "config.json").write_text(json.dumps(to_dict(settings)))
-    monkeypatch.setattr(inspection, "load", lambda *args: pytest.fail("the run was loaded"))
+    monkeypatch.setattr(inspection, "load_seed", lambda *args: pytest.fail("the run was loaded"))
     assert main([str(tmp_path), "--show", "nope"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: --show nope: this algorithm knows ") and said.count("\n") == 1
+    assert said.startswith("error: --show nope: what this algorithm has for each agent: ") and said.count("\n") == 1
     assert "intrinsic_reward" in said and "attention" not in said
 
 

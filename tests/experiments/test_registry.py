@@ -56,26 +56,26 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, monkeypatch):
     pairs = zip(jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
     if algo == "aiir_mix":
-        _check_insight(whole)
+        _check_inspection(whole)
 
 
-def _check_insight(run_dir):
+def _check_inspection(run_dir):
     """The newest checkpoint tells of one step of two agents: rows of attention sum to 1 over the living."""
-    from experiments.analysis.inspection import insight, load
+    from experiments.analysis.inspection import inspect_run, load_seed
 
-    episode, seen = insight(run_dir, 1)
+    episode, seen = inspect_run(run_dir, 1)
     assert len(episode.actions) == 1
     assert {name: value.shape for name, value in seen.items()} == {
         "attention": (1, 2, 2), "intrinsic_reward": (1, 2), "total_reward": (1, 2), "value_total": (1, 2),
         "value_ex": (1,)}  # fmt: skip
     np.testing.assert_allclose(seen["attention"].sum(-1), 1.0, rtol=1e-6)
     assert np.abs(seen["intrinsic_reward"]).max() > 0.0
-    trained = load(run_dir, 1)  # of several episodes, one
-    assert trained.look(trained.play(3), 2)["attention"].shape == (1, 2, 2)
+    trained = load_seed(run_dir, 1)  # of several episodes, one
+    assert trained.inspect(trained.play(3), 2)["attention"].shape == (1, 2, 2)
     with pytest.raises(ConfigError, match="no seed index 2: the run has 2"):
-        insight(run_dir, 2)
+        inspect_run(run_dir, 2)
     with pytest.raises(ConfigError, match="no config.json"):
-        insight(run_dir / "policy")
+        inspect_run(run_dir / "policy")
 
 
 @pytest.mark.parametrize("algo", [name for name in ALGORITHMS if name != "fake"])

@@ -12,24 +12,26 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.registry import make_env
-from envs.smac_backend import starcraft
+from envs.smac_backend import measures, starcraft
+from envs.smac_backend.battle_logs import BattleLog, ProbeLogs, shifts
+from envs.smac_backend.measures import FirstShot
 from envs.smax.battle import default_rules
 from envs.smax.rules import smac_numbers, stack_numbers
 from envs.smax.scenarios import get_scenario
 from experiments import smac_probe
-from experiments.smac import measures
-from experiments.smac.films import Film, Films, shifts
-from experiments.smac.measures import FirstShot
+from experiments.smac import probe
 
 nan = float("nan")
 
 
-def film(names, num_allies, frames, **changes):
-    """A film of healthy units that stand still at x = 0, 2, 4, ..."""
+def log(names, num_allies, frames, **changes):
+    """A log of healthy units that stand still at x = 0, 2, 4, ..."""
     shape = (frames, len(names))
     fields = {name: np.zeros(shape) for name in ("y", "shield", "cooldown", "energy")}
     fields |= {"x": np.broadcast_to(2.0 * np.arange(len(names)), shape), "health": np.full(shape, 100.0)}
-    return Film(tuple(names), num_allies, **(fields | {name: np.asarray(value) for name, value in changes.items()}))
+    return BattleLog(
+        tuple(names), num_allies, **(fields | {name: np.asarray(value) for name, value in changes.items()})
+    )
 
 
 def column(*columns):
@@ -45,27 +47,27 @@ def test_mode_and_median():
 
 def test_damage_on_shields_and_on_life():
     """Zealot 1 loses 10 of its shield twice, then 4 of it and 5 of its life (no clean hit), then 9 of its life."""
-    shot = film(
+    battle = log(
         ["stalker", "zealot"], 1, 6,
         shield=column([80] * 6, [24, 14, 4, 0, 0, 0]), health=column([80] * 6, [100, 100, 100, 95, 86, 0]),
     )  # fmt: skip
-    assert measures.damages([shot]) == {("stalker", "zealot", True): 10.0, ("stalker", "zealot", False): 9.0}
+    assert measures.damages([battle]) == {("stalker", "zealot", True): 10.0, ("stalker", "zealot", False): 9.0}
 
 
 def test_speed_is_that_of_who_walks_freely():
     """Enemy marine 2 walks 0.14 a loop, alone; 3 and 4 do 0.3, but they touch: 0.6 is less than twice 0.375."""
     t = np.arange(30.0)
     x = column(0 * t, 0 * t + 3, 20 - 0.14 * t, 25 - 0.3 * t, 25.6 - 0.3 * t)
-    shot = film(["marine"] * 5, 2, 30, x=x, y=column(t * 0.2, 0 * t, 0 * t + 4, 0 * t, 0 * t))
-    films = Films(shot, (), shot, None)
-    found = measures.speeds(films)
+    battle = log(["marine"] * 5, 2, 30, x=x, y=column(t * 0.2, 0 * t, 0 * t + 4, 0 * t, 0 * t))
+    logs = ProbeLogs(battle, (), battle, None)
+    found = measures.speeds(logs)
     assert found["marine", False] == pytest.approx(0.2) and found["marine", True] == pytest.approx(0.14)
 
 
 def test_shields_rest_then_grow():
     """The last loss is between frames 1 and 2, the first growth between frames 5 and 6: four loops later."""
-    shot = film(["zealot", "zealot"], 1, 8, shield=column([50, 40, 30, 30, 30, 30, 30.2, 30.4], [50] * 8))
-    assert measures.shield_growth(shot) == (4.0, pytest.approx(0.2))
+    battle = log(["zealot", "zealot"], 1, 8, shield=column([50, 40, 30, 30, 30, 30, 30.2, 30.4], [50] * 8))
+    assert measures.shield_growth(battle) == (4.0, pytest.approx(0.2))
 
 
 def test_the_first_shot_is_known_by_its_damage():
@@ -75,29 +77,29 @@ def test_the_first_shot_is_known_by_its_damage():
     place = [20.0] * 2 + [17.0] * (launched + 1 - 2) + [16.0] * (12 - launched - 1)
     shield = column([50.0] * (hit + 1) + [40.0] * (11 - hit), [80] * 12, [50] * 12)
     x = column([10.0] * 12, place, [30.0] * 12)
-    shot = film(["zealot", "stalker", "zealot"], 1, 12, x=x, shield=shield)
-    assert measures.first_shots(shot, {}) == {"stalker": FirstShot(7.0, 1.125, 7.125)}
+    battle = log(["zealot", "stalker", "zealot"], 1, 12, x=x, shield=shield)
+    assert measures.first_shots(battle, {}) == {"stalker": FirstShot(7.0, 1.125, 7.125)}
 
 
 def test_rules_of_scan_by_where_enemies_fire():
     def rules(distance):
-        return smac_probe.scan_rules({"stalker": FirstShot(distance, 1.25, 7.25), "zealot": FirstShot(1.0, 1.0, 1.1)})
+        return probe.scan_rules({"stalker": FirstShot(distance, 1.25, 7.25), "zealot": FirstShot(1.0, 1.0, 1.1)})
 
     assert rules(7.1) == {"scan_edge": 1.0, "scan_margin": 0.0}
     assert rules(5.9) == {"scan_edge": 0.0, "scan_margin": 0.0}  # 6 from centre to centre
     assert rules(5.0) == {"scan_edge": 0.0, "scan_margin": pytest.approx(-1.0)}
-    assert smac_probe.scan_rules({"zealot": FirstShot(1.0, 1.0, 1.1)}) == {}  # its scan range is beyond its reach
+    assert probe.scan_rules({"zealot": FirstShot(1.0, 1.0, 1.1)}) == {}  # its scan range is beyond its reach
 
 
 def test_numbers_are_only_what_differs():
     """Multiplayer's stalker: 13, and 5 more against armored; on a zealot's life 13 - 1 = 12."""
-    zealot = film(["stalker", "zealot"], 1, 3, health=column([80] * 3, [100, 88, 76]))
-    stalker = film(["stalker", "stalker"], 1, 3, shield=column([80] * 3, [80, 62, 44]))
-    films = Films(zealot, (zealot, stalker), zealot, None)
+    zealot = log(["stalker", "zealot"], 1, 3, health=column([80] * 3, [100, 88, 76]))
+    stalker = log(["stalker", "stalker"], 1, 3, shield=column([80] * 3, [80, 62, 44]))
+    logs = ProbeLogs(zealot, (zealot, stalker), zealot, None)
     found = [measures.Finding("zealot: speed, agents", "cells a loop", 0.2, 0.14, 0.004)]
     found += [measures.Finding("stalker: speed, agents", "cells a loop", nan, 0.18, 0.004)]
     found += [measures.Finding("stalker: cooldown after a strike", "loops", 22.0, 23.5, 1.0)]
-    assert smac_probe.measured_numbers(films, found) == {
+    assert probe.measured_numbers(logs, found) == {
         "zealot": {"speed": 0.2}, "stalker": {"period": 21.5, "damage": 13.0, "bonus": 5.0}}  # fmt: skip
 
 

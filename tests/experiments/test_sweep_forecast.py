@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments.sweep import parse
 from experiments.sweeps import forecast
+from experiments.sweeps.command_line import parse
 from experiments.sweeps.forecast import Forecast, Share, Watch
 from experiments.sweeps.plan import make_programs
 

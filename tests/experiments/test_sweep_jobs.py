@@ -16,8 +16,8 @@ import types
 import pytest
 
 from envs.errors import ConfigError
-from experiments.sweep import parse
 from experiments.sweeps import jobs, launch, program_job
+from experiments.sweeps.command_line import parse
 from experiments.sweeps.files import open_sweep
 from experiments.sweeps.plan import make_programs
 from experiments.training.loop import Interrupted

@@ -12,8 +12,8 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments import evaluate, notebook, record, run
-from experiments.analysis.film_strip import film_strip
-from experiments.analysis.inspection import insight
+from experiments.analysis.frame_grid import frame_grid
+from experiments.analysis.inspection import inspect_run
 from experiments.common import digests
 from experiments.sweeps.jobs import why
 from iacjax import load_policy
@@ -77,8 +77,8 @@ def doors(directory, preset):
         "evaluate": lambda *more: evaluate.main([str(directory), "--episodes", "2", *more]),
         "record": lambda *more: record.main([str(directory), "--out", str(directory / "x.gif"), *more]),
         "record --show": lambda *more: record.main([str(directory), "--show", "intrinsic_reward", *more]),
-        "insight": lambda *more: insight(directory),
-        "film_strip": lambda *more: film_strip(directory),
+        "inspect_run": lambda *more: inspect_run(directory),
+        "frame_grid": lambda *more: frame_grid(directory),
     }
 
 
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_said_first(run, tmp_path, capsys):
 
 
 def test_with_the_users_word_everything_works(run, imported, tmp_path, monkeypatch, capsys):
-    """`--trust`, or the same name typed; another one is no word for it. A run films itself at its end."""
+    """`--trust`, or the same name typed; another one is no word for it. A run records itself at its end."""
     name = "somebodys:Team"
     code, directory, out, _ = run(*SHORT, "--env", name, "--pictures")
     assert code == 0 and "episode.gif" in out and "no episode.gif" not in out and imported() > 0
@@ -133,9 +133,9 @@ def test_with_the_users_word_everything_works(run, imported, tmp_path, monkeypat
     ):  # fmt: skip
         assert call[door](*words) == 0, (door, words, capsys.readouterr())
         assert imported() > 0
-    assert film_strip(directory, trust=name).size and imported() == 1
+    assert frame_grid(directory, trust=name).size and imported() == 1
     assert "add --trust" in refused(lambda: call["run --resume"]("--env", "toy:coordination"), capsys)
-    assert "add --trust" in refused(lambda: film_strip(directory, trust="other:Team"), capsys)
+    assert "add --trust" in refused(lambda: frame_grid(directory, trust="other:Team"), capsys)
     assert imported() == 0
 
 

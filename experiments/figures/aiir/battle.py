@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.analysis.inspection import load
+from experiments.analysis.inspection import load_seed
 from experiments.figures.aiir.episode import observe
 from experiments.figures.aiir.episode_drawing import Kept, as_kept, over_uniform
 
@@ -49,7 +49,7 @@ def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Battle
       ConfigError: no such run or seed, no checkpoint, not a StarCraft map, or no intrinsic rewards.
     """
     directory = pathlib.Path(run_dir)
-    trained = load(directory, seed_index)
+    trained = load_seed(directory, seed_index)
     if not trained.env.spec.name.startswith("smax:"):
         raise ConfigError(f"{directory} is of {trained.env.spec.name}: give a run of a StarCraft map")
     seen = observe(trained, directory)

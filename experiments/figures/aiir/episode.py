@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.analysis.inspection import Trained, load
+from experiments.analysis.inspection import TrainedSeed, load_seed
 from experiments.common.arguments import PICTURES, out_file, whole, word
 from experiments.common.files import read_json, write_json
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import check_run
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.spec import device_and_versions, parser
@@ -45,7 +46,7 @@ def command(argv: Sequence[str]) -> int:
         directory, code = (pathlib.Path(args.run), 0) if args.run else _trained(args, argv)
         if code:
             return code
-        trained = load(directory, args.seed_index)
+        trained = load_seed(directory, args.seed_index)
         if not trained.env.spec.name.startswith("smax:"):
             raise ConfigError(f"--run {directory}: is of {trained.env.spec.name}; give a run of a StarCraft map")
         keep(table, trained, directory, "python -m experiments.reproduce " + " ".join(argv))
@@ -112,14 +113,14 @@ class Observed(NamedTuple):
     reward: np.ndarray  # f[T + 1], of the team in the step that led to each moment, nan at the reset
 
 
-def observe(trained: Trained, run_dir: pathlib.Path) -> Observed:
+def observe(trained: TrainedSeed, run_dir: pathlib.Path) -> Observed:
     """Plays a few episodes and asks the learner about the one to show; ConfigError where it has no reward nets."""
     settings = read_config(run_dir)
     if getattr(settings.algorithm, "reward_net", "none") == "none":
         raise ConfigError(f"--run {run_dir}: has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir")
     episode = trained.play(TRIES)
     lane, steps, won = choose(episode.timesteps)
-    seen = trained.look(episode, lane)
+    seen = trained.inspect(episode, lane)
     rows = episode_rows(trained.env.spec.name, episode, lane, seen["intrinsic_reward"], seen["attention"])
     summary = read_json(run_dir / "summary.json")
     record = {
@@ -137,7 +138,7 @@ def observe(trained: Trained, run_dir: pathlib.Path) -> Observed:
     return Observed(rows, record, reward)
 
 
-def keep(table: pathlib.Path, trained: Trained, run_dir: pathlib.Path, again: str) -> None:
+def keep(table: pathlib.Path, trained: TrainedSeed, run_dir: pathlib.Path, again: str) -> None:
     """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
     seen = observe(trained, run_dir)
     write_rows(table, seen.rows)

@@ -220,7 +220,7 @@ def heat_map(ax: Any, kept: Kept, weights: np.ndarray, limit: float) -> Any:
 
 
 def snapshot(ax: Any, kept: Kept, step: int) -> None:
-    """The battle at one step, drawn as the films are; at the edge the agents' names and rewards."""
+    """The battle at one step, drawn as in the videos; at the edge the agents' names and rewards."""
     from envs.smax.canvas import FOOTER, HEADER, HEIGHT, WALL
     from envs.smax.rendering import camera, draw_frame
 

@@ -135,9 +135,9 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
     Raises:
       ConfigError: a run without a checkpoint, or a critic without attention to at least two others.
     """
-    from experiments.analysis.inspection import insight
+    from experiments.analysis.inspection import inspect_run
 
-    episode, seen = insight(run_dir, seed_index)
+    episode, seen = inspect_run(run_dir, seed_index)
     attention = seen.get("attention")
     agents = 0 if attention is None or attention.ndim != 4 else attention.shape[-1]
     if agents < 3 or not attention.any():

@@ -135,7 +135,7 @@ def test_a_battle_of_a_run(monkeypatch, tmp_path):
          "energy": "0", "target": 0, "event": "", "r_in": "0.5" if t and not n else "", "attention_1": "1"}
         for t in range(2) for n, side in enumerate(("agent", "enemy"))
     ]  # fmt: skip
-    monkeypatch.setattr(battle, "load", lambda directory, seed_index: trained)
+    monkeypatch.setattr(battle, "load_seed", lambda directory, seed_index: trained)
     monkeypatch.setattr(battle, "observe", lambda trained, directory: Observed(rows, RECORD, REWARD[:2]))
     fought = battle.battle(tmp_path)
     assert fought.kept.num_agents == 1 and fought.kept.units["target"].tolist() == [[-1, -1]] * 2

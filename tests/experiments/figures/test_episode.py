@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments.config.schema import default_settings
+from experiments.config.preset_io import default_settings
 from experiments.figures import store
 from experiments.figures.aiir import episode, episode_drawing
 from experiments.reproduce import main
@@ -171,12 +171,12 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
             assert num_episodes == episode.TRIES
             return fought()
 
-        def look(self, played, lane):
+        def inspect(self, played, lane):
             assert lane == 1
             return {"intrinsic_reward": R_IN, "attention": ATTENTION}
 
     monkeypatch.setattr("experiments.run.train", train)
-    monkeypatch.setattr(episode, "load", lambda directory, seed_index: Played())
+    monkeypatch.setattr(episode, "load_seed", lambda directory, seed_index: Played())
     monkeypatch.setattr(episode, "choose", lambda timesteps: (1, 4, True))
     monkeypatch.setattr(episode, "read_config", lambda directory: asked[0][0])
     monkeypatch.setattr(episode.find, "newest_run", lambda settings: tmp_path / "run" if asked else None)

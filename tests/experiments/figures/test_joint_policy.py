@@ -10,7 +10,8 @@ import pytest
 from envs.errors import ConfigError
 from experiments.analysis import inspection
 from experiments.common.files import write_json
-from experiments.config.schema import default_settings, to_dict
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import to_dict
 from experiments.figures.iac import joint_policy, simple_world
 
 
@@ -45,7 +46,7 @@ def pendulums(tmp_path, monkeypatch):
     turned = np.stack([np.cos([0.0, 3.0, -3.0, -0.5, 0.0]), np.sin([0.0, 3.0, -3.0, -0.5, 0.0])], -1)
     steps = [SimpleNamespace(obs=np.tile(row, (1, 3, 1)), reward=np.ones(1)) for row in turned]
     episode = SimpleNamespace(timesteps=steps)
-    monkeypatch.setattr(inspection, "insight", lambda run_dir, seed_index: (episode, {"attention": attention}))
+    monkeypatch.setattr(inspection, "inspect_run", lambda run_dir, seed_index: (episode, {"attention": attention}))
     looks = [{"covariance": np.array([np.full((3, 3), 0.1 + k)] * 2)} for k in range(2)]
     return run_of(tmp_path, "multi_pendulum_shaped:3", "default", looks)
 
@@ -113,7 +114,7 @@ def test_what_was_not_seen_is_said(simple, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no mean was seen .* train=joint_policy.watch_actions"):
         joint_policy.draw_ellipses(tmp_path / "elsewhere")
     monkeypatch.setattr(
-        inspection, "insight", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))})
+        inspection, "inspect_run", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))})
     )
     with pytest.raises(ConfigError, match="its critic has no attention to share out"):
         joint_policy.draw_attention(simple)  # two agents: one other each

@@ -1,7 +1,7 @@
-"""Battles of the real game filmed loop by loop, for `experiments.smac_probe`: what the game shows, nothing concluded.
+"""Battles of the real game logged loop by loop, for `experiments.smac_probe`: what the game shows, no conclusions.
 
-The game is SMAC's `StarCraft2Env`; its own functions build the orders and read the units, only the step is one game
-loop, and an order is not given again in each of them. Source: the SMAC interface specification, section 6.6.
+The game is SMAC's `StarCraft2Env`; its own functions build the orders and read the units, but a step here is one
+game loop, and an order is not repeated in each of them. Source: the SMAC interface specification, section 6.6.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,17 @@ RECOVERY = 220  # loops without an enemy in `recover`: 160, and some in which sh
 TYPE_NAMES = {4: "colossus", 48: "marine", 51: "marauder", 54: "medivac", 73: "zealot", 74: "stalker", 107: "hydralisk"}
 
 
-class Film(NamedTuple):
-    """One battle: frame 0 is what a reset shows, then a frame a game loop. Arrays are [T, N], agents first."""
+class BattleLog(NamedTuple):
+    """One battle: frame 0 is the state after a reset, then one frame for each game loop. Arrays are [T, N], agents
+    first."""
 
     names: tuple[str, ...]  # unit types; enemies in the order in which the game lists them
     num_allies: int
-    x: np.ndarray  # map cells; the dead stay where they were seen last
+    x: np.ndarray  # map cells; the dead stay at their last position
     y: np.ndarray
     health: np.ndarray  # points
     shield: np.ndarray
-    cooldown: np.ndarray  # loops; the game tells it of agents only
+    cooldown: np.ndarray  # loops; the game reports it for agents only
     energy: np.ndarray
     shift: int = 0  # of `Duels`
 
@@ -39,7 +40,9 @@ class Film(NamedTuple):
         return self.health > 0.0
 
 
-Choose = Callable[[Any, int], dict[int, int]]  # (game, loop from 0) -> action ids by agent, for who gets a new order
+Choose = Callable[
+    [Any, int], dict[int, int]
+]  # (game, loop from 0) -> action ids by agent, for agents that get a new order
 
 
 def _units(game) -> list:
@@ -47,7 +50,7 @@ def _units(game) -> list:
 
 
 def _frame(game) -> np.ndarray:
-    """[6, N] in the order of the film's fields."""
+    """f64[6, N] in the order of the fields of BattleLog."""
     rows = [(u.pos.x, u.pos.y, u.health, u.shield, u.weapon_cooldown, u.energy) for u in _units(game)]
     return np.asarray(rows, np.float64).T
 
@@ -64,23 +67,23 @@ def tick(game, orders: dict[int, int]) -> None:
     game.update_units()
 
 
-def shoot(
+def log_battle(
     game,
     scenario: Scenario,
     choose: Choose,
     until: Callable[[Any], bool] = lambda game: False,
     finale: Callable[[Any, Callable], None] | None = None,
-) -> Film:
-    """Films a battle from its reset until one side is dead, `until` holds, or LONGEST loops are over; then `finale`.
+) -> BattleLog:
+    """Plays and logs a battle from its reset until one side is dead, `until` holds, or LONGEST loops are over.
 
-    `finale(game, shot)` may play on: `shot(orders)` films a loop.
+    Then `finale(game, play)` may go on: `play(orders)` plays and logs a loop.
     """
     game.reset()
     game._episode_count = max(game._episode_count, 1)  # so that the next reset does not launch another game
     names = (*scenario.allies, *(TYPE_NAMES[game.enemies[e].unit_type] for e in range(game.n_enemies)))
     frames = [_frame(game)]
 
-    def shot(orders: dict[int, int]) -> None:
+    def play(orders: dict[int, int]) -> None:
         tick(game, orders)
         frames.append(_frame(game))
 
@@ -88,10 +91,10 @@ def shoot(
         alive = frames[-1][2] > 0
         if until(game) or not (alive[: game.n_agents].any() and alive[game.n_agents :].any()):
             break
-        shot(choose(game, loop))
+        play(choose(game, loop))
     if finale:
-        finale(game, shot)
-    return Film(names, game.n_agents, *np.stack(frames, axis=1), shift=getattr(choose, "shift", 0))
+        finale(game, play)
+    return BattleLog(names, game.n_agents, *np.stack(frames, axis=1), shift=getattr(choose, "shift", 0))
 
 
 def living(game) -> list[int]:
@@ -108,14 +111,14 @@ def march(game, loop: int) -> dict[int, int]:
 
 
 class Duels:
-    """Agent i walks up to enemy (i + shift) and attacks it, nobody else does: each loss has one author.
+    """Agent i walks up to enemy (i + shift) and attacks it alone, so that each loss has one known cause.
 
-    An attack is ordered once, or in every loop where `again`. Medivacs heal who has lost most.
+    An attack is ordered once, or in every loop if `again`. Medivacs heal the agent that has lost most.
     """
 
     def __init__(self, scenario: Scenario, shift: int, again: bool = False):
         self.scenario, self.shift, self.again = scenario, shift, again
-        self.told: dict[int, int] = {}
+        self.ordered: dict[int, int] = {}
 
     def __call__(self, game, loop: int) -> dict[int, int]:
         orders = {}
@@ -123,9 +126,9 @@ class Duels:
             legal = game.get_avail_agent_actions(agent)
             heals = UNITS[self.scenario.allies[agent]].heals
             action = self._patient(game, legal) if heals else self._attack(game, agent, legal)
-            if legal[action] and (self.again or action < FIRST_TARGET or self.told.get(agent) != action):
+            if legal[action] and (self.again or action < FIRST_TARGET or self.ordered.get(agent) != action):
                 orders[agent] = action
-            self.told[agent] = action
+            self.ordered[agent] = action
         return orders
 
     def _attack(self, game, agent: int, legal) -> int:
@@ -133,7 +136,7 @@ class Duels:
         if game.enemies[target].health == 0:
             return STOP
         action = FIRST_TARGET + target
-        if legal[action] or self.told.get(agent) == action:
+        if legal[action] or self.ordered.get(agent) == action:
             return action
         here, there = game.agents[agent].pos, game.enemies[target].pos
         dx, dy = there.x - here.x, there.y - here.y
@@ -163,46 +166,46 @@ def stand(game, loop: int) -> dict[int, int]:
 
 
 def half_are_dead(game) -> bool:
-    """Half of the agents are."""
+    """Whether half of the agents are dead."""
     return 2 * len(living(game)) <= game.n_agents
 
 
-def somebody_is_hurt(game) -> bool:
-    """An agent has lost shield."""
+def an_agent_is_hurt(game) -> bool:
+    """Whether an agent has lost shield."""
     return any(unit.shield < unit.shield_max for unit in game.agents.values())
 
 
-def recover(game, shot: Callable[[dict[int, int]], None]) -> None:
-    """A finale: every enemy is removed, and the agents' shields are watched."""
+def recover(game, play: Callable[[dict[int, int]], None]) -> None:
+    """A finale: removes every enemy, and plays on while the agents' shields recover."""
     from s2clientprotocol import debug_pb2
 
     tags = [unit.tag for unit in game.enemies.values() if unit.health > 0]
     game._controller.debug([debug_pb2.DebugCommand(kill_unit=debug_pb2.DebugKillUnit(tag=tags))])
     for _ in range(RECOVERY):
-        shot({})
+        play({})
 
 
-class Films(NamedTuple):
-    """All that a probe shoots."""
+class ProbeLogs(NamedTuple):
+    """All battles of a probe."""
 
-    march: Film
-    duels: tuple[Film, ...]  # of `shifts`
-    again: Film  # the first of them, with orders given again in every loop
-    recovery: Film | None  # where agents have shields
+    march: BattleLog
+    duels: tuple[BattleLog, ...]  # of `shifts`
+    again: BattleLog  # the first of them, with orders given again in every loop
+    recovery: BattleLog | None  # where agents have shields
 
 
-def shoot_all(game, scenario: Scenario, say: Callable[[str], None] = print) -> Films:
-    """Plays and films the battles of a probe, four to six of them."""
+def log_battles(game, scenario: Scenario, say: Callable[[str], None] = print) -> ProbeLogs:
+    """Plays and logs the battles of a probe, four to six of them."""
     say("the agents walk, stand and are attacked")
-    first = shoot(game, scenario, march, until=half_are_dead)
+    first = log_battle(game, scenario, march, until=half_are_dead)
     duels = []
     for shift in shifts(scenario):
         say(f"duels: agent i attacks enemy i + {shift}")
-        duels.append(shoot(game, scenario, Duels(scenario, shift)))
+        duels.append(log_battle(game, scenario, Duels(scenario, shift)))
     say("duels with orders given again in every loop")
-    again = shoot(game, scenario, Duels(scenario, shifts(scenario)[0], again=True))
+    again = log_battle(game, scenario, Duels(scenario, shifts(scenario)[0], again=True))
     recovery = None
     if scenario.ally_shields:
         say("shields recover")
-        recovery = shoot(game, scenario, stand, until=somebody_is_hurt, finale=recover)
-    return Films(first, tuple(duels), again, recovery)
+        recovery = log_battle(game, scenario, stand, until=an_agent_is_hurt, finale=recover)
+    return ProbeLogs(first, tuple(duels), again, recovery)
