@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from envs.custom import is_custom_name
 from envs.errors import ConfigError
-from experiments.config.schema import Command, Settings, read_config
-from experiments.config.trust import new_settings
-from experiments.runs import custom_environment, directory, find
+from experiments.config.command_line import Command, new_settings
+from experiments.config.schema import Settings, read_config
+from experiments.runs import custom_environment, find
+from experiments.runs.directory import create_directory
 
 Train = Callable[[Settings, pathlib.Path | None], int]
 
@@ -57,7 +58,7 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
     if kept and begun is None:
         print(f"new      {settings.run.env} has changed since {kept[0]} was trained")
     if begun is None and digest:  # written down before it trains: the kernel may be killed
-        begun = directory.create(settings)
+        begun = create_directory(settings)
         custom_environment.keep_digest(begun, settings.run.env, digest, print)
     try:
         code = train(settings if begun is None else read_config(begun), begun)

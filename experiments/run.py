@@ -17,16 +17,17 @@ from experiments.common import digests
 from experiments.common.cli import explain, leave, run_stoppable
 from experiments.common.files import write_json
 from experiments.common.text import duration
+from experiments.config.command_line import Command, new_settings, parse_fields
 from experiments.config.env_options import read_env_options
-from experiments.config.schema import Command, Settings, check_same, parse_fields, read_config
-from experiments.config.trust import check_trusted, new_settings
+from experiments.config.schema import Settings, check_same, read_config
+from experiments.config.trust import check_trusted
 from experiments.distributed.layout import device_count
 from experiments.loggers import check_sinks, open_sinks
 from experiments.loggers.console import Console
 from experiments.runs import custom_environment
-from experiments.runs import directory as rundir
 from experiments.runs.build import build
 from experiments.runs.checkpoint import Progress
+from experiments.runs.directory import create_directory, locked, software_versions, write_config
 from experiments.training.compile import Lowered, lower_run
 from experiments.training.loop import Diverged, Group, Interrupted, Job
 from experiments.training.runtime import describe_devices, prepare_jax
@@ -99,13 +100,13 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
     if digest:
         custom_environment.check_played(env, digest, print)
     settings = resolve(settings, algorithm.plan)
-    directory = directory or rundir.create(settings)
+    directory = directory or create_directory(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rundir.locked(directory))
+        stack.enter_context(locked(directory))
         if digest:
             custom_environment.keep_digest(directory, settings.run.env, digest, print)
         digests.check_text(directory / "config.json")
-        rundir.write_config(directory, settings)
+        write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())
         sinks = open_sinks(settings, directory)
@@ -118,7 +119,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
 def _train_groups(job: Job, stop: Signals) -> int:
     say, run = job.console.say, job.settings.run
     seeds = tuple(range(run.seed, run.seed + run.seeds))
-    write_json(job.directory / "versions.json", rundir.versions(describe_devices(run.devices)))
+    write_json(job.directory / "versions.json", software_versions(describe_devices(run.devices)))
     env = " ".join((run.env, *run.env_options))
     say(f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each")
     say(f"dir      {job.directory}")
@@ -174,7 +175,7 @@ def _groups(job: Job, seeds: tuple[int, ...]) -> Iterator[Group]:
 def _keep_group_size(job: Job, size: int) -> Settings:
     """Writes the size into config.json: checkpoints are of whole groups, so a resumed run must form the same ones."""
     settings = Settings(dataclasses.replace(job.settings.run, seeds_per_batch=size), job.settings.algorithm)
-    rundir.write_config(job.directory, settings)
+    write_config(job.directory, settings)
     return settings
 
 

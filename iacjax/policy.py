@@ -96,7 +96,7 @@ def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, 
         whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
         saved.pop(KEY, None)
         saved.setdefault("env_options", [])  # younger than some policies
-        saved["config"] = {**getattr(config, "added", {}), **saved["config"]}  # as are these
+        saved["config"] = {**config.added, **saved["config"]}  # as are these
         if whole and saved != json.loads(json.dumps(card)):
             return {}
         if whole and known is not None:

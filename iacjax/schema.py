@@ -1,6 +1,7 @@
-"""One check of every field of a configuration: type, choices, bounds. Wherever it was read from, it is checked here.
+"""The numbers of a configuration and their bounds, and the one check of its fields: type, choices, bounds.
 
-No jax here: wrong input is answered at once.
+A configuration is a dataclass whose numbers are declared by `number(default, bounds)`. Command lines, presets, saved
+configurations and sweeps are all checked here. No jax here, so that wrong input is answered at once.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ MAX_FLOAT, MIN_FLOAT = 3.4e38, 1.2e-38  # what float32 can hold beside 0
 
 
 class Bounds(NamedTuple):
-    """What a number may be; the ends are allowed unless they are said to be open."""
+    """The range of a number; its ends belong to it unless they are open."""
 
     low: float = 0.0
     high: float = math.inf
@@ -26,7 +27,7 @@ class Bounds(NamedTuple):
     open_high: bool = False
 
     def complaint(self, number: float) -> str:
-        """What the number must be, in words; "" where it lies within."""
+        """What the number must be, in words; "" where it is within the bounds."""
         below = number <= self.low if self.open_low else number < self.low
         above = number >= self.high if self.open_high else number > self.high
         if (below or above) and (self.low, self.high) == (0, 1) and not self.open_low and not self.open_high:
@@ -43,16 +44,27 @@ def _plain(number: float) -> str:
     return str(int(number)) if number == int(number) else f"{number:g}"
 
 
-FRACTION = Bounds(0, 1)
-POSITIVE = Bounds(open_low=True)
-NOT_NEGATIVE = Bounds()
-COUNT = Bounds(0, MAX_STEPS, open_low=True)
-COUNT_OR_ZERO = Bounds(0, MAX_STEPS)
-
-
 def up_to(most: int, least: int = 1) -> Bounds:
     """Whole numbers from 0 or 1 to `most`."""
     return Bounds(0, most, open_low=least > 0)
+
+
+FRACTION = Bounds(0, 1)
+BELOW_ONE = Bounds(0, 1, open_high=True)  # of decays and correlations: at 1 nothing new would ever enter
+POSITIVE = Bounds(open_low=True)
+NOT_NEGATIVE = Bounds()
+COUNT = up_to(MAX_STEPS)
+COUNT_OR_ZERO = up_to(MAX_STEPS, least=0)
+UNITS = up_to(65_536)
+LAYERS = up_to(32)  # deeper networks take minutes to compile, and learn nothing without residual connections
+LAYERS_OR_NONE = up_to(32, least=0)
+EPOCHS = up_to(10_000)
+UPDATES = Bounds(0, 1000, open_low=True)
+
+
+def number(default: float, bounds: Bounds) -> Any:
+    """A field of a configuration that is a number, with its default and its bounds."""
+    return dataclasses.field(default=default, metadata={"bounds": bounds})
 
 
 def option(name: str) -> str:
@@ -65,6 +77,12 @@ def types_of(kind: type) -> dict[str, Any]:
     """The annotations of a dataclass's fields."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+@functools.cache
+def bounds_of(kind: type) -> dict[str, Bounds]:
+    """The bounds of a dataclass's fields; those without, whatever their type, are missing."""
+    return {field.name: field.metadata["bounds"] for field in dataclasses.fields(kind) if "bounds" in field.metadata}
 
 
 @functools.cache
@@ -88,15 +106,15 @@ def _no(text: str) -> Any:
     raise ValueError(text)
 
 
-def check_values(kind: type, values: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> None:
+def check_values(kind: type, values: Mapping[str, Any]) -> None:
     """Checks values of fields of the dataclass `kind`: types, choices, bounds, and that no text is empty.
 
     A number without bounds is at least 0. 0 passes where it is the field's own default: it has a meaning there.
 
     Raises:
-      ConfigError: names the option, what it is and what it must be.
+      ConfigError: names the option, its value and the values that it may have.
     """
-    hints, defaults = types_of(kind), _defaults(kind)
+    hints, defaults, bounds = types_of(kind), _defaults(kind), bounds_of(kind)
     for name, value in values.items():
         wanted = expected(value, hints[name])
         if not wanted and value == "":
@@ -117,6 +135,6 @@ def _check_number(value: float, kind: Any, bounds: Bounds) -> str:
     return complaint
 
 
-def check_fields(config: Any, bounds: Mapping[str, Bounds]) -> None:
-    """As `check_values`, of all fields of a config."""
-    check_values(type(config), vars(config), bounds)
+def check_fields(config: Any) -> None:
+    """Checks all fields of a configuration; see `check_values`."""
+    check_values(type(config), vars(config))

@@ -48,7 +48,7 @@ def _read_config(directory: pathlib.Path) -> dict[str, Any]:
         if not isinstance(config.get("algorithm", {}), dict):
             raise ConfigError("algorithm must be an object of fields")
         # Types alone, and of what is there: curves of other versions are drawn too.
-        check_values(RunConfig, {k: v for k, v in config.items() if k in types_of(RunConfig)}, {})
+        check_values(RunConfig, {k: v for k, v in config.items() if k in types_of(RunConfig)})
         digest = custom_environment.read_digest(directory)
         known = {"algo": config["algo"], "env": config["env"], "digest": digest}
         return {"preset": "default", "algorithm": {}, "env_options": [], **RUN_FIELDS, **config, **known}

@@ -8,44 +8,11 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis.curves import Curves, mean_over_seeds
+from iacjax.algorithms.registry import ALGORITHMS
 
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
+GREY = "#444444"  # of what is no algorithm
 BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
-NAMES = {
-    "iac": "IAC",
-    "siaq": "SIAQ",
-    "sq": "SQ",
-    "siq": "SIQ",
-    "attn_qmix": "Attn-QMIX",
-    "ddpg_mix": "DDPG-MIX",
-    "maddpg": "MADDPG",
-    "maac": "MAAC",
-    "aiir_mix": "AIIR-MIX",
-    "rmix": "RMIX",
-    "aiir": "AIIR",
-    "liir": "LIIR",
-    "qmix": "QMIX",
-    "qtran": "QTRAN",
-    "coma": "COMA",
-    "ippo": "IPPO",
-    "mappo": "MAPPO",
-    "vdn": "VDN",
-    "iql": "IQL",
-}
-# Of AIIR-MIX's comparison, which has more methods than `COLOURS`; the others take those in order.
-_BATTLE_COLOURS = {
-    "aiir_mix": "#2f6fde",
-    "rmix": "#0f9bb0",
-    "aiir": "#8e4ec6",
-    "liir": "#e4572e",
-    "qmix": "#2a9d62",
-    "qtran": "#d69e2e",
-    "coma": "#c2417c",
-    "ippo": "#6b7280",
-    "mappo": "#111827",
-    "vdn": "#9cb53a",
-    "iql": "#8a5a2b",
-}
 WORLDS = {
     "predator_prey": "Predator-prey",
     "po_predator_prey": "PO-Predator-prey",
@@ -57,8 +24,8 @@ UNEVEN = 1.05  # the longest seed's steps over the shortest's, from which on see
 
 
 def name_of(algo: str) -> str:
-    """As the paper writes it."""
-    return NAMES.get(algo, algo)
+    """As the paper writes it; other labels as they are."""
+    return ALGORITHMS[algo].display_name if algo in ALGORITHMS else algo
 
 
 def world_of(env: str) -> str:
@@ -81,16 +48,14 @@ def span(numbers: Sequence[int], noun: str) -> str:
 
 
 def colour_of(algo: str) -> str:
-    if algo in _BATTLE_COLOURS:
-        return _BATTLE_COLOURS[algo]
-    names = list(NAMES)
-    return COLOURS[names.index(algo) % len(COLOURS)] if algo in names else "#444444"
+    """The algorithm's own colour, a grey for other labels."""
+    return ALGORITHMS[algo].colour if algo in ALGORITHMS else GREY
 
 
 def in_order(algos: Sequence[str]) -> list[str]:
-    """Each once: the paper's methods first, in the order of `NAMES`."""
+    """Each once: algorithms first, in the registry's order."""
     found = list(dict.fromkeys(algos))
-    return [name for name in NAMES if name in found] + [name for name in found if name not in NAMES]
+    return [name for name in ALGORITHMS if name in found] + [name for name in found if name not in ALGORITHMS]
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -75,7 +75,7 @@ def compiled_for(
     import numpy as np
 
     from envs.registry import make_env
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
     from experiments.training.compile import lower_run
     from iacjax.algorithms.registry import check_fits, get_entry
     from iacjax.networks.recurrent import use_gru_form
@@ -154,7 +154,7 @@ def run_kernels(args: argparse.Namespace) -> int:
     """Compiles each number of lanes in a process of its own; then says where the kernels are."""
     from envs.registry import check_name
     from experiments.common.files import write_json
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

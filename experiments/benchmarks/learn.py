@@ -85,7 +85,7 @@ def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[flo
 
 def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     """One row of the file: trains and evaluates what `job` names."""
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
 
     directory = pathlib.Path(peer_dir)
@@ -99,7 +99,7 @@ def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     steps = found["env_steps"]
     rows = [seed_result(i, curve, steps, greedy[i]) for i, curve in enumerate(curves)]
     device = describe_device()
-    return {"job": job, **found, "seeds": rows, "device": device, "versions": versions(device)}
+    return {"job": job, **found, "seeds": rows, "device": device, "versions": software_versions(device)}
 
 
 def _child(*args: Any) -> dict[str, Any]:

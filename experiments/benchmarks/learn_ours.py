@@ -7,7 +7,9 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.benchmarks.learn_peer import Point
-from experiments.config.schema import Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings
 
 
 def our_settings(job: dict[str, Any], run_dir: str) -> Settings:

@@ -101,7 +101,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
     from experiments.benchmarks.peers import check_peers_of
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     for word in args.algo:

@@ -81,7 +81,7 @@ def run_updates(args: argparse.Namespace) -> int:
         raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
     from envs.registry import make_env
     from experiments.benchmarks.train import benchmark_ours
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
     from iacjax.algorithms.registry import check_fits, get_entry
 
@@ -100,7 +100,7 @@ def run_updates(args: argparse.Namespace) -> int:
             parts = row["cpu_us_by_part"] = time_by_part(env, config)
             shares = ", ".join(f"{name} {value / sum(parts.values()):.0%}" for name, value in parts.items())
             print(f"  of its processor time: {shares}", flush=True)
-        rows.append(row | {"device": device, "versions": versions(device)})
+        rows.append(row | {"device": device, "versions": software_versions(device)})
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(rows, indent=2) + "\n")

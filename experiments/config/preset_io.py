@@ -1,20 +1,19 @@
-"""Presets as json files, `--preset path/to/winner.json`: what a sweep found best, for the other commands to start from.
+"""Presets by name, or as json files: `--preset path/to/winner.json`, the best settings that a sweep has found.
 
 The object in such a file has `algo`, `run` and `algorithm` (fields that differ from the defaults) and `summary`.
 """
 
+import difflib
 import pathlib
 from typing import Any
 
 from envs.errors import ConfigError
 from envs.values import show
 from experiments.common.files import read_object, write_json
-from experiments.config.presets import Preset
+from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import RunConfig, Settings
-from experiments.config.validation import BOUNDS as RUN_BOUNDS
-from iacjax.algorithms.common.checks import BOUNDS
 from iacjax.algorithms.registry import get_entry
-from iacjax.schema import Bounds, check_values, types_of
+from iacjax.schema import check_values, types_of
 
 PARTS = ("run", "algorithm")
 RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")  # of a run, worth keeping
@@ -40,14 +39,12 @@ def read_preset(name: str, algo: str) -> Preset:
     data = _read(name)
     if data["algo"] != algo:
         raise ConfigError(f"--preset {name} is of {data['algo']}, not of {algo}: leave --algo out, or change it")
-    run = _fields(name, RunConfig, data["run"], RUN_BOUNDS, forbidden=("algo", "preset"))
-    algorithm = _fields(name, get_entry(algo).config, data["algorithm"], BOUNDS)
+    run = _fields(name, RunConfig, data["run"], forbidden=("algo", "preset"))
+    algorithm = _fields(name, get_entry(algo).config, data["algorithm"])
     return Preset(run, algorithm, str(data.get("summary", "")))
 
 
-def _fields(
-    name: str, kind: type, given: dict[str, Any], bounds: dict[str, Bounds], forbidden: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def _fields(name: str, kind: type, given: dict[str, Any], forbidden: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values as the fields' own types: JSON has no tuples, and writes 1 where 1.0 is meant."""
     types = types_of(kind)
     unknown = given.keys() - types.keys() | given.keys() & set(forbidden)
@@ -55,7 +52,7 @@ def _fields(
         raise ConfigError(f"--preset {name}: there is no field {show(min(unknown))}: it is of another version")
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     try:
-        check_values(kind, values, bounds)
+        check_values(kind, values)
     except ConfigError as error:
         raise ConfigError(f"--preset {name}: {error}") from None
     return {key: float(value) if types[key] is float else value for key, value in values.items()}
@@ -88,3 +85,38 @@ def _default(settings: Settings) -> Any:
 
 def _changed(values: dict[str, Any], default: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(default, name)}
+
+
+def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
+    """The preset `name` of `algo`, or the one in the file `name`, on `env` where one is named.
+
+    Raises:
+      ConfigError: an unknown name (the known ones are listed), or a file that is not a preset of `algo`.
+    """
+    if is_file(name):
+        return _on(read_preset(name, algo), env)
+    presets = PRESETS.get(algo, {"default": Preset({}, {})})
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
+    return _on(presets[name], env)
+
+
+def _on(preset: Preset, env: str | None) -> Preset:
+    """With `env` for its environment; another one's options would say nothing there."""
+    if env is None or env == preset.run.get("env"):
+        return preset
+    return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})
+
+
+def default_settings(algo: str, preset: str, env: str | None = None) -> Settings:
+    """The configuration before the command line's own fields.
+
+    Raises:
+      ConfigError: unknown algorithm or preset.
+    """
+    entry = get_entry(algo)
+    chosen = get_preset(algo, preset, env)
+    run = RunConfig(algo=algo, preset=preset, **chosen.run)
+    return Settings(run, entry.config(**chosen.algorithm))

@@ -1,37 +1,26 @@
-"""What the fields of a run may be, before anything is built. No jax here.
+"""Checks of a run's whole configuration before anything is built. No jax here.
 
-The algorithms' own are in `iacjax.algorithms.common.checks`.
+A field's bounds stand beside its default (`iacjax.schema.number`).
 """
 
 from typing import Any
 
 from envs.errors import ConfigError
 from experiments.config.env_options import read_env_options
-from iacjax.algorithms.common.checks import check_config
-from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, MAX_STEPS, NOT_NEGATIVE, Bounds, check_values, up_to
+from iacjax.algorithms.common.config import check_config
+from iacjax.schema import MAX_STEPS, check_fields
 
 MAX_SEEDS = 65_536  # of one run: their names alone are megabytes
 MAX_EPISODES = 2**20  # of one evaluation: each is an environment of its own
-
-_OF = {
-    up_to(MAX_SEEDS): "seeds",
-    up_to(MAX_SEEDS, least=0): "seeds_per_batch devices",
-    COUNT: "total_steps keep_checkpoints",
-    COUNT_OR_ZERO: "seed eval_every log_every chunk_iterations",
-    up_to(MAX_EPISODES): "eval_episodes",
-    FRACTION: "stop_at",
-    NOT_NEGATIVE: "checkpoint_every",
-}
-BOUNDS: dict[str, Bounds] = {name: bounds for bounds, names in _OF.items() for name in names.split()}
 
 
 def check_run(run: Any) -> None:
     """Checks the fields of a `RunConfig`: types, choices, bounds, and that its environment's options can be read.
 
     Raises:
-      ConfigError: names the option, what it is and what it must be.
+      ConfigError: names the option, its value and the values that it may have.
     """
-    check_values(type(run), vars(run), BOUNDS)
+    check_fields(run)
     read_env_options(run.env_options)
 
 

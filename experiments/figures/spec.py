@@ -15,7 +15,8 @@ from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments.common.arguments import PICTURES, Parser, number, out_file, out_folder, whole
 from experiments.common.files import read_json
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
 from experiments.figures import time_estimates
 from experiments.runs import find

@@ -25,7 +25,7 @@ def write_config(directory: pathlib.Path, settings: Settings) -> None:
     digests.write_text(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
 
 
-def create(settings: Settings) -> pathlib.Path:
+def create_directory(settings: Settings) -> pathlib.Path:
     """Makes <run_dir>/<env>/<algo>/<UTC time>-<hash> and writes config.json into it.
 
     Raises:
@@ -45,7 +45,7 @@ def create(settings: Settings) -> pathlib.Path:
     return directory
 
 
-def versions(device: str) -> dict[str, str]:
+def software_versions(device: str) -> dict[str, str]:
     """What the numbers of a run were made with."""
     found = {"python": platform.python_version(), "device": device}
     for package in PACKAGES:

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config.schema import RunConfig, Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import check_run
-from iacjax.algorithms.common.checks import BOUNDS, check_together
+from iacjax.algorithms.common.config import check_together
 from iacjax.algorithms.registry import option_names
 from iacjax.schema import check_values, option, read_text, types_of
 
@@ -183,7 +185,7 @@ def _read(name: str, text: str, base: Settings) -> Any:
             raise ConfigError(f"--set {name}={text}: write true or false") from None
         parse_fields([f"{option(name)}={text}"], base)  # which says what is wrong with it
         raise ConfigError(f"--set {name}={text}: the value cannot be read") from None
-    check_values(type(base.algorithm), {name: value}, BOUNDS)
+    check_values(type(base.algorithm), {name: value})
     return value
 
 

@@ -24,9 +24,9 @@ from experiments.distributed import collectives, sharding
 from experiments.loggers.console import Console
 from experiments.run import resolve
 from experiments.runs import custom_environment, results
-from experiments.runs import directory as rundir
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
+from experiments.runs.directory import locked, software_versions, write_config
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import LaneGroup, SweepRun, Trial, batch_name
@@ -123,7 +123,7 @@ def _remove_parts(directory: pathlib.Path) -> None:
 
 def _open(directory: pathlib.Path, held: contextlib.ExitStack) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    held.enter_context(rundir.locked(directory))
+    held.enter_context(locked(directory))
 
 
 def _train_part(
@@ -227,11 +227,11 @@ def _predict(group: LaneGroup, trials: int) -> None:
 
 def _open_runs(part: Part, run: RunConfig) -> None:
     """Each run directory: its configuration, and what it is made with."""
-    made = rundir.versions(describe_devices(run.devices))
+    made = software_versions(describe_devices(run.devices))
     for sweep_run in part.runs:
         own = dataclasses.replace(run, seed=sweep_run.seeds[0], seeds=len(sweep_run.seeds), seeds_per_batch=0)
         sweep_run.directory.mkdir(parents=True, exist_ok=True)
-        rundir.write_config(sweep_run.directory, Settings(own, sweep_run.configuration.settings.algorithm))
+        write_config(sweep_run.directory, Settings(own, sweep_run.configuration.settings.algorithm))
         write_json(sweep_run.directory / "versions.json", made)
 
 

@@ -19,9 +19,9 @@ from experiments.common.text import duration
 from experiments.config.schema import Settings, fingerprint
 from experiments.loggers.console import Console
 from experiments.run import resolve
-from experiments.runs import directory as rundir
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Checkpoints, Progress
+from experiments.runs.directory import create_directory, locked, software_versions, write_config
 from experiments.training.loop import group_name
 from experiments.training.pace import iterations_until
 from experiments.training.runtime import describe_device, prepare_jax
@@ -63,12 +63,12 @@ def train_and_look(
     prepare_jax(settings.run, print)
     env, algorithm = build(settings)
     settings = resolve(settings, algorithm.plan)
-    directory = directory or rundir.create(settings)
+    directory = directory or create_directory(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rundir.locked(directory))
+        stack.enter_context(locked(directory))
         digests.check_text(directory / "config.json")
-        rundir.write_config(directory, settings)
-        write_json(directory / "versions.json", rundir.versions(describe_device()))
+        write_config(directory, settings)
+        write_json(directory / "versions.json", software_versions(describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))
         console.say(f"dir      {directory}")
         stop = stack.enter_context(Signals().listening())

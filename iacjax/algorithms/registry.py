@@ -1,6 +1,6 @@
-"""The registry: one row an algorithm. To add one, write its factory and its config, then a row here.
+"""The registry: one row for each algorithm. A new one needs its config, its learner, a row here, presets and tests.
 
-Reading the registry and the configs needs no jax: `--help` and a wrong command line are answered at once.
+Neither the registry nor the configs import jax: `--help` and a wrong command line are answered at once.
 """
 
 import dataclasses
@@ -9,12 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
-from iacjax.algorithms.coma import config as configs_coma
-from iacjax.algorithms.iac import config as configs_continuous
-from iacjax.algorithms.intrinsic import config as configs
-from iacjax.algorithms.maddpg import config as configs_baselines
-from iacjax.algorithms.ppo import config as configs_ppo
-from iacjax.algorithms.q_learning import config as configs_q_mixing
+from iacjax.algorithms.coma.config import ComaConfig
+from iacjax.algorithms.common.config import AlgorithmConfig
+from iacjax.algorithms.iac.config import (
+    AttnQmixConfig,
+    DdpgMixConfig,
+    IacConfig,
+    SiaqConfig,
+    SiqConfig,
+    SqConfig,
+)
+from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirConfig, RmixConfig
+from iacjax.algorithms.maac.config import MaacConfig
+from iacjax.algorithms.maddpg.config import MaddpgConfig
+from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
+from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QtranConfig, VdnConfig
 
 if TYPE_CHECKING:
     from envs.base import EnvSpec
@@ -22,115 +31,201 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """`make(spec, config)` builds the algorithm; `config` is its frozen dataclass, whose defaults are the row's."""
+    """What the rest of the system knows of an algorithm."""
 
-    config: type
-    factory: str  # "module:function", imported when it is first needed
-    discrete: bool  # handles discrete actions
-    continuous: bool  # handles continuous actions
+    display_name: str  # as its paper writes it
+    config: type[AlgorithmConfig]  # a frozen dataclass; its defaults are the preset `default`
+    factory: str  # "module:function" of `make(spec, config) -> Algorithm`, imported on first use
     summary: str  # one line for --list
-    recurrent: bool = False  # acts by what it remembers of an episode too
+    colour: str = "#444444"  # in figures
+    discrete: bool = False  # handles discrete actions
+    continuous: bool = False  # handles continuous actions
+    recurrent: bool = False  # by default its actors have a memory of the episode
 
-    def make(self, spec: "EnvSpec", config: Any) -> "Algorithm":
+    def make(self, spec: "EnvSpec", config: AlgorithmConfig) -> "Algorithm":
+        """Builds the algorithm for an environment.
+
+        Raises:
+          ConfigError: choices that do not go together, or that this environment does not allow.
+        """
         module, function = self.factory.split(":")
         return getattr(importlib.import_module(module), function)(spec, config)
 
 
+# In the order of --list and of the figures' legends: a paper's methods stand together, its own first.
 ALGORITHMS: dict[str, Entry] = {
     "aiir_mix": Entry(
-        configs.AiirMixConfig,
+        "AIIR-MIX",
+        AiirMixConfig,
         "iacjax.algorithms.intrinsic.learner:make",
+        "attention-made individual intrinsic rewards, mixed non-linearly with the team's, by meta-gradient",
+        colour="#2f6fde",
         discrete=True,
-        continuous=False,
-        summary="attention-made individual intrinsic rewards, mixed non-linearly with the team's, by meta-gradient",
+        recurrent=True,
+    ),
+    "rmix": Entry(
+        "RMIX",
+        RmixConfig,
+        "iacjax.algorithms.intrinsic.learner:make",
+        "AIIR-MIX with LIIR's reward net instead of attention",
+        colour="#0f9bb0",
+        discrete=True,
+        recurrent=True,
+    ),
+    "aiir": Entry(
+        "AIIR",
+        AiirConfig,
+        "iacjax.algorithms.intrinsic.learner:make",
+        "AIIR-MIX with a linear combination of the rewards instead of its mixing",
+        colour="#8e4ec6",
+        discrete=True,
+        recurrent=True,
+    ),
+    "liir": Entry(
+        "LIIR",
+        LiirConfig,
+        "iacjax.algorithms.intrinsic.learner:make",
+        "learned individual rewards added to the team's, by meta-gradient",
+        colour="#e4572e",
+        discrete=True,
         recurrent=True,
     ),
     "qmix": Entry(
-        configs_q_mixing.QmixConfig,
+        "QMIX",
+        QmixConfig,
         "iacjax.algorithms.q_learning.learner:make",
+        "Q-learning, the agents' values mixed monotonically into the team's",
+        colour="#2a9d62",
         discrete=True,
-        continuous=False,
-        summary="Q-learning, the agents' values mixed monotonically into the team's",
-        recurrent=True,
-    ),
-    "vdn": Entry(
-        configs_q_mixing.VdnConfig,
-        "iacjax.algorithms.q_learning.learner:make",
-        discrete=True,
-        continuous=False,
-        summary="Q-learning, the team's value the sum of the agents'",
-        recurrent=True,
-    ),
-    "iql": Entry(
-        configs_q_mixing.IqlConfig,
-        "iacjax.algorithms.q_learning.learner:make",
-        discrete=True,
-        continuous=False,
-        summary="Q-learning, each agent by itself",
         recurrent=True,
     ),
     "qtran": Entry(
-        configs_q_mixing.QtranConfig,
+        "QTRAN",
+        QtranConfig,
         "iacjax.algorithms.q_learning.qtran:make",
+        "Q-learning, any joint value, and agents' values that have its best action",
+        colour="#d69e2e",
         discrete=True,
-        continuous=False,
-        summary="Q-learning, any joint value, and agents' values that have its best action",
+        recurrent=True,
+    ),
+    "coma": Entry(
+        "COMA",
+        ComaConfig,
+        "iacjax.algorithms.coma.learner:make",
+        "policy gradients against what an agent's other actions would have been worth",
+        colour="#c2417c",
+        discrete=True,
+        recurrent=True,
+    ),
+    "ippo": Entry(
+        "IPPO",
+        IppoConfig,
+        "iacjax.algorithms.ppo.learner:make",
+        "clipped policy gradients, each agent's critic on its own observations",
+        colour="#6b7280",
+        discrete=True,
+        recurrent=True,
+    ),
+    "mappo": Entry(
+        "MAPPO",
+        MappoConfig,
+        "iacjax.algorithms.ppo.learner:make",
+        "clipped policy gradients, a critic on the state",
+        colour="#111827",
+        discrete=True,
+        recurrent=True,
+    ),
+    "vdn": Entry(
+        "VDN",
+        VdnConfig,
+        "iacjax.algorithms.q_learning.learner:make",
+        "Q-learning, the team's value the sum of the agents'",
+        colour="#9cb53a",
+        discrete=True,
+        recurrent=True,
+    ),
+    "iql": Entry(
+        "IQL",
+        IqlConfig,
+        "iacjax.algorithms.q_learning.learner:make",
+        "Q-learning, each agent by itself",
+        colour="#8a5a2b",
+        discrete=True,
         recurrent=True,
     ),
     "qmixs": Entry(
-        configs_q_mixing.QmixsConfig,
+        "QMIXs",
+        QmixsConfig,
         "iacjax.algorithms.q_learning.learner:make",
+        "QMIX whose agents know each other's actions: centralised, small games only",
+        colour="#444444",
         discrete=True,
-        continuous=False,
-        summary="QMIX whose agents know each other's actions: centralised, small games only",
+    ),
+    "iac": Entry(
+        "IAC",
+        IacConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "joint low-rank Gaussian policy, attention-QMIX critic",
+        colour="#2f6fde",
+        continuous=True,
+    ),
+    "siaq": Entry(
+        "SIAQ",
+        SiaqConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "individual soft policies, entropies inside the mixer, IAC's critic",
+        colour="#e4572e",
+        continuous=True,
+    ),
+    "sq": Entry(
+        "SQ",
+        SqConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "IAC's policy, plain QMIX critic",
+        colour="#2a9d62",
+        continuous=True,
+    ),
+    "siq": Entry(
+        "SIQ",
+        SiqConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "individual soft policies, entropies inside the mixer, plain QMIX critic",
+        colour="#8e4ec6",
+        continuous=True,
+    ),
+    "attn_qmix": Entry(
+        "Attn-QMIX",
+        AttnQmixConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "IAC's critic, deterministic policy",
+        colour="#d69e2e",
+        continuous=True,
+    ),
+    "ddpg_mix": Entry(
+        "DDPG-MIX",
+        DdpgMixConfig,
+        "iacjax.algorithms.iac.learner:make",
+        "deterministic policy, plain QMIX critic",
+        colour="#0f9bb0",
+        continuous=True,
+    ),
+    "maddpg": Entry(
+        "MADDPG",
+        MaddpgConfig,
+        "iacjax.algorithms.maddpg.learner:make",
+        "policies learned through a critic an agent that knows all actions",
+        colour="#c2417c",
+        continuous=True,
+    ),
+    "maac": Entry(
+        "MAAC",
+        MaacConfig,
+        "iacjax.algorithms.maac.learner:make",
+        "soft policies, one critic whose values attend to the other agents",
+        colour="#6b7280",
+        continuous=True,
     ),
 }
-for _name, _config, _summary in (
-    ("rmix", configs.RmixConfig, "AIIR-MIX with LIIR's reward net instead of attention"),
-    ("aiir", configs.AiirConfig, "AIIR-MIX with a linear combination of the rewards instead of its mixing"),
-    ("liir", configs.LiirConfig, "learned individual rewards added to the team's, by meta-gradient"),
-):
-    ALGORITHMS[_name] = Entry(
-        _config,
-        "iacjax.algorithms.intrinsic.learner:make",
-        discrete=True,
-        continuous=False,
-        summary=_summary,
-        recurrent=True,
-    )
-for _name, _config, _summary in (
-    ("ippo", configs_ppo.IppoConfig, "clipped policy gradients, each agent's critic on its own observations"),
-    ("mappo", configs_ppo.MappoConfig, "clipped policy gradients, a critic on the state"),
-):
-    ALGORITHMS[_name] = Entry(
-        _config, "iacjax.algorithms.ppo.learner:make", discrete=True, continuous=False, summary=_summary, recurrent=True
-    )
-ALGORITHMS["coma"] = Entry(
-    configs_coma.ComaConfig,
-    "iacjax.algorithms.coma.learner:make",
-    discrete=True,
-    continuous=False,
-    summary="policy gradients against what an agent's other actions would have been worth",
-    recurrent=True,
-)
-for _name, _config, _summary in (
-    ("iac", configs_continuous.IacConfig, "joint low-rank Gaussian policy, attention-QMIX critic"),
-    ("sq", configs_continuous.SqConfig, "IAC's policy, plain QMIX critic"),
-    ("attn_qmix", configs_continuous.AttnQmixConfig, "IAC's critic, deterministic policy"),
-    ("siq", configs_continuous.SiqConfig, "individual soft policies, entropies inside the mixer, plain QMIX critic"),
-    ("siaq", configs_continuous.SiaqConfig, "individual soft policies, entropies inside the mixer, IAC's critic"),
-    ("ddpg_mix", configs_continuous.DdpgMixConfig, "deterministic policy, plain QMIX critic"),
-):
-    ALGORITHMS[_name] = Entry(
-        _config, "iacjax.algorithms.iac.learner:make", discrete=False, continuous=True, summary=_summary
-    )
-for _name, _config, _summary in (
-    ("maddpg", configs_baselines.MaddpgConfig, "policies learned through a critic an agent that knows all actions"),
-    ("maac", configs_baselines.MaacConfig, "soft policies, one critic whose values attend to the other agents"),
-):
-    ALGORITHMS[_name] = Entry(
-        _config, f"iacjax.algorithms.{_name}.learner:make", discrete=False, continuous=True, summary=_summary
-    )
 
 
 def get_entry(name: str) -> Entry:
@@ -142,27 +237,19 @@ def get_entry(name: str) -> Entry:
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
 
 
-def config_of_saved(name: str, fields: dict[str, Any]) -> Any:
-    """The config of a saved run of the algorithm `name`, given the fields that were saved.
-
-    A config class names in `added` the fields that saved runs may be older than, each with the value that such a run
-    was trained by, which need not be today's default.
+def config_of_saved(name: str, fields: dict[str, Any]) -> AlgorithmConfig:
+    """The config of a saved run of the algorithm `name`, from the fields that were saved; see `AlgorithmConfig.added`.
 
     Raises:
       TypeError: fields that the config does not have.
     """
     kind = get_entry(name).config
-    return kind(**{**getattr(kind, "added", {}), **fields})
+    return kind(**{**kind.added, **fields})
 
 
-def option_names(config: Any) -> list[str]:
-    """The fields of a config that are options of its algorithm: all but those that its class names in `without`.
-
-    They are there since the algorithm shares its config with others, and saved runs have them; what makes it this
-    algorithm is fixed, and the rest has no effect beside that.
-    """
-    without = getattr(config, "without", ())
-    return [field.name for field in dataclasses.fields(config) if field.name not in without]
+def option_names(config: AlgorithmConfig | type[AlgorithmConfig]) -> list[str]:
+    """The fields of a config that are options of its algorithm: all but those in `AlgorithmConfig.without`."""
+    return [field.name for field in dataclasses.fields(config) if field.name not in config.without]
 
 
 def check_fits(name: str, spec: "EnvSpec") -> None:

@@ -175,7 +175,7 @@ def test_another_map_is_refused_before_the_first_step(plan, options, message):
     with pytest.raises(ConfigError) as error:
         with Arena(DOUBLE, "3m", games=0, options=options) as arena:
             arena.play(stop, (), 1, lambda e: None)
-    assert message in str(error.value) and "double's map 3m is not ours" in str(error.value)
+    assert message in str(error.value) and "double's map 3m differs from ours" in str(error.value)
     assert words("make", "close", "step") == {"make": 1, "close": 1}
 
 
@@ -202,7 +202,7 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     assert Counter(e.game for e in episodes) == {0: 3, 1: 3}
     assert Counter(line.split("(", 1)[1] for line in said) == {
         "no answer for 1 s)": 2,
-        "its process died (exit code 7))": 2,
+        "the process died (exit code 7))": 2,
     }
     log = read_log()
     assert words("make", "replay") == {"make": 6, "replay": 2}
@@ -242,7 +242,7 @@ def test_backends_by_name():
         ("smaq", "unknown backend 'smaq': choose one of smax, smac, smaclite"),
         ("nowhere:make_game", "--backend nowhere:make_game cannot be loaded (No module named 'nowhere')"),
         ("tests.helpers.fake_game:nothing", "cannot be loaded"),
-        ("tests.helpers.fake_game:AGENTS", "AGENTS is no factory of games"),
+        ("tests.helpers.fake_game:AGENTS", "AGENTS is not a factory of games"),
     ]:
         with pytest.raises(ConfigError) as error:
             load_backend(name)

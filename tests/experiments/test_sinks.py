@@ -7,7 +7,8 @@ import types
 import pytest
 
 from envs.errors import ConfigError
-from experiments.config.schema import Settings, default_settings
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings
 from experiments.loggers import check_sinks, open_sinks, tensorboard
 
 ROWS = [{"iteration": 2, "env_steps": 20, "seed": s, "episodes": 0.0, "loss": 0.5 + s, "return_mean": float("nan")}

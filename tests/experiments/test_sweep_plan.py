@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from experiments.config.schema import default_settings
+from experiments.config.preset_io import default_settings
 from experiments.sweep import main
 from experiments.sweeps.command_line import parse
 from experiments.sweeps.plan import Range, make_programs, read_choices

@@ -19,11 +19,10 @@ import pytest
 from envs.errors import ConfigError
 from envs.registry import FAMILIES, make_env
 from experiments.common import arguments
-from experiments.config import validation
-from experiments.config.schema import RunConfig, default_settings, to_dict
-from iacjax.algorithms.common import checks
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, to_dict
 from iacjax.algorithms.registry import ALGORITHMS, get_entry, option_names
-from iacjax.schema import option, types_of
+from iacjax.schema import bounds_of, option, types_of
 
 pytestmark = pytest.mark.slow
 SEED = 20261
@@ -98,9 +97,11 @@ def wrong_words(kind, bounds, draw):
 def fields_of(algo):
     """(name, annotation, bounds) of every option of a run of `algo` that is no list."""
     config = get_entry(algo).config()
-    own = [(name, types_of(type(config))[name], checks.BOUNDS.get(name)) for name in option_names(config)]
+    own = [(name, types_of(type(config))[name], bounds_of(type(config)).get(name)) for name in option_names(config)]
     run = [
-        (name, kind, validation.BOUNDS.get(name)) for name, kind in types_of(RunConfig).items() if name != "env_options"
+        (name, kind, bounds_of(RunConfig).get(name))
+        for name, kind in types_of(RunConfig).items()
+        if name != "env_options"
     ]
     return own + run
 
@@ -152,10 +153,10 @@ def draw_edit(draw, algo):
     """(part, name, value): a value of a wrong type or out of its bounds."""
     config = get_entry(algo).config()
     part = draw.choice(["run", "algorithm"])
-    kinds = types_of(RunConfig if part == "run" else type(config))
+    fields = RunConfig if part == "run" else type(config)
+    kinds = types_of(fields)
     name = draw.choice([name for name in kinds if name not in ("algo", "preset")])
-    bounds = (validation.BOUNDS if part == "run" else checks.BOUNDS).get(name)
-    return part, name, wrong_json(kinds[name], bounds, draw)
+    return part, name, wrong_json(kinds[name], bounds_of(fields).get(name), draw)
 
 
 def torn(text, draw):
@@ -207,7 +208,7 @@ def test_values_of_a_sweep(refused):
         algo = draw.choice(ALGOS)
         config = get_entry(algo).config()
         name = draw.choice(option_names(config))
-        word = wrong_words(types_of(type(config))[name], checks.BOUNDS.get(name), draw)
+        word = wrong_words(types_of(type(config))[name], bounds_of(type(config)).get(name), draw)
         form = draw.choice(["{}", "{},{}", "{}..", "{}..{}", "lin:{}..{}", "..{}", "{},"])
         more = ["--random", "3"] if ".." in form and draw.random() < 0.7 else []
         words = ["--algo", algo, "--env", "smax:3m", "--dry-run", "--set", f"{name}={form.format(word, word)}", *more]

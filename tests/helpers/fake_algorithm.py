@@ -5,13 +5,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from iacjax.algorithms.common.config import AlgorithmConfig
 from iacjax.algorithms.registry import ALGORITHMS, Entry
 from iacjax.buffers.rollout import rollout_buffer
 from iacjax.types import Algorithm, Plan, masked_mean
 
 
 @dataclasses.dataclass(frozen=True)
-class FakeConfig:
+class FakeConfig(AlgorithmConfig):
     """Fields of a fake learner."""
 
     lr: float = 0.1
@@ -62,7 +63,7 @@ def make(spec, config):
     )
 
 
-ENTRY = Entry(FakeConfig, "tests.helpers.fake_algorithm:make", discrete=True, continuous=False, summary="for tests")
+ENTRY = Entry("Fake", FakeConfig, "tests.helpers.fake_algorithm:make", "for tests", discrete=True)
 
 
 def register():

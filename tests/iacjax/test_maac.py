@@ -11,7 +11,7 @@ from scipy import stats
 from envs.errors import ConfigError
 from iacjax.algorithms.common import continuous_actors
 from iacjax.algorithms.maac import learner as maac
-from iacjax.algorithms.maddpg.config import MaacConfig
+from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.networks.maac import SHARED, scale_shared
 from tests.helpers.continuous_batch import (
     OBS,

@@ -114,6 +114,6 @@ def test_offered_fields_change_the_program_and_the_others_do_not(algo):
 def test_what_is_not_offered_is_a_field(algo):
     config = ALGORITHMS[algo].config()
     names = [field.name for field in dataclasses.fields(config)]
-    without = getattr(config, "without", ())
+    without = config.without
     assert len(set(without)) == len(without) and set(without) <= set(names)
     assert option_names(config) == [name for name in names if name not in without]

@@ -9,46 +9,35 @@ import pytest
 from envs.errors import ConfigError
 from envs.registry import make_env
 from envs.values import expected, show
-from experiments.config import validation
 from experiments.config.schema import RunConfig
-from iacjax.algorithms.common import checks
+from iacjax.algorithms.common.config import check_config
 from iacjax.algorithms.registry import ALGORITHMS, get_entry
-from iacjax.schema import MAX_STEPS, check_values, read_text, types_of
+from iacjax.schema import MAX_STEPS, bounds_of, check_fields, check_values, read_text, types_of
 
-CONFIGS = [(entry.config, checks.BOUNDS) for entry in ALGORITHMS.values()] + [(RunConfig, validation.BOUNDS)]
-
-
-def test_every_number_has_bounds():
-    missing = {
-        name
-        for kind, bounds in CONFIGS
-        for name, hint in types_of(kind).items()
-        if hint in (int, float) and name not in bounds
-    }
-    assert missing == set()
+CONFIGS = [*(entry.config for entry in ALGORITHMS.values()), RunConfig]
 
 
-def test_every_bound_is_of_a_number():
-    known = {name for kind, _ in CONFIGS for name, hint in types_of(kind).items() if hint in (int, float)}
-    assert (checks.BOUNDS.keys() | validation.BOUNDS.keys()) - known == set()
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_number_has_bounds_and_nothing_else_has(kind):
+    assert bounds_of(kind).keys() == {name for name, hint in types_of(kind).items() if hint in (int, float)}
 
 
-@pytest.mark.parametrize("kind, bounds", CONFIGS, ids=lambda value: getattr(value, "__name__", ""))
-def test_defaults_pass_and_what_is_beyond_the_bounds_does_not(kind, bounds):
-    config = kind()
-    check_values(kind, vars(config), bounds)
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_defaults_pass_and_what_is_beyond_the_bounds_does_not(kind):
+    bounds = bounds_of(kind)
+    check_fields(kind())
     for name, hint in types_of(kind).items():
         if hint not in (int, float):
             continue
         beyond = [hint(bounds[name].low) - 1] + [bounds[name].high + 1] * math.isfinite(bounds[name].high)
         for value in beyond:
             with pytest.raises(ConfigError, match=f"^--{name.replace('_', '-')} must be "):
-                check_values(kind, {name: hint(value)}, bounds)
+                check_values(kind, {name: hint(value)})
 
 
 @pytest.mark.parametrize("value", [None, "yes", [], {}, ("a",), 1.5, True])
-@pytest.mark.parametrize("kind, bounds", [CONFIGS[0], CONFIGS[-1]])
-def test_values_of_other_types_are_refused(kind, bounds, value):
+@pytest.mark.parametrize("kind", [CONFIGS[0], CONFIGS[-1]])
+def test_values_of_other_types_are_refused(kind, value):
     """Everything that fits the annotation by isinstance alone is left out; a truth value is no number."""
     refused = 0
     for name, hint in types_of(kind).items():
@@ -57,7 +46,7 @@ def test_values_of_other_types_are_refused(kind, bounds, value):
             fits = value in (typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ([], ("a",)))
         if not fits:
             with pytest.raises(ConfigError):
-                check_values(kind, {name: value}, bounds)
+                check_values(kind, {name: value})
             refused += 1
     assert refused > 10
 
@@ -84,7 +73,7 @@ def test_values_of_other_types_are_refused(kind, bounds, value):
 def test_what_makes_no_algorithm_is_refused_without_one(algo, fields, message):
     config = dataclasses.replace(get_entry(algo).config(), **fields)
     with pytest.raises(ConfigError) as caught:
-        checks.check_config(config)
+        check_config(config)
     assert str(caught.value).startswith(message) or message in str(caught.value)
 
 

@@ -17,7 +17,8 @@ from envs.errors import ConfigError
 from experiments.common.arguments import Parser, number, out_file, out_folder, whole
 from experiments.common.files import read_json
 from experiments.common.stats import RATE, interval_text
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
 from experiments.runs.find import FINISHED, env_steps, newest_run
 from experiments.runs.find import status as run_status

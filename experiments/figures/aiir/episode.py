@@ -19,7 +19,8 @@ from envs.errors import ConfigError
 from experiments.analysis.inspection import TrainedSeed, load_seed
 from experiments.common.arguments import PICTURES, out_file, whole, word
 from experiments.common.files import read_json, write_json
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import check_run
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.spec import device_and_versions, parser

@@ -57,7 +57,7 @@ def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
     """{payoff [U, U], q [S, U, U], individual [S, U, U, 2]} after a training through the one loop."""
     import jax
 
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
     from experiments.runs.build import build, seed_keys
     from experiments.training.pace import iterations_until
     from experiments.training.runtime import prepare_jax

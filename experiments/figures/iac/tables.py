@@ -8,7 +8,7 @@ from experiments.common.files import write_json
 from experiments.figures.spec import parser
 from experiments.figures.store import number, read_rows, write_rows
 from experiments.figures.time_estimates import UPDATES_PER_SECOND
-from experiments.runs.directory import versions
+from experiments.runs.directory import software_versions
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
 SEEDS, STEPS = 3, 20_000
@@ -39,7 +39,7 @@ def command(argv: Sequence[str]) -> int:
     print(printed, end="")
     write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
     text.write_text(printed)
-    made = versions(describe_device())
+    made = software_versions(describe_device())
     write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
     print(f"wrote {out}")
     return 0

@@ -39,7 +39,6 @@ from iacjax.algorithms.common.actor_critic import (
     over_minibatches,
     returns,
 )
-from iacjax.algorithms.common.checks import check_choices
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.distributions import entropy, take_action
 from iacjax.networks.actor import RecurrentActor
@@ -80,7 +79,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: ComaConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    check_choices(config)
+    config.check_choices()
     rates = {"actor": c.lr, "critic": c.critic_lr}
     return Family(
         spec,

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
-from iacjax.algorithms.common.checks import updates_per_iteration
-from iacjax.algorithms.maddpg.config import MaacConfig, MaddpgConfig
+from iacjax.algorithms.common.config import updates_per_iteration
+from iacjax.algorithms.maac.config import MaacConfig
+from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.buffers import normalise_rewards, transition_buffer
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock, Plan

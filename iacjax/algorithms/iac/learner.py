@@ -48,7 +48,7 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms.common.checks import check_choices, updates_per_iteration
+from iacjax.algorithms.common.config import updates_per_iteration
 from iacjax.algorithms.common.off_policy import Bounds, bounds_of, copy_every, transition
 from iacjax.algorithms.iac import policy as iac_policy
 from iacjax.algorithms.iac.config import IacConfig
@@ -100,7 +100,7 @@ def make(spec: EnvSpec, config: IacConfig) -> Algorithm:
 
 
 def _build(spec: EnvSpec, config: IacConfig) -> Family:
-    check_choices(config)
+    config.check_choices()
     dims = spec.num_agents * spec.action.dim
     if config.exploration == "collaborative" and config.rank > dims:
         raise ConfigError(f"--rank {config.rank} is more than the {dims} dimensions of {spec.name}'s joint action")

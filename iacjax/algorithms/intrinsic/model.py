@@ -11,7 +11,6 @@ import optax
 
 from envs.base import EnvSpec
 from iacjax.algorithms.common.actor_critic import actor_rows, last_actions, log_probs_of, next_actions
-from iacjax.algorithms.common.checks import check_choices
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.losses.value_norm import RunningNorm, denormalised
@@ -66,7 +65,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    check_choices(config)
+    config.check_choices()
     reward = {
         "attention": AttentionReward(
             c.embed_dim, num_actions, c.similarity, c.reward_bound, c.embed_end, c.attention_temperature

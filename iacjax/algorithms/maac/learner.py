@@ -36,9 +36,8 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.common import continuous_actors as parts
-from iacjax.algorithms.common.checks import check_choices
 from iacjax.algorithms.common.off_policy import Bounds, action_mask, bounds_of, transition
-from iacjax.algorithms.maddpg.config import MaacConfig
+from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.networks.maac import LeakyMlp, MaacCritic, Values, scale_shared
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 
@@ -99,7 +98,7 @@ def make(spec: EnvSpec, config: MaacConfig) -> Algorithm:
 
 
 def _build(spec: EnvSpec, config: MaacConfig) -> Family:
-    check_choices(config)
+    config.check_choices()
     return Family(
         spec,
         config,

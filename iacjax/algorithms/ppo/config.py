@@ -7,71 +7,77 @@
 import dataclasses
 from typing import Literal
 
+from iacjax.algorithms.common.config import AlgorithmConfig, check_minibatches
+from iacjax.schema import BELOW_ONE, COUNT, COUNT_OR_ZERO, EPOCHS, FRACTION, NOT_NEGATIVE, POSITIVE, UNITS, number
+
 
 @dataclasses.dataclass(frozen=True)
-class PpoConfig:
+class PpoConfig(AlgorithmConfig):
     """IPPO and MAPPO: one learner, one choice (`critic_input`)."""
 
-    added = {"value_norm_decay": 0.9, "layer_norm": False}  # what saved runs older than a field trained by
+    added = {"value_norm_decay": 0.9, "layer_norm": False}
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "state"
     """What V_i reads beside the agent's id: its own observations and last action (IPPO), the state, or all of them."""
     critic_memory: bool = True
     """The critic is recurrent too (JaxMARL, MAPPO), or feed-forward."""
-    critic_dim: int = 128
+    critic_dim: int = number(128, UNITS)
     """Units of the critic's layers (JaxMARL: 128, MAPPO: 64)."""
-    hidden_dim: int = 128
+    hidden_dim: int = number(128, UNITS)
     """Units of the actor's encoder and GRU (JaxMARL: 128, MAPPO: 64)."""
     shared_actor: bool = True
     """One set of actor parameters with the agent's id as input, or one set an agent."""
 
-    gamma: float = 0.99
+    gamma: float = number(0.99, FRACTION)
     """Discount."""
-    td_lambda: float = 0.95
+    td_lambda: float = number(0.95, FRACTION)
     """lambda of the advantages (GAE) and of the returns that the critic learns."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
     """A time limit bootstraps (truncate), or counts as an end of the task (both codes: terminate)."""
-    num_envs: int = 128
+    num_envs: int = number(128, COUNT)
     """Parallel environments (MAPPO: 8)."""
-    rollout_length: int = 128
+    rollout_length: int = number(128, COUNT)
     """Rows per environment and iteration; episodes go on across iterations (MAPPO: 400)."""
-    epochs: int = 4
+    epochs: int = number(4, EPOCHS)
     """Passes over a batch (MAPPO: 5, 10 or 15 by map)."""
-    minibatches: int = 4
+    minibatches: int = number(4, COUNT)
     """Parts of a batch, split over environments, each a gradient step (MAPPO: 1)."""
-    clip: float = 0.2
+    clip: float = number(0.2, POSITIVE)
     """Clipping of the probability ratio."""
-    value_clip: float = 0.2
+    value_clip: float = number(0.2, NOT_NEGATIVE)
     """A value's move within one batch beyond which it gains nothing, in the critic's own units; 0: unclipped."""
-    huber_delta: float = 0.0
+    huber_delta: float = number(0.0, NOT_NEGATIVE)
     """Errors of the critic beyond this count linearly (MAPPO: 10); 0: squared throughout."""
-    entropy: float = 0.01
+    entropy: float = number(0.01, FRACTION)
     """Weight of the entropy bonus."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """`adam` has eps 1e-5; `rmsprop` is PyMARL's: decay 0.99, eps 1e-5 outside the root."""
-    lr: float = 2e-3
+    lr: float = number(2e-3, POSITIVE)
     """Learning rate of the actor (MAPPO: 5e-4)."""
-    critic_lr: float = 2e-3
+    critic_lr: float = number(2e-3, POSITIVE)
     """Learning rate of the critic (MAPPO: 5e-4)."""
-    anneal_steps: int = 0
+    anneal_steps: int = number(0, COUNT_OR_ZERO)
     """Env steps over which the learning rates fall linearly to `anneal_to` of themselves; 0: never."""
-    anneal_to: float = 0.0
+    anneal_to: float = number(0.0, FRACTION)
     """Where annealing ends, as a fraction of the learning rate."""
-    max_grad_norm: float = 0.25
+    max_grad_norm: float = number(0.25, POSITIVE)
     """Gradient clip by global norm, of actor and critic apart (MAPPO: 10)."""
     value_norm: bool = True
     """The critic predicts normalised values (MAPPO: True, JaxMARL: False, whose rewards are 20 times smaller)."""
-    value_norm_decay: float = 0.9
+    value_norm_decay: float = number(0.9, BELOW_ONE)
     """What a batch leaves of the running moments of the returns (MAPPO: 0.99999 at every gradient step)."""
     layer_norm: bool = False
     """LayerNorm of the inputs, after each layer and after the GRU, of actor and critic (MAPPO: True)."""
+
+    def check_choices(self) -> None:
+        check_minibatches(self.num_envs, self.minibatches)
 
 
 @dataclasses.dataclass(frozen=True)
 class MappoConfig(PpoConfig):
     """MAPPO (Yu et al. 2022): PPO whose critic reads the state."""
 
-    entropy: float = 0.0
+    entropy: float = number(0.0, FRACTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +85,7 @@ class IppoConfig(PpoConfig):
     """IPPO (de Witt et al. 2020): PPO by every agent on its own observations."""
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "obs"
-    lr: float = 4e-3
-    critic_lr: float = 4e-3
-    clip: float = 0.05
-    value_clip: float = 0.05
+    lr: float = number(4e-3, POSITIVE)
+    critic_lr: float = number(4e-3, POSITIVE)
+    clip: float = number(0.05, POSITIVE)
+    value_clip: float = number(0.05, NOT_NEGATIVE)

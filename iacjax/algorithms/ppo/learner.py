@@ -42,7 +42,6 @@ from iacjax.algorithms.common.actor_critic import (
     over_minibatches,
     returns,
 )
-from iacjax.algorithms.common.checks import check_choices
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.algorithms.ppo.config import PpoConfig
 from iacjax.losses.policy import normalise
@@ -93,7 +92,7 @@ class Family(NamedTuple):
 def build(spec: EnvSpec, config: PpoConfig) -> Family:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
-    check_choices(config)
+    config.check_choices()
     rates = {"actor": c.lr, "critic": c.critic_lr}
     return Family(
         spec,

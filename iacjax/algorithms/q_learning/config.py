@@ -9,9 +9,13 @@ what has no effect beside them.
 import dataclasses
 from typing import Literal
 
+from envs.errors import ConfigError
+from iacjax.algorithms.common.config import AlgorithmConfig
+from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, LAYERS, NOT_NEGATIVE, POSITIVE, UNITS, UPDATES, number
+
 
 @dataclasses.dataclass(frozen=True)
-class QmixConfig:
+class QmixConfig(AlgorithmConfig):
     """IQL, VDN, QMIX, QMIXs: one learner, three choices (`mixer`, `recurrent` and `others_actions`)."""
 
     mixer: Literal["iql", "vdn", "qmix"] = "qmix"
@@ -25,61 +29,70 @@ class QmixConfig:
 
     share_agents: bool = True
     """One Q network for all agents, told the agent's id, or one an agent."""
-    hidden_dim: int = 64
+    hidden_dim: int = number(64, UNITS)
     """Units of the agents' encoder and GRU, or of their hidden layers (PyMARL, table 7: 64)."""
-    agent_layers: int = 2
+    agent_layers: int = number(2, LAYERS)
     """How many hidden layers without `recurrent` (table 7 names none for discrete agents)."""
-    mixer_dim: int = 32
+    mixer_dim: int = number(32, UNITS)
     """Units of the mixing network (PyMARL: 32)."""
-    hyper_dim: int = 64
+    hyper_dim: int = number(64, UNITS)
     """Hidden units of the networks that make its weights (PyMARL, table 7: 64)."""
-    mixer_layers: int = 2
+    mixer_layers: int = number(2, LAYERS)
     """Layers of those networks (PyMARL, table 7: 2; PyMARL's first version: 1)."""
-    mixer_scale: float = 1.0
+    mixer_scale: float = number(1.0, POSITIVE)
     """Scale of the weights that the state makes at the start (PyMARL: 1; JaxMARL: 0.001, its states are large)."""
 
-    reward_scale: float = 1.0
+    reward_scale: float = number(1.0, POSITIVE)
     """Rewards are learned times this (JaxMARL: 10 on its SMAX, whose battles pay 2 where SMAC's pay 20)."""
-    gamma: float = 0.99
+    gamma: float = number(0.99, FRACTION)
     """Discount (PyMARL: 0.99)."""
-    td_lambda: float = 0.0
+    td_lambda: float = number(0.0, FRACTION)
     """lambda of the returns with `recurrent` (PyMARL: 0, one step; PyMARL2: 0.6)."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
     """A time limit bootstraps (truncate), or counts as an end of the task (PyMARL on StarCraft: terminate)."""
-    lr: float = 5e-4
+    lr: float = number(5e-4, POSITIVE)
     """Learning rate (PyMARL: 5e-4)."""
     optimizer: Literal["adam", "rmsprop"] = "rmsprop"
     """`rmsprop` is PyMARL's: decay 0.99, eps 1e-5 outside the root."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: float = number(10.0, POSITIVE)
     """Gradient clip by global norm (PyMARL: 10)."""
-    batch_size: int = 32
+    batch_size: int = number(32, COUNT)
     """Sequences of an update (PyMARL: 32 episodes), or transitions without `recurrent`."""
-    window: int = 0
+    window: int = number(0, COUNT_OR_ZERO)
     """Rows of a sequence; 0: the world's horizon and one more, the least with which all of an episode is learned."""
     whole_episodes: bool = True
     """A sequence counts to the end of its first episode (PyMARL), or with the episodes that follow in it."""
-    buffer_size: int = 200_000
+    buffer_size: int = number(200_000, COUNT)
     """Rows that the replay holds, per seed: about 5000 battles (PyMARL: 5000 episodes). An episode has one row more
     than steps."""
     storage: Literal["float16", "bfloat16", "float32"] = "float16"
     """How sequences' observations and states are kept."""
-    target_every: int = 200
+    target_every: int = number(200, COUNT)
     """Hard copy into the target networks every so many updates (PyMARL: 200 episodes, of one update each)."""
-    num_envs: int = 8
+    num_envs: int = number(8, COUNT)
     """Parallel environments (PyMARL: 1; PyMARL2: 8)."""
-    rollout_length: int = 8
+    rollout_length: int = number(8, COUNT)
     """Rows per environment and iteration; episodes go on across iterations."""
-    updates_per_step: float = 1 / 64
+    updates_per_step: float = number(1 / 64, UPDATES)
     """Updates per row of a rollout (an env step, or an episode's end), at least one an iteration (PyMARL: one an
     episode)."""
-    warmup: int = 2000
+    warmup: int = number(2000, COUNT_OR_ZERO)
     """Env steps before the first update (PyMARL: 32 episodes), at least a sequence in every environment."""
-    epsilon_start: float = 1.0
+    epsilon_start: float = number(1.0, FRACTION)
     """Share of uniform actions at the start, agent by agent (PyMARL: 1)."""
-    epsilon_end: float = 0.05
+    epsilon_end: float = number(0.05, FRACTION)
     """The same at the end of `epsilon_steps` (PyMARL: 0.05)."""
-    epsilon_steps: int = 50_000
+    epsilon_steps: int = number(50_000, COUNT)
     """Env steps over which epsilon falls linearly (PyMARL: 50000)."""
+
+    def check_choices(self) -> None:
+        if self.recurrent and self.others_actions:
+            raise ConfigError("--others-actions has no recurrent agents: use --no-recurrent with it")
+        if self.others_actions and self.mixer == "iql":
+            raise ConfigError("--mixer iql has no team value that joint actions could be chosen by: use vdn or qmix")
+        # A float that a sweep may trace: such a sweep then compiles each value by itself.
+        if not self.recurrent and self.td_lambda:
+            raise ConfigError("--td-lambda needs sequences: use --recurrent, or --td-lambda 0")
 
 
 _MIXER = ("mixer_dim", "hyper_dim", "mixer_layers", "mixer_scale")
@@ -116,9 +129,14 @@ class QtranConfig(QmixConfig):
     """QTRAN-base (Son et al. 2019, in PyMARL's form): a joint value, and individual ones that have its best action."""
 
     without = ("mixer", "recurrent", "others_actions", "agent_layers", "hyper_dim", "mixer_layers", "mixer_scale")
-    mixer_dim: int = 64
+    mixer_dim: int = number(64, UNITS)
     """Units of the joint value's networks (PyMARL: 64)."""
-    opt_weight: float = 1.0
+    opt_weight: float = number(1.0, NOT_NEGATIVE)
     """Weight of L_opt (PyMARL, QTRAN's paper: 1)."""
-    nopt_weight: float = 0.1
+    nopt_weight: float = number(0.1, NOT_NEGATIVE)
     """Weight of L_nopt (PyMARL: 0.1; QTRAN's paper: 1)."""
+
+    def check_choices(self) -> None:
+        if not self.recurrent or self.others_actions:
+            text = "qtran's joint value reads recurrent agents' memories: use --recurrent --no-others-actions"
+            raise ConfigError(text)

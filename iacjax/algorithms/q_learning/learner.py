@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms.common.actor_critic import epsilon_at
-from iacjax.algorithms.common.checks import check_choices, updates_per_iteration
+from iacjax.algorithms.common.config import updates_per_iteration
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.algorithms.q_learning import recurrent
 from iacjax.algorithms.q_learning.common import (
@@ -80,7 +80,7 @@ def _build(spec: EnvSpec, config: QmixConfig) -> Family:
 
 
 def _check(spec: EnvSpec, config: QmixConfig) -> None:
-    check_choices(config)
+    config.check_choices()
     if not config.others_actions:
         return
     joint = spec.action.num_actions**spec.num_agents

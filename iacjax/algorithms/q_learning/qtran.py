@@ -21,7 +21,6 @@ import jax.numpy as jnp
 
 from envs.base import EnvSpec
 from iacjax.algorithms.common.actor_critic import returns
-from iacjax.algorithms.common.checks import check_choices
 from iacjax.algorithms.q_learning.common import Family, Learner, descend, greedy_actions, start_learner
 from iacjax.algorithms.q_learning.config import QtranConfig
 from iacjax.algorithms.q_learning.recurrent import assemble, build, init_agents, unroll, with_carry
@@ -36,7 +35,7 @@ def make(spec: EnvSpec, config: QtranConfig) -> Algorithm:
     Raises:
       ConfigError: agents without memory, or a replay too small for its sequences.
     """
-    check_choices(config)
+    config.check_choices()
     f = build_family(spec, config)
     return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 

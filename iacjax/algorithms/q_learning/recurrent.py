@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError, EnvSpec, TimeStep
 from iacjax.algorithms.common.actor_critic import Carry, epsilon_at, last_actions, returns, start_carry
-from iacjax.algorithms.common.checks import check_choices, updates_per_iteration
+from iacjax.algorithms.common.config import updates_per_iteration
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.algorithms.q_learning.common import (
     Family,
@@ -46,7 +46,7 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
     Raises:
       ConfigError: choices that do not go together, or a replay too small for its sequences.
     """
-    check_choices(config)
+    config.check_choices()
     f = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale))
     return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
 

@@ -106,7 +106,8 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     """Done: 2 seeds x 500 steps x 3 agents in 10 s, 300 agent steps/s. Asked: 2 x 10800 x 5 = 108000 -> 360 s."""
     import dataclasses
 
-    from experiments.config.schema import Settings, default_settings
+    from experiments.config.preset_io import default_settings
+    from experiments.config.schema import Settings
 
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)

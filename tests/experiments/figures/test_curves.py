@@ -122,7 +122,7 @@ def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_n
 
 
 def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     settings = default_settings(algo, "default", env)
     return Run(Settings(dataclasses.replace(settings.run, seeds=seeds, total_steps=steps), settings.algorithm))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments.config.schema import default_settings
+from experiments.config.preset_io import default_settings
 from experiments.figures import store
 from experiments.figures.aiir import episode, episode_drawing
 from experiments.reproduce import main

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.analysis.inspection import load_learners
+from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.config.schema import default_settings
 from experiments.figures import spec, store
 from experiments.figures.iac import covariance, simple_world
 from experiments.reproduce import main

@@ -10,14 +10,14 @@ import pytest
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_json, write_json
+from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.config.schema import default_settings
 from experiments.figures import spec, store, time_estimates
 from experiments.figures.aiir import maps_table, win_rates
 from experiments.figures.spec import Run
 from experiments.figures.time_estimates import Speed
 from experiments.reproduce import main
-from experiments.runs import directory as rundir
+from experiments.runs.directory import create_directory
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -38,7 +38,7 @@ def small(monkeypatch, tmp_path):
 
 def _pretend(settings, directory=None):
     """Instead of training: win rates 0, 0.5 + seed / 10 and the same again."""
-    directory = directory or rundir.create(settings)
+    directory = directory or create_directory(settings)
     run = settings.run
     assert (run.eval_every, run.eval_episodes) == (5000, 20)
     lines = ["iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate"]
