@@ -94,8 +94,6 @@ TODAY = {
         "Options: experiments/figures/spec.py",
         "Peer: experiments/benchmarks/env_peers.py",
         "Peer: experiments/benchmarks/peers.py",
-        "Point: experiments/benchmarks/learn_peer.py",
-        "Point: experiments/sweeps/plan.py",
         "Program: experiments/benchmark.py",
         "Program: experiments/sweeps/plan.py",
         "Row: experiments/analysis/scores.py",
