@@ -98,14 +98,14 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
         return make_game(map_name, replay_prefix=replay_prefix, **options)
 
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with arena:
         arena.play(stop, (), 4, episodes.append)
     assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
     refused.clear()
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
     arena.slots.reverse()  # game 1 first
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with pytest.raises(ConfigError, match="^the port was taken$"):
         with arena:
             arena.play(stop, (), 4, episodes.append)
