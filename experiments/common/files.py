@@ -15,6 +15,16 @@ def write_json(path: pathlib.Path, data: Any) -> None:
     part.replace(path)
 
 
+def write_npz(path: pathlib.Path, arrays: dict[str, Any]) -> None:
+    """Writes NumPy arrays by their names, whole or not at all."""
+    import numpy as np
+
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)
+    part.replace(path)
+
+
 def read_json(path: pathlib.Path, kind: type = dict) -> Any:
     """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
     file.

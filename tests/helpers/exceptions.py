@@ -22,6 +22,7 @@ ALLOWED = {
     "writes a file": {
         "experiments/loggers/console.py: open": "a log grows line by line",
         "experiments/loggers/csv.py: open": "a table grows row by row",
+        "experiments/loggers/tensorboard.py: open": "an event file grows row by row",
         "experiments/runs/directory.py: open": "a lock is an empty file",
         "experiments/benchmarks/training.py: write_text": "a command to the kernel, below /proc",
         "iacjax/policy.py: replace": "iacjax does not import experiments; each file is written beside its place first",
@@ -63,9 +64,7 @@ PRIVATE_IN_TESTS = {
 TODAY = {
     "calls chunk": {
         "experiments/benchmarks/training.py",
-        "experiments/figures/iac/matrix_tables.py",
         "experiments/sweeps/train.py",
-        "experiments/training/snapshots.py",
     },
     "circle of imports": {
         "experiments.analysis.inspection <-> experiments.record <-> experiments.runs.results",
@@ -90,8 +89,6 @@ TODAY = {
         "Family: iacjax/algorithms/maddpg/learner.py",
         "Family: iacjax/algorithms/ppo/learner.py",
         "Family: iacjax/algorithms/q_learning/common.py",
-        "Job: experiments/benchmarks/point.py",
-        "Job: experiments/training/loop.py",
         "Map: experiments/figures/aiir/bars.py",
         "Map: experiments/figures/aiir/maps_table.py",
         "Options: experiments/analysis/scores.py",
@@ -123,27 +120,13 @@ TODAY = {
     "import of a command": {
         "experiments.analysis.film_strip -> experiments.record",
         "experiments.analysis.inspection -> experiments.record",
-        "experiments.benchmarks.learn_ours -> experiments.run",
-        "experiments.figures.aiir.bars -> experiments.run",
-        "experiments.figures.aiir.episode -> experiments.run",
-        "experiments.figures.spec -> experiments.run",
         "experiments.runs.results -> experiments.record",
-        "experiments.sweeps.launch -> experiments.run",
-        "experiments.sweeps.train -> experiments.run",
-        "experiments.training.snapshots -> experiments.run",
     },
     "layer": {
         "experiments.analysis.film_strip -> experiments.record",
         "experiments.analysis.inspection -> experiments.record",
-        "experiments.benchmarks.learn_ours -> experiments.run",
-        "experiments.figures.aiir.bars -> experiments.run",
-        "experiments.figures.aiir.episode -> experiments.run",
-        "experiments.figures.spec -> experiments.run",
         "experiments.runs.results -> experiments.analysis.curves_picture",
         "experiments.runs.results -> experiments.record",
-        "experiments.sweeps.launch -> experiments.run",
-        "experiments.sweeps.train -> experiments.run",
-        "experiments.training.snapshots -> experiments.run",
     },
     "long": {
         "experiments/benchmarks/updates.py: time_by_part",
@@ -154,7 +137,6 @@ TODAY = {
         "experiments.benchmark",
         "experiments.compare",
         "experiments.record",
-        "experiments.run",
         "experiments.smac_probe",
     },
     "loss": {
@@ -221,9 +203,6 @@ TODAY = {
         "experiments/sweeps/pictures.py: savefig",
         "experiments/sweeps/results.py: open",
         "experiments/sweeps/results.py: replace",
-        "experiments/training/snapshots.py: open",
-        "experiments/training/snapshots.py: replace",
-        "experiments/training/snapshots.py: savez",
     },
 }
 
