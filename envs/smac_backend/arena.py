@@ -106,7 +106,7 @@ class Arena:
         self.slots = [GameSlot(number) for number in range(max(games, 1))]
         self.discarded = 0  # episodes that did not count
         self.replaced = 0  # illegal actions of the policy
-        self._make_client = ProcessClient if games else LocalClient
+        self.make_client = ProcessClient if games else LocalClient
 
     def __enter__(self) -> "Arena":
         return self
@@ -176,7 +176,7 @@ class Arena:
         }
         slot.launches += 1
         slot.checked = False
-        slot.client = self._make_client(self.backend, self.scenario.name, options)
+        slot.client = self.make_client(self.backend, self.scenario.name, options)
 
     def _open(self, slots: list[GameSlot]) -> None:
         """Starts an episode in each of `slots`, in parallel."""

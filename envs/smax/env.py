@@ -104,7 +104,7 @@ class Smax:
         """
         scenario, before = self.scenario, state.battle
         action = self.legalise(before, action.T.astype(jnp.int32))
-        orders = self._orders(before, action)
+        orders = self.orders(before, action)
         battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
         terminated, won = interface.ending(scenario, battle)
         reward, _ = interface.reward(scenario, interface.tally(scenario, before), battle, won)
@@ -159,7 +159,7 @@ class Smax:
         numbers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], num_envs)), rules.numbers)
         return rules._replace(numbers=numbers)
 
-    def _orders(self, battle: Battle, action: jax.Array) -> Orders:
+    def orders(self, battle: Battle, action: jax.Array) -> Orders:
         """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""
         scenario = self.scenario
         agents = scenario.num_allies

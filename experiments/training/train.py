@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from envs.custom import is_custom_env, is_custom_name
 from envs.errors import ConfigError
 from experiments.analysis.pictures import draw_pictures
-from experiments.common import digests
 from experiments.common.cli import explain
-from experiments.common.files import write_json
+from experiments.common.files import check_digest, write_json
 from experiments.common.text import duration
 from experiments.config.schema import Settings
 from experiments.distributed.layout import device_count
@@ -69,7 +68,7 @@ def train(
         if digest:
             custom_environment.keep_digest(directory, settings.run.env, digest, print)
         if resumed:
-            digests.check_text(directory / "config.json")
+            check_digest(directory / "config.json")
             write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())

@@ -1,5 +1,6 @@
 """The backend against a scripted double of StarCraft2Env: what counts, is replayed, is sent, and who is closed."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -97,14 +98,14 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
         return make_game(map_name, replay_prefix=replay_prefix, **options)
 
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with arena:
         arena.play(stop, (), 4, episodes.append)
     assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
     refused.clear()
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
     arena.slots.reverse()  # game 1 first
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with pytest.raises(ConfigError, match="^the port was taken$"):
         with arena:
             arena.play(stop, (), 4, episodes.append)
@@ -213,25 +214,31 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     assert len({line[3] for line in log if line[1] == "make"}) == 6  # six seeds
 
 
+def start_client():
+    """(a client whose game has begun, its process)."""
+    before = set(multiprocessing.active_children())
+    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
+    (process,) = set(multiprocessing.active_children()) - before
+    client.send("reset")
+    client.receive(60.0)
+    return client, process
+
+
 def test_a_process_closes_its_game_when_its_owner_is_gone(plan):
     """As after SIGKILL of the command: the pipe breaks."""
     plan("win:3")
-    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
-    client.send("reset")
-    client.receive(60.0)
-    client._pipe.close()
-    client._process.join(20.0)
-    assert client._process.exitcode == 0 and words("close") == {"close": 1}
+    client, process = start_client()
+    del client
+    process.join(20.0)
+    assert process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_sigterm_closes_the_game_too(plan):
     plan("win:3")
-    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
-    client.send("reset")
-    client.receive(60.0)
-    os.kill(client._process.pid, signal.SIGTERM)
-    client._process.join(20.0)
-    assert client._process.exitcode == 0 and words("close") == {"close": 1}
+    _client, process = start_client()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20.0)
+    assert process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_backends_by_name():
