@@ -13,9 +13,8 @@ from typing import Any
 from envs.custom import is_custom_env, is_custom_name
 from envs.errors import ConfigError
 from envs.registry import check_name, known_envs
-from experiments.common import digests
 from experiments.common.cli import explain, leave, run_stoppable
-from experiments.common.files import write_json
+from experiments.common.files import check_digest, write_json
 from experiments.common.text import duration
 from experiments.config.command_line import Command, new_settings, parse_fields
 from experiments.config.env_options import read_env_options
@@ -105,7 +104,7 @@ def train(settings: Settings, directory: pathlib.Path | None = None) -> int:
         stack.enter_context(locked(directory))
         if digest:
             custom_environment.keep_digest(directory, settings.run.env, digest, print)
-        digests.check_text(directory / "config.json")
+        check_digest(directory / "config.json")
         write_config(directory, settings)
         console = stack.enter_context(Console(directory / "log.txt"))
         stop = stack.enter_context(Signals().listening())

@@ -9,7 +9,6 @@ wall-clock of training, compiling apart.
 import argparse
 import ast
 import concurrent.futures
-import csv
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, trai
 from experiments.benchmarks.peers import check_peers
 from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import folder, out_file, out_folder, whole
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
@@ -156,11 +155,7 @@ def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def write_results(rows: Sequence[dict[str, Any]], out: pathlib.Path) -> None:
     """Writes the JSON file, and a CSV file of the same name beside it."""
     write_json(out, list(rows))
-    with out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in csv_rows(rows):
-            writer.writerow({k: format(v, ".5g") if isinstance(v, float) else v for k, v in row.items()})
+    write_csv(out.with_suffix(".csv"), csv_rows(rows), COLUMNS)
 
 
 def _cell(value: float | None, form: str = ".3f") -> str:

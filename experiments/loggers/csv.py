@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.common.files import read_csv, write_bytes, write_csv
 from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
@@ -100,14 +101,7 @@ class CsvSink:
 
     def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
         """Gives the rows that a version with fewer columns wrote the others, empty."""
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        part = path.with_name(path.name + ".part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
+        write_csv(path, read_csv(path), columns)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         if not rows:
@@ -144,9 +138,7 @@ class CsvSink:
             text = b"".join([table.header.encode() + b"\n", *kept]) if table.header else b""
             if text != path.read_bytes():
                 self.close()
-                part = path.with_name(path.name + ".part")
-                part.write_bytes(text)
-                part.replace(path)
+                write_bytes(path, text)
             self._columns[name] = table.header.split(",")
             others = {seed: hashed for seed, hashed in self._hashes[name].items() if seed not in seeds}
             self._hashes[name] = others | _hash_rows(table, seeds, iteration)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.common import digests
+from experiments.common.files import check_sums, write_sums
 from experiments.runs import state_files
 
 PROGRESS, OLD_PROGRESS = "progress.json", "progress/metadata"  # the latter as orbax wrote it
@@ -87,7 +87,7 @@ class Checkpoints:
         saver, tree = state_files.saver()
         saver.save(place.absolute(), args=tree(states))
         (place / PROGRESS).write_text(json.dumps(record))
-        digests.write_sums(place)
+        write_sums(place)
         place.replace(self._directory / place.name)
 
     def latest(self) -> int | None:
@@ -141,7 +141,7 @@ class Checkpoints:
         from iacjax.types import without_env_steps
 
         place = self._directory / str(step)
-        digests.check_sums(place)
+        check_sums(place)
         ours = (place / state_files.STATE).exists()
         record = json.loads((place / (PROGRESS if ours else OLD_PROGRESS)).read_text())
         if record.pop("fingerprint", None) != self._fingerprint:

@@ -15,6 +15,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves, mean_over_seeds, read_runs
 from experiments.analysis.style import COLOURS
+from experiments.common.files import save_figure
 from experiments.common.stats import RATE, Interval, mean_interval
 from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
@@ -241,7 +242,7 @@ def overview(results: Sequence[ConfigurationResult]) -> Any:
 def write_overview(path: pathlib.Path, results: Sequence[ConfigurationResult], say: Callable[[str], None]) -> None:
     """Draws `overview` into a file; what cannot be drawn is reported in one line."""
     try:
-        overview(results).savefig(path)
+        save_figure(overview(results), path)
         say(f"wrote    {path}")
     except Exception as error:  # a picture is not worth a sweep's end
         say(f"no {path.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")

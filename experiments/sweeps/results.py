@@ -1,6 +1,5 @@
 """The results of a sweep: all rows beside their configuration, a table of the best ones, the winner as a preset."""
 
-import csv
 import math
 import pathlib
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.files import read_json
+from experiments.common.files import read_json, write_csv
 from experiments.common.stats import RATE, interval_text
 from experiments.config.preset_io import write_preset
 from experiments.loggers.csv import read_table
@@ -99,31 +98,15 @@ def write_tables(out: pathlib.Path, runs: Sequence[SweepRun], trials: Sequence[T
         numbers = {"seed": trial.seed, "status": trial.status, "env_steps": trial.env_steps}
         numbers |= {"return_mean": trial.return_mean, "win_rate": trial.win_rate}
         rows.append({**_columns(trial.run), **numbers, "directory": str(trial.run.directory)})
-    _write(out / "lanes.csv", rows)
+    write_csv(out / "lanes.csv", rows)
     for table in TABLES:
         every = [{**_columns(each), **row} for each in runs for row in read_table(each.directory / f"{table}.csv")]
-        _write(out / f"{table}.csv", every)
+        write_csv(out / f"{table}.csv", every)
 
 
 def _columns(sweep_run: SweepRun) -> dict[str, Any]:
     run = sweep_run.configuration.settings.run
     return {"algo": run.algo, "env": run.env, **sweep_run.configuration.values}
-
-
-def _write(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    part.replace(path)
-
-
-def _cell(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return "" if math.isnan(value) else format(value, ".8g")
 
 
 def tables(results: Sequence[ConfigurationResult]) -> list[Any]:

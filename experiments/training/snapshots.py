@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import digests
-from experiments.common.files import write_json
+from experiments.common.files import check_digest, write_json
 from experiments.common.text import duration
 from experiments.config.schema import Settings, fingerprint
 from experiments.loggers.console import Console
@@ -66,7 +65,7 @@ def train_and_look(
     directory = directory or create_directory(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(directory))
-        digests.check_text(directory / "config.json")
+        check_digest(directory / "config.json")
         write_config(directory, settings)
         write_json(directory / "versions.json", software_versions(describe_device()))
         console = stack.enter_context(Console(directory / "log.txt"))

@@ -5,17 +5,15 @@ kept, one that was begun is continued, so the command can be stopped and given a
 """
 
 import argparse
-import csv
 import dataclasses
 import math
 import pathlib
-import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
 from experiments.common.arguments import Parser, number, out_file, out_folder, whole
-from experiments.common.files import read_json
+from experiments.common.files import read_csv, read_json, write_bytes, write_csv
 from experiments.common.stats import RATE, interval_text
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, read_config
@@ -155,7 +153,7 @@ def keep_curve(row: Row, folder: pathlib.Path) -> None:
     directory = row.directory()
     if directory is not None and (directory / "eval.csv").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(directory / "eval.csv", folder / f"{row.map}_{row.variant}.csv")
+        write_bytes(folder / f"{row.map}_{row.variant}.csv", (directory / "eval.csv").read_bytes())
 
 
 def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
@@ -163,18 +161,8 @@ def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
     from rich.console import Console
     from rich.table import Table as Print
 
-    old = []
-    if out.exists():
-        with out.open(newline="") as file:
-            old = list(csv.DictReader(file))
-    results = merged(old, [result(row, command) for row in rows])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(results[0]))
-        writer.writeheader()
-        writer.writerows(results)
-    part.replace(out)
+    results = merged(read_csv(out), [result(row, command) for row in rows])
+    write_csv(out, results)
     shown = ("map", "variant", "status", "seeds", "env_steps", "win_rate", "hours")
     table = Print(*shown, title=str(out))
     for cells in results:

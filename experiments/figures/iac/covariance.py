@@ -10,9 +10,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
-from experiments.figures.store import number, read_rows, record_of, write_rows
+from experiments.figures.store import number, record_of
 from experiments.training.snapshots import read, trainer_of
 
 SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several times of training, three pendulums."
@@ -90,7 +90,7 @@ def keep(options: Options, run: Run) -> None:
     if not rows:
         return
     path = options.out.with_suffix(".csv")
-    write_rows(path, [*(r for r in read_rows(path) if r["budget"] != options.budget), *rows], COLUMNS)
+    write_csv(path, [*(r for r in read_csv(path) if r["budget"] != options.budget), *rows], COLUMNS)
     records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] != options.budget]
     records.append(record_of(options.budget, run, options.command))
@@ -117,7 +117,7 @@ def colour_limit(found: Sequence[np.ndarray]) -> float:
 def draw(options: Options) -> None:
     """Heat maps, a row a seed, a column a time, one diverging scale for all."""
     table = options.out.with_suffix(".csv")
-    rows = [row for row in read_rows(table) if row["budget"] == options.budget]
+    rows = [row for row in read_csv(table) if row["budget"] == options.budget]
     if not rows:
         raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
     found = matrices(rows)

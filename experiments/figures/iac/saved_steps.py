@@ -10,6 +10,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
+from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
@@ -98,8 +99,9 @@ def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, A
     """Writes the rows of one budget; those of others stay."""
     numbers = ("saved_steps", "return_difference")
     new = [{"budget": budget, **row, **{name: store.number(row[name]) for name in numbers}} for row in rows]
-    others = [row for row in store.read_rows(path) if row["budget"] != budget]
-    store.write_rows(path, [*others, *new], COLUMNS)
+    new = [{**row, "threshold": str(row["threshold"])} for row in new]
+    others = [row for row in read_csv(path) if row["budget"] != budget]
+    write_csv(path, [*others, *new], COLUMNS)
 
 
 def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> None:

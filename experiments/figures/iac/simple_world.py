@@ -9,9 +9,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
-from experiments.figures.store import number, read_rows, record_of, write_rows
+from experiments.figures.store import number, record_of
 from experiments.training.snapshots import read, trainer_of
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
@@ -135,8 +135,8 @@ def keep(options: Options, run: Run) -> None:
     pairs = zip(_grid_actions()[..., 0], seen[-1]["q"][0], strict=True)
     values = [(run.algo, *(number(u) for u in pair), number(q)) for pair, q in pairs]
     for file, columns, new in ((path, PATHS, paths), (_values_file(options), VALUES, values)):
-        others = [row for row in read_rows(file) if row["algo"] != run.algo]
-        write_rows(file, [*others, *(dict(zip(columns, cells, strict=True)) for cells in new)], columns)
+        others = [row for row in read_csv(file) if row["algo"] != run.algo]
+        write_csv(file, [*others, *(dict(zip(columns, cells, strict=True)) for cells in new)], columns)
     records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["algo"] != run.algo] + [record_of(options.budget, run, options.command)]
     write_json(path.with_suffix(".json"), {"runs": records})
@@ -183,7 +183,7 @@ def _path(ax: Any, path: np.ndarray, colour: str, alpha: float = 1.0) -> None:
 
 def draw_learned(options: Options) -> None:
     """Figure 2: the true reward, then each method's Q_tot, with the paths of its greedy actions."""
-    rows, values = read_rows(options.out.with_suffix(".csv")), read_rows(_values_file(options))
+    rows, values = read_csv(options.out.with_suffix(".csv")), read_csv(_values_file(options))
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     if not algos:
         raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
@@ -233,4 +233,4 @@ def draw_policies(options: Options) -> None:
     note += "standard deviations. Mean reward: of actions drawn from each, by quadrature."
     style.foot_note(figure, note, 125)
     style.save(figure, options.out)
-    write_rows(options.out.with_suffix(".csv"), rows)
+    write_csv(options.out.with_suffix(".csv"), rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_json
+from experiments.common.files import read_csv, read_json, write_csv
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import Settings
 from experiments.figures import spec, store, time_estimates
@@ -36,7 +36,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     assert "budget small with other envs; leaves out: all else" in text
     assert main(argv) == 0
     assert "iac/fig4: 2 runs, 1 to train" in capsys.readouterr().out
-    rows = store.read_rows(out.with_suffix(".csv"))
+    rows = read_csv(out.with_suffix(".csv"))
     assert {(r["algo"], r["env"], r["seed"]) for r in rows} == {
         ("fake", env, seed) for env in ("toy:coordination", "toy:constant") for seed in "01"
     }
@@ -51,7 +51,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
     assert main([*argv, "--redraw", "--run-dir", "elsewhere"]) == 0
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert store.read_rows(out.with_suffix(".csv")) == rows
+    assert read_csv(out.with_suffix(".csv")) == rows
 
 
 def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, capsys):
@@ -247,17 +247,17 @@ def test_figure_7_compares_the_same_seeds_and_is_drawn_from_figure_4s_file(tmp_p
         for env, returns in (("predator_prey", fast), ("po_predator_prey", last)):
             rows += [{"budget": "small", "algo": algo, "env": env, "seed": 0, "env_steps": step, "return_mean": value,
                       "return_std": 0} for step, value in zip((10, 20, 30, 40), returns, strict=True)]  # fmt: skip
-    store.write_rows(tmp_path / "fig4.csv", rows, store.COLUMNS)
+    write_csv(tmp_path / "fig4.csv", rows, store.COLUMNS)
     argv = ["iac/fig7", "--redraw", "--threshold", "9", "--out", str(tmp_path / "fig7.png")]
     assert main(argv) == 0
-    (row,) = store.read_rows(tmp_path / "fig7.csv")
+    (row,) = read_csv(tmp_path / "fig7.csv")
     assert row == {"budget": "small", "algo": "iac", "seed": "0", "threshold": "9.0", "saved_steps": "10",
                    "certain": "exact", "return_difference": "6"}  # fmt: skip
     assert (tmp_path / "fig7.png").exists()
     assert main(argv) == 0
-    assert len(store.read_rows(tmp_path / "fig7.csv")) == 1
+    assert len(read_csv(tmp_path / "fig7.csv")) == 1
     assert main(["iac/fig7", "--redraw", "--out", str(tmp_path / "fig7.png")]) == 0  # nobody reaches the budget's 200
-    (row,) = store.read_rows(tmp_path / "fig7.csv")
+    (row,) = read_csv(tmp_path / "fig7.csv")
     assert (row["threshold"], row["certain"]) == ("200.0", "neither got there")
 
 
@@ -265,7 +265,7 @@ def test_figure_6_over_n(tmp_path):
     rows = [{"budget": "small", "algo": algo, "env": f"multi_pendulum_shaped:{n}", "seed": seed, "env_steps": step,
              "return_mean": step * n / 10 + seed, "return_std": 0}
             for algo in ("iac", "siaq") for n in (2, 4) for seed in (0, 1) for step in (10, 20)]  # fmt: skip
-    store.write_rows(tmp_path / "fig6.csv", rows, store.COLUMNS)
+    write_csv(tmp_path / "fig6.csv", rows, store.COLUMNS)
     assert main(["iac/fig6", "--redraw", "--out", str(tmp_path / "fig6.png")]) == 0
     found = store.read_curves(tmp_path / "fig6.csv", "small")
     assert len(found) == 8

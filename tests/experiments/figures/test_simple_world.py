@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.analysis.inspection import load_learners
+from experiments.common.files import read_csv, write_csv
 from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
 from experiments.figures import spec, store
@@ -34,7 +35,7 @@ def test_mean_reward_is_the_integral_of_two_gaussians():
 
 def test_figure_3_has_its_numbers_beside_it(tmp_path):
     assert main(["iac/fig3", "--out", str(tmp_path / "fig3.png")]) == 0
-    independent, collaborative = store.read_rows(tmp_path / "fig3.csv")
+    independent, collaborative = read_csv(tmp_path / "fig3.csv")
     assert (float(independent["major"]), float(collaborative["degrees"])) == pytest.approx((4.47214, 45.0))
     assert float(collaborative["mean_reward"]) > 2 * float(independent["mean_reward"])
     assert (tmp_path / "fig3.png").read_bytes()[:4] == b"\x89PNG"
@@ -97,12 +98,12 @@ def test_figure_5_csv_round_trip(tmp_path):
     matrix = np.array([[1.0, -0.5], [-0.5, 2.0]])
     rows = [dict(zip(covariance.COLUMNS, ("small", s, at, 7, *where, store.number(value * (s + 1))), strict=True))
             for s in (0, 1) for at in (1, 100) for where, value in np.ndenumerate(matrix)]  # fmt: skip
-    store.write_rows(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
+    write_csv(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
     (tmp_path / "fig5.json").write_text(
         '{"runs": [{"budget": "small", "env": "multi_pendulum:2", "preset": "explore", "seeds": 2, "total_steps": 100, '
         '"device": "cpu"}]}'
     )
-    found = covariance.matrices(store.read_rows(tmp_path / "fig5.csv"))
+    found = covariance.matrices(read_csv(tmp_path / "fig5.csv"))
     assert sorted(found) == [(0, 1), (0, 100), (1, 1), (1, 100)]
     np.testing.assert_array_equal(found[1, 100][0], 2 * matrix)
     assert main(["iac/fig5", "--redraw", "--out", str(tmp_path / "fig5.png")]) == 0
@@ -122,7 +123,7 @@ def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, cap
     argv = ["iac/tables", "--seeds", "2", "--total-steps", "64", "--out", str(tmp_path / "tables.csv")]
     assert main(argv) == 0
     assert asked == [(2, 64)]
-    assert store.read_rows(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
+    assert read_csv(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
     capsys.readouterr()
     assert main([*argv, "--redraw"]) == 0
     assert (capsys.readouterr().out, len(asked)) == ("Table 2\n", 1)

@@ -9,10 +9,10 @@ import pytest
 
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_csv, read_json, write_json
 from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.figures import spec, store, time_estimates
+from experiments.figures import spec, time_estimates
 from experiments.figures.aiir import maps_table, win_rates
 from experiments.figures.spec import Run
 from experiments.figures.time_estimates import Speed
@@ -71,7 +71,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert _runs(folder) == ["aiir_mix", "fake", "qmix"]
     assert main(["aiir/table1", *argv, "--out", str(folder / "table1.md"), "--maps", "8m"]) == 0
     assert "3 runs, 0 to train" in capsys.readouterr().out
-    rows = store.read_rows(folder / "fig3.csv")
+    rows = read_csv(folder / "fig3.csv")
     assert tuple(rows[0]) == ("budget", "algo", "env", "seed", "env_steps", "win_rate", "return_mean")
     assert len(rows) == 3 * 2 * 3
     records = read_json(folder / "fig3.json")["runs"]
@@ -83,7 +83,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
         (folder / name).unlink()
         assert main([target, "--redraw", "--run-dir", "elsewhere", "--out", str(folder / name)]) == 0
         assert (folder / name).stat().st_size > 500
-    assert store.read_rows(folder / "fig3.csv") == rows
+    assert read_csv(folder / "fig3.csv") == rows
 
 
 def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, capsys, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
     assert main(words) == 130
     out = capsys.readouterr().out
     assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
-    assert {r["algo"] for r in store.read_rows(folder / "fig3.csv")} == {"aiir_mix"}
+    assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
     monkeypatch.setattr("experiments.run.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
