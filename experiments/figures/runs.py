@@ -136,12 +136,12 @@ def train_all(
     """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
 
     Args:
-      train: (settings, directory or None) -> exit code; by default the run command's.
+      train: (settings, directory or None) -> exit code; by default that of `experiments.run`.
       records: json of how the kept runs were made, for the prediction.
       guess: env steps a second by platform where nothing was measured, for the prediction.
     """
     if train is None:
-        from experiments.run import train
+        from experiments.training.train import train
     left, failed = _announce(options, runs, records, guess), 0
     for run in runs:
         code = 0
