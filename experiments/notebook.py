@@ -48,7 +48,7 @@ def trained(command: str, run_dir: str | pathlib.Path = "", train: Train | None 
         raise ConfigError("trained: give a run's fields alone, without --resume, --list or --help")
     settings = new_settings(asked)
     if train is None:
-        from experiments.run import train
+        from experiments.training.train import train
     digest = _digest(settings)
     kept = list(find.runs(settings))
     begun = next((run for run in kept if _may_go_on(run, digest)), None)

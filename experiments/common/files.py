@@ -91,6 +91,14 @@ def save_figure(figure: Any, path: pathlib.Path, **options: Any) -> None:
         ) from None
 
 
+def write_npz(path: pathlib.Path, arrays: dict[str, Any]) -> None:
+    """Writes NumPy arrays by their names, whole or not at all."""
+    import numpy as np
+
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
+
+
 def read_json(path: pathlib.Path, kind: type = dict) -> Any:
     """The object (or, as `kind`, the list) in `path`, without its digest if it was signed; empty where there is no such
     file.

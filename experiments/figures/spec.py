@@ -252,7 +252,7 @@ def train_all(
       guess: env steps a second by platform where nothing was measured, for the prediction.
     """
     if train is None:
-        from experiments.run import train
+        from experiments.training.train import train
     left, failed = time_estimates.announce(options, runs, records, guess), 0
     for run in runs:
         code = 0

@@ -74,9 +74,9 @@ def _hash_rows(table: _Rows, seeds: Sequence[int], iteration: int) -> dict[int, 
 class CsvSink:
     """Appends to <directory>/metrics.csv and eval.csv, and keeps digests of each seed's rows for its checkpoints."""
 
-    def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None):
-        """`seeds`: all that write here; None: any may."""
-        self._directory, self._seeds = directory, seeds
+    def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None, keep_open: bool = True):
+        """`seeds`: all that write here; None: any may. `keep_open`: whether files stay open between two writes."""
+        self._directory, self._seeds, self._keep_open = directory, seeds, keep_open
         self._files: dict[str, IO[str]] = {}
         self._columns: dict[str, list[str]] = {}
         self._hashes: dict[str, dict[int, Any]] = {table: {} for table in TABLES}  # of each seed's rows
@@ -112,6 +112,8 @@ class CsvSink:
             file.write(line)
             self._hashes[table].setdefault(int(row["seed"]), hashlib.sha256()).update(line.encode())
         file.flush()
+        if not self._keep_open:
+            self.close()
 
     def digests(self, seeds: Sequence[int]) -> dict[str, str]:
         """{table: digest of all rows of `seeds`}, for a checkpoint."""

@@ -11,11 +11,11 @@ from typing import Any
 from experiments.distributed import collectives
 from experiments.distributed.connection import connected
 from experiments.loggers.console import Console
-from experiments.run import check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import runs_of
 from experiments.training.loop import Interrupted
+from experiments.training.pace import check_warmup
 from experiments.training.runtime import prepare_jax
 from experiments.training.signals import Signals
 

@@ -6,6 +6,7 @@ policy/, summary.json), so evaluate, record and plot take them. Checkpoints in <
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 import shutil
@@ -22,18 +23,18 @@ from experiments.common.text import duration, human
 from experiments.config.schema import RunConfig, Settings
 from experiments.distributed import collectives, sharding
 from experiments.loggers.console import Console
-from experiments.run import resolve
 from experiments.runs import custom_environment, results
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
 from experiments.runs.directory import locked, software_versions, write_config
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
-from experiments.sweeps.trials import LaneGroup, SweepRun, Trial, batch_name
+from experiments.sweeps.trials import SweepRun, Trial, batch_name, make_loop
 from experiments.training.compile import CHUNK_CAPACITY, Lowered, lower_trainer
-from experiments.training.loop import Job
+from experiments.training.loop import RunContext, TrainingLoop
+from experiments.training.pace import resolve
 from experiments.training.runtime import describe_devices
-from experiments.training.seed_batches import compile_groups, split
+from experiments.training.seed_batches import compile_batch, compile_largest, split
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 
@@ -80,7 +81,7 @@ def train_program(
 
     Args:
       directory: of this program's checkpoints and of the marker that it has ended.
-      watch: is told how far it is.
+      watch: receives how far it is.
 
     Raises:
       Interrupted: the user asked to stop, and a checkpoint was written.
@@ -135,58 +136,55 @@ def _train_part(
     settings = resolve(first, algorithm.plan)
     size = collectives.broadcast_from_main(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
-    job = Job(settings, directory, algorithm, env, [], console, stop)
+    context = RunContext(settings, directory, algorithm, env, [], console, stop)
     trials = [Trial(sweep_run, seed) for sweep_run in part.runs for seed in sweep_run.seeds]
-    trace = _tracer(job, make, part.floats)
-
-    def keep_size(size: int) -> None:
-        collectives.broadcast_from_main(lambda: _keep_size(directory, len(trials), size))
-
+    lower = functools.partial(lower_trials, context, make, part.floats)
+    compiled = compile_largest(len(trials), lower, settings.run, console.say, "trial")
+    size = compiled.num_seeds
+    collectives.broadcast_from_main(lambda: _keep_size(directory, len(trials), size))
     finished: list[tuple[Sequence[Trial], Progress]] = []
-    for some, programs in compile_groups(trials, trace, settings.run, console.say, keep_size, "trial"):
-        group = LaneGroup(job, some, programs, part.floats, sum(len(trials) for trials, _ in finished), watch)
-        watch.share.bytes = max(watch.share.bytes or 0, programs.bytes_needed)
-        if not finished and group.checkpoints.latest() is None:
-            _predict(group, len(trials))
-        finished.append((some, group.train()))
-        watch.group_ended(len(some) * settings.run.total_steps)
+    for batch in split(trials, size):
+        compiled = compile_batch(len(batch), compiled, lower, console.say, "trial")
+        watch.share.bytes = max(watch.share.bytes or 0, compiled.bytes_needed)
+        loop = make_loop(context, batch, compiled, part.floats, sum(len(some) for some, _ in finished), watch)
+        with contextlib.closing(loop.context.sinks[0]):
+            if not finished and loop.checkpoints.latest() is None:
+                _predict(loop, len(trials), watch)
+            finished.append((batch, loop.train()))
         console.end_progress()
     collectives.broadcast_from_main(lambda: _close_runs(part, finished))
 
 
-def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], Lowered]:
+def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], size: int) -> Lowered:
+    """The functions of a batch of so many trials."""
     import jax
 
     from iacjax.vmapped_trials import make_lane_trainer
 
-    run = job.settings.run
-
-    def trace(size: int) -> Lowered:
-        layout = sharding.layout_of(size, run.devices)
-        trainer = make_lane_trainer(job.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
-        keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
-        values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
-        return lower_trainer(trainer, (keys, values), keys, layout)
-
-    return trace
+    run = context.settings.run
+    layout = sharding.layout_of(size, run.devices)
+    trainer = make_lane_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+    keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
+    values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
+    return lower_trainer(trainer, (keys, values), keys, layout)
 
 
 def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
-    """Makes the directories. The size of the groups that the part's checkpoints are of, if it was begun, or is asked
-    for."""
+    """Makes the directories. The size of the batches that the part's checkpoints are of, if it was begun, or is
+    asked for."""
     directory.mkdir(exist_ok=True)
     size = read_json(directory / "groups.json").get("size", run.seeds_per_batch)
     if not isinstance(size, int):
-        raise ConfigError(f"{directory / 'groups.json'} says no size of groups: restore it from a copy")
+        raise ConfigError(f"{directory / 'groups.json'} says no size of batches: restore it from a copy")
     _open_runs(part, dataclasses.replace(run, seeds_per_batch=size))
     return size
 
 
 def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
-    """Writes down the size of the groups.
+    """Records the size of the batches.
 
     Raises:
-      ConfigError: there are checkpoints of groups of another size: they would be trained from the start, silently.
+      ConfigError: there are checkpoints of batches of another size: they would be trained from the start, silently.
     """
     file = directory / "groups.json"
     due = {batch_name(some[0], len(some)) for some in split(range(trials), size)}
@@ -199,48 +197,47 @@ def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
     write_json(file, sign({"size": size}))
 
 
-def _predict(group: LaneGroup, trials: int) -> None:
+def _predict(loop: TrainingLoop, trials: int, watch: Watch) -> None:
     """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
     import jax
 
     from iacjax.types import with_env_steps
 
-    job, programs = group.job, group.programs
-    plan, run = job.algorithm.plan, job.settings.run
+    context, compiled = loop.context, loop.compiled
+    plan, run = context.algorithm.plan, context.settings.run
     past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
-    states = programs.init(programs.layout.shard(group.inputs()))
+    states = compiled.init(compiled.layout.shard(loop.inputs))
     states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
-    states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
+    states = jax.block_until_ready(compiled.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
-    stats = jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[2])
+    stats = jax.block_until_ready(compiled.chunk(states, past, np.int32(PROBE))[2])
     seconds = time.monotonic() - began
-    seconds /= max(1, int(programs.layout.fetch(stats.env_steps)[:PROBE, : len(group.seeds)].sum()))
-    need = human(programs.bytes_needed)
+    seconds /= max(1, int(compiled.layout.fetch(stats.env_steps)[:PROBE, : len(loop.seeds)].sum()))
+    need = human(compiled.bytes_needed)
     steps = f"{trials} trial(s) x {run.total_steps:,} env steps"
-    job.console.say(
+    context.console.say(
         f"predict  {steps}: about {duration(seconds * trials * run.total_steps)} and its evaluations, {need} at a time"
     )
-    whole = group.watch.predicted(seconds)
+    whole = watch.predicted(seconds)
     if whole:
-        job.console.say(whole)
+        context.console.say(whole)
 
 
 def _open_runs(part: Part, run: RunConfig) -> None:
-    """Each run directory: its configuration, and what it is made with."""
+    """Makes each run directory, with its configuration and the software versions that it is made with."""
     made = software_versions(describe_devices(run.devices))
     for sweep_run in part.runs:
-        own = dataclasses.replace(run, seed=sweep_run.seeds[0], seeds=len(sweep_run.seeds), seeds_per_batch=0)
         sweep_run.directory.mkdir(parents=True, exist_ok=True)
-        write_config(sweep_run.directory, Settings(own, sweep_run.configuration.settings.algorithm))
+        write_config(sweep_run.directory, sweep_run.settings(run))
         write_json(sweep_run.directory / "versions.json", made)
 
 
 def _close_runs(part: Part, finished: list[tuple[Sequence[Trial], Progress]]) -> None:
-    """Each run's summary.json, with its share of the times and the seeds that diverged."""
+    """Writes the summary.json of each run, with its share of the times and the seeds that diverged."""
     progress = [p for _, p in finished]
-    trials = sum(len(some) for some, _ in finished)
+    trials = sum(len(batch) for batch, _ in finished)
     diverged = {
-        (some[int(k)].run.directory, some[int(k)].seed): at for some, p in finished for k, at in p.diverged.items()
+        (batch[int(k)].run.directory, batch[int(k)].seed): at for batch, p in finished for k, at in p.diverged.items()
     }
     for sweep_run in part.runs:
         share = len(sweep_run.seeds) / trials

@@ -181,7 +181,7 @@ def _is_evaluated(directory: pathlib.Path) -> bool:
 def make_row(row: Row) -> int:
     """Trains (or goes on with) a row and evaluates it. Returns the exit code of the training."""
     from experiments.analysis.evaluation import evaluate_policy, write_evaluation
-    from experiments.run import train
+    from experiments.training.train import train
     from iacjax import load_policy
 
     if row.status() in ("new", "begun"):

@@ -71,7 +71,7 @@ def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Pat
     """The run of the default preset, trained to its end: (directory, exit code of the training)."""
     import jax
 
-    from experiments.run import train
+    from experiments.training.train import train
 
     settings = default_settings("aiir_mix", "default", ENV)
     run = dataclasses.replace(

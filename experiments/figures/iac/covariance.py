@@ -3,6 +3,7 @@
 Each matrix is the mean over the states that the exploring policy visits in a few episodes at that time.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import number, record_of
-from experiments.training.snapshots import read, trainer_of
+from experiments.training.observers import read_seen, train_and_observe
 
 SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several times of training, three pendulums."
 ENV, EPISODES = "multi_pendulum:3", 8
@@ -70,7 +71,8 @@ def command(argv: Sequence[str]) -> int:
     code = 0
     if not options.redraw:
         runs = [make_run(options, algo, env, "covariance") for env in options.steps for algo in options.methods]
-        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        look_at = times(runs[0].settings.run.total_steps)
+        train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
         code = train_all(options, runs, lambda run: keep(options, run), train)
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw(options)
@@ -82,7 +84,7 @@ def keep(options: Options, run: Run) -> None:
     if run.directory is None:
         return
     rows = []
-    for seen in read(run.directory):
+    for seen in read_seen(run.directory):
         for s, steps in enumerate(seen["env_steps"]):
             for (row, column), value in np.ndenumerate(seen["covariance"][s]):
                 cells = (options.budget, s, steps, number(seen["return_mean"][s]), row, column, number(value))

@@ -1,6 +1,7 @@
 """Figure 2 (what three methods learn in Simple World, and the paths of their actions) and figure 3 (two fixed ways to
 explore it; nothing is learned)."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
 from experiments.figures.store import number, record_of
-from experiments.training.snapshots import read, trainer_of
+from experiments.training.observers import read_seen, train_and_observe
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
 GRID = np.linspace(-10.0, 10.0, 41)  # of either agent's action
@@ -76,7 +77,8 @@ def command(argv: Sequence[str]) -> int:
     code = 0
     if not options.redraw:
         runs = [make_run(options, algo, env, "simple_world") for env in options.steps for algo in options.methods]
-        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        look_at = times(runs[0].settings.run.total_steps)
+        train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
         code = train_all(options, runs, lambda run: keep(options, run), train)
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw_learned(options)
@@ -123,7 +125,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 def keep(options: Options, run: Run) -> None:
     """Writes the paths of all seeds and the last landscape of the first; other methods' rows stay."""
-    seen = read(run.directory) if run.directory is not None else []
+    seen = read_seen(run.directory) if run.directory is not None else []
     if not seen:
         return
     path = options.out.with_suffix(".csv")

@@ -48,7 +48,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     ]
     assert all("jax=" in r["versions"] and r["device"] and "iac/fig4" in r["command"] for r in records)
     out.unlink()
-    monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
+    monkeypatch.setattr("experiments.training.train.train", None)  # what --redraw must not need
     assert main([*argv, "--redraw", "--run-dir", "elsewhere"]) == 0
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert read_csv(out.with_suffix(".csv")) == rows

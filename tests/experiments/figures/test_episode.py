@@ -175,7 +175,7 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
             assert lane == 1
             return {"intrinsic_reward": R_IN, "attention": ATTENTION}
 
-    monkeypatch.setattr("experiments.run.train", train)
+    monkeypatch.setattr("experiments.training.train.train", train)
     monkeypatch.setattr(episode, "load_seed", lambda directory, seed_index: Played())
     monkeypatch.setattr(episode, "choose", lambda timesteps: (1, 4, True))
     monkeypatch.setattr(episode, "read_config", lambda directory: asked[0][0])

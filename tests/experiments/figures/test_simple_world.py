@@ -9,10 +9,13 @@ from experiments.analysis.inspection import load_learners
 from experiments.common.files import read_csv, write_csv
 from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
+from experiments.config.schema import RunConfig
 from experiments.figures import spec, store
 from experiments.figures.iac import covariance, simple_world
 from experiments.reproduce import main
-from experiments.training import snapshots
+from experiments.training.observers import read_seen, train_and_observe
+from experiments.training.pace import next_evaluation
+from experiments.training.signals import Signals
 from iacjax import load_policy
 
 
@@ -42,8 +45,8 @@ def test_figure_3_has_its_numbers_beside_it(tmp_path):
 
 
 def test_when_to_look():
-    assert snapshots.due([65, 1, 64, 64, 9999], 640) == [1, 64, 65, 640]
-    assert snapshots.due([], 600) == [600]
+    run, times = RunConfig(total_steps=640), [65, 1, 64, 64, 9999]
+    assert [next_evaluation(done, run, times) for done in (0, 1, 63, 64, 65, 639)] == [1, 64, 64, 65, 640, 640]
     assert covariance.times(1000) == [1, 20, 100, 300, 600, 1000]
 
 
@@ -70,23 +73,23 @@ def _make_look(env, algorithm):
 def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path, monkeypatch):
     from experiments.runs import find
 
-    assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 0
+    assert train_and_observe(looked, None, [8, 16], _make_look) == 0
     whole = find.newest_run(looked)
     assert find.status(whole) == "finished"
-    expected = snapshots.read(whole)
+    expected = read_seen(whole)
     assert [seen["env_steps"].tolist() for seen in expected] == [[8, 8], [16, 16], [32, 32]]
     assert expected[0]["mean"].shape[0] == 2 and expected[0]["return_mean"].shape == (2,)
     learners = load_learners(whole)  # what other runs leave behind, too
     assert np.array_equal(learners[1]["logits"], expected[-1]["mean"][1]) and load_policy(whole).seeds == (0, 1)
     whole.rename(tmp_path / "aside")
-    listens = iter([False, False, True, True])  # asked twice a chunk: stop after the second one, 16 steps
-    monkeypatch.setattr(snapshots.Signals, "__call__", lambda self: next(listens, False))
-    assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 128
+    listens = iter([False, True])  # asked once a chunk: stop after the second one, 16 steps
+    monkeypatch.setattr(Signals, "__call__", lambda self: next(listens, False))
+    assert train_and_observe(looked, None, [8, 16], _make_look) == 128
     begun = find.newest_run(looked)
-    assert find.status(begun) == "begun" and len(snapshots.read(begun)) == 1
+    assert find.status(begun) == "begun" and len(read_seen(begun)) == 1
     monkeypatch.undo()
-    assert snapshots.train_and_look(looked, begun, [8, 16], _make_look) == 0
-    again = snapshots.read(begun)
+    assert train_and_observe(looked, begun, [8, 16], _make_look) == 0
+    again = read_seen(begun)
     assert all(np.array_equal(a[name], b[name]) for a, b in zip(expected, again, strict=True) for name in a)
 
 

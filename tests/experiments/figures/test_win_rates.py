@@ -31,7 +31,7 @@ def small(monkeypatch, tmp_path):
     table = win_rates.BUDGETS["aiir/fig3"]["small"]._replace(methods=("aiir_mix", "qmix", "fake"))
     monkeypatch.setattr(maps_table, "BUDGETS", {"small": table, "paper": table})
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {})})
-    monkeypatch.setattr("experiments.run.train", _pretend)
+    monkeypatch.setattr("experiments.training.train.train", _pretend)
     monkeypatch.setattr(time_estimates, "BENCHMARK", tmp_path / "none.json")
     return ["--run-dir", str(tmp_path / "runs")], tmp_path / "results"
 
@@ -78,7 +78,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert [(r["algo"], r["seeds"], r["device"]) for r in records] == [
         (algo, 2, "cpu, 2 cores") for algo in ("aiir_mix", "fake", "qmix")
     ]
-    monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
+    monkeypatch.setattr("experiments.training.train.train", None)  # what --redraw must not need
     for target, name in (("aiir/fig3", "fig3.png"), ("aiir/fig4", "fig4.png"), ("aiir/table1", "table1.md")):
         (folder / name).unlink()
         assert main([target, "--redraw", "--run-dir", "elsewhere", "--out", str(folder / name)]) == 0
@@ -94,14 +94,14 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
         calls.append(settings.run.algo)
         return 130 if len(calls) == 2 else _pretend(settings, directory)
 
-    monkeypatch.setattr("experiments.run.train", stopped)
+    monkeypatch.setattr("experiments.training.train.train", stopped)
     words = ["aiir/fig3", *argv, "--out", str(folder / "fig3.png")]
     assert main(words) == 130
     out = capsys.readouterr().out
     assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
     assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
-    monkeypatch.setattr("experiments.run.train", lambda settings, directory=None: 130)
+    monkeypatch.setattr("experiments.training.train.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
     assert main(nothing) == 130  # nothing to draw yet: no error on top
     assert "go on with" in capsys.readouterr().out
