@@ -54,7 +54,7 @@ def trained(
         raise ConfigError("trained: give a run's fields alone, without --resume, --list or --help")
     settings = new_settings(asked)
     if train is None:
-        from experiments.run import train
+        from experiments.training.train import train
     digest = _digest(settings)
     runs = list(find.runs(settings))
     begun = next((run for run in runs if _may_go_on(run, digest)), None)

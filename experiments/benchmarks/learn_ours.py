@@ -56,8 +56,8 @@ def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """
     from experiments.analysis.evaluation import evaluate_policy
     from experiments.common.files import read_json
-    from experiments.run import train
     from experiments.runs.find import FINISHED, newest_run, seconds, status
+    from experiments.training.train import train
     from iacjax import load_policy
 
     began, worked = time.perf_counter(), time.process_time()

@@ -7,7 +7,6 @@ machine has other work too. Parts are told of AIIR-MIX and its family.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from experiments.benchmarks.point import split_name
 from experiments.benchmarks.training import REPEATS, compile_training, speed_of
 from experiments.common.arguments import folder, number, out_file, whole
+from experiments.common.files import write_json
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
@@ -187,7 +187,7 @@ def run_train(args: argparse.Namespace) -> int:
         rows.append(row | facts)
         _print(row)
         if args.json:
-            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+            write_json(args.json, rows)
     return 0
 
 

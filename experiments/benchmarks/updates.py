@@ -5,11 +5,11 @@ One seed and several in one vmapped program, at the paper's settings: an update 
 
 import argparse
 import dataclasses
-import json
 from typing import Any
 
 from envs.errors import ConfigError
 from experiments.common.arguments import number, out_file, whole
+from experiments.common.files import write_json
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
@@ -103,7 +103,7 @@ def run_updates(args: argparse.Namespace) -> int:
         rows.append(row | {"device": device, "versions": software_versions(device)})
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+            write_json(args.json, rows)
     return 0
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from envs.errors import ConfigError
+from envs.registry import check_name
+from experiments.config.env_options import read_env_options
 from experiments.config.preset_io import default_settings, is_file, read_algo
 from experiments.config.schema import RunConfig, Settings
 from experiments.config.trust import check_trusted
@@ -146,12 +148,15 @@ def _is_rule(line: str) -> bool:
 
 
 def new_settings(command: Command) -> Settings:
-    """The settings that the command line of a new run asks for.
+    """The settings that the command line of a new run asks for; environment and options are checked without jax.
 
     Raises:
-      ConfigError: options that cannot be read, or a preset's file that names an untrusted environment.
+      ConfigError: options that cannot be read, no such environment, or a preset's file that names an untrusted one.
     """
     settings = parse_fields(command.fields, default_settings(command.algo, command.preset, command.env))
     if is_file(command.preset):
         check_trusted(settings.run.env, command.preset, command.trust or command.env)
+    else:
+        check_name(settings.run.env)
+    read_env_options(settings.run.env_options)
     return settings

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from envs.errors import ConfigError
-from experiments.common import digests
+from experiments.common.files import write_with_digest
 from experiments.config.schema import Settings, to_dict
 
 PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
@@ -22,7 +22,7 @@ PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoi
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:
     """Writes config.json, and its digest beside it."""
-    digests.write_text(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
+    write_with_digest(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
 
 
 def create_directory(settings: Settings) -> pathlib.Path:

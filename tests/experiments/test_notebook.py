@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments import notebook, run
+from experiments import notebook
 from experiments.analysis.frame_grid import frame_grid, frame_indices, tile
 from experiments.notebook import trained
 from experiments.runs import custom_environment
 from experiments.runs.find import status
+from experiments.training.signals import Signals
 
 FAST = "--algo fake --env toy:coordination --no-pictures --num-envs 2 --rollout-length 4 --total-steps 16"
 
@@ -26,7 +27,9 @@ def command(tmp_path):
 def test_it_trains_once_and_anew_where_an_option_has_changed(command, monkeypatch, capsys):
     first = trained(command)
     assert status(first) == "finished" and first.parts[-3:-1] == ("toy_coordination", "fake")
-    monkeypatch.setattr(run, "train", lambda settings, directory: pytest.fail("it was trained already"))
+    monkeypatch.setattr(
+        "experiments.training.train.train", lambda settings, directory: pytest.fail("it was trained already")
+    )
     capsys.readouterr()
     assert trained(command) == first
     assert capsys.readouterr().out == f"found    {first}, trained already\n"
@@ -40,8 +43,8 @@ def test_it_trains_once_and_anew_where_an_option_has_changed(command, monkeypatc
 
 def test_a_training_that_was_stopped_goes_on(command, monkeypatch):
     code = iter([False, True])
-    monkeypatch.setattr(run.Signals, "__call__", lambda self: next(code, False))
-    monkeypatch.setattr(run.Signals, "received", 2, raising=False)
+    monkeypatch.setattr(Signals, "__call__", lambda self: next(code, False))
+    monkeypatch.setattr(Signals, "received", 2, raising=False)
     with pytest.raises(KeyboardInterrupt, match="run the cell again") as stopped:
         trained(command + " --chunk-iterations 1")
     assert stopped.value._render_traceback_() == [str(stopped.value)]

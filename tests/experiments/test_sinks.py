@@ -38,14 +38,11 @@ class FakeWriter:
     def __init__(self, directory, purge_step):
         self.directory, self.purge_step, self.scalars, self.calls = directory, purge_step, [], []
 
-    def add_scalar(self, name, value, step):
-        self.scalars.append((name, value, step))
+    def write(self, scalars, step):
+        self.scalars += [(name, value, step) for name, value in scalars.items()]
 
-    def flush(self):
-        self.calls.append("flush")
-
-    def close(self):
-        self.calls.append("close")
+    def sync(self):
+        self.calls.append("sync")
 
 
 def made(monkeypatch, module, name, kind):
@@ -109,10 +106,10 @@ def test_tensorboard_has_a_directory_a_seed(tmp_path, monkeypatch):
     sink.sync()
     sink.close()
     three, four = writers
-    assert [w.directory for w in writers] == [str(tmp_path / "tensorboard" / f"seed_{s}") for s in (3, 4)]
+    assert [w.directory for w in writers] == [tmp_path / "tensorboard" / f"seed_{s}" for s in (3, 4)]
     assert three.scalars == [("metrics/episodes", 0.0, 20), ("metrics/loss", 3.5, 20)]
     assert four.scalars[2:] == [("eval/win_rate", 0.25, 30)]
-    assert three.calls == four.calls == ["flush", "close"]
+    assert three.calls == four.calls == ["sync"]
     assert four.purge_step == 20  # a resumed run's first row: what an earlier process wrote from there on is replaced
 
 
