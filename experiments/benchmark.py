@@ -6,7 +6,6 @@ the masks of a battle too. Compiling is timed apart; speeds are medians.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from experiments.benchmarks.env_peers import peer_of, random_action, versions
 from experiments.benchmarks.scripted import run_scripted
 from experiments.common.arguments import Parser, out_file, whole
 from experiments.common.cli import run_stoppable
+from experiments.common.files import write_json
 from experiments.config.validation import MAX_EPISODES
 
 REPEATS = 5
@@ -136,7 +136,7 @@ def run_env(args: argparse.Namespace) -> int:
             rows.append(benchmark_env(name, num_envs, args.length))
             print(_line(rows[-1]), flush=True)
             if args.json:
-                args.json.write_text(json.dumps(rows, indent=2) + "\n")
+                write_json(args.json, rows)
     return 0
 
 

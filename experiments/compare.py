@@ -19,6 +19,7 @@ from experiments.analysis.curves import read_runs
 from experiments.analysis.scores import METRICS, Options, choose_metric, compare, group_runs
 from experiments.common.arguments import PICTURES, Parser, number, out_file, whole, word
 from experiments.common.cli import run_command
+from experiments.common.files import write_text
 from iacjax.schema import Bounds
 
 WIDTH = 150  # characters of the table where the output is no terminal
@@ -43,7 +44,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _write(path: pathlib.Path, text: str) -> None:
     try:
-        path.write_text(text)
+        write_text(path, text)
     except OSError as error:
         raise ConfigError(f"cannot write {path} ({error.strerror}): give a writable file") from None
     print(f"wrote {path}")

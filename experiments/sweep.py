@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments.common.cli import leave, run_stoppable
-from experiments.runs import directory
+from experiments.runs.directory import locked
 from experiments.sweeps import jobs, launch
 from experiments.sweeps.command_line import parse, with_process_options
 from experiments.sweeps.files import as_json, open_sweep
@@ -48,7 +48,7 @@ def _command(argv: Sequence[str]) -> int:
 
     def open_out(held: contextlib.ExitStack) -> None:
         open_sweep(out, request, working)
-        held.enter_context(directory.locked(out))
+        held.enter_context(locked(out))
 
     if args.coordinator and not args.dry_run:
         where = (args.coordinator, args.num_processes, args.process_id)

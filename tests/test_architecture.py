@@ -5,7 +5,11 @@ What may break a rule stands in `tests/helpers/exceptions.py`, each with its rea
 
 import ast
 import re
+import typing
 
+from experiments.config.schema import RunConfig
+from iacjax.algorithms.registry import ALGORITHMS
+from iacjax.schema import bounds_of, types_of
 from tests.helpers.exceptions import ALLOWED, PRIVATE_IN_TESTS, PRIVATE_NAMES_OF_TODAY, TODAY
 from tests.helpers.source import (
     calls,
@@ -181,6 +185,17 @@ def test_configurations_import_no_jax():
             heavy = tops_of(imported(module.tree)) & HEAVY_FOR_CONFIGS
             found |= {f"{module.path}: {name}" for name in heavy}
     check("heavy configuration", found)
+
+
+def test_numbers_of_configurations_carry_their_bounds():
+    kinds = {entry.config for entry in ALGORITHMS.values()} | {RunConfig}
+    found, count = set(), 0
+    for kind in kinds:
+        numbers = {name for name, hint in types_of(kind).items() if {int, float} & {hint, *typing.get_args(hint)}}
+        count += len(numbers)
+        found |= {f"{kind.__name__}.{name}" for name in numbers - bounds_of(kind).keys()}
+    assert count > 100
+    check("number without bounds", found)
 
 
 def test_losses_take_arrays_and_open_with_chex():

@@ -1,4 +1,7 @@
-"""What the adapters share: a single world of somebody else's as a `SingleEnvironment`, its options, its imports."""
+"""Shared by the adapters: another library's environment as a `SingleEnvironment`, its options, its imports.
+
+In the adapters, `theirs` is the other library's environment and `inner` its state.
+"""
 
 import inspect
 import warnings
@@ -16,7 +19,7 @@ from envs.base import ConfigError, EnvSpec, TimeStep
 
 
 class AdaptedState(NamedTuple):
-    """Their state of one world, and whether its episode is over."""
+    """The other library's state of one environment, and whether its episode is over."""
 
     inner: Any
     terminated: jax.Array  # bool[]
@@ -25,11 +28,11 @@ class AdaptedState(NamedTuple):
 
 @dataclass(frozen=True)
 class Adapted:
-    """One world given by two functions that step somebody else's; lift it with `vectorize`.
+    """A `SingleEnvironment` built from two functions that call another library; use it with `vectorize`.
 
-    `open(key)` and `move(key, inner, action)` give their state and our `TimeStep`; `move` must not reset. Here its
-    leaves get the types they had at the beginning, and an episode that is over stays over: its world stands still and
-    pays 0.
+    `open(key)` and `move(key, inner, action)` return the library's state and our `TimeStep`; `move` must not reset.
+    This class keeps the dtypes of the state constant. It also freezes an episode that is over: its state no longer
+    changes, and its reward is 0.
     """
 
     spec: EnvSpec
@@ -41,7 +44,7 @@ class Adapted:
         return AdaptedState(jax.tree.map(_strong, inner), timestep.terminated, timestep.truncated), timestep
 
     def step(self, key: jax.Array, state: AdaptedState, action: jax.Array) -> tuple[AdaptedState, TimeStep]:
-        """One step. An end that is also the time limit's is an end."""
+        """One step. If an episode is both terminated and truncated, it is terminated."""
         over = state.terminated | state.truncated
         inner, timestep = self.move(key, state.inner, action)
         inner = jax.tree.map(lambda old, new: jnp.where(over, old, _like(new, old)), state.inner, inner)
@@ -59,7 +62,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _strong(leaf: Any) -> jax.Array:
-    """`leaf` as an array that keeps its type: Python's numbers do not."""
+    """`leaf` as a strongly typed array; Python numbers would be weakly typed."""
     return leaf if _is_key(leaf) else jnp.asarray(leaf, jnp.asarray(leaf).dtype)
 
 
@@ -68,30 +71,30 @@ def _like(leaf: Any, model: jax.Array) -> jax.Array:
 
 
 def flat(leaf: Any, length: int | None = None) -> jax.Array:
-    """`leaf` as f32[length], with zeros behind it; None: as long as it is."""
+    """`leaf` flattened to f32[length], padded with zeros at the end. None: no padding."""
     row = jnp.asarray(leaf).astype(jnp.float32).reshape(-1)
     return row if length is None else jnp.pad(row, (0, length - row.shape[0]))
 
 
 def team_reward(rewards: jax.Array, how: str) -> jax.Array:
-    """f32[] of each agent's reward [A], or of one that is common already []."""
+    """The team reward f32[] from the agents' rewards [A], or from a reward [] that is already shared."""
     rewards = jnp.asarray(rewards, jnp.float32).reshape(-1)
     return {"sum": jnp.sum, "mean": jnp.mean, "first": lambda x: x[0]}[how](rewards)
 
 
 def check_reward(name: str, how: str) -> None:
-    """Raises ConfigError unless `how` is a way to pay a team."""
+    """Raises ConfigError unless `how` is one of sum, mean and first, the reductions of `team_reward`."""
     if how not in ("sum", "mean", "first"):
         raise ConfigError(f"{name}: reward is {how!r}: give sum, mean or first (of the agents' rewards)")
 
 
 def package(name: str) -> ModuleType:
-    """Imports `name`, without the warnings and the prints that are none of the user's business.
+    """Imports `name`, without the warnings and messages that it prints.
 
     Raises:
-      ConfigError: it is not installed, or does not import.
+      ConfigError: it is not installed, or the import fails.
     """
-    with warnings.catch_warnings(), mock.patch("builtins.print"):  # something in there undoes redirect_stdout
+    with warnings.catch_warnings(), mock.patch("builtins.print"):  # redirect_stdout is undone by one of the imports
         warnings.simplefilter("ignore")
         try:
             return import_module(name)
@@ -102,13 +105,13 @@ def package(name: str) -> ModuleType:
 
 
 def plain_options(build: Callable) -> list[str]:
-    """The parameters of `build` that a command line can give: those whose default is a number, a word or None."""
+    """The parameters of `build` that the command line can set: those whose default is a number, a string or None."""
     parameters = inspect.signature(build).parameters.values()
     return [p.name for p in parameters if p.default is None or isinstance(p.default, bool | int | float | str)]
 
 
 def taking(build: Callable, options: Iterable[str]) -> Callable:
-    """`build`, saying that it takes `options`, by name, and nothing else: the registry reads it."""
+    """`build` with a signature that has exactly the keyword parameters `options`, for the registry to inspect."""
 
     def call(**given):
         return build(**given)

@@ -1,7 +1,7 @@
-"""gymnax's environments, for one agent: `gymnax:CartPole-v1` and so on.
+"""gymnax's single-agent environments: `gymnax:CartPole-v1` and so on.
 
-The observation is flattened, and is the state too. A task's own end is `terminated`; gymnax's `max_steps_in_episode`
-is the horizon, and truncates. Both packages' options pass through: the arguments of the environment's class, and the
+The observation is flattened, and is also the state. The end of the task is `terminated`; gymnax's
+`max_steps_in_episode` is the horizon, which truncates. Options are the arguments of the environment's class and the
 fields of its `EnvParams` (`max_steps_in_episode=100`, `gravity=5.0`).
 """
 
@@ -19,14 +19,14 @@ from envs.base import ActionSpec, ConfigError, Environment, EnvSpec, TimeStep, v
 
 
 def gymnax_env(member: str) -> Callable[..., Environment]:
-    """A function of options alone that builds gymnax's environment `member`.
+    """A function that builds gymnax's environment `member` from its options, given by keyword.
 
     Raises:
-      ConfigError: gymnax is missing, or does not know it.
+      ConfigError: gymnax is not installed, or has no such environment.
     """
     registration = package("gymnax.registration")
     if member not in registration.registered_envs:
-        raise ConfigError(f"gymnax:{member}: the gymnax that is installed does not have it")
+        raise ConfigError(f"gymnax:{member}: the installed version of gymnax does not have it")
     make = partial(registration.make, member)
     theirs, params = make()
     arguments = plain_options(type(theirs))
@@ -70,9 +70,9 @@ def _show(action: ActionSpec, obs: Any, reward: Any, terminated: Any, truncated:
 
 
 def _actions(name: str, space: Any) -> tuple[ActionSpec, Callable[[jax.Array], jax.Array]]:
-    """Our spec of their action space, and a function from our action of the agent (int32[] or f32[D]) to theirs.
+    """Our spec of gymnax's action space, and a function from our action (int32[] or f32[D]) to gymnax's.
 
-    Bounds that differ from one dimension to the next become [-1, 1].
+    If the bounds differ between dimensions, our actions lie in [-1, 1] and are rescaled.
     """
     if hasattr(space, "n"):
         return ActionSpec(num_actions=int(space.n)), lambda action: action

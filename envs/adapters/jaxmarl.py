@@ -1,12 +1,12 @@
 """JaxMARL's cooperative environments: `jaxmarl:smax:2s3z`, `jaxmarl:MPE_simple_spread_v3`, `jaxmarl:overcooked`, ...
 
-Their dicts become arrays here and nowhere else, in the order of their `agents`. Observations are flattened; those of
-agents that see less, and the actions of agents that have fewer, are padded (with zeros; illegal or masked). The state
-is their `world_state` where there is one, else the observations in a row. The team's reward is that of any agent where
-all get the same, else their sum (`reward=sum|mean|first`), as JaxMARL's own Q-learning takes it.
+JaxMARL's dicts become arrays here, in the order of its `agents`. Observations are flattened. Smaller observations are
+padded with zeros; where an agent has fewer actions, the others are illegal or masked. The state is `world_state` if
+there is one, else the concatenated observations. The team reward is the first agent's if all agents get the same
+reward, else their sum, as in JaxMARL's Q-learning; `reward=sum|mean|first` overrides it.
 
-Steps are those of their `step_env`, which does not reset. Their time limit is the horizon and truncates; note that
-their MPE and SMAX compare the clock before it ticks, so that `max_steps=25` is 26 steps. Agents die in SMAX only.
+Steps are made by `step_env`, which does not reset. JaxMARL's time limit is the horizon, which truncates. Its MPE and
+SMAX compare the clock before they advance it, so `max_steps=25` gives 26 steps. Agents die in SMAX only.
 """
 
 import inspect
@@ -32,7 +32,10 @@ def _punctual(theirs: Any) -> int:
 
 
 def _hanabi_horizon(theirs: Any) -> int:
-    """No game is longer: a play or discard draws a card, a hint takes a token, a discard or a full colour gives one."""
+    """An upper bound on the length of a game.
+
+    A play or discard draws a card, a hint costs a token, and a discard or a complete colour returns one.
+    """
     drawn = int(theirs.deck_size) - theirs.num_agents * theirs.hand_size
     return 2 * (drawn + theirs.num_agents) + theirs.max_info_tokens + theirs.num_colors
 
@@ -52,24 +55,24 @@ def _battle_won(theirs: Any, inner: Any) -> jax.Array:
     return ours.any() & ~enemies.any()
 
 
-def _told(theirs: Any, before: Any, action: jax.Array, after: Any, over: jax.Array) -> jax.Array:
+def _answered(theirs: Any, before: Any, action: jax.Array, after: Any, over: jax.Array) -> jax.Array:
     return action[before.agent_in_room] == theirs.game_actions["TELL"]
 
 
 class Rules(NamedTuple):
-    """What the environments of a family have in common, and their interface does not say."""
+    """Facts about a family of environments that JaxMARL's interface does not tell."""
 
-    horizon: Callable[[Any], int] = _late  # (theirs): its longest episode, in steps
+    horizon: Callable[[Any], int] = _late  # (theirs) -> the longest episode, in steps
     same_reward: bool = True
     ended: Callable[..., jax.Array] | None = None  # (theirs, before, action, after, over) -> bool[]; None: never
-    legal: str = ""  # its method that gives the legal actions; none: all are
+    legal: str = ""  # the method that returns the legal actions; "": all actions are legal
     alive: Callable[[Any, Any], jax.Array] | None = None  # (theirs, inner) -> bool[A]; None: all are
     won: Callable[[Any, Any], jax.Array] | None = None  # (theirs, inner) -> bool[]
     world_state: bool = False
-    agents: str = "agents"  # its attribute that names the agents to train
+    agents: str = "agents"  # the attribute that lists the agents to train
 
 
-RULES = {  # by the beginning of the name, the first that fits
+RULES = {  # by prefix of the name; the first match counts
     "smax:": Rules(
         ended=_battle_over,
         legal="get_avail_actions",
@@ -77,13 +80,13 @@ RULES = {  # by the beginning of the name, the first that fits
         won=_battle_won,
         world_state=True,
     ),
-    "MPE_simple_facmac": Rules(agents="adversaries"),  # its good agents, the prey, are scripted
+    "MPE_simple_facmac": Rules(agents="adversaries"),  # the good agents, the prey, are scripted
     "MPE_": Rules(same_reward=False),
     "overcooked": Rules(horizon=_punctual),
     "hanabi": Rules(horizon=_hanabi_horizon, ended=lambda *step: step[-1], legal="get_legal_moves"),
-    "switch_riddle": Rules(horizon=_punctual, ended=_told),
+    "switch_riddle": Rules(horizon=_punctual, ended=_answered),
 }
-MODULES = {  # where the class of a registered name is: in this module, by this name
+MODULES = {  # prefix of the name -> (JaxMARL module, class)
     "smax:": ("smax", "HeuristicEnemySMAX"),
     "MPE_simple_v3": ("mpe", "SimpleMPE"),
     "MPE_simple_spread_v3": ("mpe", "SimpleSpreadMPE"),
@@ -105,17 +108,19 @@ def _first_fit(table: dict[str, Any], member: str) -> Any:
 
 
 def jaxmarl_env(member: str) -> Callable[..., Environment]:
-    """A function of options alone that builds JaxMARL's environment `member`; options are those of its class.
+    """A function that builds JaxMARL's environment `member` from the options of its class, given by keyword.
 
     Raises:
-      ConfigError: jaxmarl is missing, or is one that has no such environment.
+      ConfigError: jaxmarl is not installed, or has no such environment.
     """
     module, name = _first_fit(MODULES, member)
     factory = getattr(package(f"jaxmarl.environments.{module}"), name, None)
     if factory is None:
-        raise ConfigError(f"jaxmarl:{member}: the jaxmarl that is installed does not have it")
+        raise ConfigError(f"jaxmarl:{member}: the installed version of jaxmarl does not have it")
     options = plain_options(factory)
-    if member.startswith("MPE_") and "kwargs" in inspect.signature(factory).parameters:  # their base class takes those
+    if (
+        member.startswith("MPE_") and "kwargs" in inspect.signature(factory).parameters
+    ):  # options of JaxMARL's base class
         options += ["max_steps", "dt"]
     if member.startswith("smax:"):
         base = package("jaxmarl.environments.smax").SMAX
@@ -160,7 +165,7 @@ def _build(member: str, factory: Callable, reward: str | None = None, **options)
 
 
 class _View:
-    """One of theirs through our contract: dicts become arrays with an axis of agents."""
+    """A JaxMARL environment in terms of our contract: its dicts become arrays with an agent axis."""
 
     def __init__(self, theirs: Any, rules: Rules, how: str):
         self.theirs, self.rules, self.how = theirs, rules, how
@@ -209,7 +214,7 @@ class _View:
         if self.rules.legal:
             given = getattr(self.theirs, self.rules.legal)(inner)
             legal = jnp.stack([flat(given[agent], num_actions) > 0 for agent in self.agents])
-            return legal | ~legal.any(-1, keepdims=True)  # nothing is legal once a game is over: then all is
+            return legal | ~legal.any(-1, keepdims=True)  # after the end no action is legal: then all are
         counts = [space.n for space in self.spaces] if num_actions else [0] * len(self.spaces)
         return jnp.asarray(np.arange(num_actions)[None] < np.array(counts)[:, None])
 

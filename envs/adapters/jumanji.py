@@ -1,17 +1,17 @@
 """Jumanji's multi-agent environments: `jumanji:LevelBasedForaging-v0`, `jumanji:RobotWarehouse-v0`, ...
 
-What an agent sees, flattened (nobody is shown the clock; the legal actions are in `avail`):
+An agent's observation, flattened (it does not contain the time; the legal actions are in `avail`):
 
-* LevelBasedForaging: `agents_view`: (x, y, level) of each food, of itself, of the others; -1, -1, 0 where unseen.
-* RobotWarehouse: `agents_view`: itself, then the cells around it.
-* Connector: six boards of zeros and ones: its own path, head and target, the others' paths, heads and targets.
-* Cleaner: four boards: dirty tiles, walls, itself, all agents.
-* SearchAndRescue (continuous): `searcher_views`, its position, the share of targets not found yet.
+* LevelBasedForaging: `agents_view`: (x, y, level) of each food, of the agent, of the others; -1, -1, 0 if not visible.
+* RobotWarehouse: `agents_view`: the agent, then the cells around it.
+* Connector: six boards of zeros and ones: the agent's path, head and target, the others' paths, heads and targets.
+* Cleaner: four boards: dirty tiles, walls, the agent, all agents.
+* SearchAndRescue (continuous): `searcher_views`, the agent's position, the share of targets not found yet.
 
-The state is the observations in a row. Rewards of one agent each are summed (`reward=sum|mean|first`). Their
-`time_limit` is the horizon and truncates, also where they themselves report a terminal state there. Options are those
-of the environment's class and of its generator (`num_agents=4`, `grid_size=12`, `fov=2`). Jumanji draws from a key of
-its own in the state, so that a step's key is not used.
+The state is the concatenated observations. Rewards per agent are summed by default (`reward=sum|mean|first`).
+Jumanji's `time_limit` is the horizon, which truncates, also in tasks where Jumanji reports a terminal state there.
+Options are those of the environment's class and of its generator (`num_agents=4`, `grid_size=12`, `fov=2`). Jumanji
+keeps its random key in the state, so the key of `step` is not used.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def _agents_view(theirs: Any, observation: Any) -> jax.Array:
 
 
 def _connector_boards(theirs: Any, observation: Any) -> jax.Array:
-    """Of a board whose cells hold 0, or 1, 2, 3 + 3 i: agent i's path, head and target."""
+    """The boards f32[A, 6 * cells]. In `observation.grid`, 1, 2, 3 + 3 i are agent i's path, head and target."""
     kind = jnp.arange(1, 4)[:, None, None]
     first = 3 * jnp.arange(theirs.num_agents)[:, None, None, None]
     own = observation.grid == first + kind
@@ -63,7 +63,10 @@ def _no_discount(theirs: Any, before: Any, action: jax.Array, after: Any, theirs
 
 
 def _collision(theirs: Any, before: Any, action: jax.Array, after: Any, theirs_ts: Any) -> jax.Array:
-    """They report the time limit and a collision alike: two robots are in one cell if one is not in its own."""
+    """True if two robots are in one cell, that is, if one is missing from its cell.
+
+    Jumanji reports the time limit and a collision in the same way.
+    """
     utils = package("jumanji.environments.routing.robot_warehouse.utils")
     return jax.vmap(partial(utils.is_collision, after.grid))(after.agents, theirs.agent_ids).any()
 
@@ -82,15 +85,15 @@ def _everybody(theirs: Any, mask: jax.Array) -> jax.Array:
 
 
 def _can_move(theirs: Any, mask: jax.Array) -> jax.Array:
-    """A connected or a blocked agent has nothing but its no-op left."""
+    """False for an agent that is connected or blocked: only its no-op is legal."""
     return mask[:, 1:].any(-1)
 
 
 class Task(NamedTuple):
-    """What the observation, state and end of one of theirs are to us."""
+    """How one of Jumanji's environments is built, observed and ended."""
 
     generator: tuple[str, str]  # module and class
-    generates: dict[str, Any]  # its arguments, as the environment's own default has them
+    generates: dict[str, Any]  # its arguments, with Jumanji's defaults
     view: Callable[[Any, Any], jax.Array]  # (theirs, observation) -> f32[A, O]
     ended: Callable[..., jax.Array]  # (theirs, before, action, after, their TimeStep) -> bool[], of a LAST step
     alive: Callable[[Any, jax.Array], jax.Array] = _everybody  # (theirs, action mask) -> bool[A]
@@ -134,14 +137,14 @@ TASKS = {
 
 
 def jumanji_env(member: str) -> Callable[..., Environment]:
-    """A function of options alone that builds Jumanji's environment `member`.
+    """A function that builds Jumanji's environment `member` from its options, given by keyword.
 
     Raises:
-      ConfigError: jumanji is missing, or is one that has no such environment.
+      ConfigError: jumanji is not installed, or has no such environment.
     """
     factory = getattr(package("jumanji.environments"), member.rpartition("-")[0])
     if member not in package("jumanji").registered_environments():
-        raise ConfigError(f"jumanji:{member}: the jumanji that is installed does not have this version")
+        raise ConfigError(f"jumanji:{member}: the installed version of jumanji does not have it")
     options = [o for o in plain_options(factory) if o not in ("viewer", "generator", "reward_fn", "target_dynamics")]
     options = [o for o in options if o != "observation"]
     return taking(partial(_build, member, factory), [*options, *TASKS[member].generates, "reward"])

@@ -1,4 +1,4 @@
-"""What the adapters can build, by name. No jax here, nor the packages: a mistyped name need not wait for them."""
+"""The names of what the adapters can build. No jax here, nor the packages, so that a wrong name is reported at once."""
 
 SMAX_SCENARIOS = (
     *("3m", "8m", "25m", "2s3z", "3s5z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m"),
@@ -12,14 +12,14 @@ JAXMARL = (
     *("overcooked", "overcooked_v2", "hanabi", "switch_riddle"),
 )
 
-_TEAMS = "it sets teams against each other, and one reward cannot be both teams'"
-_SELFISH = "its agents are paid for goals of their own, not for a common one"
+_TEAMS = "its teams play against each other, so there is no common reward"
+_SELFISH = "its agents have individual goals, not a common reward"
 _BRAX = "it runs on brax, which is no longer maintained"
 JAXMARL_REFUSED = {
     **dict.fromkeys(("MPE_simple_tag_v3", "MPE_simple_world_comm_v3", "MPE_simple_crypto_v3"), _TEAMS),
     **dict.fromkeys(("MPE_simple_push_v3", "MPE_simple_adversary_v3"), _TEAMS),
     **dict.fromkeys(("SMAX", "HeuristicEnemySMAX"), "name the scenario: e.g. 'jaxmarl:smax:2s3z'"),
-    "LearnedPolicyEnemySMAX": "its enemy is a network of yours: give it to JaxMARL in Python",
+    "LearnedPolicyEnemySMAX": "its enemy is a network that you pass to JaxMARL in Python",
     **dict.fromkeys(("storm", "storm_2p", "storm_np", "coin_game", "jaxnav"), _SELFISH),
     **dict.fromkeys(("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3"), _BRAX),
 }

@@ -1,11 +1,12 @@
 """Physics of the multi-agent particle environments (MPE): discs that are pushed, damped and repel each other.
 
-The numbers are those of `core.py` in OpenAI's multiagent-particle-envs and of Farama's `mpe2`, which keeps it up. They
-differ in the order within a step. In OpenAI's code (2017) the velocity changes first and a disc moves by the new one;
-since May 2023 (PettingZoo issue 962) `mpe2`, and JaxMARL with it, move it by the velocity it had. It matters: there a
-contact is felt a step later, discs bounce off each other harder, and a prey is much harder to hold.
+The constants are those of `core.py` in OpenAI's multiagent-particle-envs and in its maintained version, Farama's
+`mpe2`. The two differ in the order within a step. OpenAI's code (2017) first updates the velocity and then moves a disc
+by the new velocity. Since May 2023 (PettingZoo issue 962) `mpe2`, like JaxMARL, moves a disc by its old velocity. The
+difference matters: in `mpe2` a contact takes effect one step later, discs bounce off each other harder, and a prey is
+much harder to hold.
 
-Arrays have the environments on their minor axis: K discs, of which the first M move, in E worlds.
+Arrays have the environments on their minor axis: K discs, of which the first M move, in E environments.
 """
 
 from typing import NamedTuple
@@ -14,22 +15,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-DT = 0.1  # seconds a step
+DT = 0.1  # seconds per step
 DAMPING = 0.25  # share of the velocity lost in a step
-CONTACT_FORCE = 1e2  # force a unit of overlap
-CONTACT_MARGIN = 1e-3  # length over which contact sets in
-PHYSICS = ("mpe2", "openai")  # the order of a step, see above; all masses are 1
+CONTACT_FORCE = 1e2  # force per unit of overlap
+CONTACT_MARGIN = 1e-3  # length over which the contact force sets in
+PHYSICS = ("mpe2", "openai")  # order within a step, see above; all masses are 1
 
 
 class Discs(NamedTuple):
-    """What never changes about K discs, the M moving ones first."""
+    """Constant properties of K discs; the M moving ones come first."""
 
     radius: tuple[float, ...]  # [K]
     max_speed: tuple[float, ...]  # [M]
 
 
 class Motion(NamedTuple):
-    """Where the discs are and how fast they go."""
+    """Positions (units) and velocities (units per second) of the discs."""
 
     x: jax.Array  # f[K, E]
     y: jax.Array  # f[K, E]
@@ -38,10 +39,10 @@ class Motion(NamedTuple):
 
 
 def contact_forces(discs: Discs, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(x, y) components of the forces on the moving discs: f[M, E] each.
+    """x and y components of the contact forces on the moving discs, f[M, E] each.
 
     Two discs repel each other by CONTACT_FORCE times their overlap, smoothed: margin * log(1 + exp(overlap / margin)).
-    Discs at the very same place exert no force, for want of a direction (`mpe2` gives NaN there).
+    Discs at exactly the same place exert no force, because it would have no direction (`mpe2` gives NaN there).
     """
     movers = len(discs.max_speed)
     radius = np.asarray(discs.radius)
@@ -63,7 +64,7 @@ def contact_forces(discs: Discs, x: jax.Array, y: jax.Array) -> tuple[jax.Array,
 
 
 def advance(discs: Discs, motion: Motion, fx: jax.Array, fy: jax.Array, physics: str = "mpe2") -> Motion:
-    """One step under the forces `fx`, `fy` (f[M, E]) on the moving discs and those of contact; `physics` of PHYSICS."""
+    """One step under the forces `fx`, `fy` (f[M, E]) and the contact forces; `physics` is one of PHYSICS."""
     push_x, push_y = contact_forces(discs, motion.x, motion.y)
     vx = motion.vx * (1 - DAMPING) + (fx + push_x) * DT
     vy = motion.vy * (1 - DAMPING) + (fy + push_y) * DT

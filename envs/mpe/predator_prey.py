@@ -1,6 +1,7 @@
 """Predator-prey of the IAC paper (section 5.1): slow predators, the agents, hunt a faster prey that moves at random.
 
-Bodies, physics and observations are those of MPE's simple_tag; see `envs.mpe.physics`. The prey is part of the world.
+Bodies, physics and observations are those of MPE's simple_tag; see `envs.mpe.physics`. The prey is part of the
+environment.
 """
 
 from functools import partial
@@ -26,7 +27,7 @@ BOUNDARIES = ("none", "clamp")
 
 
 class HuntState(NamedTuple):
-    """Worlds of E lanes; every array has E on its minor axis. Discs: predators, then prey, then landmarks."""
+    """E environments; every array has E on its minor axis. Discs: predators, then prey, then landmarks."""
 
     motion: Motion  # [K, E]
     steps: jax.Array  # int32[E] since the reset
@@ -40,26 +41,26 @@ class PredatorPrey:
 
     Observation of a predator, in this order: its velocity (2) and position (2); the landmarks' positions relative to
     it (2 each); those of the other predators, then of the prey (2 each); the velocities of the prey (2 each). With a
-    `radius` all that belongs to a body whose centre is farther away reads 0, and there follows (`visible_bit`) 1 or 0
-    for each landmark, other predator and prey: seen or not. `TimeStep.state` is never masked: x of all bodies, y of
+    `radius`, all features of a body whose centre is farther away are 0, and (`visible_bit`) a bit is added for each
+    landmark, other predator and prey: 1 if it is visible. `TimeStep.state` is never masked: x of all bodies, y of
     all, then the velocities along x of predators and prey, then those along y.
 
     Args:
-      num_predators, num_prey, num_landmarks: how many; the paper's are 3, 1 and 2.
-      reward: "per_pair", 10 for each pair of a predator and a prey in contact, as simple_tag sums it; "flat", 10 if
-        there is any such pair, which caps an episode at 1000, the paper's threshold.
-      radius: how far a predator sees; None: everything. The paper's partial version has 0.8.
+      num_predators, num_prey, num_landmarks: how many; 3, 1 and 2 in the paper.
+      reward: "per_pair", 10 for each pair of a predator and a prey in contact, summed as in simple_tag; "flat", 10 if
+        there is any such pair, which limits an episode's return to 1000, the paper's threshold.
+      radius: how far a predator sees; None: everything. 0.8 in the paper's partial version.
       visible_bit: with a radius, whether to add the bits.
       prey: the paper says "moves randomly". "uniform": each step a force uniform in [-1, 1]^2; "cardinal": one of MPE's
         five discrete actions (rest, or force 1 along an axis); "still": none.
       boundary: "none", as in simple_tag, where leaving the arena only costs a learning prey reward, so that a prey
-        which moves at random or is pushed may drift out of it; "clamp": bodies stop at the arena's edge.
-      physics: "openai", the code of the paper's time (2021), whose discs move by their new velocity and so stay in
+        which moves at random or is pushed may leave it; "clamp": bodies stop at the arena's edge.
+      physics: "openai", the code of the paper's time (2021), in which discs move by their new velocity and so stay in
         contact longer: a chaser's return is twice as high; "mpe2", the code maintained today (see `envs.mpe.physics`).
-      horizon: steps an episode.
+      horizon: steps per episode.
 
     Raises:
-      ConfigError: a choice that does not exist, or a number out of range.
+      ConfigError: a choice does not exist, or a number is out of range.
     """
 
     def __init__(
@@ -102,13 +103,13 @@ class PredatorPrey:
 
     @partial(jax.jit, static_argnums=(0, 2))
     def reset(self, key: jax.Array, num_envs: int) -> tuple[HuntState, TimeStep]:
-        """All bodies at rest at random places; they may overlap, and are then pushed apart, as in simple_tag."""
+        """Starts with all bodies at rest at random places. Bodies may overlap; they push each other apart."""
         state = self._open(key, num_envs)
         return state, self._show(state, jnp.zeros(num_envs, jnp.float32), jnp.zeros(num_envs, bool))
 
     @partial(jax.jit, static_argnums=0)
     def step(self, key: jax.Array, state: HuntState, action: jax.Array) -> tuple[HuntState, TimeStep]:
-        """One tenth of a second under the forces f32[E, A, 2]. After a boundary the hunt goes on, and stays over."""
+        """One step of 0.1 s under the forces f32[E, A, 2]. After the end the bodies still move, and it stays over."""
         force = jnp.clip(action, -1.0, 1.0).transpose(2, 1, 0) * PREDATOR_ACCEL
         flight = self.prey_force(key, state.steps.shape[0]) * PREY_ACCEL
         fx, fy = jnp.concatenate([force, flight], axis=1)
@@ -122,16 +123,16 @@ class PredatorPrey:
     def restart(
         self, key: jax.Array, state: HuntState, timestep: TimeStep, where: jax.Array
     ) -> tuple[HuntState, TimeStep]:
-        """Opens fresh hunts in the lanes of `where`; the others keep their state and what led to it."""
+        """Starts new episodes where `where` is True; the other environments keep their state and time step."""
         num_envs = where.shape[0]
-        # Lanes of one horizon end together, so most steps need no fresh state, and drawing costs more than moving.
-        # Over several seeds the branch becomes a select: no gain there, no harm.
+        # All episodes have the same length, so most steps need no new state, and drawing one costs more than a step.
+        # Under vmap over seeds the branch becomes a select: no gain there, no harm.
         fresh = jax.lax.cond(where.any(), lambda key: self._open(key, num_envs), lambda key: state, key)
         state = jax.tree.map(lambda new, old: jnp.where(where, new, old), fresh, state)
         return state, self._show(state, jnp.where(where, 0.0, timestep.reward), timestep.truncated & ~where)
 
     def contacts(self, motion: Motion) -> jax.Array:
-        """bool[P, M, E]: which of the P predators touches which of the M prey (centres nearer than both radii)."""
+        """bool[P, M, E]: predator p touches prey m (the distance of the centres is below the sum of the radii)."""
         hunters, hunted = slice(self.num_predators), slice(self.num_predators, self.movers)
         dx = motion.x[hunters, None] - motion.x[None, hunted]
         dy = motion.y[hunters, None] - motion.y[None, hunted]
@@ -144,13 +145,15 @@ class PredatorPrey:
 
     def _open(self, key: jax.Array, num_envs: int) -> HuntState:
         half = np.where(np.arange(self.bodies) < self.movers, ARENA, LANDMARK_ARENA).astype(np.float32)[:, None]
-        bits = jax.random.bits(key, (self.bodies, num_envs), jnp.uint32)  # 16 of them a coordinate: steps of 3e-5
+        bits = jax.random.bits(key, (self.bodies, num_envs), jnp.uint32)  # 16 bits per coordinate: a resolution of 3e-5
         x, y = (((part.astype(jnp.float32) + 0.5) / 2**15 - 1) * half for part in (bits & 0xFFFF, bits >> 16))
-        rest = (jnp.zeros((self.movers, num_envs), jnp.float32) for _ in range(2))  # a buffer each
+        rest = (
+            jnp.zeros((self.movers, num_envs), jnp.float32) for _ in range(2)
+        )  # separate buffers, so that a caller may donate them
         return HuntState(Motion(x, y, *rest), jnp.zeros(num_envs, jnp.int32))
 
     def prey_force(self, key: jax.Array, num_envs: int) -> jax.Array:
-        """f32[2, M, E] in units of PREY_ACCEL."""
+        """The prey's force f32[2, M, E], in units of PREY_ACCEL."""
         shape = (self.num_prey, num_envs)
         if self.prey == "uniform":
             return jax.random.uniform(key, (2, *shape), minval=-1.0)
@@ -170,7 +173,7 @@ class PredatorPrey:
         return Motion(x, y, vx, vy)
 
     def _observe(self, motion: Motion) -> jax.Array:
-        """f32[E, A, O]. Rows of [A, E], one a feature; an agent's k-th other is body k, or k + 1 from its own on."""
+        """f32[E, A, O]. Features are [A, E] rows. An agent's k-th other body is body k, or k + 1 if k >= its index."""
         x, y, vx, vy = motion
         hunters = slice(self.num_predators)
         index = np.arange(self.num_predators)[:, None]
@@ -235,7 +238,7 @@ def predator_prey(
     physics: str = "openai",
     horizon: int = 100,
 ) -> PredatorPrey:
-    """The world in which every predator sees everything; the options are those of `PredatorPrey`."""
+    """Predator-prey in which every predator sees everything; the options are those of `PredatorPrey`."""
     return PredatorPrey(**locals())
 
 
@@ -251,7 +254,7 @@ def po_predator_prey(
     physics: str = "openai",
     horizon: int = 100,
 ) -> PredatorPrey:
-    """The partial version: what is beyond `radius` is hidden from the observations, not from the state."""
+    """The partially observable version: bodies beyond `radius` are hidden in the observations, not in the state."""
     if radius is None:
-        raise ConfigError("po_predator_prey: give a radius, or take predator_prey, where everything is seen")
+        raise ConfigError("po_predator_prey: give a radius, or use predator_prey, where everything is visible")
     return PredatorPrey(**locals())

@@ -1,9 +1,9 @@
-"""Pictures of predator-prey.
+"""The renderer of predator-prey.
 
-Red discs are the predators, the green one is the prey, grey ones are landmarks, all true to scale; the frame is the
-arena in which they start. A thin line from a predator is the force it applies; fading trails show the last steps. A
-gold halo marks those in contact, with the reward of the step. In the partial version a faint disc shows how far each
-predator sees, and a body that no predator sees is drawn hollow.
+Red discs are predators, green ones prey, grey ones landmarks, all true to scale. The square is the arena in which they
+start. A thin line from a predator is the force it applies; fading trails show the last steps. A gold halo marks bodies
+in contact, with the reward of the step. In the partially observable version a faint disc shows how far each predator
+sees, and a body that no predator sees is drawn hollow.
 """
 
 import math
@@ -20,12 +20,12 @@ WIDTH, HEADER, FOOTER = 640, 44, 30  # pixels; all lengths below are in pixels o
 PREDATORS = ((240, 84, 80), (255, 138, 76), (226, 76, 140), (250, 110, 110), (255, 165, 110), (200, 90, 170))
 PREY, LANDMARK, GOLD = (88, 214, 118), (104, 115, 132), (255, 205, 70)
 TRAIL = 14  # steps
-FORCE = 0.1  # units of the world that a full force is drawn beyond the predator's edge
-LEAST_SPAN, MOST_SPAN, MARGIN = 2.5, 3.4, 0.25  # units of the world that a frame shows across; room beyond the bodies
+FORCE = 0.1  # units by which a full force is drawn beyond the predator's edge
+LEAST_SPAN, MOST_SPAN, MARGIN = 2.5, 3.4, 0.25  # units across a frame; margin around the bodies
 
 
 class Scene(NamedTuple):
-    """What one frame shows: NumPy arrays of one lane; K bodies, predators first, then prey, then landmarks."""
+    """What one frame shows: NumPy arrays of one environment; K bodies: predators, then prey, then landmarks."""
 
     x: np.ndarray  # f32[K]
     y: np.ndarray  # f32[K]
@@ -33,33 +33,33 @@ class Scene(NamedTuple):
     step: int
     gained: float  # reward of this step
     total: float  # return so far
-    force: np.ndarray | None = None  # f32[P, 2] what the predators applied in this step
-    values: np.ndarray | None = None  # f32[P] a number a predator to show
+    force: np.ndarray | None = None  # f32[P, 2] the predators' forces in this step
+    values: np.ndarray | None = None  # f32[P] a number to show at each predator
 
 
 class Canvas:
-    """Draws in units of the world, `span` of them across, about `centre`, on a larger picture that is then shrunk."""
+    """Draws in environment units, `span` of them across around `centre`, on a larger image that is then scaled down."""
 
     def __init__(self, width: int, centre: tuple[float, float], span: float):
-        self.k = OVERSAMPLE * width / WIDTH  # pixels of the large picture one of a frame WIDTH wide
-        self.unit = WIDTH / span * self.k  # pixels of the large picture a unit of the world
-        self.corner = centre[0] - span / 2, centre[1] + span / 2  # of the world's part that is seen: left, top
+        self.k = OVERSAMPLE * width / WIDTH  # pixels of the large image per pixel of a frame WIDTH wide
+        self.unit = WIDTH / span * self.k  # pixels of the large image per environment unit
+        self.corner = centre[0] - span / 2, centre[1] + span / 2  # left and top edge of the visible part
         self.span = span
         self.size = width, round((HEADER + WIDTH + FOOTER) * width / WIDTH)
         self.image = Image.new("RGB", tuple(OVERSAMPLE * s for s in self.size), WALL)
         self.draw = ImageDraw.Draw(self.image, "RGBA")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Pixel of a point of the world, whose y points up."""
+        """The pixel of a point in environment units; y points up."""
         return (float(x) - self.corner[0]) * self.unit, (self.corner[1] - float(y)) * self.unit + HEADER * self.k
 
     def disc(self, x, y, radius, fill=None, outline=None, width=1.5):
-        """A disc of `radius` units about a point of the world."""
+        """A disc of `radius` units around a point in environment units."""
         (px, py), r = self.at(x, y), radius * self.unit
         self.draw.ellipse((px - r, py - r, px + r, py + r), fill, outline, max(1, round(width * self.k)))
 
     def line(self, points, fill, width):
-        """A line through points of the world."""
+        """A line through points in environment units."""
         self.draw.line([self.at(*p) for p in points], fill, max(1, round(width * self.k)), joint="curve")
 
     def text(self, px, py, text, size, fill=INK, anchor="lm"):
@@ -72,13 +72,16 @@ class Canvas:
         self.draw.rectangle([v * self.k for v in (x0, y0, x1, y1)], fill=fill)
 
     def finish(self) -> Image.Image:
-        """The picture in its final size."""
+        """The image in its final size."""
         return self.image.resize(self.size, Image.Resampling.LANCZOS)
 
 
 def cameras(env: PredatorPrey, scenes: list[Scene]) -> list[tuple[tuple[float, float], float]]:
-    """(centre, span) for each frame. All of the hunt is in view throughout if MOST_SPAN is enough; else the camera
-    follows those that move, and draws back smoothly where they part."""
+    """(centre, span) for each frame.
+
+    If MOST_SPAN is enough, the camera stands still and shows the whole episode; else it follows the moving bodies and
+    zooms out smoothly when they separate.
+    """
     places = np.array([[s.x, s.y] for s in scenes])  # [T, 2, K]
     low, high = (f(places.reshape(len(scenes), 2, -1), axis=(0, 2)) for f in (np.min, np.max))
     low, high = np.minimum(low - MARGIN, -ARENA - 0.1), np.maximum(high + MARGIN, ARENA + 0.1)
@@ -93,8 +96,10 @@ def cameras(env: PredatorPrey, scenes: list[Scene]) -> list[tuple[tuple[float, f
 
 
 def _around(values, extreme, reach=8):
-    """The `extreme` of f[T, 2] over `reach` rows to each side, averaged over as many: smooth, and never less extreme
-    than the row itself."""
+    """The `extreme` of f[T, 2] over `reach` rows to each side, then averaged over as many.
+
+    The result is smooth, and never less extreme than the row itself.
+    """
     for f in (extreme, np.mean):
         padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
         values = np.array([f(padded[t : t + 2 * reach + 1], axis=0) for t in range(len(values))])
@@ -102,7 +107,7 @@ def _around(values, extreme, reach=8):
 
 
 def draw_frame(env: PredatorPrey, scenes: list[Scene], view: tuple, width: int = WIDTH) -> Image.Image:
-    """A picture of the last of `scenes`, with trails from those before it; `view` is one of `cameras`."""
+    """An image of the last of `scenes`, with trails from the earlier ones; `view` is one of `cameras`."""
     canvas, scene = Canvas(width, *view), scenes[-1]
     _ground(canvas)
     if env.radius is not None:
@@ -127,7 +132,7 @@ def draw_frame(env: PredatorPrey, scenes: list[Scene], view: tuple, width: int =
 
 
 def _seen(env, scene):
-    """bool[K]: seen by some predator; all is, where nothing is hidden."""
+    """bool[K]: visible to some predator. All are, if there is no `radius`."""
     if env.radius is None:
         return np.ones(env.bodies, bool)
     hunters = slice(env.num_predators)
@@ -178,7 +183,7 @@ def _predator(canvas, env, scene, i):
 
 
 def _gains(canvas, env, scene):
-    """The reward of the step above each prey that is touched."""
+    """Writes the reward of the step above each prey in contact."""
     for m in np.nonzero(scene.touching.any(0))[0]:
         n = env.num_predators + int(m)
         px, py = (v / canvas.k for v in canvas.at(scene.x[n], scene.y[n] + 0.2))
@@ -204,25 +209,25 @@ def _panels(canvas, env, scene):
         x += 18 + font(13).getlength(label) + 20
 
 
-def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Image.Image]:
-    """The pictures of one lane of a hunt, up to its end."""
+def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[Image.Image]:
+    """Images of environment `index` of `episode`, up to the end of its episode."""
     scenes: list[Scene] = []
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
-        x, y = (np.asarray(v)[:, lane] for v in state.motion[:2])
-        gained = float(np.asarray(timestep.reward)[lane])
+        x, y = (np.asarray(v)[:, index] for v in state.motion[:2])
+        gained = float(np.asarray(timestep.reward)[index])
         scenes.append(
             Scene(
                 x=x,
                 y=y,
-                touching=np.asarray(env.contacts(state.motion))[..., lane],
+                touching=np.asarray(env.contacts(state.motion))[..., index],
                 step=t,
                 gained=gained,
                 total=gained + (scenes[-1].total if scenes else 0.0),
-                force=np.clip(np.asarray(episode.actions[t - 1])[lane], -1, 1) if t else None,
-                values=np.asarray(episode.values[t - 1])[lane] if episode.values is not None and t else None,
+                force=np.clip(np.asarray(episode.actions[t - 1])[index], -1, 1) if t else None,
+                values=np.asarray(episode.values[t - 1])[index] if episode.values is not None and t else None,
             )
         )
-        if bool(np.asarray(timestep.truncated)[lane]):
+        if bool(np.asarray(timestep.truncated)[index]):
             break
     views = cameras(env, scenes)
     return [draw_frame(env, scenes[max(0, t - TRAIL) : t + 1], views[t], width) for t in range(len(scenes))]

@@ -1,4 +1,4 @@
-"""Hunters without learning, the yardsticks of predator-prey. They read observations only."""
+"""Scripted baselines for predator-prey. They use the observations only."""
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ LEAD = 0.3  # seconds an interceptor looks ahead: what it needs to change its ve
 
 
 def _toward(x: jax.Array, y: jax.Array) -> jax.Array:
-    """f32[..., 2] as hard as the action's box allows in the direction (x, y); nothing where that is zero."""
+    """f32[..., 2]: the largest force within the action bounds in the direction (x, y); 0 if the direction is 0."""
     longest = jnp.maximum(jnp.abs(x), jnp.abs(y))
     return jnp.stack([x, y], axis=-1) / jnp.maximum(longest, 1e-6)[..., None]
 
 
 def _nearest_prey(env: PredatorPrey, obs: jax.Array) -> tuple[jax.Array, ...]:
-    """Of the nearest prey in sight: its relative position and its velocity less one's own; and whether one is seen.
+    """Relative position and relative velocity of the nearest visible prey, and whether there is one.
 
-    A prey out of sight reads 0 in all of its features, one in sight is never exactly there.
+    All features of an invisible prey are 0; a visible prey is never at exactly 0.
     """
     start = 4 + 2 * (env.num_landmarks + env.num_predators - 1)
     count = env.num_prey
@@ -32,20 +32,22 @@ def _nearest_prey(env: PredatorPrey, obs: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def chase(env: PredatorPrey, timestep: TimeStep) -> jax.Array:
-    """f32[E, A, 2]: full force towards the nearest prey in sight; towards the middle of the arena if there is none."""
+    """f32[E, A, 2]: full force towards the nearest visible prey, or towards the centre of the arena."""
     place, _, seen = _nearest_prey(env, timestep.obs)
     goal = jnp.where(seen, place, -timestep.obs[..., 2:4])
     return _toward(goal[..., 0], goal[..., 1])
 
 
 def intercept(env: PredatorPrey, timestep: TimeStep, lead: float = LEAD) -> jax.Array:
-    """As `chase`, but towards where the prey will be, relative to the predator, in `lead` seconds if both keep their
-    velocities. It so aims ahead of the prey and brakes before it, where a chaser overshoots."""
+    """Like `chase`, but towards where the prey will be in `lead` seconds, relative to the predator.
+
+    Both velocities are assumed constant. So it aims ahead of the prey and brakes before it, where `chase` overshoots.
+    """
     place, speed, seen = _nearest_prey(env, timestep.obs)
     goal = jnp.where(seen, place + lead * speed, -timestep.obs[..., 2:4])
     return _toward(goal[..., 0], goal[..., 1])
 
 
 def random_force(env: PredatorPrey, key: jax.Array, num_envs: int) -> jax.Array:
-    """f32[E, A, 2], uniform in the action's box."""
+    """f32[E, A, 2], uniform within the action bounds."""
     return jax.random.uniform(key, (num_envs, env.spec.num_agents, 2), minval=-1.0)

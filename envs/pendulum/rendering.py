@@ -1,9 +1,9 @@
-"""Pictures of pendulums, each on a dial of its own.
+"""The renderer of the pendulums, one dial each.
 
-The wedge at the top of a dial is where a pendulum counts as up: it lights up when the pendulum is in it, and the whole
-frame does when the step is paid as for all of them. The arrow about the pivot is the torque of the step, counter-
-clockwise (cyan) or clockwise (orange), longer the stronger; fading rods show the last steps. The strip below is the
-episode so far, gold where there was a reward.
+The wedge at the top of a dial is where a pendulum counts as up: it lights up when the pendulum is in it, and all dials
+glow when all pendulums are up. The arrow around the pivot is the torque of the step, counter-clockwise (cyan) or
+clockwise (orange); its length shows the strength. Fading rods show the last steps. The strip below is the episode so
+far, gold where there was a reward.
 """
 
 import math
@@ -17,18 +17,18 @@ from envs.rendering import Episode
 from envs.smax.canvas import DIM, INK, MINUS, PANEL, PLUS, font
 
 WIDTH, HEADER, FOOTER = 640, 46, 30  # pixels; all lengths below are in pixels of a frame this wide
-OVERSAMPLE = 3  # drawn this much larger, then shrunk: smooth edges
+OVERSAMPLE = 3  # drawn this much larger, then scaled down, for smooth edges
 MOST_COLUMNS, TALLEST = 5, 300  # dials in a row; the height of one
-ROD, PIVOT, ARC = 0.68, 0.075, 0.27  # of a dial's radius: a rod's length, a pivot's radius, a torque arrow's radius
+ROD, PIVOT, ARC = 0.68, 0.075, 0.27  # in dial radii: rod length, pivot radius, radius of the torque arrow
 TRAIL = 4  # steps
 
 BACK, FACE, RIM, TICK = "#171c25", "#222936", "#39445a", "#4b586f"
 REST, UP, LEFT, RIGHT = (214, 92, 84), (255, 205, 70), (86, 204, 242), (255, 150, 80)
-LINES = {"rod": 0.135, "rim": 0.022, "arrow": 0.045}  # widths, of a dial's radius
+LINES = {"rod": 0.135, "rim": 0.022, "arrow": 0.045}  # line widths, in dial radii
 
 
 class Scene(NamedTuple):
-    """What one frame shows: NumPy arrays of one lane, N pendulums."""
+    """What one frame shows: NumPy arrays of one environment with N pendulums."""
 
     name: str
     upright: float  # rad
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     torque: np.ndarray | None  # f32[N] of the step that led here
     rewards: np.ndarray  # f32[t] so far
     full: float  # the reward of a step in which all are up
-    values: np.ndarray | None = None  # f32[N] a number a pendulum to show
+    values: np.ndarray | None = None  # f32[N] a number to show at each pendulum
 
     @property
     def up(self) -> np.ndarray:
@@ -46,13 +46,13 @@ class Scene(NamedTuple):
 
 
 def grid(count: int) -> tuple[int, int]:
-    """(columns, rows) of `count` dials: rows as even as can be."""
+    """(columns, rows) for `count` dials, in rows of nearly equal length."""
     rows = -(-count // MOST_COLUMNS)
     return -(-count // rows), rows
 
 
 class Canvas:
-    """A frame for `count` dials, drawn large and shrunk at the end."""
+    """A frame for `count` dials, drawn larger and scaled down at the end."""
 
     def __init__(self, width: int, count: int):
         self.columns, self.rows = grid(count)
@@ -87,17 +87,17 @@ class Canvas:
         self.draw.text((x * self.k, y * self.k), text, fill=fill, font=face, anchor=anchor)
 
     def finish(self) -> Image.Image:
-        """The picture in its final size."""
+        """The image in its final size."""
         return self.image.resize(self.size, Image.Resampling.LANCZOS)
 
 
 def tip(x: float, y: float, length: float, angle: float) -> tuple[float, float]:
-    """Pixel `length` from (x, y) at `angle` rad from straight up, counter-clockwise; a picture's y points down."""
+    """The pixel at distance `length` from (x, y), at `angle` rad counter-clockwise from straight up."""
     return x - length * math.sin(angle), y - length * math.cos(angle)
 
 
 def draw_frame(scene: Scene, width: int = WIDTH) -> Image.Image:
-    """One picture of `scene`, `width` pixels wide."""
+    """One image of `scene`, `width` pixels wide."""
     count = scene.angle.shape[1]
     canvas = Canvas(width, count)
     for n in range(count):
@@ -117,7 +117,7 @@ def draw_frame(scene: Scene, width: int = WIDTH) -> Image.Image:
 def _face(canvas, scene, n):
     x, y, r = canvas.dial(n)
     up, all_up = bool(scene.up[n]), bool(scene.up.all())
-    for ring in range(6 if all_up else 3 if up else 0):  # a glow about the rim
+    for ring in range(6 if all_up else 3 if up else 0):  # a glow around the rim
         canvas.disc(x, y, r * (1 + 0.012 * ring), None, (*UP, 110 - 17 * ring), 0.02 * r)
     canvas.disc(x, y, r, FACE, UP if up else RIM, LINES["rim"] * r)
     box = [v * canvas.k for v in (x - 0.9 * r, y - 0.9 * r, x + 0.9 * r, y + 0.9 * r)]
@@ -147,7 +147,7 @@ def _pendulum(canvas, scene, n):
 
 
 def _torque(canvas, x, y, r, torque):
-    """An arrow about the pivot from straight down, up to 140 degrees to the side that it turns to."""
+    """An arrow around the pivot, from straight down up to 140 degrees in the direction of the torque."""
     share = min(abs(torque) / MAX_TORQUE, 1.0)
     if share < 0.02:
         return
@@ -173,7 +173,7 @@ def _header(canvas, scene):
 
 
 def _timeline(canvas, scene):
-    """The episode from left to right: what each step was paid, as a share of what all pendulums earn."""
+    """The episode from left to right: the reward of each step, as a share of the largest possible one."""
     left, right, bottom, high = 14, WIDTH - 14, canvas.height - 10, 12
     canvas.box(left, bottom - high, right, bottom, "#0d1016")
     step = (right - left) / scene.limit
@@ -185,22 +185,22 @@ def _timeline(canvas, scene):
     canvas.box(now - 0.8, bottom - high - 3, now + 0.8, bottom + 3, INK)
 
 
-def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Image.Image]:
-    """The pictures of one lane of an episode of pendulums, a moment each."""
-    return [draw_frame(scene, width) for scene in scenes(env, episode, lane)]
+def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[Image.Image]:
+    """Images of environment `index` of `episode`, up to the end of its episode."""
+    return [draw_frame(scene, width) for scene in scenes(env, episode, index)]
 
 
-def scenes(env: MultiPendulum, episode: Episode, lane: int) -> list[Scene]:
-    """What the frames of one lane show, up to its end."""
-    angles = np.stack([np.asarray(state.angle)[:, lane] for state in episode.states])
-    rewards = np.array([float(np.asarray(ts.reward)[lane]) for ts in episode.timesteps[1:]])
-    over = np.array([bool(np.asarray(ts.truncated)[lane]) for ts in episode.timesteps])
+def scenes(env: MultiPendulum, episode: Episode, index: int) -> list[Scene]:
+    """What the frames of environment `index` show, up to the end of its episode."""
+    angles = np.stack([np.asarray(state.angle)[:, index] for state in episode.states])
+    rewards = np.array([float(np.asarray(ts.reward)[index]) for ts in episode.timesteps[1:]])
+    over = np.array([bool(np.asarray(ts.truncated)[index]) for ts in episode.timesteps])
     last = int(over.argmax()) if over.any() else len(over) - 1
     spec, full = env.spec, 0.5 if env.shaped else 5.0
     shown = []
     for t in range(last + 1):
-        torque = np.asarray(episode.actions[t - 1])[lane, :, 0] if t else None
-        values = np.asarray(episode.values[t - 1])[lane] if episode.values is not None and t else None
+        torque = np.asarray(episode.actions[t - 1])[index, :, 0] if t else None
+        values = np.asarray(episode.values[t - 1])[index] if episode.values is not None and t else None
         trail = angles[max(0, t + 1 - TRAIL) : t + 1]
         shown.append(Scene(spec.name, env.upright, spec.horizon, trail, torque, rewards[:t], full, values))
     return shown

@@ -1,7 +1,7 @@
-"""Playing a policy on somebody else's StarCraft: SMAC's `StarCraft2Env`, or any object with its interface.
+"""Plays a policy on another StarCraft simulator: SMAC's `StarCraft2Env`, or any object with its interface.
 
-`backend.Backend` says what a simulator must offer, `starcraft.BACKEND` is the real game's, `host` runs one game in a
-process of its own, and `arena.Arena` plays episodes on several of them, loses none silently and closes them all.
+`backend.Backend` says what a simulator must offer, and `starcraft.BACKEND` is the real game. `host` runs one game in a
+separate process. `arena.Arena` plays episodes on several games, replays every lost episode, and closes all games.
 
-Nothing here but `arena` and `checks` brings jax along: the processes of the games do without.
+Only `arena` and `checks` import jax; the games' processes do not.
 """

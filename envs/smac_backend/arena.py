@@ -1,4 +1,4 @@
-"""Episodes on several games at once: one batched `act` a step, lost episodes replayed, everything closed at the end."""
+"""Plays episodes on several games at once: one batched `act` per step; lost episodes are replayed."""
 
 import time
 from collections.abc import Callable
@@ -17,11 +17,13 @@ from envs.smax.scenarios import get_scenario
 NO_OP, STOP = 0, 1  # SMAC's action ids
 SEEDS = 2**31 - 1  # StarCraft II takes a non-negative int32
 
-Act = Callable[[Any, TimeStep, np.ndarray], tuple[Any, Any]]  # (carry, timestep [G, ...], first bool[G]) -> same, int
+Act = Callable[
+    [Any, TimeStep, np.ndarray], tuple[Any, Any]
+]  # (carry, timestep [G, ...], first bool[G]) -> (carry, int[G, A])
 
 
 class Limits(NamedTuple):
-    """How long a game may take, in seconds, and how often in a row it may fail to finish an episode."""
+    """Time limits in seconds, and how many times in a row a game may fail to finish an episode."""
 
     reset: float = 600.0  # PySC2 itself waits up to 360 s for a launch
     step: float = 120.0
@@ -40,25 +42,25 @@ class Episode(NamedTuple):
     episode_return: float
     length: int  # steps
     dead_allies: int
-    dead_enemies: int | None  # None: the game does not tell
+    dead_enemies: int | None  # None: the game does not report it
     seconds: float  # wall clock
 
 
 class GameSlot:
-    """One of the games: the process that holds it now, and where its episode stands."""
+    """One of the games: its current process, and the state of its episode."""
 
     def __init__(self, number: int):
         self.number = number
         self.client: GameClient | None = None
-        self.launches = 0  # processes so far
+        self.launches = 0  # processes started so far
         self.failures = 0  # in a row, since the last finished episode
-        self.opened = False  # a reset has succeeded once, so the installation is fine
-        self.checked = False  # the running process plays our map
+        self.opened = False  # a reset has succeeded once, so the installation works
+        self.checked = False  # the current process was checked against our map data
         self.moment: Moment | None = None  # None: no episode is running
         self.length, self.total, self.began = 0, 0.0, 0.0
 
     def begin(self, moment: Moment) -> None:
-        """Opens the count of an episode."""
+        """Starts counting an episode."""
         self.moment, self.length, self.total, self.began = moment, 0, 0.0, time.monotonic()
         self.opened = True
 
@@ -67,7 +69,7 @@ class GameSlot:
         self.moment, self.length, self.total = moment, self.length + 1, self.total + moment.reward
 
     def finish(self) -> Episode:
-        """Closes the count of an episode that has terminated."""
+        """Returns the episode that has just terminated."""
         last, self.moment, self.failures = self.moment, None, 0
         seconds = time.monotonic() - self.began
         return Episode(
@@ -76,10 +78,17 @@ class GameSlot:
 
 
 class Arena:
-    """`games` games of one map in processes of their own (0: one game, in this process). A context manager.
+    """A context manager that runs several games of one map, each in its own process.
 
-    `options` go to the backend's factory. `seed` makes the games' seeds, another for each game and each launch: two
-    games with one seed would play the same battles. `say` gets a line for each lost episode.
+    Args:
+      backend: the simulator.
+      map_name: the map, the same for all games.
+      games: how many; 0: one game in this process.
+      seed: from which the games' seeds are made, a different one for each game and launch, because two games with one
+        seed would play the same battles.
+      options: passed to the backend's factory.
+      limits: time limits, and how often a game may fail.
+      say: receives one line for each lost episode.
     """
 
     def __init__(
@@ -97,7 +106,7 @@ class Arena:
         self.slots = [GameSlot(number) for number in range(max(games, 1))]
         self.discarded = 0  # episodes that did not count
         self.replaced = 0  # illegal actions of the policy
-        self._make_client = ProcessClient if games else LocalClient
+        self.make_client = ProcessClient if games else LocalClient
 
     def __enter__(self) -> "Arena":
         return self
@@ -106,12 +115,13 @@ class Arena:
         self.close()
 
     def play(self, act: Act, carry: Any, episodes: int, record: Callable[[Episode], None]) -> None:
-        """Plays until exactly `episodes` have ended, all that were begun, and hands each to `record` as it ends.
+        """Plays `episodes` episodes to their end and passes each to `record` when it ends.
 
-        `act` sees all games in one batch of one size; `first` marks where an episode opens, for the carry's reset.
+        Exactly as many episodes are started, so that short ones are not favoured. `act` receives all games in one
+        batch of constant size; `first` marks the games whose episode has just started, so that it can reset its carry.
 
         Raises:
-          ConfigError: the game is not installed, plays another map, or keeps failing.
+          ConfigError: the game is not installed, has a different map, or keeps failing.
         """
         begun = ended = 0
         while ended < episodes:
@@ -132,7 +142,7 @@ class Arena:
                     ended += 1
 
     def save_replays(self) -> int:
-        """Each game writes one file of all its episodes since its launch. Returns how many did."""
+        """Makes each game write one replay file of all its episodes since its launch. Returns how many did."""
         launched = [slot for slot in self.slots if slot.client is not None]
         for slot in launched:
             slot.client.send("save_replay")
@@ -146,7 +156,7 @@ class Arena:
         return saved
 
     def close(self) -> None:
-        """Ends all games and their processes. The arena can be played in again: that launches new ones."""
+        """Ends all games and their processes. `play` can be called again; it launches new ones."""
         clients = [slot.client for slot in self.slots if slot.client is not None]
         for slot in self.slots:
             slot.client, slot.moment, slot.checked = None, None, False
@@ -166,10 +176,10 @@ class Arena:
         }
         slot.launches += 1
         slot.checked = False
-        slot.client = self._make_client(self.backend, self.scenario.name, options)
+        slot.client = self.make_client(self.backend, self.scenario.name, options)
 
     def _open(self, slots: list[GameSlot]) -> None:
-        """Opens an episode in each of `slots`, side by side."""
+        """Starts an episode in each of `slots`, in parallel."""
         for slot in slots:
             if slot.client is None:
                 self._launch(slot)
@@ -178,7 +188,7 @@ class Arena:
             self._opened(slot)
 
     def _opened(self, slot: GameSlot) -> None:
-        """Takes the answer to `reset`; relaunches, checks and asks again where it is no good."""
+        """Receives the answer to `reset` and checks it; if it is lost or wrong, relaunches the game and tries again."""
         while True:
             try:
                 moment, facts = slot.client.receive(self.limits.reset)
@@ -193,7 +203,7 @@ class Arena:
                 self._relaunch(slot, str(error))
 
     def _take(self, slot: GameSlot) -> None:
-        """Takes the answer to `step`, or opens the episode again where it is lost."""
+        """Receives the answer to `step`; if the episode is lost, starts another one."""
         try:
             moment = slot.client.receive(self.limits.step)
             check_shapes(self.scenario, moment)
@@ -205,9 +215,9 @@ class Arena:
             self._opened(slot)
 
     def _relaunch(self, slot: GameSlot, why: str) -> None:
-        """Counts a lost episode, ends its game for good, launches another and asks it to reset.
+        """Counts a lost episode, ends its game, launches another one and sends it `reset`.
 
-        Never the same game again: SMAC, reset before its first episode has ended, starts a second StarCraft II and
+        A game is not reused: if SMAC is reset before its first episode has ended, it starts a second StarCraft II and
         scales its rewards wrongly.
         """
         self.discarded += 1
@@ -223,7 +233,7 @@ class Arena:
         slot.client.send("reset")
 
     def _timestep(self) -> TimeStep:
-        """What all games show, [G, ...]; a game without an episode shows the dead on an empty field."""
+        """The time steps of all games, [G, ...]; zeros and dead agents for a game without an episode."""
         s, games = self.scenario, len(self.slots)
         obs = np.zeros((games, s.num_allies, s.obs_dim), np.float32)
         state = np.zeros((games, s.state_dim), np.float32)
@@ -238,7 +248,7 @@ class Arena:
         return TimeStep(obs, state, avail, alive, np.zeros(games, np.float32), nothing, nothing, {"won": nothing})
 
     def _legal(self, action: np.ndarray, timestep: TimeStep) -> np.ndarray:
-        """Replaces illegal entries of `action` int[G, A] as our own world does: no-op for the dead, stop otherwise."""
+        """Replaces illegal entries of `action` int[G, A] as `Smax` does: no-op for dead agents, stop otherwise."""
         legal = np.take_along_axis(timestep.avail, action[..., None], axis=-1)[..., 0]
         live = [slot.number for slot in self.slots if slot.moment is not None]
         self.replaced += int((~legal[live]).sum())

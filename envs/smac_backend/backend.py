@@ -1,11 +1,11 @@
-"""What a simulator must offer to be played on: a factory of games with `StarCraft2Env`'s interface, and small helpers.
+"""What a simulator must offer: a factory of games with `StarCraft2Env`'s interface, and a few optional functions.
 
-A backend is a module with a constant `BACKEND`, or a factory alone:
+A backend is a module with a constant `BACKEND`, or just a factory:
 
-    BACKEND = Backend("smaclite", make_game, alive=my_alive)          # --backend smaclite, by BACKENDS below
+    BACKEND = Backend("smaclite", make_game, alive=my_alive)          # --backend smaclite, registered in BACKENDS below
     def make_game(map_name, **options): ...                           # --backend my_module:make_game
 
-All functions are module-level, because games live in processes of their own (spawn) and functions travel by name.
+All functions must be defined at module level: games run in spawned processes, and functions are pickled by name.
 """
 
 import importlib
@@ -16,25 +16,25 @@ from typing import Any, NamedTuple, Protocol
 from envs.errors import ConfigError
 
 BACKENDS = {"smac": "envs.smac_backend.starcraft", "smaclite": "envs.smac_backend.smaclite"}
-# What a game may know of its map beside its sizes. Absent attributes are not checked.
+# Attributes by which a game may describe its map, beside its sizes. Absent ones are not checked.
 FACTS = ("n_enemies", "max_reward", "max_distance_x", "max_distance_y", "map_x", "map_y", "pathing_grid")
 
 
 class Game(Protocol):
-    """`StarCraft2Env`'s interface, the part that is used: SMAC's agent order, action ids, observations and masks.
+    """The part of `StarCraft2Env`'s interface that is used: SMAC's agent order, action ids, observations and masks.
 
-    Constructing one starts nothing; the first `reset` launches the game. `reset` is called once an episode, after the
-    previous one has ended, and never twice. A lost connection is `step` returning `(0, True, {})`, or any exception.
-    An attribute `force_restarts`, where there is one, counts the game's own relaunches: their episodes do not count.
+    The constructor starts nothing; the first `reset` launches the game. `reset` is called once per episode, after the
+    previous one has ended. A lost connection is `step` returning `(0, True, {})`, or any exception. If there is an
+    attribute `force_restarts`, it counts the game's own relaunches; episodes with a relaunch are discarded.
     """
 
     n_agents: int
 
     def reset(self) -> Any:
-        """Opens an episode."""
+        """Starts an episode."""
 
     def step(self, actions: list[int]) -> tuple[float, bool, dict]:
-        """(team reward, terminated, info). `terminated` at the time limit too; `info` has `battle_won`, never empty."""
+        """(team reward, terminated, info). `terminated` also at the time limit; `info` always has `battle_won`."""
 
     def get_obs(self) -> Sequence:
         """n_agents vectors of `obs_shape` floats; zeros for a dead agent."""
@@ -43,10 +43,10 @@ class Game(Protocol):
         """One vector of `state_shape` floats."""
 
     def get_avail_actions(self) -> Sequence:
-        """n_agents rows of n_actions zeros and ones; only action 0 for a dead agent."""
+        """n_agents rows of n_actions zeros and ones; a dead agent has only action 0."""
 
     def get_env_info(self) -> dict:
-        """Ints by name: n_agents, obs_shape, state_shape, n_actions, episode_limit. What is absent is not checked."""
+        """Ints by name: n_agents, obs_shape, state_shape, n_actions, episode_limit. Absent ones are not checked."""
 
     def save_replay(self) -> None:
         """Writes a file of all episodes since the launch."""
@@ -56,7 +56,7 @@ class Game(Protocol):
 
 
 def unit_health(game: Any) -> list[bool]:
-    """Who lives, by the health of the agents' units: `get_unit_by_id(agent).health > 0`.
+    """Whether each agent is alive: `get_unit_by_id(agent).health > 0`.
 
     Raises:
       ValueError: a health is not finite.
@@ -69,22 +69,26 @@ def unit_health(game: Any) -> list[bool]:
 
 
 def known_facts(game: Any) -> dict[str, Any]:
-    """Sizes, limits, largest reward and walkability as the launched `game` tells them."""
+    """Sizes, limits, largest reward and walkability, as the launched `game` reports them."""
     return {**game.get_env_info(), **{name: getattr(game, name) for name in FACTS if hasattr(game, name)}}
 
 
 def unexplained(error: Exception) -> str:
-    """No advice: the error is the game's own."""
+    """No advice for any error."""
     return ""
 
 
 class Backend(NamedTuple):
-    """A simulator by its functions.
+    """A simulator, described by its functions.
 
-    `make_game(map_name, **options)` gets `seed` (int, another for each game and launch), `replay_prefix` (str, without
-    separators, another for each game) and what the user asked for, such as `game_version`; it ignores what it does not
-    know. `facts` decides which checks apply: of what it names, all must agree with our data of that map.
-    `explain` turns an exception of the first launch into one line of advice, or into the empty text.
+    Attributes:
+      name: used in messages and file names.
+      make_game: (map_name, **options) -> Game. The options are `seed` (int, different for each game and launch),
+        `replay_prefix` (str without separators, different for each game) and what the user asked for, for example
+        `game_version`. It must ignore options that it does not know.
+      alive: (game) -> whether each agent is alive.
+      facts: (game) -> what the game reports about its map. Everything it names must agree with our data of that map.
+      explain: (exception of a launch) -> one line of advice, or "" if there is none.
     """
 
     name: str
@@ -108,11 +112,11 @@ def load_backend(name: str) -> Backend:
         module, attribute = BACKENDS[name], "BACKEND"
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a module of the user's raises while it is loaded
+    except Exception as error:  # a user's module may raise anything
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"--backend {name} cannot be loaded ({line})") from None
     if isinstance(found, Backend):
         return found
     if not callable(found):
-        raise ConfigError(f"--backend {name}: {attribute} is no factory of games")
+        raise ConfigError(f"--backend {name}: {attribute} is not a factory of games")
     return Backend(attribute, found)

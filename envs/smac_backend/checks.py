@@ -1,4 +1,4 @@
-"""Is it the map that the policy was trained on? What a launched game says of itself against our data of that map."""
+"""Checks that a launched game has the map the policy was trained on: what it reports, against our data of that map."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from envs.smax.scenarios import Scenario
 
 
 def expected_facts(scenario: Scenario) -> dict[str, float]:
-    """Our data of a map under the names of `get_env_info` and of `StarCraft2Env`'s attributes."""
+    """Our data of a map, under the names used by `get_env_info` and by `StarCraft2Env`'s attributes."""
     size = int(MAP_SIZE)
     return {
         "n_agents": scenario.num_allies,
@@ -33,20 +33,25 @@ def walkable() -> np.ndarray:
 
 
 def check_game(name: str, scenario: Scenario, moment: Moment, facts: dict[str, Any]) -> None:
-    """Raises ConfigError, one line with both values of each difference, unless the game fits our data.
+    """Compares the `facts` that a game reports, and the shapes of its observations, with our data of the map.
 
-    `name` is the backend's. Only what `facts` names is compared, and the shapes of what the game shows.
+    Args:
+      name: the backend's name, for the message.
+      scenario: our data of the map.
+      moment: what the game returned at its first reset.
+      facts: what the game reports about its map; only what it names is compared.
 
     Raises:
-      Lost: what the game says of its map cannot be compared.
+      ConfigError: something differs; the line has both values of each difference.
+      Lost: the facts cannot be read.
     """
     try:
         wrong = _wrong_facts(scenario, facts)
     except Exception as error:
-        raise Lost(f"what the game says of its map cannot be read: {in_one_line(error)}") from None
+        raise Lost(f"the game's facts about its map cannot be read: {in_one_line(error)}") from None
     wrong += _wrong_shapes(scenario, moment)
     if wrong:
-        raise ConfigError(f"{name}'s map {scenario.name} is not ours: {'; '.join(wrong)}")
+        raise ConfigError(f"{name}'s map {scenario.name} differs from ours: {'; '.join(wrong)}")
 
 
 def _wrong_facts(scenario: Scenario, facts: dict[str, Any]) -> list[str]:
@@ -62,7 +67,7 @@ def _wrong_facts(scenario: Scenario, facts: dict[str, Any]) -> list[str]:
 
 
 def check_shapes(scenario: Scenario, moment: Moment) -> None:
-    """Raises Lost where a game shows something in another shape than it has on that map."""
+    """Raises Lost if an array of `moment` has a shape other than the map's."""
     wrong = _wrong_shapes(scenario, moment)
     if wrong:
         raise Lost("; ".join(wrong))

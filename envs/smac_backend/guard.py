@@ -1,23 +1,23 @@
-"""Games end with the command: a guard beside each game's process kills its whole process group once nobody asks.
+"""Ends games when the command ends: a guard process kills the process group of a game once the command is gone.
 
-Neither SIGKILL nor a hanging game leaves a chance to clean up, in the command or in the game's process, and the
-StarCraft II that the game has started would live on. So the guard is a process of its own, of a few hundred KiB. It
-waits at a pipe whose other end the command alone holds, and which the system closes however the command ends.
+After SIGKILL, or if a game hangs, neither the command nor the game's process can clean up, and the StarCraft II that
+the game has started would keep running. So the guard is a separate process (a few hundred KiB). It waits on a pipe
+whose other end only the command holds; the system closes it however the command ends.
 """
 
 import multiprocessing
 import subprocess
 
-GRACE = 5  # seconds in which a game that does not hang closes by itself; PySC2 waits 3 s for StarCraft II to end
+GRACE = 5  # seconds for a game to close by itself; PySC2 waits 3 s for StarCraft II to end
 
-# `read` returns when the pipe is closed. `kill 0` is of the guard's own process group, which is the game's.
+# `read` returns when the pipe is closed. `kill 0` kills the guard's process group, which is the game's.
 _SCRIPT = f"trap '' HUP INT TERM; read _; sleep {GRACE}; kill -s KILL 0"
 
 
 def start_guard() -> None:
-    """Starts the guard of this process, which must lead its group and be a child of `multiprocessing`'s."""
+    """Starts the guard of this process, which must lead its process group and be a child of `multiprocessing`."""
     parent = multiprocessing.parent_process()
-    # multiprocessing's own pipe, by which a child sees that its parent is gone: no second one is needed.
+    # multiprocessing's pipe by which a child notices that its parent is gone.
     subprocess.Popen(
         ["/bin/sh", "-c", _SCRIPT],
         stdin=parent.sentinel,

@@ -1,8 +1,8 @@
-"""One game, in this process or in one of its own, asked by messages: `reset`, `step`, `save_replay`.
+"""Runs one game, in this process or in a separate one, controlled by messages: `reset`, `step`, `save_replay`.
 
-A process of its own leads its process group, so that Ctrl-C at the terminal reaches the asking process alone, and so
-that a game that hangs can be killed together with the StarCraft that it has started: by the asking process, or by the
-group's guard where the asking process is gone (`guard`).
+A separate process leads its own process group. So Ctrl-C at the terminal reaches the command only, and a game that
+hangs can be killed together with the StarCraft that it has started: by the command, or, once the command is gone, by
+the guard of the group (`guard`).
 """
 
 import contextlib
@@ -25,27 +25,27 @@ OK, LOST, REFUSED = "ok", "lost", "refused"
 
 
 class _Terminated(BaseException):
-    """SIGTERM in a game's process; no Exception, so that a game does not catch it."""
+    """SIGTERM in a game's process. Not an Exception, so that a game does not catch it."""
 
 
 class Host:
-    """Owns one game: builds it, asks it, and says of each failure whether it is the user's or the game's."""
+    """Owns one game: builds it, calls it, and tells the user's errors from the game's failures."""
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         self.backend, self.map_name, self.options = backend, map_name, options
         self.game = None
 
     def handle(self, command: str, *arguments: Any) -> tuple[str, Any]:
-        """(OK, value), (LOST, why) or (REFUSED, advice)."""
+        """Runs a method of this class. Returns (OK, value), (LOST, why) or (REFUSED, advice)."""
         try:
             return OK, getattr(self, command)(*arguments)
         except ConfigError as error:
             return REFUSED, str(error)
         except Lost as error:
             return LOST, str(error)
-        except (KeyboardInterrupt, _Terminated):  # not the game's
+        except (KeyboardInterrupt, _Terminated):  # not raised by the game
             raise
-        except BaseException as error:  # a game that calls sys.exit has ended its episode, not the command
+        except BaseException as error:  # a game that calls sys.exit ends its episode, not the command
             return self._explained(error)
 
     def _explained(self, error: BaseException) -> tuple[str, str]:
@@ -56,7 +56,7 @@ class Host:
         return (REFUSED, advice) if advice else (LOST, in_one_line(error))
 
     def reset(self) -> tuple[Moment, dict[str, Any]]:
-        """Opens an episode, launching the game where there is none; (what it shows, what it knows of its map)."""
+        """Starts an episode, launching the game if necessary. Returns (moment, facts about the map)."""
         if self.game is None:
             self.game = self.backend.make_game(self.map_name, **self.options)
         restarts = self._restarts()
@@ -65,7 +65,7 @@ class Host:
         return self._moment(), dict(self.backend.facts(self.game))
 
     def step(self, actions: list[int]) -> Moment:
-        """One step of all agents."""
+        """Advances the game by one step of all agents."""
         restarts = self._restarts()
         reward, terminated, info = self.game.step(actions)
         if terminated and not info:
@@ -74,12 +74,12 @@ class Host:
         return self._moment(reward, terminated, info)
 
     def save_replay(self) -> None:
-        """Has the game write its replay."""
+        """Makes the game write its replay."""
         if self.game is not None:
             self.game.save_replay()
 
     def close(self) -> None:
-        """Closes the game, if there is one. What it says then no longer matters: its process is killed anyway."""
+        """Closes the game, if there is one. Errors are ignored: its process is killed anyway."""
         game, self.game = self.game, None
         if game is not None:
             with contextlib.suppress(Exception):
@@ -89,7 +89,7 @@ class Host:
         return getattr(self.game, "force_restarts", 0)
 
     def _same_game(self, restarts: int) -> None:
-        """A relaunch inside `reset` leaves SMAC with units of the game before."""
+        """Raises Lost if the game has relaunched itself: SMAC then still has units of the previous game."""
         if self._restarts() != restarts:
             raise Lost("StarCraft II was restarted in the middle of an episode")
 
@@ -101,19 +101,19 @@ class Host:
 
 
 class GameClient(Protocol):
-    """Where a game lives: ask, then take the answer."""
+    """The caller's end of a game: send a command, then receive the answer."""
 
     def send(self, command: str, *arguments: Any) -> None:
         """Sends a command of `Host`."""
 
     def receive(self, seconds: float) -> Any:
-        """The value, at most `seconds` after the question. Raises Lost or ConfigError."""
+        """Waits for the answer, at most `seconds` from `send`. Raises Lost or ConfigError."""
 
     def request_close(self) -> None:
-        """Asks it to end, without waiting."""
+        """Tells the game to end, without waiting."""
 
     def close(self, seconds: float) -> None:
-        """Ends the game; by force after `seconds`."""
+        """Ends the game, by force after `seconds`."""
 
 
 def _value(kind: str, value: Any) -> Any:
@@ -123,7 +123,7 @@ def _value(kind: str, value: Any) -> Any:
 
 
 class LocalClient:
-    """A `GameClient` without a process: for simulators in plain Python. It cannot be timed."""
+    """A `GameClient` without a process, for simulators in plain Python. It has no time limits."""
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         self._host = Host(backend, map_name, options)
@@ -135,23 +135,23 @@ class LocalClient:
         return _value(*self._answer)
 
     def request_close(self) -> None:
-        """Nothing can be asked of it while it is not asked: `close` does it all."""
+        """Does nothing: the game runs only while it is called, and `close` ends it."""
 
     def close(self, seconds: float) -> None:
         self._host.close()
 
 
 def _serve(connection: Any, work: bytes) -> None:
-    """Answers until told to close, until the asking process is gone, or until SIGTERM; then closes the game.
+    """Answers commands until it receives None, the command's process is gone, or SIGTERM; then closes the game.
 
-    `work`: the pickled arguments of `Host`. Read here, so that what fails in it is answered and not printed.
+    `work` holds the pickled arguments of `Host`. They are unpickled here, so that a failure is sent and not printed.
     """
     os.setsid()
     start_guard()
     host = None
 
     def terminate(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the closing
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM would interrupt the closing
         raise _Terminated
 
     try:
@@ -160,35 +160,35 @@ def _serve(connection: Any, work: bytes) -> None:
         while (message := connection.recv()) is not None:
             connection.send_bytes(_packed(host.handle(*message) if isinstance(host, Host) else host))
     except (EOFError, OSError, _Terminated):
-        pass  # nobody asks any more
+        pass  # the command has ended
     finally:
         if isinstance(host, Host):
             host.close()
 
 
 def _load(work: bytes) -> "Host | tuple[str, str]":
-    """The host, or what to answer where there can be none."""
+    """The host, or the answer to every command if it cannot be built."""
     try:
         return Host(*pickle.loads(work))
     except (KeyboardInterrupt, _Terminated):
         raise
     except BaseException as error:
-        return LOST, f"its process cannot load the game: {in_one_line(error)}"
+        return LOST, f"the process cannot load the game: {in_one_line(error)}"
 
 
 def _packed(answer: tuple[str, Any]) -> bytes:
-    """An answer as bytes; an answer that says why, where what the game gave cannot be sent."""
+    """`answer` as bytes. If it cannot be pickled, a LOST answer that says why."""
     try:
         return bytes(ForkingPickler.dumps(answer))
     except Exception as error:
-        return bytes(ForkingPickler.dumps((LOST, f"what the game gave cannot be sent: {in_one_line(error)}")))
+        return bytes(ForkingPickler.dumps((LOST, f"what the game returned cannot be sent: {in_one_line(error)}")))
 
 
 @contextlib.contextmanager
 def _without_interruption() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C from their first moment, before they lead a group of their own."""
+    """Processes started inside ignore Ctrl-C from the start, before they lead their own process group."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may choose
+        yield  # only the main thread can set signal handlers
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -198,14 +198,14 @@ def _without_interruption() -> Iterator[None]:
 
 
 class ProcessClient:
-    """A `GameClient` in a fresh process."""
+    """A `GameClient` for a game in a new process."""
 
     def __init__(self, backend: Backend, map_name: str, options: dict[str, Any]):
         context = multiprocessing.get_context("spawn")
         try:
             work = bytes(ForkingPickler.dumps((backend, map_name, options)))
         except Exception as error:
-            advice = "name a class or a function of a module, or play with --games 0"
+            advice = "use a class or a function defined in a module, or play with --games 0"
             raise ConfigError(f"{backend.name} cannot be sent to a process ({in_one_line(error)}): {advice}") from None
         self._pipe, theirs = context.Pipe()
         self._asked = 0.0
@@ -219,7 +219,7 @@ class ProcessClient:
         try:
             self._pipe.send((command, *arguments))
         except OSError:
-            pass  # it has died, which `answer` will say
+            pass  # the process has died, which `receive` reports
 
     def receive(self, seconds: float) -> Any:
         try:
@@ -228,21 +228,21 @@ class ProcessClient:
             kind, value = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(1.0)
-            raise Lost(f"its process died (exit code {self._process.exitcode})") from None
+            raise Lost(f"the process died (exit code {self._process.exitcode})") from None
         except Lost:
             raise
-        except Exception as error:  # a class that is not here, or a game that has written into the pipe
-            raise Lost(f"what the game gave cannot be read: {in_one_line(error)}") from None
+        except Exception as error:  # e.g. an unknown class, or a game that wrote into the pipe
+            raise Lost(f"what the game returned cannot be read: {in_one_line(error)}") from None
         return _value(kind, value)
 
     def request_close(self) -> None:
         try:
             self._pipe.send(None)
         except OSError:
-            pass  # it has died already
+            pass  # the process has died already
 
     def close(self, seconds: float) -> None:
-        """Asks it to close, waits, and kills what is left of its process group."""
+        """Tells the game to close, waits, and kills what is left of its process group."""
         self.request_close()
         try:
             self._process.join(seconds / 2)
@@ -256,6 +256,6 @@ class ProcessClient:
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            self._process.kill()  # it had not yet become the leader of a group, or nothing is left
+            self._process.kill()  # it does not lead a group yet, or nothing is left
         self._process.join()
         self._pipe.close()

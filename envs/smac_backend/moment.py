@@ -1,6 +1,6 @@
-"""What a game shows after `reset` or `step`, read into arrays and checked: no NaN, no mask that forbids everything.
+"""What a game returns after `reset` or `step`, converted to arrays and checked: no NaN, a legal action for every agent.
 
-No jax here: the processes of the games do without.
+No jax here, because the games' processes do not need it.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 
 
 class Lost(Exception):
-    """The running episode cannot count: the game broke off, crashed, did not answer, or answered nonsense. The text
-    says which."""
+    """The running episode must be discarded: the game lost its connection, crashed, did not answer, or returned
+    invalid values. The message says which."""
 
 
 class Moment(NamedTuple):
-    """What a game shows after `reset` or `step`."""
+    """What a game returns after `reset` or `step`."""
 
     obs: np.ndarray  # f32[A, O]
     state: np.ndarray  # f32[X]
@@ -24,7 +24,7 @@ class Moment(NamedTuple):
     reward: float = 0.0
     terminated: bool = False
     won: bool = False
-    dead_enemies: int | None = None  # where the game tells
+    dead_enemies: int | None = None  # None: the game does not report it
 
     @property
     def dead_allies(self) -> int:
@@ -34,10 +34,10 @@ class Moment(NamedTuple):
 def read_moment(
     obs: Any, state: Any, avail: Any, alive: Any, reward: Any = 0.0, terminated: Any = False, info: Any = None
 ) -> Moment:
-    """A `Moment` of a game's own values; shapes are checked by `checks.check_shapes`, which knows the map.
+    """Converts a game's values to a `Moment`. Shapes are checked by `checks.check_shapes`, which knows the map.
 
     Raises:
-      Lost: a value is not finite, or no truth value where there must be one, or an agent has no legal action.
+      Lost: a value is not finite, a flag is neither 0 nor 1, or an agent has no legal action.
     """
     info = info or {}
     dead_enemies = info.get("dead_enemies")
@@ -45,8 +45,8 @@ def read_moment(
         _numbers("observation", obs),
         _numbers("state", state),
         _truths("action mask", avail),
-        _truths("list of the living", alive),
-        _numbers("reward", reward).item(),  # item: ValueError unless there is one
+        _truths("list of living agents", alive),
+        _numbers("reward", reward).item(),  # item: ValueError unless there is exactly one
         _truths("end of the episode", terminated).item(),
         _truths("battle_won", info.get("battle_won", False)).item(),
         None if dead_enemies is None else int(_numbers("dead_enemies", dead_enemies).item()),
@@ -58,7 +58,7 @@ def read_moment(
 
 
 def _numbers(what: str, value: Any) -> np.ndarray:
-    """f32[...]; Lost where a number is not finite, as it is or in single precision."""
+    """f32[...]. Raises Lost if a number is not finite in single precision."""
     with np.errstate(all="ignore"):
         array = np.asarray(value, np.float32)
     if not np.isfinite(array).all():
@@ -67,7 +67,7 @@ def _numbers(what: str, value: Any) -> np.ndarray:
 
 
 def _truths(what: str, value: Any) -> np.ndarray:
-    """bool[...]; Lost where something is neither 0 nor 1: NaN would be true."""
+    """bool[...]. Raises Lost if a value is neither 0 nor 1; without the check NaN would be True."""
     with np.errstate(all="ignore"):
         array = np.asarray(value, np.float32)
     wrong = (array != 0) & (array != 1)

@@ -1,20 +1,20 @@
-"""SMAClite (uoe-agents/smaclite, 0d6abbe) as a game with SMAC's interface: a thin adapter, permutations and scalings.
+"""SMAClite (uoe-agents/smaclite, 0d6abbe) as a game with SMAC's interface: a thin adapter of permutations and scalings.
 
-Adapted, so that a policy gets what SMAC shows it:
-- order: agents by (type, x, y) at the reset, enemies by SMAC's creation order of types; rows, actions and masks follow;
-- type bits of enemies, which SMAC numbers otherwise than those of allies on maps of stalkers and zealots;
-- a medivac's rows of enemies begin with "can heal ally j" for SMAC's j;
-- the state's cooldowns, fractions of a weapon's own period there, and of SMAC's constants here;
-- last actions, which it does not clear at a reset; the time limit, which it lacks; medivacs that cannot win alone;
-- a battle without survivors, a win there, is none.
+Adapted, so that a policy receives what SMAC would show it:
+- the order: agents by (type, x, y) at the reset, enemies by SMAC's creation order of types; also in actions and masks;
+- the type bits of enemies, which SMAC numbers differently from those of allies on maps of stalkers and zealots;
+- a medivac's rows of enemies, which begin with "can heal ally j" for SMAC's j;
+- the state's cooldowns: fractions of the weapon's period in SMAClite, of SMAC's constants here;
+- the last actions, which SMAClite does not clear at a reset; the time limit, which it lacks; medivacs cannot win alone;
+- a battle without survivors, which SMAClite counts as won, is not won.
 
-Not adapted, because it is the other simulator that is wanted: physics, enemies, the opening formation, rewards (damage
-as dealt, not net of regeneration), and the masks of moves at the western edge: west ends at x = 1 instead of 0, and a
-unit that was pushed off the map (x < 0) may not go north or south.
+Not adapted, because the point is to play on another simulator: physics, enemies, the start formation, rewards (damage
+dealt, without regeneration), and the movement masks at the western edge: west is legal down to x = 1 instead of 0, and
+a unit that was pushed off the map (x < 0) may not go north or south.
 
-SMAClite opens every battle alike and draws nothing but the order of updates: a greedy policy plays nearly one battle
-however many episodes are asked for. `NOISY` (--backend envs.smac_backend.smaclite:NOISY) moves each unit's first place
-by up to 0.1 cells, as our engine does, so that episodes differ.
+SMAClite starts every battle in the same way, and only the order of updates is random, so a greedy policy plays nearly
+the same battle in every episode. `NOISY` (--backend envs.smac_backend.smaclite:NOISY) moves the start position of each
+unit by up to 0.1 cells, as our engine does, so that episodes differ.
 """
 
 import contextlib
@@ -32,16 +32,19 @@ SOURCE = "git+https://github.com/uoe-agents/smaclite.git"
 # SMAC's divisors of cooldowns, in game loops (specification, section 3).
 MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
 NO_OP = 0
-SPAWN_NOISE = 0.1  # cells, as `default_rules` has it
+SPAWN_NOISE = 0.1  # cells, as in `default_rules`
 
 
 def make_game(map_name: str, seed: int | None = None, noise: float = 0.0, **_: Any) -> "SmacliteGame":
-    """A game of that map: SMAClite's own, or one of SMAC's that it lacks (3m, 8m) made of its units.
+    """A game of a map of SMAClite, or of a SMAC map that it lacks (3m, 8m), built from its units.
 
-    `noise`: cells by which each unit may stand off its place at the reset, uniform, both ways.
+    Args:
+      map_name: the map.
+      seed: of SMAClite and of the noise.
+      noise: each coordinate of each unit is moved by up to this many cells at the reset, uniformly.
 
     Raises:
-      ConfigError: SMAClite is not installed, or has not the units of that map.
+      ConfigError: SMAClite is not installed, or does not have the units of that map.
     """
     try:
         from smaclite.env import SMACliteEnv
@@ -50,18 +53,18 @@ def make_game(map_name: str, seed: int | None = None, noise: float = 0.0, **_: A
         raise ConfigError(f"SMAClite cannot be imported ({error}): pip install '{SOURCE}'") from None
     scenario = get_scenario(map_name)
     own = [entry.value for entry in MapPreset if entry.value.name == map_name]
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells how it avoids collisions
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints how it avoids collisions
         env = SMACliteEnv(map_info=own[0] if own else _new_map(scenario), seed=seed)
     return SmacliteGame(env, scenario, noise, seed)
 
 
 def make_noisy_game(map_name: str, **options: Any) -> "SmacliteGame":
-    """`make_game` with the noise of our own openings."""
+    """`make_game` with the position noise of our engine."""
     return make_game(map_name, **{"noise": SPAWN_NOISE, **options})
 
 
 def _new_map(scenario: Scenario) -> Any:
-    """The map that SMAClite lacks, on its strip of SMAC's size."""
+    """A map that SMAClite lacks, on a strip of SMAC's size."""
     from smaclite.env.maps.map import Group, MapInfo
     from smaclite.env.terrain.terrain import TERRAIN_PRESETS
     from smaclite.env.units.unit_type import STANDARD_UNIT_TYPES
@@ -98,7 +101,7 @@ def _name(unit: Any) -> str:
 
 
 class SmacliteGame:
-    """`StarCraft2Env`'s interface over a `SMACliteEnv`: envs.smac_backend.backend.Game says what each method gives."""
+    """A `SMACliteEnv` with `StarCraft2Env`'s interface; see `envs.smac_backend.backend.Game` for the methods."""
 
     def __init__(self, env: Any, scenario: Scenario, noise: float = 0.0, seed: int | None = None):
         self._env, self._scenario = env, scenario
@@ -141,8 +144,8 @@ class SmacliteGame:
         enemies = sorted(theirs.enemies.values(), key=lambda unit: ours.enemies.index(_name(unit)))
         made = tuple(_name(unit) for unit in agents + enemies)
         if made != ours.units:
-            raise ConfigError(f"SMAClite's map {ours.name} is not ours: its units are {', '.join(made)}")
-        self._agents = np.array([unit.id_in_faction for unit in agents])  # its number of our agent a
+            raise ConfigError(f"SMAClite's map {ours.name} differs from ours: its units are {', '.join(made)}")
+        self._agents = np.array([unit.id_in_faction for unit in agents])  # SMAClite's number of our agent a
         self._enemies = np.array([unit.id_in_faction for unit in enemies])
         self._ally_bits, self._enemy_bits = self._bits(agents, 0), self._bits(enemies, ours.num_allies)
         periods = [unit.max_cooldown * LOOPS_PER_SECOND / MAX_COOLDOWN.get(_name(unit), 1.0) for unit in agents]
@@ -150,7 +153,7 @@ class SmacliteGame:
         self._steps, self._last = 0, np.zeros_like(self._last)
 
     def _move_apart(self) -> None:
-        """Adds the noise to all places."""
+        """Adds noise to the positions of all units."""
         env = self._env
         for unit in env.all_units.values():
             unit.pos += self._random.uniform(-self._noise, self._noise, 2).astype(np.float32)
@@ -158,7 +161,7 @@ class SmacliteGame:
             finder.update()
 
     def _bits(self, units: list, first: int) -> np.ndarray:
-        """Its number of our type bit b, for the side whose first unit is `first`; a type that is absent has its own."""
+        """SMAClite's index of our type bit b, for the side whose first unit is `first`; absent types keep theirs."""
         bits = np.arange(self._scenario.type_bits)
         for row, unit in enumerate(units):
             if len(bits):
@@ -197,7 +200,7 @@ class SmacliteGame:
         return lost, beaten and not lost
 
     def alive(self) -> list[bool]:
-        """Who of our agents lives."""
+        """Whether each of our agents is alive."""
         return [agent in self._env.agents for agent in self._agents]
 
     def get_avail_actions(self) -> np.ndarray:
@@ -228,7 +231,7 @@ class SmacliteGame:
         return np.concatenate(list(flat), axis=1)
 
     def _ally_rows(self, rows: np.ndarray) -> np.ndarray:
-        """[A, A - 1, ...] of our agents; row k of theirs is their agent k, or k + 1 from the observer on."""
+        """[A, A - 1, ...] in our order. SMAClite's row k is its agent k, or k + 1 if k >= the observer's number."""
         out = np.zeros_like(rows)
         for agent, me in enumerate(self._agents):
             others = np.delete(self._agents, agent)
@@ -247,7 +250,7 @@ class SmacliteGame:
         return np.concatenate([allies.ravel(), enemies.ravel(), self._last.ravel()])
 
     def save_replay(self) -> None:
-        """SMAClite has none."""
+        """Raises ConfigError: SMAClite writes no replays."""
         raise ConfigError("SMAClite writes no replays: leave out --save-replay")
 
     def close(self) -> None:

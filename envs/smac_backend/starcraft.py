@@ -1,6 +1,6 @@
-"""The real game: `StarCraft2Env` of oxwhirl/smac on PySC2, and one clear line for each way in which it can be missing.
+"""The real game: `StarCraft2Env` of oxwhirl/smac on PySC2, and one line of advice for each way it can fail to start.
 
-No jax here. Sources of the failures: smac at d6aab33, pysc2 4.0.0.
+No jax here. The failures are those of smac at d6aab33 and pysc2 4.0.0.
 """
 
 import importlib.util
@@ -19,11 +19,11 @@ MAPS_URL = "https://github.com/oxwhirl/smac/releases/download/v0.1-beta1/SMAC_Ma
 def load_environment() -> Any:
     """The class `StarCraft2Env`.
 
-    SMAC's messages are older than today's protobuf, which reads them in its Python version: asked for here, where
-    nothing has imported protobuf yet.
+    SMAC's message definitions are older than today's protobuf, which can read them only in its Python implementation.
+    It is selected here, before anything imports protobuf.
 
     Raises:
-      ConfigError: SMAC is not installed, or the unrelated `smac` of PyPI is, or protobuf refuses.
+      ConfigError: SMAC is not installed, the unrelated package `smac` of PyPI is, or protobuf rejects the messages.
     """
     _check_package()
     os.environ.setdefault(PROTOBUF, "python")
@@ -32,36 +32,36 @@ def load_environment() -> Any:
     except TypeError as error:
         if "Descriptors cannot" not in str(error):
             raise
-        raise ConfigError(f"protobuf refuses SMAC's messages: export {PROTOBUF}=python, then try again") from None
+        raise ConfigError(f"protobuf rejects SMAC's messages: export {PROTOBUF}=python, then try again") from None
     except ImportError as error:
-        raise ConfigError(f"SMAC cannot be imported ({error}): pip install '{SOURCE}' brings what it needs") from None
+        raise ConfigError(f"SMAC cannot be imported ({error}): pip install '{SOURCE}' installs what it needs") from None
     return StarCraft2Env
 
 
 def _check_package() -> None:
-    """Tells oxwhirl/smac from the hyper-parameter optimiser of the same name, without importing either."""
+    """Tells oxwhirl/smac from the hyper-parameter optimiser with the same name, without importing either."""
     spec = importlib.util.find_spec("smac")
     if spec is None:
         raise ConfigError(f"SMAC is not installed: pip install '{SOURCE}' (plain smac is another package)")
     folders = [pathlib.Path(folder) for folder in spec.submodule_search_locations or ()]
     if not any((folder / "env" / "starcraft2").is_dir() for folder in folders):
         raise ConfigError(
-            "the installed package smac is PyPI's hyper-parameter optimiser, not StarCraft's: "
+            "the installed package smac is the hyper-parameter optimiser of PyPI, not StarCraft's: "
             f"pip uninstall smac, then pip install '{SOURCE}'"
         )
 
 
 def make_game(map_name: str, **options: Any) -> Any:
-    """A `StarCraft2Env` of that map with SMAC's defaults; StarCraft II starts at its first reset.
+    """A `StarCraft2Env` of the map with SMAC's defaults; StarCraft II starts at the first reset.
 
     Raises:
-      ConfigError: SMAC cannot be imported, or does not know the map.
+      ConfigError: SMAC cannot be imported, or has no such map.
     """
     environment = load_environment()
     try:
         return environment(map_name=map_name, **options)
     except KeyError:
-        raise ConfigError(f"SMAC knows no map '{map_name}': python -m smac.bin.map_list names them") from None
+        raise ConfigError(f"SMAC has no map '{map_name}': python -m smac.bin.map_list lists its maps") from None
 
 
 def game_folder() -> pathlib.Path:
@@ -70,9 +70,9 @@ def game_folder() -> pathlib.Path:
 
 
 def explain(error: Exception) -> str:
-    """One line of advice for what a launch raises; empty for what is no matter of installation.
+    """One line of advice for an exception of a launch; "" if it is not a problem of the installation.
 
-    PySC2's classes are told by their names, so that this needs no PySC2.
+    PySC2's exceptions are recognised by the names of their classes, so that PySC2 need not be imported.
     """
     kind, text = type(error).__name__, " ".join(str(error).split())
     folder = game_folder()

@@ -1,7 +1,7 @@
-"""The battle's data: units, orders, and the rules nobody could measure without the game.
+"""The data of a battle: units, orders, and the rules that can only be measured on the real game.
 
-Arrays are structures of arrays `[N, E]`: units first (allies in SMAC's agent order, then enemies), the parallel
-environments E on the minor axis, so that every operation is one long vector operation.
+Structures of arrays `[N, E]`: units first (allies in SMAC's agent order, then enemies), the parallel environments E on
+the minor axis, so that every operation is one long vector operation.
 """
 
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ import numpy as np
 from envs.smax.units import UNITS, UnitType
 
 NO_ORDER, STOP, MOVE, ATTACK = 0, 1, 2, 3
-NOBODY = -1  # a target index that names no unit
-RESTING = -1.0  # the wind-up of a unit that is not about to strike
+NOBODY = -1  # the target index of a unit without a target
+RESTING = -1.0  # the wind-up of a unit that has not begun a strike
 
 
 class Battle(NamedTuple):
-    """All units; each field [N, E]. A unit is alive where health > 0; the dead keep their place."""
+    """All units; each field [N, E]. A unit is alive where health > 0; dead units keep their position."""
 
     x: jax.Array  # f32 map cells
     y: jax.Array
-    vx: jax.Array  # f32 cells a loop, of units with inertia (medivacs); 0 for the others
+    vx: jax.Array  # f32 cells per loop, of units with inertia (medivacs); 0 for the others
     vy: jax.Array
     health: jax.Array  # f32 points
     shield: jax.Array  # f32 points
     energy: jax.Array  # f32 points
     cooldown: jax.Array  # f32 loops until the weapon may strike again
-    windup: jax.Array  # f32 loops until the strike that has begun; RESTING if none. A medivac's: 0 while it heals
+    windup: jax.Array  # f32 loops until the strike that has begun; RESTING if none. 0 for a medivac that heals
     target: jax.Array  # int32 unit it attacks or heals, NOBODY if none
     shield_timer: jax.Array  # f32 loops since the last damage, at most SHIELD_DELAY
-    pending_time: jax.Array  # f32 loops until the missile or second hit under way lands
-    pending_target: jax.Array  # int32 whom it hits, NOBODY if none is under way
+    pending_time: jax.Array  # f32 loops until the pending missile or second hit lands
+    pending_target: jax.Array  # int32 the unit it hits, NOBODY if none is pending
 
     @property
     def alive(self) -> jax.Array:
@@ -42,21 +42,21 @@ class Battle(NamedTuple):
 
 
 class Orders(NamedTuple):
-    """What each ally is told for one step of eight loops; each field [A, E]."""
+    """The orders of each ally for one step of eight loops; each field [A, E]."""
 
     kind: jax.Array  # int32: NO_ORDER, STOP, MOVE, ATTACK (a medivac's ATTACK heals)
-    goal_x: jax.Array  # f32 where MOVE leads
+    goal_x: jax.Array  # f32 the destination of MOVE
     goal_y: jax.Array
     target: jax.Array  # int32 unit 0..N-1 to attack or heal
 
 
 class Numbers(NamedTuple):
-    """Numbers of units other than those of `UNITS`; each f32[T, E], T the distinct types by name (`Team.kinds`).
+    """Unit numbers that replace those of `UNITS`; each f32[T, E], T the distinct types by name (`Team.kinds`).
 
-    Life, ranges and the interface's constants are not among them: those no simulator disagrees about.
+    Life, ranges and the interface's constants are not among them, because all simulators agree about those.
     """
 
-    speed: jax.Array  # cells a loop
+    speed: jax.Array  # cells per loop
     period: jax.Array  # loops from attack to attack
     damage_point: jax.Array  # loops of wind-up
     jitter: jax.Array  # share of the random delay added to periods
@@ -64,38 +64,38 @@ class Numbers(NamedTuple):
     bonus: jax.Array  # added against armored units
     flight: jax.Array  # share of the delay of missiles and second hits; 0: they land in the next loop
     scan: jax.Array  # cells, edge to edge, in which enemies look for targets
-    separation: jax.Array  # cells: radius that other units are pushed out of
-    acceleration: jax.Array  # cells a loop^2, of units with inertia (medivacs)
+    separation: jax.Array  # cells: the radius from which other units are pushed away
+    acceleration: jax.Array  # cells per loop^2, of units with inertia (medivacs)
 
 
 class Rules(NamedTuple):
-    """Rules that only the real game could settle, f32 scalars or [E]: a reset may draw them at random.
+    """Rules that only the real game could settle, f32 scalars or [E]. A reset may draw them at random.
 
-    The marks in the comments are the specification's: [I] inferred, [U] unknown, [W] read on a third-party page.
+    The marks in the comments are those of the specification: [I] inferred, [U] unknown, [W] from a third-party page.
     """
 
     scan_margin: jax.Array  # [U] cells added to the range in which enemies look for targets
-    scan_edge: jax.Array  # [I] 1: that range is measured edge to edge, 0: centre to centre
+    scan_edge: jax.Array  # [I] 1: this range is measured edge to edge, 0: centre to centre
     keep_slop: jax.Array  # [W] cells beyond weapon range at which an enemy still keeps its target
-    chase: jax.Array  # [U] 1: an enemy keeps its target while within scan range, 0: the nearest each loop
-    prefer_attackers: jax.Array  # [W] 1: enemies first acquire who is attacking them
-    response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires who is attacking it
-    medivac_rank: jax.Array  # [I] cells by which a medivac seems farther than it is; 0: an ordinary target.
+    chase: jax.Array  # [U] 1: an enemy keeps its target within scan range, 0: it takes the nearest each loop
+    prefer_attackers: jax.Array  # [W] 1: enemies prefer targets that are attacking them
+    response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires a unit that attacks it
+    medivac_rank: jax.Array  # [I] cells added to the distance of a medivac; 0: an ordinary target.
     # Below 0, where `numbers` are given: enemies leave any target for a medivac in their scan range.
-    enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was made
-    restart_windup: jax.Array  # [U] 1: giving the same attack order again restarts the wind-up
-    range_slop: jax.Array  # [I] cells a target may get out of range before the strike that has begun is dropped
-    push_moving: jax.Array  # [U] share of an overlap that a moving unit gives way by, in one push-out round
+    enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was created
+    restart_windup: jax.Array  # [U] 1: repeating the same attack order restarts the wind-up
+    range_slop: jax.Array  # [I] cells by which a target may leave the range before a begun strike is cancelled
+    push_moving: jax.Array  # [U] share of an overlap by which a moving unit yields, in one push-out round
     push_idle: jax.Array  # [U] same, a standing unit
     push_attacking: jax.Array  # [U] same, a unit that stands and attacks
-    pre_advance: jax.Array  # [I] loops that enemies have at most walked before the first observation
-    spawn_gap: jax.Array  # [U] cells between neighbours when a team is made
-    spawn_noise: jax.Array  # [U] cells, half-width of the uniform noise on each place
-    numbers: Numbers | None = None  # None: those of `UNITS`, as constants of the compiled program
+    pre_advance: jax.Array  # [I] the most loops that enemies have walked before the first observation
+    spawn_gap: jax.Array  # [U] cells between neighbours when a team is created
+    spawn_noise: jax.Array  # [U] cells, half-width of the uniform noise on each position
+    numbers: Numbers | None = None  # None: those of `UNITS`, compiled as constants
 
 
 def default_rules() -> Rules:
-    """The reading of the specification that we hold the likeliest; f32 scalars."""
+    """The most likely reading of the specification; f32 scalars."""
     values = {
         "scan_margin": 0.0, "scan_edge": 1.0, "keep_slop": 0.0, "chase": 0.0, "prefer_attackers": 1.0,
         "response": 4.0, "medivac_rank": 0.0, "enemy_medivac": 1.0, "restart_windup": 0.0, "range_slop": 1.0,
@@ -130,7 +130,7 @@ class Team:
         return any(predicate(unit) for unit in self.units)
 
     def where(self, predicate) -> tuple[int, ...]:
-        """Rows of the units of which `predicate` holds."""
+        """Rows of the units for which `predicate` is true."""
         return tuple(row for row, unit in enumerate(self.units) if predicate(unit))
 
     @property
@@ -149,7 +149,7 @@ class Roster(Team):
     """All units of a battle, allies first."""
 
     num_allies: int
-    numbers: Numbers | None = None  # of the rules, one row a unit: [N, E]
+    numbers: Numbers | None = None  # from the rules, one row per unit: [N, E]
 
     def by(self, rules: Rules) -> "Roster":
         """This roster with the numbers of `rules`."""
@@ -160,7 +160,7 @@ class Roster(Team):
         return Roster(self.names, self.num_allies, numbers)
 
     def number(self, name: str) -> np.ndarray | jax.Array:
-        """The number `name` of each unit: constants [N, 1], or [N, E] where the rules bring their own."""
+        """The number `name` of each unit: constants [N, 1], or [N, E] if the rules have numbers."""
         if self.numbers is None:
             return self.column(lambda unit: getattr(unit, name))
         return getattr(self.numbers, name)

@@ -1,4 +1,4 @@
-"""What a battle is painted with: the canvas, the colours, the shapes of the unit types."""
+"""The canvas, colours and unit shapes of the StarCraft renderer."""
 
 import math
 from functools import lru_cache
@@ -10,7 +10,7 @@ VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the 32 x 16 strip
 HEADER, FOOTER = 66, 34
 ASPECT = (VIEW[3] - VIEW[2]) / (VIEW[1] - VIEW[0])
 HEIGHT = round(HEADER + WIDTH * ASPECT + FOOTER)
-OVERSAMPLE = 2  # drawn this much larger, then shrunk: smooth edges
+OVERSAMPLE = 2  # drawn this much larger, then scaled down, for smooth edges
 
 INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#242b36", "#1a1f28", "#2c3440"
 ALLY, ENEMY, HEAL = (74, 158, 255), (255, 92, 80), (70, 220, 120)
@@ -30,24 +30,24 @@ SHAPES = {
 
 @lru_cache(maxsize=64)
 def font(size: int):
-    """Pillow's own font."""
+    """Pillow's default font."""
     return ImageFont.load_default(size=size)
 
 
 class Canvas:
-    """Draws in map units on a larger picture. `view` (x0, x1, y0, y1) is the part of the map to be seen."""
+    """Draws in map units on a larger image. `view` (x0, x1, y0, y1) is the visible part of the map."""
 
     def __init__(self, width: int, view: tuple[float, float, float, float] = VIEW):
         self.view = view
-        self.scale = WIDTH / (view[1] - view[0])  # pixels of a WIDTH-wide frame a map unit
+        self.scale = WIDTH / (view[1] - view[0])  # pixels of a WIDTH-wide frame per map unit
         self.zoom = (VIEW[1] - VIEW[0]) / (view[1] - view[0])
-        self.k = OVERSAMPLE * width / WIDTH  # pixels of the large picture one of a WIDTH-wide frame
+        self.k = OVERSAMPLE * width / WIDTH  # pixels of the large image per pixel of a WIDTH-wide frame
         self.size = (width, round(HEIGHT * width / WIDTH))
         self.image = Image.new("RGB", (width * OVERSAMPLE, self.size[1] * OVERSAMPLE), PANEL)
         self.draw = ImageDraw.Draw(self.image, "RGBA")
 
     def at(self, x, y):
-        """Pixel of a point of the map; the map's y points up."""
+        """The pixel of a point of the map; y points up."""
         return (x - self.view[0]) * self.scale * self.k, (HEADER + (self.view[3] - y) * self.scale) * self.k
 
     def box(self, x0, y0, x1, y1, fill, radius=0.0, outline=None):
@@ -60,15 +60,15 @@ class Canvas:
         self.draw.text((x * self.k, y * self.k), text, fill=fill, font=font(round(size * self.k)), anchor=anchor)
 
     def line(self, points, fill, width):
-        """A line through pixels of the large picture, `width` in pixels of a WIDTH-wide frame."""
+        """A line through pixels of the large image, `width` in pixels of a WIDTH-wide frame."""
         self.draw.line(points, fill=fill, width=max(1, round(width * self.k)), joint="curve")
 
     def finish(self):
-        """The picture in its final size."""
+        """The image in its final size."""
         return self.image.resize(self.size, Image.Resampling.LANCZOS)
 
     def shape(self, kind, centre, radius, fill, outline=None):
-        """The body of a unit type about a pixel, `radius` in pixels of the large picture."""
+        """The body of a unit type around a pixel, `radius` in pixels of the large image."""
         _, corners, turn = SHAPES[kind]
         width = max(1, round(1.5 * self.zoom * self.k))
         if corners == 0:
@@ -87,7 +87,7 @@ class Canvas:
         self.draw.polygon(points, fill=fill, outline=outline, width=width)
 
     def dots(self, a, b, colour):
-        """A dotted line between two pixels of the large picture."""
+        """A dotted line between two pixels of the large image."""
         length = math.hypot(b[0] - a[0], b[1] - a[1])
         r, count = 1.1 * self.zoom * self.k, max(1, int(length / (7 * self.zoom * self.k)))
         for i in range(1, count + 1):

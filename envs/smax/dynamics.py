@@ -1,10 +1,10 @@
-"""The battle engine: eight game loops a step, with fixed shapes and no data-dependent control flow.
+"""The battle engine: eight game loops per step, with fixed shapes and no data-dependent control flow.
 
-One loop: targets, weapons, movement, push-out, damage, healing, regeneration. All units act on what they see at the
-loop's start, and all hits of a loop land together. Source: the SMAC interface specification, sections 5.3 and 7.
+One loop: targets, weapons, movement, push-out, damage, healing, regeneration. All units act on the state at the start
+of the loop, and all hits of a loop land together. Source: the SMAC interface specification, sections 5.3 and 7.
 
-Compile-time constants are the unit types; what no unit of a battle has (shields, missiles, medivacs, beams) costs
-nothing.
+The unit types are compile-time constants, so features that no unit of a battle has (shields, missiles, medivacs,
+beams) cost nothing.
 """
 
 from functools import partial
@@ -28,20 +28,20 @@ def _all(allies: jax.Array, enemies) -> jax.Array:
     return jnp.concatenate([allies, enemies], axis=0)
 
 
-def _choose(roster: Roster, rules: Rules, orders: Orders, told: jax.Array, loop, battle: Battle, unrolled: bool):
-    """The Aim of everybody in this loop. `told`: by `ordered`."""
+def _choose(roster: Roster, rules: Rules, orders: Orders, named: jax.Array, loop, battle: Battle, unrolled: bool):
+    """The Aim of all units in this loop. `named`: the allies' targets, from `ordered`."""
     y, first = ghost_y(roster, battle), roster.num_allies
-    # Who winds up or recharges is known to attack the target it was told.
+    # An ally that winds up or recharges attacks the target it was ordered to.
     busy = (battle.windup[:first] >= 0.0) | (battle.cooldown[:first] > 0.0)
-    attacked = jnp.where(busy & battle.alive[:first], told, NOBODY)
-    aim = locate(roster, battle, y, _all(told, acquire(roster, rules, battle, y, attacked, unrolled)), unrolled)
+    attacked = jnp.where(busy & battle.alive[:first], named, NOBODY)
+    aim = locate(roster, battle, y, _all(named, acquire(roster, rules, battle, y, attacked, unrolled)), unrolled)
     aim = tend(roster, loop, battle, y, aim, orders)
     target, offset = settle(loop, (aim.target, jax.lax.complex(aim.dx, aim.dy)))
     return Aim(target, jnp.real(offset), jnp.imag(offset), aim.reach)
 
 
 def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Aim, stands: jax.Array):
-    """Walks: to a target out of range, else where the orders lead. Returns (battle, goes bool[N, E])."""
+    """Movement: to a target out of range, else to the destination of the order. Returns (battle, goes bool[N, E])."""
     shape = (len(roster.enemies), battle.x.shape[1])
     stays = roster.enemies.column(lambda unit: unit.heals, bool) & (rules.enemy_medivac < 0.5)
     marches = _all(orders.kind == MOVE, jnp.broadcast_to(~stays, shape))
@@ -57,15 +57,15 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
         slowest = speed[roster.num_allies :].min(axis=0)
         cruise = where.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
         speed = jnp.where(chases, speed, cruise.astype(np.float32))
-    # An army that has arrived stands about its goal, it does not fight for the one spot.
+    # An army that has arrived stands around its goal and does not push for the one spot.
     crowd = max(unit.separation for unit in roster.enemies.units) * len(roster.enemies) ** 0.5
     halt = jnp.where(chases, aim.reach, np.where(roster.is_ally, np.float32(0.0), np.float32(crowd)))
     return walk(roster, battle, dx, dy, halt, speed), goes
 
 
-def _loop(roster: Roster, rules: Rules, orders: Orders, told, jitter, loop, before: Battle, unrolled: bool) -> Battle:
+def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, before: Battle, unrolled: bool) -> Battle:
     """One game loop."""
-    aim = _choose(roster, rules, orders, told, loop, before, unrolled)
+    aim = _choose(roster, rules, orders, named, loop, before, unrolled)
     battle, near, fired = strike(roster, rules, before, aim, jitter)
     armed = roster.column(lambda unit: unit.armed, bool)
     stands = near | fired | (armed & (battle.windup >= 0.0))
@@ -79,7 +79,7 @@ def _loop(roster: Roster, rules: Rules, orders: Orders, told, jitter, loop, befo
 
 
 def _begin(roster: Roster, rules: Rules, orders: Orders, battle: Battle) -> Battle:
-    """Allies drop the strike that has begun if the new order is another one."""
+    """Allies cancel a strike that has begun if their order changes."""
     first = roster.num_allies
     same = (orders.target == battle.target[:first]) & (rules.restart_windup < 0.5)
     windup = jnp.where(same, battle.windup[:first], RESTING)
@@ -87,7 +87,7 @@ def _begin(roster: Roster, rules: Rules, orders: Orders, battle: Battle) -> Batt
 
 
 def _widen(tree, extra: int):
-    """Appends `extra` lanes of zeros (all dead) to every leaf that has lanes."""
+    """Appends `extra` environments of zeros (all units dead) to every leaf that has the axis E."""
 
     def widen(leaf):
         leaf = jnp.asarray(leaf)
@@ -97,15 +97,15 @@ def _widen(tree, extra: int):
 
 
 def run_loops(roster: Roster, rules: Rules, battle: Battle, orders: Orders, jitter: jax.Array, count: int) -> Battle:
-    """`count` game loops, at most LOOPS_PER_STEP. `jitter`: f32[N, E] loops, added to the period of each weapon."""
+    """Runs `count` game loops, at most LOOPS_PER_STEP. `jitter` f32[N, E] (loops) is added to weapon periods."""
     unrolled = len(roster) <= UNROLL_LIMIT
     roster = roster.by(rules)
     if roster.numbers is not None:
         jitter = jitter * roster.numbers.jitter
-    told = ordered(roster, orders)
+    named = ordered(roster, orders)
 
     def body(battle, loop):
-        return _loop(roster, rules, orders, told, jitter, loop, battle, unrolled), None
+        return _loop(roster, rules, orders, named, jitter, loop, battle, unrolled), None
 
     return jax.lax.scan(body, battle, jnp.arange(count, dtype=jnp.int32))[0]
 
@@ -120,19 +120,27 @@ def advance(
     key: jax.Array,
     loops: int = LOOPS_PER_STEP,
 ) -> Battle:
-    """Eight game loops, one SMAC step; or fewer.
+    """Advances a battle by `loops` game loops; eight are one SMAC step.
 
-    `unit_types`: all N names, allies first; `battle` [N, E]; `orders` [A, E]; fields of `rules` are scalars or [E],
-    its `numbers` [T, E]. The only randomness is that of weapon periods, drawn once per unit: no period is shorter than
+    The only randomness is in the weapon periods. It is drawn once per unit and step, because no period is shorter than
     a step.
+
+    Args:
+      unit_types: all N names, allies first.
+      num_allies: how many of them are allies.
+      rules: fields are scalars or [E], its `numbers` [T, E].
+      battle: fields [N, E].
+      orders: fields [A, E].
+      key: of the weapon periods.
+      loops: at most LOOPS_PER_STEP.
     """
     roster = Roster(unit_types, num_allies)
-    lanes = battle.x.shape[-1]
+    num_envs = battle.x.shape[-1]
     jitter = jax.random.uniform(key, battle.x.shape, jnp.float32, JITTER_LOW, JITTER_HIGH)
-    if lanes >= 128 and lanes % 32 == 0:
-        # Rows a power of two apart all fall into the same few sets of a CPU's cache, which made 512 lanes 2.7 times
-        # as slow a lane as 528.
+    if num_envs >= 128 and num_envs % 32 == 0:
+        # Rows that are a power of two apart map to the same few sets of a CPU cache: without this, a step of 512
+        # environments took 2.7 times as long per environment as a step of 528.
         rules, battle, orders, jitter = _widen((rules, battle, orders, jitter), 16)
     battle = _begin(roster, rules, orders, battle)
     battle = run_loops(roster, rules, battle, orders, jitter, loops)
-    return jax.tree.map(lambda leaf: leaf[:, :lanes], battle)
+    return jax.tree.map(lambda leaf: leaf[:, :num_envs], battle)

@@ -1,4 +1,4 @@
-"""StarCraft micromanagement as an environment: the battle engine behind SMAC's interface, one lane a battle."""
+"""StarCraft micromanagement as an environment: the battle engine behind SMAC's interface."""
 
 from functools import partial
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from envs.smax.rules_file import find_rules
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
-MOVE_AMOUNT = 2.0  # map units; SMAC orders a walk this far
-NO_OP, STAND = 0, 1  # action ids; 2..5 walk, then one id per target
+MOVE_AMOUNT = 2.0  # map units; the distance of SMAC's move orders
+NO_OP, STAND = 0, 1  # action ids; 2..5 move, then one id per target
 KINDS = (NO_ORDER, STOP, MOVE, MOVE, MOVE, MOVE)
 STEP_X = (0.0, 0.0, 0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT)
 STEP_Y = (0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT, 0.0, 0.0)
@@ -26,7 +26,7 @@ REACH_SLACK = 1e-3  # map units, see `Smax.legalise`
 
 
 class SmaxState(NamedTuple):
-    """Battles of E lanes; every array has E on its MINOR axis."""
+    """E battles; every array has E on its MINOR axis."""
 
     battle: Battle  # [N, E]
     rules: Rules  # scalars, or [E] where they are drawn per episode
@@ -35,18 +35,26 @@ class SmaxState(NamedTuple):
 
 
 def _merge(where: jax.Array, new, old):
-    """Lane e of `new` where `where[e]`, else of `old`; E is the minor axis of every leaf."""
+    """Environment e of `new` where `where[e]`, else of `old`; E is the minor axis of every leaf."""
     return jax.tree.map(lambda a, b: jnp.where(where, a, b), new, old)
 
 
 class Smax:
     """`smax:<map>`: an `Environment` whose observations, masks and rewards are SMAC's own.
 
-    `rules` settles what only the real game could: Rules, a preset's name ("smac", "smaclite") or a file's (rules_file);
-    `randomise_rules` draws them for each episode instead, and `randomise`, in (0, 1), the units' numbers, too
-    (rules.draw_all).
-    An illegal action cannot raise inside a compiled program: it is replaced, always in the same way, by no-op for a
-    dead agent and by stop for a living one. The time limit truncates; a battle that ends at the limit terminates.
+    An illegal action cannot raise an error inside a compiled program. It is replaced by no-op for a dead agent and by
+    stop for a living one. The time limit truncates; a battle that ends at the limit is terminated.
+
+    Args:
+      map_name: one of SMAC's 15 maps (`envs.smax.scenarios.SCENARIOS`).
+      rules: the rules that only the real game could settle: `Rules`, the name of a preset ("smac", "smaclite"), or a
+        file that ends in .json (`envs.smax.rules_file`). None: "smac".
+      randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).
+      randomise: if above 0, draw the rules and the units' numbers anew for each episode; numbers vary by this share,
+        0 <= randomise < 1 (`envs.smax.rules.draw_all`).
+
+    Raises:
+      ConfigError: an unknown map or rules, or an option that is out of range.
     """
 
     def __init__(
@@ -65,9 +73,9 @@ class Smax:
         if not isinstance(randomise_rules, bool):
             raise ConfigError(f"randomise_rules={randomise_rules}: give True or False")
         if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:
-            raise ConfigError(f"randomise={randomise}: give how far numbers are drawn from their value, 0 <= x < 1")
+            raise ConfigError(f"randomise={randomise}: give the share by which numbers vary, 0 <= x < 1")
         if randomise and rules is not None:
-            raise ConfigError("randomise draws the rules, too: leave out rules")
+            raise ConfigError("randomise also draws the rules: leave out rules")
         self.scenario: Scenario = scenario
         self.rules = default_rules() if rules is None else rules
         self.randomise = float(randomise)
@@ -83,20 +91,20 @@ class Smax:
 
     @partial(jax.jit, static_argnums=(0, 2))
     def reset(self, key: jax.Array, num_envs: int) -> tuple[SmaxState, TimeStep]:
-        """Opens a battle in each lane."""
+        """Starts a battle in each environment."""
         state = self._open(key, num_envs)
-        flags = (jnp.zeros(num_envs, bool) for _ in range(3))  # a buffer each, so that a caller may donate them
+        flags = (jnp.zeros(num_envs, bool) for _ in range(3))  # separate buffers, so that a caller may donate them
         return state, self._show(state, jnp.zeros(num_envs, jnp.float32), *flags)
 
     @partial(jax.jit, static_argnums=0)
     def step(self, key: jax.Array, state: SmaxState, action: jax.Array) -> tuple[SmaxState, TimeStep]:
-        """Eight game loops under the joint action int32[E, A].
+        """One step of eight game loops under the joint action int32[E, A].
 
-        After a boundary a step does no harm: the battle goes on, or the survivors stand among the dead.
+        A step after the end of an episode is harmless, and the episode stays over.
         """
         scenario, before = self.scenario, state.battle
         action = self.legalise(before, action.T.astype(jnp.int32))
-        orders = self._orders(before, action)
+        orders = self.orders(before, action)
         battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
         terminated, won = interface.ending(scenario, battle)
         reward, _ = interface.reward(scenario, interface.tally(scenario, before), battle, won)
@@ -108,10 +116,10 @@ class Smax:
     def restart(
         self, key: jax.Array, state: SmaxState, timestep: TimeStep, where: jax.Array
     ) -> tuple[SmaxState, TimeStep]:
-        """Opens fresh battles in the lanes `where`; the others keep their state and what led to it.
+        """Starts new battles where `where` is True; the other environments keep their state and time step.
 
-        Observations are functions of the state, and are computed from the merged one: a program that steps and then
-        restarts never needs those of the step, so the compiler drops them and each step builds one set only.
+        Observations are functions of the state and are computed from the merged state. In a program that steps and
+        then restarts, the compiler can drop the observations of the step, so each step computes only one set.
         """
         fresh = self._open(key, where.shape[0])
         rules = _merge(where, fresh.rules, state.rules) if self.draws else state.rules
@@ -121,9 +129,9 @@ class Smax:
         return state, self._show(state, reward, *(flag & ~where for flag in flags))
 
     def legalise(self, battle: Battle, action: jax.Array) -> jax.Array:
-        """Replaces illegal entries of `action`, int32[A, E].
+        """Replaces illegal entries of `action`, int32[A, E], by stop, or by no-op for dead agents.
 
-        Reach has a slack of a thousandth: the compiler may round a distance differently from program to program.
+        The reach has a slack of 0.001, because rounding of distances may differ between compiled programs.
         """
         legal = interface.available(self.scenario, battle, interface.SHOOT + REACH_SLACK)
         chosen = action[:, None] == np.arange(self.scenario.num_actions)[None, :, None]
@@ -142,16 +150,16 @@ class Smax:
         )
 
     def _rules(self, key: jax.Array, num_envs: int) -> Rules:
-        """The rules of fresh episodes."""
+        """The rules of new episodes."""
         if self.randomise:
             return draw_all(key, num_envs, self.kinds, self.randomise)
         if self.draws:
             return draw_rules(key, num_envs)
         rules = jax.tree.map(jnp.asarray, self.rules)
-        lanes = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], num_envs)), rules.numbers)
-        return rules._replace(numbers=lanes)
+        numbers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], num_envs)), rules.numbers)
+        return rules._replace(numbers=numbers)
 
-    def _orders(self, battle: Battle, action: jax.Array) -> Orders:
+    def orders(self, battle: Battle, action: jax.Array) -> Orders:
         """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""
         scenario = self.scenario
         agents = scenario.num_allies

@@ -1,8 +1,9 @@
-"""SMAC's interface: what the agents see, may do and earn, as `oxwhirl/smac` (d6aab33) computes it by default options.
+"""SMAC's interface: observations, state, legal actions, reward and endings.
 
-Everything here is pure and works on `[N, E]` arrays: units first (agents in SMAC's agent order, then enemies), the
-parallel environments on the minor axis. A dead unit has health 0. Only what `observe` hands back has E in front.
-`units` is anything with the fields of `Snapshot`, such as the engine's `Battle`.
+They are those of `oxwhirl/smac` (d6aab33) with its default options. All functions are pure and work on `[N, E]` arrays:
+units first (agents in SMAC's agent order, then enemies), the parallel environments on the minor axis. A dead unit has
+health 0. Only the result of `observe` has E in front. `units` is any object with the fields of `Snapshot`, for example
+the engine's `Battle`.
 """
 
 from typing import NamedTuple, Protocol
@@ -20,12 +21,12 @@ from envs.smax.scenarios import (
 )
 from envs.smax.units import UNITS
 
-SIGHT = 9.0  # the same for every type, strict
-SHOOT = 6.0  # the same for every type, inclusive
+SIGHT = 9.0  # map units, the same for every type; strictly less
+SHOOT = 6.0  # map units, the same for every type; less or equal
 MAP_SIZE = 32.0
 STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # the walkable rows of cells: 8 <= y < 24
 MAX_ENERGY = 200.0
-# The divisors of the state's cooldown entry, in game loops: constants of SMAC, not the units' periods.
+# Divisors of the cooldown entry of the state, in game loops: constants of SMAC, not the weapon periods.
 MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
 
 
@@ -41,7 +42,7 @@ class Snapshot(NamedTuple):
 
 
 class Units(Protocol):
-    """What `Snapshot` and the engine's `Battle` have in common."""
+    """The fields that `Snapshot` and the engine's `Battle` have in common."""
 
     x: jax.Array
     y: jax.Array
@@ -52,7 +53,7 @@ class Units(Protocol):
 
 
 class Sighting(NamedTuple):
-    """The three things SMAC shows."""
+    """What agents receive from SMAC."""
 
     obs: jax.Array  # f32[E, A, O]
     state: jax.Array  # f32[E, X]
@@ -60,14 +61,14 @@ class Sighting(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """The reward's memory of the enemies, M of them."""
+    """What the reward remembers about the M enemies."""
 
     total: jax.Array  # f32[M, E] health + shield after the previous step
     tracked: jax.Array  # bool[M, E] not yet recorded dead
 
 
 class _Pairs(NamedTuple):
-    """Agent to unit, [A, N, E]: offset in sights and centre distance in map units."""
+    """From agent to unit, [A, N, E]: offset in sight ranges, and distance of the centres in map units."""
 
     dx: jax.Array
     dy: jax.Array
@@ -89,7 +90,7 @@ def _type_bits(scenario: Scenario, units: range) -> np.ndarray:
 
 
 def _status(scenario: Scenario, units: Units) -> jax.Array:
-    """What one sees of a unit whoever looks, f32[N, 1 + B + 1, E]: health, shield, type bits as fractions."""
+    """The features of a unit that do not depend on the observer, f32[N, 2 + B, E]: health, shield, type bits."""
     health = units.health / _column(scenario.units, lambda unit: unit.hp)
     shield = units.shield / _column(scenario.units, lambda unit: max(unit.shield, 1.0))
     bits = _type_bits(scenario, range(len(scenario.units)))
@@ -98,7 +99,7 @@ def _status(scenario: Scenario, units: Units) -> jax.Array:
 
 
 def _rows(status: jax.Array, shields: bool) -> jax.Array:
-    """Drops the shield entry on the side of a race without shields."""
+    """Removes the shield entry for a race without shields."""
     return status if shields else jnp.concatenate([status[:, :1], status[:, 2:]], axis=1)
 
 
@@ -112,7 +113,7 @@ def _pairs(scenario: Scenario, units: Units) -> _Pairs:
 def _moves(x: jax.Array, y: jax.Array) -> jax.Array:
     """bool[A, 4, E]: north, south, east, west.
 
-    SMAC tests the cell int(coordinate) one unit ahead. int() truncates toward zero, so 0 < x < 1 may still go west.
+    SMAC tests the cell int(coordinate) one unit ahead. int() truncates towards zero, so 0 < x < 1 may still go west.
     """
     across = (x > -1.0) & (x < MAP_SIZE)
     along = (y >= STRIP_LOW) & (y < STRIP_HIGH)
@@ -124,7 +125,7 @@ def _moves(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array, reach: float) -> jax.Array:
-    """bool[A, M, E]: the units that actions 6.. of each agent may name, before asking whether the agent lives."""
+    """bool[A, M, E]: which targets are legal for actions 6.. of each agent, if the agent is alive."""
     agents, enemies = scenario.num_allies, scenario.num_enemies
     in_reach = alive[None] & (distance <= reach)
     attack = in_reach[:, agents:]
@@ -137,7 +138,7 @@ def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array, reach: f
 
 
 def available(scenario: Scenario, units: Units, reach: float = SHOOT) -> jax.Array:
-    """bool[A, U, E]: the legal actions; the dead may only do nothing, the living anything but."""
+    """bool[A, U, E]: the legal actions. No-op is legal for dead agents only, and their only action."""
     return _available(scenario, units, _pairs(scenario, units).distance, reach)
 
 
@@ -157,14 +158,14 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: flo
 
 
 def _without_self(rows: jax.Array) -> jax.Array:
-    """[A, A, ...] -> [A, A - 1, ...]: drops the diagonal by slices alone."""
+    """[A, A, ...] -> [A, A - 1, ...]: removes the diagonal, using slices only."""
     agents, rest = rows.shape[0], rows.shape[2:]
     flat = rows.reshape((agents * agents,) + rest)[1:]
     return flat.reshape((agents - 1, agents + 1) + rest)[:, :-1].reshape((agents, agents - 1) + rest)
 
 
 def _pair_rows(seen: jax.Array, flag: jax.Array, pairs: _Pairs, status: jax.Array, side: slice) -> jax.Array:
-    """f32[A, n, 4 + ..., E]: the rows of the units of `side` in each agent's observation, zero where not seen."""
+    """f32[A, n, 4 + ..., E]: rows of the units of `side` in each agent's observation; 0 if not visible."""
     geometry = [flag, pairs.distance[:, side] / SIGHT, pairs.dx[:, side], pairs.dy[:, side]]
     shared = jnp.broadcast_to(status[None], (flag.shape[0],) + status.shape)
     rows = jnp.concatenate([jnp.stack(geometry, axis=2), shared], axis=2)
@@ -223,13 +224,13 @@ def observe(scenario: Scenario, units: Units, last_action: jax.Array) -> Sightin
 
 
 def max_reward(scenario: Scenario) -> float:
-    """What a flawless episode collects before scaling: all damage, all kills, the win."""
+    """The unscaled return of a perfect episode: all damage, all kills, the win."""
     bodies = sum(UNITS[name].hp + UNITS[name].shield for name in scenario.enemies)
     return float(bodies + REWARD_DEATH * scenario.num_enemies + REWARD_WIN)
 
 
 def tally(scenario: Scenario, units: Units) -> Tally:
-    """The reward's memory of `units`, where nobody rises from the dead: then it need not be carried along."""
+    """The tally of `units`. Since no unit revives, it can be computed from the units and need not be stored."""
     enemies = slice(scenario.num_allies, None)
     return Tally((units.health + units.shield)[enemies], units.health[enemies] > 0)
 
@@ -237,7 +238,7 @@ def tally(scenario: Scenario, units: Units) -> Tally:
 def reward(scenario: Scenario, before: Tally, units: Units, won: jax.Array) -> tuple[jax.Array, Tally]:
     """Team reward f32[E] of the step from `before` to `units`, and the next tally.
 
-    The absolute value of the NET change at the step's boundaries: an enemy shield that regenerates pays the agents.
+    As in SMAC it is the absolute value of the NET change over the step: a regenerating enemy shield also gives reward.
     """
     enemies = slice(scenario.num_allies, None)
     alive = units.health[enemies] > 0
@@ -250,7 +251,8 @@ def reward(scenario: Scenario, before: Tally, units: Units, won: jax.Array) -> t
 def ending(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:
     """Whether the battle is over and whether the agents won it, bool[E] each.
 
-    Defeat is tested first: on MMM maps a side of which only medivacs live is beaten, so if both are, the agents lose.
+    On MMM maps a side is beaten when only medivacs are left. Defeat is tested first: if both sides are beaten, the
+    agents lose.
     """
     alive = units.health > 0
     fights = np.asarray([[not (scenario.has_medivac_rules and name == "medivac")] for name in scenario.units])

@@ -1,6 +1,6 @@
 """Movement, push-out and walls of one game loop.
 
-Everything is `[N, E]`. The real game steers and pushes by rules nobody published; here units walk straight and are
+All arrays are `[N, E]`. How the real game steers and pushes units is not published; here units walk straight and are
 pushed out of each other's separation radii.
 """
 
@@ -12,12 +12,12 @@ from envs.smax.battle import Battle, Roster
 from envs.smax.targeting import FAR, ghost_y, over, row, settle
 from envs.smax.units import MAP_SIZE, STRIP_HIGH, STRIP_LOW
 
-SPLIT = 1e-5  # cells: sets units that stand on one spot apart, so that they have a way to be pushed
-PUSH_ROUNDS = 1  # Jacobi rounds of push-out a loop
+SPLIT = 1e-5  # cells between units on the same spot, so that the push has a direction
+PUSH_ROUNDS = 1  # Jacobi rounds of push-out per loop
 
 
 def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
-    """One loop of movement along (dx, dy) at `speed` cells a loop, halting `stop` before its end."""
+    """One loop of movement along (dx, dy) at `speed` cells per loop, stopping `stop` cells before its end."""
     square = jnp.maximum(dx * dx + dy * dy, 1e-12)
     inverse = jax.lax.rsqrt(square)
     gap = jnp.maximum(square * inverse - stop, 0.0)
@@ -42,7 +42,7 @@ def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
 
 
 def _overlaps(roster: Roster):
-    """A function of n: 1 / R^2 of unit n and each unit, [N, 1] or [N, E]; FAR where they never touch."""
+    """A function (n) -> 1 / R^2 of unit n and each unit, [N, 1] or [N, E]; FAR if they never touch."""
 
     def constant(unit, by):
         return 1.0 / (unit.separation + by.separation) ** 2 if unit.plane == by.plane else FAR
@@ -58,8 +58,9 @@ def _overlaps(roster: Roster):
 def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, unrolled: bool) -> Battle:
     """Pushes living units out of each other's separation radii, then back onto the strip.
 
-    An overlap to a distance d of R moves a unit by `give` (R - d), roughly: with u = 1 - d^2 / R^2 the polynomial
-    u (1/2 + u^2 (1/2 + 3/2 u^2)) stays within 20 % of R / d - 1 from d = R to d = R / 3, and needs no root.
+    Two units at a distance d < R, the sum of their radii, are each moved by about `give` (R - d). With
+    u = 1 - d^2 / R^2, the polynomial u (1/2 + u^2 (1/2 + 3/2 u^2)) is within 20 % of R / d - 1 from d = R to d = R / 3,
+    and needs no square root.
     """
 
     inverse_square = _overlaps(roster)
@@ -80,7 +81,7 @@ def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, u
 
 
 def _fence(roster: Roster, battle: Battle) -> Battle:
-    """Keeps ground units on the strip and everybody on the map."""
+    """Keeps ground units on the strip and all units on the map."""
     edge = roster.column(lambda unit: 0.0 if unit.air else unit.radius)
     low = roster.column(lambda unit: 0.0 if unit.air else STRIP_LOW + unit.inner)
     high = roster.column(lambda unit: MAP_SIZE if unit.air else STRIP_HIGH - unit.inner)

@@ -1,9 +1,9 @@
-"""Pictures of a battle.
+"""The StarCraft renderer.
 
-Blue units are the agents, red ones the enemies. The shape and the letter tell a unit's type (a legend stands below),
-its size is true to scale. Above a unit: shield (cyan), health (green to red) and a medivac's energy (violet); the white
-end of a bar is what was lost in this step. A bright line runs from a unit to the one it fires at, a dotted one to a
-target still out of reach, a green one from a medivac to its patient. A cross marks where a unit fell.
+Blue units are the agents, red ones the enemies. Shape and letter show a unit's type (see the legend at the bottom); the
+size is true to scale. Bars above a unit: shield (cyan), health (green to red) and a medivac's energy (violet); the
+white end of a bar is what was lost in this step. A bright line runs from a unit to the unit it fires at, a dotted line
+to a target that is out of range, a green line from a medivac to the unit it heals. A cross marks a dead unit.
 """
 
 import math
@@ -59,8 +59,8 @@ class Scene(NamedTuple):
     lost: np.ndarray  # f32[N] health and shield lost in this step
     step: int
     limit: int
-    result: str = ""  # "WON", "LOST", "TIME OUT", "" while it lasts
-    values: np.ndarray | None = None  # f32[A] a number an agent, e.g. its intrinsic reward
+    result: str = ""  # "WON", "LOST", "TIME OUT"; "" during the episode
+    values: np.ndarray | None = None  # f32[A] a number to show at each agent, e.g. its intrinsic reward
 
 
 def camera(scenes: list[Scene], margin: float = 1.6) -> View:
@@ -80,7 +80,7 @@ def camera(scenes: list[Scene], margin: float = 1.6) -> View:
 
 
 def draw_frame(scene: Scene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
-    """One picture of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
+    """One image of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
     canvas = Canvas(width, view)
     _ground(canvas)
     order = np.argsort([UNITS[t].air for t in scene.types], kind="stable")  # flyers on top
@@ -136,7 +136,7 @@ def _fallen(canvas, scene, n):
 
 
 def _aim(canvas, scene, n, m):
-    """The line from unit n to its target m: a little to its right, so that a duel shows two lines."""
+    """The line from unit n to its target m, slightly to the right, so that a duel shows two lines."""
     kind = UNITS[scene.types[n]]
     dx, dy = float(scene.x[m] - scene.x[n]), float(scene.y[m] - scene.y[n])
     distance = math.hypot(dx, dy)
@@ -181,7 +181,7 @@ def _bars(canvas, scene, n):
 
 
 def _values(canvas, scene):
-    """A ring and a number an agent: gold above zero, violet below, brighter the larger."""
+    """A ring and a number at each agent: gold above zero, violet below, brighter for larger values."""
     top = max(float(np.abs(scene.values).max()), 1e-9)
     living = [n for n in range(scene.num_allies) if scene.health[n] > 0]
     places = [canvas.at(scene.x[n], scene.y[n]) for n in living]
@@ -216,7 +216,7 @@ def _header(canvas, scene):
 
 
 def _legend(canvas, scene):
-    """Unit types on the left, the bars' colours on the right."""
+    """Unit types on the left, colours of the bars on the right."""
     y, x = HEIGHT - FOOTER / 2, 16.0
     canvas.box(0, HEIGHT - FOOTER, WIDTH, HEIGHT, PANEL)
     for kind in dict.fromkeys(scene.types):
@@ -236,19 +236,19 @@ def _legend(canvas, scene):
         x -= 16 + 20
 
 
-def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Image.Image]:
-    """The pictures of one lane of a StarCraft episode, up to the end of its battle."""
+def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[Image.Image]:
+    """Images of environment `index` of `episode`, up to the end of its battle."""
     scenario = get_scenario(env.spec.name.split(":")[1])
     scenes, before = [], None
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
-        action = np.asarray(episode.actions[t - 1])[lane] if t else None
-        scene = scene_of(scenario, state.battle, lane, t, action, before)
-        over, cut = (bool(np.asarray(flag)[lane]) for flag in (timestep.terminated, timestep.truncated))
+        action = np.asarray(episode.actions[t - 1])[index] if t else None
+        scene = scene_of(scenario, state.battle, index, t, action, before)
+        over, cut = (bool(np.asarray(flag)[index]) for flag in (timestep.terminated, timestep.truncated))
         if over or cut:
-            won = bool(np.asarray(timestep.info["won"])[lane])
+            won = bool(np.asarray(timestep.info["won"])[index])
             scene = scene._replace(result="WON" if won else "LOST" if over else "TIME OUT")
         if episode.values is not None and t:
-            scene = scene._replace(values=np.asarray(episode.values[t - 1])[lane])
+            scene = scene._replace(values=np.asarray(episode.values[t - 1])[index])
         scenes.append(scene)
         if over or cut:
             break
@@ -258,19 +258,22 @@ def episode_frames(env: Any, episode: Episode, lane: int, width: int) -> list[Im
 
 
 def scene_of(
-    scenario: Scenario, battle: Any, lane: int, step: int, action: np.ndarray | None, before: Scene | None
+    scenario: Scenario, battle: Any, index: int, step: int, action: np.ndarray | None, before: Scene | None
 ) -> Scene:
     """The scene after a step of a battle.
 
     Args:
+      scenario: the map.
       battle: the engine's arrays, [N, E] each.
+      index: the environment.
+      step: steps since the reset.
       action: int[A] the agents' actions of the step, None at the reset.
-      before: the scene a step earlier, for what was lost since.
+      before: the scene one step earlier, from which the losses are computed.
     """
-    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, lane] for name in Scene._fields[3:8])
+    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, index] for name in Scene._fields[3:8])
     target, lost = np.full(len(scenario.units), -1), np.zeros(len(scenario.units))
     if action is not None:
-        enemy_targets = np.asarray(battle.target)[scenario.num_allies :, lane]
+        enemy_targets = np.asarray(battle.target)[scenario.num_allies :, index]
         target = np.concatenate([agent_targets(scenario, action), enemy_targets])
     if before is not None:
         left = np.where(health > 0, health + shield, 0)

@@ -1,4 +1,4 @@
-"""Rule sets: SMAC's as we read it, SMAClite's, and rules drawn per episode, so that a policy learns to do without them.
+"""Rule sets: SMAC's, SMAClite's, and random ones for each episode, so that a policy does not depend on them.
 
 Sources: the project's SMAC interface specification, sections 7.1 and 7.2, and SMAClite (uoe-agents/smaclite, 0d6abbe).
 """
@@ -13,8 +13,8 @@ from envs.errors import ConfigError
 from envs.smax.battle import Numbers, Rules, default_rules
 from envs.smax.units import LOOPS_PER_SECOND, UNITS
 
-COINS = ("scan_edge", "chase", "prefer_attackers", "enemy_medivac", "restart_windup")  # 0 or 1, evenly
-# Uniform between the readings that the specification names, or round the default where it names none.
+COINS = ("scan_edge", "chase", "prefer_attackers", "enemy_medivac", "restart_windup")  # 0 or 1, equally likely
+# Uniform between the values that the specification considers possible, or around the default if it names none.
 RANGES = {
     "scan_margin": (-0.5, 0.5),
     "keep_slop": (0.0, 1.0),
@@ -30,12 +30,12 @@ RANGES = {
 }
 UNKNOWN = tuple(name for name in Rules._fields if name != "numbers")
 SHARES = ("jitter", "flight")  # of delays; 1 in SMAC, 0 in SMAClite
-OTHER_RULES = 0.25  # chance that an episode takes SMAClite's value of a rule instead of a drawn one
+OTHER_RULES = 0.25  # probability that an episode uses SMAClite's value of a rule instead of a drawn one
 PRESETS = ("smac", "smaclite")
 
-# SMAClite counts in "Faster" seconds and ticks 16 times in each of them, so everything is faster a step. It has no
-# hydralisk; a colossus reaches 7 there, not 6, and hits light units harder, which `Numbers` cannot say.
-_FASTER = {  # speed a second, seconds from attack to attack, damage, bonus against armored
+# SMAClite counts in "Faster" seconds with 16 ticks each, so everything happens faster per step. It has no hydralisk.
+# Its colossus has range 7 instead of 6 and does more damage to light units, which `Numbers` cannot express.
+_FASTER = {  # speed per second, seconds from attack to attack, damage, bonus against armored
     "colossus": (3.15, 1.07, 10.0, 0.0),
     "marauder": (3.15, 1.07, 10.0, 10.0),
     "marine": (3.15, 0.61, 6.0, 0.0),
@@ -43,17 +43,17 @@ _FASTER = {  # speed a second, seconds from attack to attack, damage, bonus agai
     "stalker": (4.13, 1.34, 13.0, 5.0),
     "zealot": (3.15, 0.86, 8.0, 0.0),
 }
-_SCAN = 5.0  # of every type, to the target's edge but from the looker's centre
+_SCAN = 5.0  # scan range of every type, from the unit's centre to the target's edge
 
 
 def smac_numbers(name: str) -> dict[str, float]:
-    """The fields of `Numbers` of the unit type `name`, as `UNITS` has them."""
+    """The fields of `Numbers` for the unit type `name`, from `UNITS`."""
     shares = dict.fromkeys(SHARES, 1.0)
     return {field: shares.get(field) or getattr(UNITS[name], field) for field in Numbers._fields}
 
 
 def smaclite_numbers(name: str) -> dict[str, float]:
-    """The same in SMAClite: everything at once, no wind-up, missiles or random delay, contact by the full radius."""
+    """The same for SMAClite: no wind-up, missiles or random delay; units are pushed apart by their full radius."""
     if name not in _FASTER:
         return smac_numbers(name)
     speed, period, damage, bonus = _FASTER[name]
@@ -67,7 +67,7 @@ def smaclite_numbers(name: str) -> dict[str, float]:
         "flight": 0.0,
         "scan": _SCAN - UNITS[name].radius,
         "separation": UNITS[name].radius,
-        "acceleration": speed / LOOPS_PER_SECOND if UNITS[name].heals else UNITS[name].acceleration,  # at once
+        "acceleration": speed / LOOPS_PER_SECOND if UNITS[name].heals else UNITS[name].acceleration,  # immediate
     }
 
 
@@ -79,11 +79,15 @@ def stack_numbers(rows: Mapping[str, Mapping[str, float]]) -> Numbers:
 def preset(name: str, kinds: tuple[str, ...]) -> Rules:
     """The rules called `name` for a battle of the unit types `kinds` (sorted).
 
-    "smac" is the default, without numbers. "smaclite" cannot have SMAClite's collision avoidance: who fights or stands
-    yields to nobody, who walks is pushed out of the radii. Missiles and second hits land one loop late, medivacs heal
-    by SMAC's rules; enemies that are attacked from farther off than they look pick the nearest attacker, and drop a
-    target out of range even while it attacks them. How policies of SMAC's rules fare here says little of SMAClite
-    itself: worse than there on 2s3z and 8m, better on 3m and MMM.
+    "smac" is the default, without numbers. "smaclite" approximates SMAClite. It does not have SMAClite's collision
+    avoidance: units that fight or stand do not yield, units that walk are pushed out of the radii. Missiles and second
+    hits land one loop late, and medivacs heal by SMAC's rules. Enemies that are attacked from beyond their scan range
+    pick the nearest attacker, and drop a target that leaves their range even if it attacks them. The win rates of
+    policies trained with SMAC's rules differ from those on SMAClite itself: lower here on 2s3z and 8m, higher on 3m
+    and MMM.
+
+    Raises:
+      ConfigError: there is no preset of this name.
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown rules '{name}': choose {' or '.join(PRESETS)}")
@@ -99,18 +103,18 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
 
 
 def draw_rules(key: jax.Array, num_envs: int) -> Rules:
-    """Rules of `num_envs` lanes, each field f32[E]; units keep their numbers."""
+    """Draws the rules of `num_envs` environments, each field f32[E]. The units keep their numbers."""
     draw = dict(zip(UNKNOWN, jax.random.uniform(key, (len(UNKNOWN), num_envs)), strict=True))
     coins = {name: (draw[name] < 0.5).astype(jnp.float32) for name in COINS}
     return Rules(**coins, **{name: low + (high - low) * draw[name] for name, (low, high) in RANGES.items()})
 
 
 def draw_all(key: jax.Array, num_envs: int, kinds: tuple[str, ...], width: float) -> Rules:
-    """Rules of `num_envs` lanes and numbers f32[T, E] of the unit types `kinds`: domain randomisation.
+    """Domain randomisation: draws the rules of `num_envs` environments and numbers f32[T, E] of the unit types `kinds`.
 
-    Each rule is drawn by `draw_rules`, or is SMAClite's in one episode of four. Each number lies at a uniform share of
-    the way from SMAC's to SMAClite's, the same share for all types of an episode, times U(1 - width, 1 + width) of
-    each type's own. Both sides draw the same.
+    Each rule is drawn by `draw_rules`; with probability 1/4 it is SMAClite's instead. Each number lies between SMAC's
+    and SMAClite's, at a uniform share that is the same for all types of an episode, and is multiplied by a factor
+    U(1 - width, 1 + width), drawn per type. Both sides have the same numbers.
     """
     key_rules, key_other, key_share, key_width = jax.random.split(key, 4)
     other = preset("smaclite", kinds)

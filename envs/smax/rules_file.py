@@ -1,9 +1,9 @@
-"""Rules in a file: what `experiments.smac_probe` measured on the real game, for `--env-options rules=FILE.json`.
+"""Rules from a file: what `experiments.smac_probe` measured on the real game, for `--env-options rules=FILE.json`.
 
     {"rules": {"enemy_medivac": 1.0, ...}, "numbers": {"stalker": {"damage": 13.0, ...}, ...}, ...}
 
-Both keys may be absent or empty: what is not named keeps the default rules' value and the units' own numbers. Other
-keys are the file's own notes.
+Both keys may be absent or empty. Rules that are not named have their default value, and units keep their other numbers.
+Other keys are ignored.
 """
 
 import json
@@ -25,7 +25,7 @@ def find_rules(name: str, kinds: tuple[str, ...]) -> Rules:
     """The rules called `name` for a battle of the unit types `kinds` (sorted): a preset, or a file that ends in .json.
 
     Raises:
-      ConfigError: there is no such preset or file, or the file does not say rules.
+      ConfigError: there is no such preset or file, or the file does not contain rules.
     """
     if name.endswith(SUFFIX):
         return load_rules(name, kinds)
@@ -35,10 +35,10 @@ def find_rules(name: str, kinds: tuple[str, ...]) -> Rules:
 
 
 def load_rules(path: str | pathlib.Path, kinds: tuple[str, ...]) -> Rules:
-    """The rules in a file, f32 scalars; `numbers` f32[T, 1] only if the file has some of `kinds`.
+    """The rules in a file, f32 scalars; `numbers` f32[T, 1] if the file has numbers of any of `kinds`, else None.
 
     Raises:
-      ConfigError: the file is absent or unreadable, or names what does not exist.
+      ConfigError: the file cannot be read, or names a rule, unit type or number that does not exist.
     """
     try:
         data = json.loads(pathlib.Path(path).expanduser().read_text())
@@ -58,7 +58,7 @@ def load_rules(path: str | pathlib.Path, kinds: tuple[str, ...]) -> Rules:
 
 
 def _values(path: Any, where: str, values: Any, known: tuple[str, ...]) -> dict[str, float]:
-    """`values` if it is an object of finite numbers under `known` names."""
+    """Returns `values` if it is a dict of finite numbers with keys from `known`; else raises ConfigError."""
     if not isinstance(values, dict) or not values.keys() <= set(known):
         wrong = f"{', '.join(sorted(values.keys() - set(known)))} in {where}" if isinstance(values, dict) else where
         raise ConfigError(f"rules file {path}: unknown {wrong}: it takes {', '.join(known)}")

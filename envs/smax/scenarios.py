@@ -1,4 +1,4 @@
-"""The maps: who fights whom, in SMAC's order, and the sizes that follow from it.
+"""The maps: the units of both sides in SMAC's order, and the sizes that follow from them.
 
 Source: the map table of `oxwhirl/smac` (limits, races, type bits) and the spawn calls of its map scripts (unit order).
 """
@@ -13,8 +13,8 @@ REWARD_WIN = 200.0
 REWARD_SCALE_RATE = 20.0
 MOVE_FEATURES = 4
 
-# One-hot index of a unit type by SMAC's map type: (agents, enemies). The two differ on stalkers_and_zealots, where
-# agents count from the map's own unit ids and enemies from the zealot's (73).
+# One-hot index of a unit type for each of SMAC's map types: (agents, enemies). They differ on stalkers_and_zealots,
+# where SMAC counts agents from the unit ids of the map and enemies from the zealot's id (73).
 TYPE_INDEX: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "marines": ({}, {}),
     "stalkers": ({}, {}),
@@ -55,7 +55,7 @@ class Scenario:
 
     @property
     def has_medivac_rules(self) -> bool:
-        """MMM maps: the medivac heals, and a side of which only the medivac lives has lost."""
+        """MMM maps: the medivac heals, and a side with only a medivac left has lost."""
         return self.map_type == "MMM"
 
     @property
@@ -134,7 +134,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def get_scenario(name: str) -> Scenario:
-    """The map called `name`; ConfigError naming the known maps if there is none."""
+    """The map called `name`. Raises ConfigError, naming the known maps, if there is none."""
     if name not in SCENARIOS:
         raise ConfigError(f"unknown StarCraft map '{name}': choose one of {', '.join(sorted(SCENARIOS))}")
     return SCENARIOS[name]

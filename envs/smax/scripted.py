@@ -1,4 +1,4 @@
-"""Policies without learning, the yardsticks of a map. Pure functions of what an agent sees."""
+"""Scripted baselines for the StarCraft maps: pure functions of the observations and legal actions."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ STOP, NORTH, SOUTH, EAST, WEST = 1, 2, 3, 4, 5
 
 
 def random_legal(timestep: TimeStep, key: jax.Array) -> jax.Array:
-    """int32[E, A], uniform over the legal actions: the k-th of them, k drawn at random (one number an agent)."""
+    """int32[E, A], uniform over the legal actions: the k-th of them, with one random k per agent."""
     count = timestep.avail.sum(axis=-1, keepdims=True)
     place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
     return (timestep.avail.cumsum(axis=-1) <= place).sum(axis=-1).astype(jnp.int32)
 
 
 def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
-    """The legal walk along the larger component of (dx, dy), else along the smaller one, else stop; int32[E, A]."""
+    """int32[E, A]: the move along the larger component of (dx, dy) if legal, else along the smaller one, else stop."""
     across, along = jnp.where(dx > 0, EAST, WEST), jnp.where(dy > 0, NORTH, SOUTH)
     wide = jnp.abs(dx) >= jnp.abs(dy)
     first, second = jnp.where(wide, across, along), jnp.where(wide, along, across)
@@ -30,21 +30,21 @@ def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
 
 
 def _nearest(rows: jax.Array, eligible: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Offset (dx, dy) of the nearest eligible row and whether there is one; rows are [E, A, n, F]."""
+    """dx, dy of the nearest eligible row of `rows` [E, A, n, F], and whether there is one."""
     index = jnp.where(eligible, rows[..., 1], jnp.inf).argmin(axis=-1)
     row = jnp.take_along_axis(rows, index[..., None, None], axis=-2)[..., 0, :]
     return row[..., 2], row[..., 3], eligible.any(axis=-1)
 
 
 def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
-    """Attacks the nearest enemy in reach, else walks to the nearest in sight, else east; int32[E, A].
+    """int32[E, A]: attacks the nearest enemy in range, else moves to the nearest visible one, else east.
 
-    A medivac heals the most hurt ally in reach, else flies to the nearest ally in sight.
+    A medivac heals the ally in range with the least health, else moves to the nearest visible ally.
     """
     obs, avail = timestep.obs, timestep.avail
-    lanes, agents = obs.shape[:2]
+    num_envs, agents = obs.shape[:2]
     split = MOVE_FEATURES + scenario.num_enemies * scenario.enemy_row
-    enemies = obs[..., MOVE_FEATURES:split].reshape(lanes, agents, scenario.num_enemies, scenario.enemy_row)
+    enemies = obs[..., MOVE_FEATURES:split].reshape(num_envs, agents, scenario.num_enemies, scenario.enemy_row)
     reach = avail[..., NUM_COMMON_ACTIONS:]
     target = NUM_COMMON_ACTIONS + jnp.where(reach, enemies[..., 1], jnp.inf).argmin(axis=-1)
     dx, dy, sees = _nearest(enemies, enemies[..., 4] > 0)
@@ -57,9 +57,9 @@ def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
 
 
 def _heal_most_hurt(scenario: Scenario, obs: jax.Array, avail: jax.Array) -> jax.Array:
-    """For the last agent, a medivac: row k of its allies is agent k, and so is target k."""
-    lanes, agents = obs.shape[:2]
-    rows = obs[..., : (agents - 1) * scenario.ally_row].reshape(lanes, agents, agents - 1, scenario.ally_row)
+    """The medivac's action. The medivac is the last agent, so row k of its allies is agent k, and so is target k."""
+    num_envs, agents = obs.shape[:2]
+    rows = obs[..., : (agents - 1) * scenario.ally_row].reshape(num_envs, agents, agents - 1, scenario.ally_row)
     targets = avail[..., NUM_COMMON_ACTIONS : NUM_COMMON_ACTIONS + agents - 1]
     hurt = targets & (rows[..., 4] < 1.0)
     patient = NUM_COMMON_ACTIONS + jnp.where(hurt, rows[..., 4], jnp.inf).argmin(axis=-1)

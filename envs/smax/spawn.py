@@ -1,7 +1,7 @@
-"""The opening of a battle: two compact groups of units, made at one point each.
+"""The start of a battle: two compact groups of units, each created around one point.
 
-The real game puts a team's first unit on the point and the others on the nearest free places; the exact places are not
-known, so they are a hexagonal lattice with a little noise.
+The real game puts the first unit of a team on the point and the others on the nearest free places. The exact places are
+not known, so they are modelled as a hexagonal lattice with a little noise.
 """
 
 from functools import partial
@@ -24,20 +24,20 @@ def hexagonal_places(count: int) -> np.ndarray:
 
 
 def _blocks(names: tuple[str, ...]) -> np.ndarray:
-    """int[n]: number of the run of equal types each unit is in."""
+    """int[n]: the index of the run of equal types that each unit is in."""
     return np.cumsum([0] + [a != b for a, b in zip(names, names[1:], strict=False)])
 
 
 def _arrange(team: Team, x: jax.Array, y: jax.Array, first: jax.Array, second: jax.Array):
     """Permutes the places within each block of equal types, ascending by (first, second); all [n, E].
 
-    Ranks by counting: n comparisons of [n, E], no sort and no gather.
+    Ranks are counted by n comparisons of [n, E], without sort or gather.
     """
     blocks = _blocks(team.names)[:, None]
     rank = jnp.zeros(x.shape, jnp.int32)
     for row in range(len(team)):
         before = (first[row] < first) | ((first[row] == first) & (second[row] < second))
-        # Blocks are contiguous: a unit's rank in its team counts the blocks before its own, too.
+        # Blocks are contiguous: a unit's rank in its team also counts the units of earlier blocks.
         rank += jnp.where(blocks == blocks[row, 0], before, blocks > blocks[row, 0]).astype(jnp.int32)
     place = np.arange(len(team))[:, None]
     sorted_x = sum(jnp.where(rank[row] == place, x[row], 0.0) for row in range(len(team)))
@@ -57,11 +57,11 @@ def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, floa
 
 @partial(jax.jit, static_argnums=(0, 1, 4))
 def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.Array, num_envs: int) -> Battle:
-    """Fresh battles in `num_envs` lanes.
+    """The battles [N, E] at the start of `num_envs` episodes.
 
-    Allies stand round (9, 16), ordered by (type block, x, y) as SMAC orders its agents once an episode. Enemies stand
-    round (23, 16) in creation order, shuffled within a block of equal types, and may have walked `rules.pre_advance`
-    loops at most.
+    Allies stand around (9, 16), ordered by (type block, x, y), as SMAC orders its agents at the start of an episode.
+    Enemies stand around (23, 16) in creation order, shuffled within a block of equal types; they may have walked up to
+    `rules.pre_advance` loops.
     """
     roster = Roster(unit_types, num_allies).by(rules)
     allies, enemies, count = roster.allies, roster.enemies, len(roster)
@@ -72,7 +72,7 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
     enemy_x, enemy_y = _group(enemies, rules, noise[:, num_allies:], ENEMY_SPAWN, -1.0)
     shuffle = draw[2 * count : -1]
     enemy_x, enemy_y = _arrange(enemies, enemy_x, enemy_y, shuffle, shuffle)
-    # Everybody walks toward x = 9, so along -x; who flies with inertia has hardly started.
+    # Enemies walk towards x = 9, so along -x; medivacs, which have inertia, have hardly moved.
     speed = roster.number("speed")[num_allies:] * enemies.column(lambda unit: not unit.heals)
     enemy_x = enemy_x - speed * rules.pre_advance * draw[-1]
 

@@ -1,8 +1,8 @@
-"""Who attacks or heals whom: allied orders, enemy acquisition, medivacs.
+"""Targets: allied orders, enemy target acquisition, medivacs.
 
-Pair work runs over ONE unit index on `[n, E]` arrays: unrolled in small battles, a compiled loop above `UNROLL_LIMIT`
-units. XLA's CPU fusions have one output each, so a fold over the units is written to yield one array (two numbers go
-as one complex array) and `settle` keeps it from being computed again for each of its readers.
+Pairwise work loops over ONE unit index on `[n, E]` arrays: unrolled in small battles, a compiled loop above
+`UNROLL_LIMIT` units. XLA's CPU fusions have one output each. So a fold over the units is written to return one array
+(two numbers as one complex array), and `settle` keeps XLA from computing it again for each of its uses.
 """
 
 from typing import NamedTuple
@@ -14,28 +14,28 @@ import numpy as np
 from envs.smax.battle import ATTACK, NOBODY, Battle, Orders, Roster, Rules
 from envs.smax.units import HEAL_SCAN, LOOPS_PER_STEP
 
-UNROLL_LIMIT = 24  # units in a battle; above it pair work is a compiled loop
-FAR = 1e4  # cells: where the dead are put, out of everybody's reach
-TOUCH = 1e-3  # cells of tolerance in "within range": a unit walks up to exactly its range
-_FIRST = 2048.0  # cells^2, more than any distance on the map: what precedence weighs against distance
+UNROLL_LIMIT = 24  # units in a battle; above it, pairwise work is a compiled loop
+FAR = 1e4  # cells: where dead units are placed, out of reach of all others
+TOUCH = 1e-3  # cells of tolerance for "in range", because units walk up to exactly their range
+_FIRST = 2048.0  # cells^2, more than any squared distance on the map: the weight of precedence over distance
 
 
 class Aim(NamedTuple):
     """What a unit attacks or heals in this loop; each field [N, E]."""
 
     target: jax.Array  # int32 unit index, NOBODY if none
-    dx: jax.Array  # f32 centre to centre, from the unit to its target; any value without a target
+    dx: jax.Array  # f32 from the unit's centre to its target's; undefined without a target
     dy: jax.Array
     reach: jax.Array  # f32 centre distance within which it can act on the target
 
 
 def in_range(aim: Aim, slop=TOUCH) -> jax.Array:
-    """bool[N, E]: there is a target, and it is at most `slop` cells out of reach."""
+    """bool[N, E]: there is a target, at most `slop` cells beyond the reach."""
     return (aim.target != NOBODY) & (aim.dx * aim.dx + aim.dy * aim.dy <= (aim.reach + slop) ** 2)
 
 
 def over(count: int, unrolled: bool, body, carry):
-    """Folds `carry = body(index, carry)` over 0..count-1, the index static where `unrolled`."""
+    """Folds `carry = body(index, carry)` over 0..count-1; the index is static if `unrolled`."""
     if unrolled:
         for index in range(count):
             carry = body(index, carry)
@@ -49,16 +49,16 @@ def row(table: np.ndarray, index):
 
 
 def facing(roster: Roster, values: jax.Array, k) -> jax.Array:
-    """[N, E] of [N, E]: for each unit the value of its opponent k (the last one if it has fewer)."""
+    """[N, E]: for each unit, the entry of `values` [N, E] of its opponent k (of the last one if it has fewer)."""
     lower = min if isinstance(k, int) else jnp.minimum
     enemy = values[roster.num_allies + lower(k, len(roster.enemies) - 1)]
     return jnp.where(roster.is_ally, enemy, values[lower(k, roster.num_allies - 1)])
 
 
 def settle(loop: jax.Array, tree):
-    """The identity; on a CPU it makes XLA compute `tree` once instead of within each of its readers.
+    """The identity. On a CPU it makes XLA compute `tree` once instead of inside each of its uses.
 
-    XLA fuses across its own optimisation barrier there, but not into a conditional. `loop` is the loop's number.
+    There XLA fuses across its optimisation barrier, but not into a conditional. `loop` is the index of the game loop.
     """
 
     def barrier(tree):
@@ -68,12 +68,12 @@ def settle(loop: jax.Array, tree):
 
 
 def ghost_y(roster: Roster, battle: Battle) -> jax.Array:
-    """y, with the dead far away and apart from each other: distances to them need no mask."""
+    """y, with dead units far away and apart from each other, so that distances need no mask."""
     return jnp.where(battle.alive, battle.y, FAR * (1.0 + roster.rows.astype(np.float32)))
 
 
 def ordered(roster: Roster, orders: Orders) -> jax.Array:
-    """int32[A, E]: whom an ally is told to attack, NOBODY if nobody or one it cannot hit. Fixed for a step."""
+    """int32[A, E]: the ordered attack target of each ally; NOBODY if none, or if it cannot be hit. Fixed for a step."""
     allowed = jnp.zeros(orders.target.shape, bool)
     for m, enemy in enumerate(roster.enemies.units):
         hits = roster.allies.column(lambda unit, enemy=enemy: unit.can_hit(enemy), bool)
@@ -82,9 +82,9 @@ def ordered(roster: Roster, orders: Orders) -> jax.Array:
 
 
 def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked: jax.Array, unrolled: bool):
-    """int32[M, E]: whom each enemy picks (specification 5.3): the target it has while in range, else the nearest.
+    """int32[M, E]: the target of each enemy (specification 5.3): the current one while in range, else the nearest.
 
-    `y`: by `ghost_y`. `attacked`: int32[A, E], whom each ally attacks within its range, NOBODY if none.
+    `y`: from `ghost_y`. `attacked`: int32[A, E], the unit that each ally attacks in its range, NOBODY if none.
     """
     allies, enemies, first = roster.allies, roster.enemies, roster.num_allies
     x, own_y, target, windup = (leaf[first:] for leaf in (battle.x, battle.y, battle.target, battle.windup))
@@ -92,7 +92,7 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     hits = enemies.table(allies, lambda unit, ally: unit.can_hit(ally), bool)
     medivac = allies.column(lambda unit: unit.heals)
     scan = roster.number("scan")[first:] + rules.scan_margin
-    # Both are constants without numbers.
+    # Without numbers, both are constants.
     healer_first = False if roster.numbers is None else rules.medivac_rank < 0.0
     stays = -jnp.inf if healer_first is False else jnp.where(healer_first, -2.0 * _FIRST, -jnp.inf)
     slop = jnp.where(windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
@@ -121,9 +121,9 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
 
 
 def locate(roster: Roster, battle: Battle, y: jax.Array, target: jax.Array, unrolled: bool) -> Aim:
-    """Offsets to the targets [N, E] of everybody, and the reach of their weapons. The dead are no targets.
+    """The Aim [N, E] of all units: offsets to their targets and the reach of their weapons. Dead targets are dropped.
 
-    `target` names opponents, or NOBODY; `y` by `ghost_y`.
+    `target`: indices of opponents, or NOBODY; `y`: from `ghost_y`.
     """
     number = target - np.where(roster.is_ally, roster.num_allies, 0).astype(np.int32)
 
@@ -149,14 +149,14 @@ def reach(roster: Roster, target: jax.Array) -> jax.Array:
 
 
 def _patient(roster: Roster, battle: Battle, y: jax.Array, orders: Orders, med: int):
-    """(index int32[E], offset c64[E], reach f32[E]) of whom the medivac `med` flies to, NOBODY if nobody is hurt.
+    """The patient of the medivac `med`: (index int32[E], offset c64[E], reach f32[E]); NOBODY if no unit is damaged.
 
-    An ally heals whom it is told to. An enemy heals the damaged unit within HEAL_SCAN that has the smallest fraction of
-    its life left, staying with one patient while it lasts.
+    An allied medivac heals the unit that its order names. An enemy medivac heals the damaged unit within HEAL_SCAN that
+    has the smallest fraction of its life left, and stays with a patient while it needs healing.
     """
-    unit, lanes, ally = roster.units[med], battle.x.shape[1:], med < roster.num_allies
-    best, pick, reach_ = jnp.full(lanes, jnp.inf), jnp.full(lanes, NOBODY, jnp.int32), jnp.zeros(lanes, jnp.float32)
-    dx, dy = jnp.zeros(lanes, jnp.float32), jnp.zeros(lanes, jnp.float32)
+    unit, shape, ally = roster.units[med], battle.x.shape[1:], med < roster.num_allies
+    best, pick, reach_ = jnp.full(shape, jnp.inf), jnp.full(shape, NOBODY, jnp.int32), jnp.zeros(shape, jnp.float32)
+    dx, dy = jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
     for j in roster.where(lambda patient: patient.biological):
         if (j < roster.num_allies) != ally:
             continue

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 LOOPS_PER_SECOND = 16.0
 LOOPS_PER_STEP = 8
 
-SHIELD_REGEN = 2.0 / LOOPS_PER_SECOND  # points a loop
-SHIELD_DELAY = 160.0  # loops without damage before a shield grows again
-ZERG_REGEN = 0.2734 / LOOPS_PER_SECOND  # life points a loop
-MIN_HIT = 0.5  # what a hit takes off life at the least, whatever the armor
+SHIELD_REGEN = 2.0 / LOOPS_PER_SECOND  # points per loop
+SHIELD_DELAY = 160.0  # loops without damage before a shield regenerates
+ZERG_REGEN = 0.2734 / LOOPS_PER_SECOND  # life points per loop
+MIN_HIT = 0.5  # the least life that a hit takes, for any armor
 JITTER_LOW, JITTER_HIGH = -1.0, 2.0  # loops, added to every weapon period
-MIN_SCAN = 5.0  # a unit looks for targets at least this far
+MIN_SCAN = 5.0  # cells: the least scan range of a unit
 
-ENERGY_REGEN = 0.5625 / LOOPS_PER_SECOND  # points a loop
-HEAL_RATE = 9.0 / LOOPS_PER_SECOND  # life points a loop
-HEAL_COST = 0.33  # energy a healed life point
+ENERGY_REGEN = 0.5625 / LOOPS_PER_SECOND  # points per loop
+HEAL_RATE = 9.0 / LOOPS_PER_SECOND  # life points per loop
+HEAL_COST = 0.33  # energy per healed life point
 HEAL_START = 5.0  # energy needed to begin a heal
-HEAL_END = 0.01  # energy at which a heal breaks off
-HEAL_SCAN = 6.0  # an enemy medivac looks this far for somebody to heal
+HEAL_END = 0.01  # energy at which a heal ends
+HEAL_SCAN = 6.0  # cells: how far an enemy medivac looks for units to heal
 
 MAP_SIZE = 32.0  # the map is a square [0, 32]^2 ...
-STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # ... of which ground units walk the strip of these y
+STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # ... in which ground units walk on the strip between these y
 ALLY_SPAWN = (9.0, 16.0)  # also where the enemy is ordered to attack-move
 ENEMY_SPAWN = (23.0, 16.0)
 
@@ -42,25 +42,25 @@ class UnitType:
     biological: bool
     mechanical: bool
     range: float  # of the weapon (or the heal), edge to edge
-    speed: float  # cells a loop
+    speed: float  # cells per loop
     radius: float
-    separation: float  # radius that other units are pushed out of
-    inner: float  # radius that stops at walls
+    separation: float  # the radius from which other units are pushed away
+    inner: float  # the radius that walls stop
     damage: float = 0.0  # of one hit
     bonus: float = 0.0  # added against the attribute `bonus_vs`
     bonus_vs: str = ""  # "armored" or ""
     hits: int = 1  # of one attack
     period: float = 0.0  # from attack to attack
     damage_point: float = 0.0  # wind-up before the hit is launched
-    missile_speed: float = 0.0  # cells a loop; 0: the hit lands at once
+    missile_speed: float = 0.0  # cells per loop; 0: the hit lands at once
     second_hit_delay: float = 0.0  # 0: all hits land together
     beam: tuple[float, float] = (0.0, 0.0)  # half length across, half width along the shot; (0, 0): no splash
     shield: float = 0.0
     armor: float = 0.0
     energy: float = 0.0  # at the start of a battle
     max_energy: float = 0.0
-    acceleration: float = 1e6  # cells a loop^2; 1e6 stands for "at once"
-    regen: float = 0.0  # life points a loop
+    acceleration: float = 1e6  # cells per loop^2; 1e6 stands for "at once"
+    regen: float = 0.0  # life points per loop
     plane: int = GROUND
     hits_air: bool = False
     heals: bool = False
@@ -71,7 +71,7 @@ class UnitType:
 
     @property
     def scan(self) -> float:
-        """How far it looks for targets, edge to edge."""
+        """The range in which it looks for targets, edge to edge."""
         return max(MIN_SCAN, self.range)
 
     @property

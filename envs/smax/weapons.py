@@ -1,6 +1,6 @@
 """Weapons, damage, healing and regeneration of one game loop.
 
-Everything is `[N, E]`. Source: the SMAC interface specification, sections 7.1 and 7.3.
+All arrays are `[N, E]`. Source: the SMAC interface specification, sections 7.1 and 7.3.
 """
 
 import jax
@@ -22,9 +22,9 @@ from envs.smax.units import (
 
 
 def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.Array):
-    """Wind-up, launch and cooldown. Returns (battle, whose target is in range, who fired), both bool[N, E].
+    """Wind-up and cooldown. Returns (battle, in_range bool[N, E], fired bool[N, E]).
 
-    Weapons that are kept in use strike every ceil(period + jitter) loops: the wind-up is the end of the period.
+    A weapon in continuous use strikes every ceil(period + jitter) loops: the wind-up is the last part of the period.
     """
     armed = roster.column(lambda unit: unit.armed, bool)
     point = roster.number("damage_point")
@@ -32,20 +32,20 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.A
     running = (battle.windup >= 0.0) & (aim.target == battle.target) & in_range(aim, rules.range_slop) & armed
     near = in_range(aim)
     begun = near & (cooldown <= point) & armed
-    # A weapon whose period ran out during this loop began its wind-up on time; one that rested begins it now.
+    # A weapon whose period ended during this loop began its wind-up on time; one that rested begins it now.
     fresh = jnp.where(cooldown > point - 1.0, cooldown, point)
     windup = jnp.where(running, battle.windup - 1.0, fresh)
     active = running | begun
     fired = active & (windup <= 0.0)
     windup = jnp.where(active & (windup > 0.0), windup, RESTING)
     cooldown = jnp.where(fired, roster.number("period") + jitter, cooldown)
-    # A medivac's `windup` says whether it was healing; `recover` renews it.
+    # A medivac's `windup` says whether it was healing; `recover` updates it.
     windup = jnp.where(armed, windup, battle.windup)
     return battle._replace(cooldown=cooldown, windup=windup, target=aim.target), near, fired
 
 
 def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
-    """Puts strikes under way. Returns (battle, whom each unit's hit lands on in this loop, int32[N, E])."""
+    """Starts missiles and second hits. Returns (battle, the unit hit by each unit in this loop int32[N, E])."""
     later = roster.column(lambda unit: unit.missile_speed > 0 or unit.second_hit_delay > 0, bool)
     direct = roster.column(lambda unit: unit.missile_speed == 0, bool)
     lands = jnp.where(fired & direct, aim.target, NOBODY)
@@ -53,7 +53,7 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
         return battle, lands
     left = battle.pending_time - 1.0
     due = (battle.pending_target != NOBODY) & (left <= 0.0)
-    # A missile outlives its shooter, a second blow does not.
+    # A missile lands also if its shooter has died, a second hit does not.
     lands = jnp.where(due & (battle.alive | ~direct), battle.pending_target, lands)
     pace = roster.column(lambda unit: 1.0 / unit.missile_speed if unit.missile_speed else 0.0)
     flight = jnp.sqrt(aim.dx * aim.dx + aim.dy * aim.dy) * pace + roster.column(lambda unit: unit.second_hit_delay)
@@ -65,9 +65,9 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
 
 
 def _in_beam(roster: Roster, battle: Battle, aim: Aim, shooter: int) -> jax.Array:
-    """bool[N, E]: touched by the line that `shooter` burns across its target.
+    """bool[N, E]: hit by the beam of `shooter`, a line across its target.
 
-    An approximation: the whole line burns at once, at right angles to the shot, and spares the shooter's friends.
+    An approximation: the whole line, at right angles to the shot, does damage at once; the shooter's side is spared.
     """
     dx, dy = aim.dx[shooter], aim.dy[shooter]
     far = jnp.sqrt(jnp.maximum(dx * dx + dy * dy, 1e-12))
@@ -80,7 +80,7 @@ def _in_beam(roster: Roster, battle: Battle, aim: Aim, shooter: int) -> jax.Arra
 
 
 def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k) -> jax.Array:
-    """bool[N, E]: opponent k of a unit hits it in this loop. `before`: where everybody stood at the loop's start."""
+    """bool[N, E]: opponent k of a unit hits it in this loop. `before`: the battle at the start of the loop."""
     hit = facing(roster, lands, k) == roster.rows
     if roster.num_allies * 2 != len(roster):
         hit &= row(roster.against(lambda unit, by: True, bool), k)
@@ -93,7 +93,7 @@ def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k) -> jax.A
 
 
 def _blows(roster: Roster, armor: np.ndarray):
-    """A function of k: one hit of each unit's opponent k, before shield and armor, and on life alone."""
+    """A function (k) -> the damage of one hit by each unit's opponent k: before shield and armor, and to life only."""
     if roster.numbers is None:
         raw = roster.against(lambda unit, by: by.raw_damage(unit))
         bare = np.maximum(raw - armor, np.float32(MIN_HIT))
@@ -108,7 +108,7 @@ def _blows(roster: Roster, armor: np.ndarray):
 
 
 def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool) -> Battle:
-    """Applies all hits, one after another in the opponents' order: shield first, then life less armor."""
+    """Applies all hits, one after another in the opponents' order: to the shield first, then to life, minus armor."""
     armor = roster.column(lambda unit: unit.armor)
     blow = _blows(roster, armor)
     together = roster.against(lambda unit, by: 1 if by.second_hit_delay > 0 else by.hits, np.int32)
@@ -146,7 +146,7 @@ def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands
 
 
 def recover(roster: Roster, loop, battle: Battle, aim: Aim) -> Battle:
-    """Healing, energy and the regeneration of life, of whom the loop's hits left alive."""
+    """Healing, energy and regeneration of life, for units that are still alive after the hits of the loop."""
     full = roster.column(lambda unit: unit.hp)
     if roster.any(lambda unit: unit.regen > 0):
         regen = roster.column(lambda unit: unit.regen)

@@ -1,4 +1,4 @@
-"""The IAC paper's one-step worlds of two agents: the matrix game of tables 1 to 4 and Simple World of section 5.1."""
+"""The IAC paper's one-step games of two agents: the matrix game of tables 1 to 4, and Simple World of section 5.1."""
 
 import math
 from collections.abc import Sequence
@@ -13,20 +13,22 @@ PAYOFF = ((8.0, -12.0, -12.0), (-12.0, 0.0, 0.0), (-12.0, 0.0, 0.0))  # table 1 
 MEANS, VARIANCES = ((4.0, 3.0), (-6.0, -6.0)), (5.0, 2.0)  # section 5.1
 
 
-def _numbers(world: str, option: str, values) -> tuple[float, ...]:
-    """`values` as a tuple of finite floats, or a ConfigError that names the option."""
+def _numbers(name: str, option: str, values) -> tuple[float, ...]:
+    """`values` as a tuple of finite floats. Raises ConfigError, naming the option, if that is not possible."""
     try:
         numbers = tuple(float(x) for x in values)
     except (TypeError, ValueError):
         numbers = (math.nan,)
     if not all(map(math.isfinite, numbers)):
-        raise ConfigError(f"{world}: {option} must be finite numbers in a row, not {values!r}")
+        raise ConfigError(f"{name}: {option} must be a list of finite numbers, not {values!r}")
     return numbers
 
 
 def matrix_game(payoff: Sequence[Sequence[float]] = PAYOFF) -> Environment:
-    """Two agents, one step, reward `payoff[a_0][a_1]`. The default has its best joint action, worth 8, beside
-    penalties of 12, and a worse one, worth 0, that is safe (table 1). Observations are a constant 1.
+    """Two agents, one step, reward `payoff[a_0][a_1]`. Observations are a constant 1.
+
+    In the default payoff (table 1) the best joint action is worth 8, but a deviation of one agent from it costs 12; a
+    safe joint action is worth 0.
 
     Raises:
       ConfigError: the payoff is not a square table of at least 2 x 2 numbers.
@@ -54,11 +56,11 @@ def simple_world_reward(
 ) -> jax.Array:
     """Simple World's reward f32[...] of the joint actions `actions` f32[..., 2].
 
-    The paper gives two Gaussians, means [4, 3] and [-6, -6], variances 5 and 2, that "denote the reward
-    distributions", and no scale. Read here: the reward is the sum of their densities (both directions have the same
-    variance, `weights` 1 each), scaled so that the higher of the two peaks is `peak`. So the narrow one, at
-    [-6, -6], is the best, worth 1; the wide one, worth 2 / 5 = 0.4, lies as a trap on the other side of the start: the
-    task is about exploration. Unscaled, the best would be 1 / (4 pi) = 0.08, and entropy at the paper's temperature
+    The paper gives two Gaussians with means [4, 3] and [-6, -6] and variances 5 and 2 that "denote the reward
+    distributions", but no scale. Here the reward is the sum of their densities (the same variance in both directions,
+    `weights` 1 each), scaled so that the higher of the two peaks is `peak`. The narrow peak at [-6, -6] is the best,
+    worth 1. The wide peak, worth 2 / 5 = 0.4, is a local optimum on the other side of the start, so the task is about
+    exploration. Without the scale the best reward would be 1 / (4 pi) = 0.08, and entropy at the paper's temperature
     of 0.02 would outweigh it over so wide a range of actions.
     """
     weights = (1.0,) * len(variances) if weights is None else weights
@@ -80,12 +82,12 @@ def simple_world(
 ) -> Environment:
     """Two agents, one step, one continuous action each in [`low`, `high`] (clipped), reward `simple_world_reward`.
 
-    There is nothing to see: observations are a constant 0, so that all a policy without hidden layers can learn is its
-    bias, the "one parameter" of appendix B. The state is a constant 1: a mixer whose weights are |W s|, as QMIX's are
-    at the start, would be 0 at a state of 0, and stay so.
+    Observations are a constant 0, so a policy without hidden layers can only learn its bias, the "one parameter" of
+    appendix B. The state is a constant 1: a mixer whose weights are |W s|, as QMIX's are at the start, would be 0 at a
+    state of 0, and stay 0.
 
     Raises:
-      ConfigError: means, variances and weights that do not go together, or numbers out of range.
+      ConfigError: means, variances and weights differ in number, or a number is out of range.
     """
     means = tuple(_numbers("simple_world", "each of means", mean) for mean in _rows(means))
     variances = _numbers("simple_world", "variances", variances)
@@ -108,5 +110,5 @@ def simple_world(
 
 def _rows(means):
     if not isinstance(means, Sequence) or isinstance(means, str):
-        raise ConfigError(f"simple_world: means must be pairs of numbers in a row, not {means!r}")
+        raise ConfigError(f"simple_world: means must be a list of pairs of numbers, not {means!r}")
     return means

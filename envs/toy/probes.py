@@ -1,7 +1,8 @@
-"""Toy worlds: probes whose best return and value are known, with discrete actions (`toy_continuous`: continuous).
+"""Probes: tiny environments with discrete actions whose best return and value function are known.
 
-A probe isolates one thing that an algorithm must get right (the value of an observation, discounting, the time limit,
-memory, the masks of the dead). `PROBES` gives the numbers that an algorithm has to reach in each.
+A probe isolates one thing that an algorithm must get right: the value of an observation, discounting, the time limit,
+memory, dead agents. `PROBES` gives the numbers that a correct algorithm reaches in each. `envs.toy.continuous_probes`
+has the versions with continuous actions.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from envs.base import ActionSpec, ConfigError, Environment, EnvSpec, TimeStep, v
 
 
 class ToyState(NamedTuple):
-    """`t` steps have been taken; `hidden` was drawn when the episode began (0 where a world draws nothing)."""
+    """`t` steps have been taken; `hidden` was drawn at the start of the episode (0 if nothing is drawn)."""
 
     t: jax.Array  # int32[]
     hidden: jax.Array  # int32[]
@@ -28,9 +29,9 @@ def _nothing(key: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class Toy:
-    """A single world given by a few functions of the time `t` and of `hidden`; lift it with `vectorize`.
+    """A `SingleEnvironment` defined by a few functions of the time `t` and of `hidden`; use it with `vectorize`.
 
-    An episode ends after `length(hidden)` steps: terminated, or truncated if `truncates`. It then stands still.
+    An episode ends after `length(hidden)` steps: terminated, or truncated if `truncates`. After that nothing changes.
     """
 
     spec: EnvSpec
@@ -41,14 +42,14 @@ class Toy:
     alive: Callable | None = None  # (t, hidden) -> bool[A]; None: all
     avail: Callable | None = None  # (alive) -> bool[A, U]; None: everything
     truncates: bool = field(default=False)
-    state: tuple[float, ...] | None = None  # the global state, where it is a constant of its own
+    state: tuple[float, ...] | None = None  # a constant global state; None: the observations
 
     def reset(self, key: jax.Array) -> tuple[ToyState, TimeStep]:
         state = ToyState(jnp.int32(0), self.draw(key).astype(jnp.int32))
         return state, self._show(state, jnp.float32(0.0))
 
     def step(self, key: jax.Array, state: ToyState, action: jax.Array) -> tuple[ToyState, TimeStep]:
-        """One step; at a boundary the world stands still and gives reward 0."""
+        """One step. After the end of the episode nothing changes and the reward is 0."""
         live = state.t < self._length(state.hidden)
         reward = jnp.where(live, self.reward(state.t, state.hidden, action), 0.0).astype(jnp.float32)
         state = ToyState(state.t + live.astype(jnp.int32), state.hidden)
@@ -86,13 +87,13 @@ def _same(agents: int, *features) -> jax.Array:
 
 
 def _share(chosen: jax.Array, among: jax.Array | None = None) -> jax.Array:
-    """The share of agents (of those `among`) that are in `chosen`: f32[]."""
+    """The share of agents (of those in `among`) that are in `chosen`: f32[]."""
     among = jnp.ones_like(chosen) if among is None else among
     return (chosen & among).sum().astype(jnp.float32) / jnp.maximum(among.sum(), 1).astype(jnp.float32)
 
 
 def constant() -> Environment:
-    """One step, reward 1 whatever is done. V = 1."""
+    """One step, reward 1 for any action. V = 1."""
     return vectorize(
         Toy(
             spec=_spec("constant", 2, 1, 2, horizon=1),
@@ -103,7 +104,7 @@ def constant() -> Environment:
 
 
 def observation() -> Environment:
-    """One step, observation and reward are both +1 or both -1, each half the time. V(obs) = obs."""
+    """One step; observation and reward are both +1 or both -1, with equal probability. V(obs) = obs."""
     return vectorize(
         Toy(
             spec=_spec("observation", 2, 1, 2, horizon=1),
@@ -126,7 +127,7 @@ def discounting() -> Environment:
 
 
 def action() -> Environment:
-    """One step, reward is the share of agents that choose action 1 of {0, 1}. Best return 1, by chance 0.5."""
+    """One step; the reward is the share of agents that choose action 1 of {0, 1}. Best return 1, random 0.5."""
     return vectorize(
         Toy(
             spec=_spec("action", 2, 1, 2, horizon=1),
@@ -137,8 +138,11 @@ def action() -> Environment:
 
 
 def time_limit() -> Environment:
-    """Reward 1 a step for ever, cut by the time limit after 5. The observation is constant, so the value cannot
-    tell the step: V = 1 / (1 - gamma) where the cut is bootstrapped, below it where it is taken for an ending."""
+    """Reward 1 per step, truncated after 5 steps.
+
+    The observation is constant, so the value cannot depend on the step: V = 1 / (1 - gamma) if the truncation is
+    bootstrapped, and less if it is treated as a termination.
+    """
     return vectorize(
         Toy(
             spec=_spec("time_limit", 2, 1, 2, horizon=5),
@@ -150,10 +154,10 @@ def time_limit() -> Environment:
 
 
 def memory(num_agents: int = 2, length: int = 4) -> Environment:
-    """A cue, -1 or +1, is shown at step 0 only; at the last step each agent must say it (action 0 or 1).
+    """A cue, -1 or +1, is visible at step 0 only; at the last step each agent must repeat it (action 0 or 1).
 
-    The observation is (cue or 0, t / (length - 1)). Reward, after the last step, is the share of agents that are
-    right: return 1 with a memory, 0.5 without. V = gamma^(length - 1 - t) with a memory.
+    The observation is (cue or 0, t / (length - 1)). The reward after the last step is the share of agents that are
+    right: return 1 with memory, 0.5 without. V = gamma^(length - 1 - t) with memory.
     """
     if num_agents < 1 or length < 2:
         raise ConfigError("toy:memory: give at least 1 agent and a length of at least 2")
@@ -168,7 +172,7 @@ def memory(num_agents: int = 2, length: int = 4) -> Environment:
 
 
 def coordination() -> Environment:
-    """One step, three actions, reward 1 only if both agents choose action 2. Best return 1, by chance 1/9."""
+    """One step, three actions, reward 1 only if both agents choose action 2. Best return 1, random 1/9."""
     return vectorize(
         Toy(
             spec=_spec("coordination", 2, 1, 3, horizon=1),
@@ -185,8 +189,9 @@ def _remaining(length: Callable, horizon: int, agents: int) -> Callable:
 def death() -> Environment:
     """Agent 1 dies after 1, 2 or 3 steps (drawn), two steps before the end, so episodes last 3, 4 or 5 steps.
 
-    The living may do 1 or 2, the dead only 0, and see zeros. A step's reward is the share of the LIVING that chose 1:
-    best return is the length, 4 on average. The observation is (steps left) / 5, and V = 1 + gamma + ... as many.
+    Actions 1 and 2 are legal for living agents; a dead agent can only take action 0, and observes zeros. The reward of
+    a step is the share of LIVING agents that chose 1, so the best return is the length, 4 on average. The observation
+    is (steps left) / 5; V = 1 + gamma + ..., one term for each step left.
     """
     lives = partial(_lives, agents=2)
     shown = _remaining(lambda hidden: hidden + 2, 5, 2)
@@ -208,14 +213,15 @@ def death() -> Environment:
 
 
 def _lives(t: jax.Array, hidden: jax.Array, agents: int) -> jax.Array:
-    """All agents live but the last, which lives for its first `hidden` steps: bool[A]."""
+    """bool[A]: all agents live, but the last one only during the first `hidden` steps."""
     return jnp.where(jnp.arange(agents) == agents - 1, t < hidden, True)
 
 
 def variable() -> Environment:
-    """Episodes of 1 to 5 steps, each length equally often; reward a step is the share of agents that choose 1.
+    """Episodes of 1 to 5 steps, each length equally likely; the reward of a step is the share of agents that choose 1.
 
-    Best return is the length, 3 on average. The observation is (steps left) / 5, and V = 1 + gamma + ... as many.
+    The best return is the length, 3 on average. The observation is (steps left) / 5; V = 1 + gamma + ..., one term for
+    each step left.
     """
     return vectorize(
         Toy(
@@ -229,16 +235,16 @@ def variable() -> Environment:
 
 
 class Probe(NamedTuple):
-    """What the best policy of a probe reaches."""
+    """The best return of a probe and the value function of its optimal policy."""
 
     best_return: float  # mean, undiscounted
-    # (gamma, obs [..., A, O] of rows that are acted on) -> [...]: the value under the best policy, time limits
-    # bootstrapped.
+    # (gamma, obs [..., A, O]) -> [...]: the value of observations in which an action is taken, under the optimal
+    # policy, with truncation bootstrapped.
     value: Callable[[float, jax.Array], jax.Array]
 
 
 def _annuity(gamma: float, obs: jax.Array) -> jax.Array:
-    """Reward 1 for each of the steps left: 1 + gamma + ...; obs is (steps left) / 5."""
+    """The value of reward 1 for each step left: 1 + gamma + ...; obs is (steps left) / 5."""
     return (1 - gamma ** jnp.round(5 * obs[..., 0, 0])) / (1 - gamma)
 
 

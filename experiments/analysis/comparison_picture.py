@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import ConfigError
 from experiments.analysis import scores
 from experiments.analysis.scores import ALL, Groups, Options, Row, with_interval
 from experiments.analysis.style import BAND_FROM, COLOURS, colour_of, new_figure
 from experiments.common import stats
+from experiments.common.files import save_figure
 
 MORE_COLOURS = (*COLOURS, "#111827", "#9cb53a", "#8a5a2b")
 CURVE_RESAMPLES = 500  # a band's ends need fewer than a table's
@@ -58,10 +58,7 @@ def draw(groups: Groups, rows: Sequence[Row], options: Options, out: str | pathl
             ax.grid(alpha=0.25)
             ax.spines[["top", "right"]].set_visible(False)
     _legend(figure, rows, colours)
-    try:
-        figure.savefig(out)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write {out} ({error}): give a writable file such as comparison.png") from None
+    save_figure(figure, out)
 
 
 def _legend(figure: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:

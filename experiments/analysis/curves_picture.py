@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.errors import ConfigError
 from experiments.analysis.curves import Curves, mean_over_seeds, read_runs
 from experiments.analysis.style import BAND_FROM, COLOURS
+from experiments.common.files import save_figure
 
 PANELS = (("win_rate", "win rate (greedy)"), ("return_mean", "episode return (greedy)"))  # columns of eval.csv
 TITLE_WIDTH = 54  # characters of a panel's title, which has the task's options in it
@@ -41,10 +41,7 @@ def plot_runs(run_dirs: Sequence[str | pathlib.Path], out: str | pathlib.Path) -
         for ax, (name, title) in zip(row, panels, strict=True):
             _panel(ax, here, name, title, colours)
     _legend(figure, curves, colours)
-    try:
-        figure.savefig(out)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write {out} ({error}): give a writable file such as curves.png") from None
+    save_figure(figure, out)
 
 
 def _legend(figure, curves: Sequence[Curves], colours: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.common.files import write_json
+from experiments.common.files import write_csv, write_json
 from experiments.common.stats import RATE, interval_text, wilson
 from experiments.config.env_options import make_run_env
 
@@ -75,9 +75,7 @@ def write_evaluation(
     directory: pathlib.Path, env_name: str, rows: Sequence[Evaluation], name: str = "evaluation"
 ) -> None:
     """Writes <name>.csv (one row for each seed) and <name>.json."""
-    lines = [",".join(Evaluation._fields)]
-    lines += [",".join("" if x != x else format(x, ".8g") for x in row) for row in rows]
-    (directory / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    write_csv(directory / f"{name}.csv", [row._asdict() for row in rows], Evaluation._fields)
     seeds = [{k: None if v != v else v for k, v in row._asdict().items()} for row in rows]
     write_json(directory / f"{name}.json", {"env": env_name, "seeds": seeds})
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis.playback import choose_index, play
-from experiments.config.schema import fingerprint, read_config
+from experiments.config.schema import read_config
 from experiments.config.trust import Trust, check_trusted
 from experiments.runs.build import build, state_shapes
-from experiments.runs.checkpoint import Checkpoints
+from experiments.runs.checkpoint import Checkpoints, fingerprints_of
 
 if TYPE_CHECKING:
     from envs.rendering import Episode
@@ -41,7 +41,7 @@ def load_learners(run_dir: str | pathlib.Path, trust: Trust = False) -> dict[int
         first, last = (int(number) for number in group.name.removeprefix("seeds_").split("-"))
         seeds = range(first, last + 1)
         abstract = state_shapes(env, algorithm, len(seeds))
-        checkpoints = Checkpoints(group, fingerprint(settings), every=0, keep=settings.run.keep_checkpoints)
+        checkpoints = Checkpoints(group, fingerprints_of(settings), every=0, keep=settings.run.keep_checkpoints)
         found = checkpoints.restore(abstract)
         for k, seed in enumerate(seeds if found else ()):
             learners[seed] = jax.tree.map(lambda x, k=k: x[k], found[0].learner)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.errors import ConfigError
 from experiments.analysis.curves import Curves, mean_over_seeds
+from experiments.common.files import save_figure
 from iacjax.algorithms.registry import ALGORITHMS
 
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
@@ -77,11 +77,7 @@ def foot_note(figure: Any, text: str, width: int = 150) -> None:
 
 def save(figure: Any, path: pathlib.Path) -> None:
     """Writes the picture, and the folder that it is in; ConfigError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write {path} ({error}): give a writable file such as fig4.png") from None
+    save_figure(figure, path, dpi=DPI)
     print(f"wrote {path}")
 
 

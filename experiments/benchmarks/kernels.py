@@ -75,7 +75,7 @@ def compiled_for(
     import numpy as np
 
     from envs.registry import make_env
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
     from experiments.training.compile import lower_run
     from iacjax.algorithms.registry import check_fits, get_entry
     from iacjax.networks.recurrent import use_gru_form
@@ -117,14 +117,15 @@ def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_en
     }  # fmt: skip
 
 
-def _child(args: tuple) -> dict[str, Any]:
+def measure_in_child(args: tuple) -> dict[str, Any]:
+    """`measure` with the environment of a process that only compiles."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(JAX_PLATFORMS="cpu", JAX_ENABLE_COMPILATION_CACHE="false")  # no GPU is looked for
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return measure(*args)
 
 
-def _in_a_process(job: tuple) -> dict[str, Any]:
+def in_a_process(job: tuple) -> dict[str, Any]:
     """`measure` in a fresh process.
 
     Raises:
@@ -132,7 +133,7 @@ def _in_a_process(job: tuple) -> dict[str, Any]:
     """
     with fresh_process() as pool:
         try:
-            return pool.submit(_child, job).result()
+            return pool.submit(measure_in_child, job).result()
         except concurrent.futures.BrokenExecutor:
             text = "the process that compiles has died, most likely for memory: ask for fewer --lanes or --num-envs"
             raise ConfigError(text) from None
@@ -154,7 +155,7 @@ def run_kernels(args: argparse.Namespace) -> int:
     """Compiles each number of lanes in a process of its own; then says where the kernels are."""
     from envs.registry import check_name
     from experiments.common.files import write_json
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)
@@ -164,7 +165,7 @@ def run_kernels(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for lanes in args.lanes:
         job = (args.card, *split_name(args.algo), args.env, lanes, args.num_envs)
-        rows.append(_in_a_process(job))
+        rows.append(in_a_process(job))
         print(*([] if rows[1:] else [LINE.format(*HEADS)]), line(rows[-1]), sep="\n", flush=True)
         if args.json:
             write_json(args.json, {"note": args.note, "rows": rows})

@@ -9,7 +9,6 @@ wall-clock of training, compiling apart.
 import argparse
 import ast
 import concurrent.futures
-import csv
 import json
 import math
 import os
@@ -24,8 +23,9 @@ from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, trai
 from experiments.benchmarks.peers import check_peers
 from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import folder, out_file, out_folder, whole
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
+from experiments.training.time_estimates import Speed, estimate
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
@@ -85,7 +85,7 @@ def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[flo
 
 def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     """One row of the file: trains and evaluates what `job` names."""
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
 
     directory = pathlib.Path(peer_dir)
@@ -99,7 +99,7 @@ def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
     steps = found["env_steps"]
     rows = [seed_result(i, curve, steps, greedy[i]) for i, curve in enumerate(curves)]
     device = describe_device()
-    return {"job": job, **found, "seeds": rows, "device": device, "versions": versions(device)}
+    return {"job": job, **found, "seeds": rows, "device": device, "versions": software_versions(device)}
 
 
 def _child(*args: Any) -> dict[str, Any]:
@@ -133,13 +133,13 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
 
-def predicted_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float:
+def estimated_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float:
     """By a finished row of the same system and algorithm (its own map first), or by a rough guess."""
-    work = job["steps"] * job["seeds"]
     like = [row for row in rows if all(row["job"][name] == job[name] for name in ("system", "algo"))]
-    for row in sorted(like, key=lambda row: row["job"]["map"] != job["map"]):
-        return work * row["train_s"] / (row["env_steps"] * row["job"]["seeds"])
-    return work / SPEEDS[job["system"], job["algo"]]
+    rates = [(row["job"], row["env_steps"] * row["job"]["seeds"] / row["train_s"]) for row in like]
+    speeds = [Speed(facts, rate, "a finished row") for facts, rate in rates]
+    guess = SPEEDS[job["system"], job["algo"]]
+    return estimate(job["steps"] * job["seeds"], {"map": job["map"]}, speeds, guess).seconds
 
 
 def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -156,11 +156,7 @@ def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def write_results(rows: Sequence[dict[str, Any]], out: pathlib.Path) -> None:
     """Writes the JSON file, and a CSV file of the same name beside it."""
     write_json(out, list(rows))
-    with out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in csv_rows(rows):
-            writer.writerow({k: format(v, ".5g") if isinstance(v, float) else v for k, v in row.items()})
+    write_csv(out.with_suffix(".csv"), csv_rows(rows), COLUMNS)
 
 
 def _cell(value: float | None, form: str = ".3f") -> str:
@@ -224,7 +220,7 @@ def run_learn(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_json(args.out, list)
     missing = [job for job in jobs if job not in [row["job"] for row in rows]]
-    minutes = sum(predicted_seconds(job, rows) for job in missing) / 60
+    minutes = sum(estimated_seconds(job, rows) for job in missing) / 60
     print(f"{len(jobs)} trainings, {len(missing)} to do: about {minutes:.0f} minutes of training on two CPU cores")
     for i, job in enumerate(missing):
         print(f"[{i + 1}/{len(missing)}] {job['system']} {job['algo']} on {job['map']}", flush=True)

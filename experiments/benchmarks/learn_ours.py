@@ -7,7 +7,9 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.benchmarks.learn_peer import Point
-from experiments.config.schema import Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings
 
 
 def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
@@ -54,8 +56,8 @@ def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """
     from experiments.analysis.evaluation import evaluate_policy
     from experiments.common.files import read_json
-    from experiments.run import train
     from experiments.runs.find import FINISHED, newest_run, seconds, status
+    from experiments.training.train import train
     from iacjax import load_policy
 
     began, worked = time.perf_counter(), time.process_time()

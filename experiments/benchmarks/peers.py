@@ -165,7 +165,7 @@ def benchmark_peer(
     forget_peak()
     jax.block_until_ready(program(keys))
     jax.effects_barrier()
-    wall, cpu = _per_update(reports, seeds, updates)
+    wall, cpu = seconds_per_update(reports, seeds, updates)
     return {
         "system": name,
         "steps_per_s": seeds * rows / statistics.median(wall),
@@ -183,7 +183,7 @@ def _needed(program: Any) -> int | None:
     return None if stats is None else stats.output_size_in_bytes + stats.temp_size_in_bytes
 
 
-def _per_update(reports: Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:
+def seconds_per_update(reports: Reports, seeds: int, updates: int) -> tuple[list[float], list[float]]:
     """Seconds by the clock and of the processor, of each of the last `updates` updates."""
     ends = reports.reports[seeds - 1 :: seeds][-updates - 1 :]  # the seeds report one after the other
     if len(ends) != updates + 1:

@@ -46,13 +46,13 @@ def measure(job: Job) -> dict[str, Any]:
     import jax
 
     from experiments.benchmarks.training import DoesNotFit, peak_bytes
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device, set_precision
     from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
 
     set_precision(job.precision)
     known = {"lanes": job.lanes, "devices": job.devices, "device": describe_device()}
-    known |= {"platform": jax.default_backend(), "versions": versions(describe_device())}
+    known |= {"platform": jax.default_backend(), "versions": software_versions(describe_device())}
     try:
         form = next(name for name in FORMS if (name == gru_form()) != job.other_gru)
         with rounded_products(job.bits), use_gru_form(form):
@@ -69,7 +69,7 @@ def measure(job: Job) -> dict[str, Any]:
 def _ours(job: Job) -> dict[str, Any]:
     from envs.registry import make_env
     from experiments.benchmarks.training import compile_training, forget_peak, numbers_of, speed_of
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
     from experiments.distributed.layout import device_count
     from experiments.training.memory import available_bytes
     from iacjax.algorithms.registry import check_fits, get_entry

@@ -6,13 +6,13 @@ are its own too. A column ends where the next point would need more memory than 
 """
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.benchmarks.point import Job, in_a_process, split_name
 from experiments.common.arguments import folder, number, out_file, whole
+from experiments.common.files import write_json
 from experiments.common.text import duration
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
@@ -101,7 +101,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
     from experiments.benchmarks.peers import check_peers_of
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     for word in args.algo:
@@ -146,7 +146,7 @@ def _keep(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
         facts[name] = next((row[name] for row in rows if name in row), None)
     plain = [{name: value for name, value in row.items() if name not in facts} for row in rows]
     facts |= {"rows": plain, "predictions": predict(rows, args.predict_seeds, args.predict_steps)}
-    args.json.write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(args.json, facts)
 
 
 def add_parser(commands: Any) -> None:

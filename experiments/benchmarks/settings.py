@@ -123,7 +123,7 @@ def run_settings(args: argparse.Namespace) -> int:
     """Measures the default, then setting after setting; `--json` holds those measured so far."""
     from envs.registry import check_name
     from experiments.common.files import write_json
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     default_settings(*split_name(args.algo), args.env)

@@ -7,7 +7,6 @@ machine has other work too. Parts are told of AIIR-MIX and its family.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from experiments.benchmarks.point import split_name
 from experiments.benchmarks.training import REPEATS, compile_training, speed_of
 from experiments.common.arguments import folder, number, out_file, whole
+from experiments.common.files import write_json
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
@@ -125,7 +125,7 @@ def _rows(args: argparse.Namespace):
     """Yields the rows of the table as they are measured."""
     from envs.registry import make_env
     from experiments.benchmarks.peers import PEERS, benchmark_peer
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
     from iacjax.algorithms.intrinsic.config import AiirMixConfig
     from iacjax.algorithms.registry import get_entry
 
@@ -162,7 +162,7 @@ def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be measured, before anything is compiled."""
     from envs.registry import check_name
     from experiments.benchmarks.peers import check_peers_of
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     check_name(args.env)
     for word in args.algos:
@@ -175,10 +175,10 @@ def run_train(args: argparse.Namespace) -> int:
     check(args)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
 
-    facts = {"device": describe_device(), "versions": versions(describe_device())}
+    facts = {"device": describe_device(), "versions": software_versions(describe_device())}
     if args.peer_dir is None:
         print("ours alone: --peer-dir with a clone of github.com/FLAIROx/JaxMARL measures its IPPO and QMIX beside it")
     print(f"{'training':<28} {'seeds':>5} {'steps/s':>12} {'cpu us':>10} {'compile s':>10}")
@@ -187,7 +187,7 @@ def run_train(args: argparse.Namespace) -> int:
         rows.append(row | facts)
         _print(row)
         if args.json:
-            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+            write_json(args.json, rows)
     return 0
 
 

@@ -5,11 +5,11 @@ One seed and several in one vmapped program, at the paper's settings: an update 
 
 import argparse
 import dataclasses
-import json
 from typing import Any
 
 from envs.errors import ConfigError
 from experiments.common.arguments import number, out_file, whole
+from experiments.common.files import write_json
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
@@ -81,7 +81,7 @@ def run_updates(args: argparse.Namespace) -> int:
         raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
     from envs.registry import make_env
     from experiments.benchmarks.train import benchmark_ours
-    from experiments.runs.directory import versions
+    from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
     from iacjax.algorithms.registry import check_fits, get_entry
 
@@ -100,10 +100,10 @@ def run_updates(args: argparse.Namespace) -> int:
             parts = row["cpu_us_by_part"] = time_by_part(env, config)
             shares = ", ".join(f"{name} {value / sum(parts.values()):.0%}" for name, value in parts.items())
             print(f"  of its processor time: {shares}", flush=True)
-        rows.append(row | {"device": device, "versions": versions(device)})
+        rows.append(row | {"device": device, "versions": software_versions(device)})
         if args.json:
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(rows, indent=2) + "\n")
+            write_json(args.json, rows)
     return 0
 
 

@@ -1,15 +1,16 @@
-"""Presets as json files, `--preset path/to/winner.json`: what a sweep found best, for the other commands to start from.
+"""Presets by name, or as json files: `--preset path/to/winner.json`, the best settings that a sweep has found.
 
 The object in such a file has `algo`, `run` and `algorithm` (fields that differ from the defaults) and `summary`.
 """
 
+import difflib
 import pathlib
 from typing import Any
 
 from envs.errors import ConfigError
 from envs.values import show
 from experiments.common.files import read_object, write_json
-from experiments.config.presets import Preset
+from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import RunConfig, Settings
 from iacjax.algorithms.registry import get_entry
 from iacjax.schema import check_values, types_of
@@ -84,3 +85,38 @@ def _default(settings: Settings) -> Any:
 
 def _changed(values: dict[str, Any], default: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(default, name)}
+
+
+def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
+    """The preset `name` of `algo`, or the one in the file `name`, on `env` where one is named.
+
+    Raises:
+      ConfigError: an unknown name (the known ones are listed), or a file that is not a preset of `algo`.
+    """
+    if is_file(name):
+        return _on(read_preset(name, algo), env)
+    presets = PRESETS.get(algo, {"default": Preset({}, {})})
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
+    return _on(presets[name], env)
+
+
+def _on(preset: Preset, env: str | None) -> Preset:
+    """With `env` for its environment; another one's options would say nothing there."""
+    if env is None or env == preset.run.get("env"):
+        return preset
+    return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})
+
+
+def default_settings(algo: str, preset: str, env: str | None = None) -> Settings:
+    """The configuration before the command line's own fields.
+
+    Raises:
+      ConfigError: unknown algorithm or preset.
+    """
+    entry = get_entry(algo)
+    chosen = get_preset(algo, preset, env)
+    run = RunConfig(algo=algo, preset=preset, **chosen.run)
+    return Settings(run, entry.config(**chosen.algorithm))

@@ -1,9 +1,6 @@
 """Named defaults per algorithm: data only. A preset overrides fields of `RunConfig` and of the algorithm's config."""
 
-import difflib
 from typing import Any, NamedTuple
-
-from envs.errors import ConfigError
 
 
 class Preset(NamedTuple):
@@ -241,28 +238,3 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
 }
-
-
-def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
-    """The preset `name` of `algo`, or the one in the file `name`, on `env` where one is named.
-
-    Raises:
-      ConfigError: an unknown name (the known ones are listed), or a file that is not a preset of `algo`.
-    """
-    from experiments.config import preset_io
-
-    if preset_io.is_file(name):
-        return _on(preset_io.read_preset(name, algo), env)
-    presets = PRESETS.get(algo, {"default": Preset({}, {})})
-    if name not in presets:
-        near = difflib.get_close_matches(name, presets, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"unknown preset {name!r} of {algo}: {hint}known are {', '.join(sorted(presets))}")
-    return _on(presets[name], env)
-
-
-def _on(preset: Preset, env: str | None) -> Preset:
-    """With `env` for its environment; another one's options would say nothing there."""
-    if env is None or env == preset.run.get("env"):
-        return preset
-    return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})

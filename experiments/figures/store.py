@@ -3,7 +3,6 @@
 They are kept in the repository, so that figures are drawn again without training.
 """
 
-import csv
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +11,9 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.config.schema import algorithm_fingerprint
-from experiments.figures.spec import Run, device_and_versions
+from experiments.figures.runs import Run, device_and_versions
 from experiments.loggers.csv import read_table
 from experiments.runs import find
 
@@ -23,25 +22,6 @@ POINT = (*KEY, "seed", "env_steps")
 RETURNS, WIN_RATES = ("return_mean", "return_std"), ("win_rate", "return_mean")  # what is kept of an evaluation
 COLUMNS = (*POINT, *RETURNS)
 Row = dict[str, str]
-
-
-def read_rows(path: pathlib.Path) -> list[Row]:
-    """The rows of a csv file as text; no file has no rows."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_rows(path: pathlib.Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Writes a csv file whole or not at all, and the folder that it is in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns or list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
 
 
 def number(value: float) -> str:
@@ -109,11 +89,11 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values:
     records = read_json(path.with_suffix(".json")).get("runs", [])
     now = record_of(budget, run, command)
     was = next((r for r in records if all(r[name] == now[name] for name in KEY)), None)
-    rows, record = merged(read_rows(path), new, was, now)
+    rows, record = merged(read_csv(path), new, was, now)
     # Sorted, so that the files differ only where the numbers do.
     rows.sort(key=lambda r: (*(r[name] for name in KEY), int(r["seed"]), int(r["env_steps"])))
     records = sorted([*(r for r in records if r is not was), record], key=lambda r: [r[name] for name in KEY])
-    write_rows(path, rows, (*POINT, *values))
+    write_csv(path, rows, (*POINT, *values))
     write_json(path.with_suffix(".json"), {"runs": records})
 
 
@@ -124,7 +104,7 @@ def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:
       ConfigError: nothing was kept there.
     """
     groups: dict[tuple[str, str, int], list[Row]] = {}
-    for row in read_rows(path):
+    for row in read_csv(path):
         if row["budget"] == budget:
             groups.setdefault((row["algo"], row["env"], int(row["seed"])), []).append(row)
     if not groups:

@@ -1,6 +1,7 @@
-"""Where a run's rows go: always CSV, TensorBoard and Weights & Biases on request, all behind one small protocol."""
+"""Where a run's rows go: always CSV, TensorBoard and Weights & Biases on request, all behind one protocol."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Protocol
 
 from experiments.config.schema import RunConfig, Settings
@@ -10,14 +11,25 @@ Row = dict[str, float]
 
 
 class Sink(Protocol):
-    """Takes rows of two tables, `metrics` and `eval`; each row has iteration, env_steps and seed."""
+    """Receives rows of two tables, `metrics` and `eval`; each row has iteration, env_steps and seed."""
 
-    def write(self, table: str, rows: list[Row]) -> None: ...
+    def write(self, table: str, rows: list[Row]) -> None:
+        """Appends rows, of one iteration, one a seed."""
+
+    def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
+        """Raises ConfigError where the rows of `seeds` up to `iteration` are not those whose `digests` are `known`."""
+
+    def trim(self, seeds: Sequence[int], iteration: int) -> None:
+        """Drops the rows of `seeds` after `iteration`, which will be written again. Called once, before any write."""
+
+    def digests(self, seeds: Sequence[int]) -> dict[str, str]:
+        """Digests of all rows of `seeds`, by names of the sink's own, for a checkpoint; empty where it keeps none."""
 
     def sync(self) -> None:
         """What was written so far survives the death of the process."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the sink; nothing is called after it."""
 
 
 def check_sinks(run: RunConfig) -> None:
@@ -32,14 +44,18 @@ def check_sinks(run: RunConfig) -> None:
         log_in()
 
 
-def open_sinks(settings: Settings, directory: pathlib.Path) -> list[Sink]:
+def open_sinks(settings: Settings, directory: pathlib.Path, trials_of: str = "") -> list[Sink]:
     """The sinks that the run asks for, CSV first.
+
+    Args:
+      trials_of: where the run is a part of a sweep, the name of its configuration, by which W&B groups its seeds. A
+        sweep has more files than a process may hold open, so none stays open between two writes.
 
     Raises:
       ConfigError: an optional package is not installed.
     """
     run = settings.run
-    sinks: list[Sink] = [CsvSink(directory, range(run.seed, run.seed + run.seeds))]
+    sinks: list[Sink] = [CsvSink(directory, range(run.seed, run.seed + run.seeds), keep_open=not trials_of)]
     if settings.run.tensorboard:
         from experiments.loggers.tensorboard import TensorboardSink
 
@@ -47,5 +63,5 @@ def open_sinks(settings: Settings, directory: pathlib.Path) -> list[Sink]:
     if settings.run.wandb:
         from experiments.loggers.wandb import WandbSink
 
-        sinks.append(WandbSink(settings, directory))
+        sinks.append(WandbSink(settings, directory, trials_of))
     return sinks

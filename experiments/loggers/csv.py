@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.common.files import read_csv, write_bytes, write_csv
 from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
@@ -73,9 +74,9 @@ def _hash_rows(table: _Rows, seeds: Sequence[int], iteration: int) -> dict[int, 
 class CsvSink:
     """Appends to <directory>/metrics.csv and eval.csv, and keeps digests of each seed's rows for its checkpoints."""
 
-    def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None):
-        """`seeds`: all that write here; None: any may."""
-        self._directory, self._seeds = directory, seeds
+    def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None, keep_open: bool = True):
+        """`seeds`: all that write here; None: any may. `keep_open`: whether files stay open between two writes."""
+        self._directory, self._seeds, self._keep_open = directory, seeds, keep_open
         self._files: dict[str, IO[str]] = {}
         self._columns: dict[str, list[str]] = {}
         self._hashes: dict[str, dict[int, Any]] = {table: {} for table in TABLES}  # of each seed's rows
@@ -100,14 +101,7 @@ class CsvSink:
 
     def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
         """Gives the rows that a version with fewer columns wrote the others, empty."""
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        part = path.with_name(path.name + ".part")
-        with part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
+        write_csv(path, read_csv(path), columns)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         if not rows:
@@ -118,6 +112,8 @@ class CsvSink:
             file.write(line)
             self._hashes[table].setdefault(int(row["seed"]), hashlib.sha256()).update(line.encode())
         file.flush()
+        if not self._keep_open:
+            self.close()
 
     def digests(self, seeds: Sequence[int]) -> dict[str, str]:
         """{table: digest of all rows of `seeds`}, for a checkpoint."""
@@ -144,9 +140,7 @@ class CsvSink:
             text = b"".join([table.header.encode() + b"\n", *kept]) if table.header else b""
             if text != path.read_bytes():
                 self.close()
-                part = path.with_name(path.name + ".part")
-                part.write_bytes(text)
-                part.replace(path)
+                write_bytes(path, text)
             self._columns[name] = table.header.split(",")
             others = {seed: hashed for seed, hashed in self._hashes[name].items() if seed not in seeds}
             self._hashes[name] = others | _hash_rows(table, seeds, iteration)

@@ -1,10 +1,13 @@
 """Weights & Biases: one of its runs a seed, all seeds of a run in one group, so that W&B itself averages over seeds."""
 
+import hashlib
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
 from experiments.config.schema import Settings, to_dict
+from experiments.loggers.csv import WHOLE
 
 NO_LOGIN = ("offline", "dryrun", "disabled")  # modes of W&B
 
@@ -40,16 +43,20 @@ def _refused(error: Exception) -> str:
 class WandbSink:
     """Logs `metrics/<name>` and `eval/<name>` over environment steps; a resumed run goes on in the same W&B runs."""
 
-    def __init__(self, settings: Settings, directory: pathlib.Path):
+    def __init__(self, settings: Settings, directory: pathlib.Path, trials_of: str = ""):
+        """`trials_of`: where the run is a part of a sweep, the name of its configuration."""
         self._wandb, self._settings, self._directory = _package(), settings, directory
+        self._group, self._id = trials_of or directory.name, directory.name
+        if trials_of:  # directories of several sweeps, environments and algorithms have the same name
+            self._id = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
         self._runs: dict[int, Any] = {}
 
     def _open(self, seed: int) -> Any:
-        run, group = self._settings.run, self._directory.name
+        run, group = self._settings.run, self._group
         arguments = dict(
             project=run.wandb_project,
             group=group,
-            id=f"{group}-seed{seed}",
+            id=f"{self._id}-seed{seed}",
             name=f"{run.algo} {run.env} {group} seed {seed}",
             dir=str(self._directory),
             config={**to_dict(self._settings), "seed": seed},
@@ -70,9 +77,18 @@ class WandbSink:
             seed = int(row["seed"])
             if seed not in self._runs:
                 self._runs[seed] = self._open(seed)
-            told = {k: v for k, v in row.items() if k not in ("iteration", "env_steps", "seed") and v == v}
-            named = {f"{table}/{k}": v for k, v in told.items()}
+            names = [name for name in row if name not in WHOLE and row[name] == row[name]]
+            named = {f"{table}/{name}": row[name] for name in names}
             self._runs[seed].log({"env_steps": int(row["env_steps"]), **named})
+
+    def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
+        """W&B has the rows, which nobody reads back."""
+
+    def trim(self, seeds: Sequence[int], iteration: int) -> None:
+        """W&B drops nothing: rows that are written again stand there twice, over the same env steps."""
+
+    def digests(self, seeds: Sequence[int]) -> dict[str, str]:
+        return {}
 
     def sync(self) -> None:
         """W&B sends from its own process, which outlives this one."""

@@ -13,14 +13,16 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.common import digests
+from experiments.common.files import check_sums, write_sums
+from experiments.config.schema import Settings, fingerprint
 from experiments.runs import state_files
 
 PROGRESS, OLD_PROGRESS = "progress.json", "progress/metadata"  # the latter as orbax wrote it
+OLD_NAMES = {"bar_hits": "target_hits", "stopped": "reached_target_win_rate"}  # fields of Progress in older checkpoints
 SAVING = "saving"  # beside the checkpoints: the one that is being written, or that a killed process has left
 NOT_DAMAGE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO)  # another time it may be read
 MAX_SHARE = 0.05  # of the time may go into saving
@@ -32,24 +34,38 @@ class Progress:
 
     iteration: int = 0  # iterations done
     env_steps: list[int] = dataclasses.field(default_factory=list)  # of each seed
-    seeds: int = 1  # in the group
+    seeds: int = 1  # in the batch
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # sums since the last row of metrics.csv
-    bar_hits: int = 0  # evaluations in a row at or above --stop-at
-    stopped: bool = False  # the bar was reached
+    target_hits: int = 0  # evaluations in a row at or above --stop-at
+    reached_target_win_rate: bool = False  # in two evaluations in a row
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     save_seconds: float = 0.0
-    diverged: dict[str, int] = dataclasses.field(default_factory=dict)  # of a sweep: lane -> iteration it ended at
-    rows: dict[str, str] = dataclasses.field(default_factory=dict)  # digests of the rows written so far (`csv_sink`)
+    diverged: dict[str, int] = dataclasses.field(default_factory=dict)  # of a sweep: trial -> its last iteration
+    rows: dict[str, str] = dataclasses.field(default_factory=dict)  # digests of the rows (`Sink.digests`)
+
+
+def fingerprints_of(settings: Settings) -> tuple[str, str]:
+    """Of a run: the one that its checkpoints carry, and the one of runs of older versions that did not record how many
+    seeds they trained at a time (those of figures 2 and 5)."""
+    unrecorded = Settings(dataclasses.replace(settings.run, seeds_per_batch=0), settings.algorithm)
+    return fingerprint(settings), fingerprint(unrecorded)
 
 
 class Checkpoints:
-    """The checkpoints of one group of seeds, in `directory`."""
+    """The checkpoints of one batch of seeds, in `directory`."""
 
     def __init__(
-        self, directory: pathlib.Path, fingerprint: str, every: float, keep: int, say: Callable[[str], None] = print
+        self,
+        directory: pathlib.Path,
+        fingerprints: Sequence[str],
+        every: float,
+        keep: int,
+        say: Callable[[str], None] = print,
     ):
-        self._directory, self._fingerprint, self._say = directory, fingerprint, say
+        """`fingerprints`: checkpoints are written with the first one and read with any of them."""
+        self._directory, self._say = directory, say
+        self._fingerprint, self._accepted = fingerprints[0], set(fingerprints)
         self._every, self._keep = every, keep
         self._due = time.monotonic() + every
 
@@ -87,7 +103,7 @@ class Checkpoints:
         saver, tree = state_files.saver()
         saver.save(place.absolute(), args=tree(states))
         (place / PROGRESS).write_text(json.dumps(record))
-        digests.write_sums(place)
+        write_sums(place)
         place.replace(self._directory / place.name)
 
     def latest(self) -> int | None:
@@ -141,12 +157,12 @@ class Checkpoints:
         from iacjax.types import without_env_steps
 
         place = self._directory / str(step)
-        digests.check_sums(place)
+        check_sums(place)
         ours = (place / state_files.STATE).exists()
         record = json.loads((place / (PROGRESS if ours else OLD_PROGRESS)).read_text())
-        if record.pop("fingerprint", None) != self._fingerprint:
+        if record.pop("fingerprint", None) not in self._accepted:
             raise ConfigError("its configuration does not match the run's config.json")
-        progress = Progress(**record)
+        progress = Progress(**{OLD_NAMES.get(name, name): value for name, value in record.items()})
         if progress.iteration != step:
             raise ConfigError(f"it says that it is of iteration {progress.iteration}")
         check(progress)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
+from experiments.common.files import write_text
 
 if TYPE_CHECKING:
     from envs.base import Environment
@@ -84,9 +85,7 @@ def keep_digest(directory: pathlib.Path, name: str, digest: str, say: Callable[[
         raise ConfigError(f"'{name}' computes something else than when {directory} was begun: {ways}")
     if kept and same is None:
         say(f"check    another jax than before: whether '{name}' is as it was cannot be known")
-    part = directory / f"{DIGEST_FILE}.part"
-    part.write_text(digest + "\n")
-    part.replace(directory / DIGEST_FILE)
+    write_text(directory / DIGEST_FILE, digest + "\n")
 
 
 def check_played(env: "Environment", digest: str, say: Callable[[str], None]) -> None:

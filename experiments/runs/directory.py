@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 
 from envs.errors import ConfigError
-from experiments.common import digests
+from experiments.common.files import write_with_digest
 from experiments.config.schema import Settings, to_dict
 
 PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
@@ -22,10 +22,10 @@ PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoi
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:
     """Writes config.json, and its digest beside it."""
-    digests.write_text(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
+    write_with_digest(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
 
 
-def create(settings: Settings) -> pathlib.Path:
+def create_directory(settings: Settings) -> pathlib.Path:
     """Makes <run_dir>/<env>/<algo>/<UTC time>-<hash> and writes config.json into it.
 
     Raises:
@@ -45,7 +45,7 @@ def create(settings: Settings) -> pathlib.Path:
     return directory
 
 
-def versions(device: str) -> dict[str, str]:
+def software_versions(device: str) -> dict[str, str]:
     """What the numbers of a run were made with."""
     found = {"python": platform.python_version(), "device": device}
     for package in PACKAGES:

@@ -6,11 +6,11 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.common.files import read_json
-from experiments.config.schema import FREE, Settings, read_config, to_dict
+from experiments.config.schema import CHANGEABLE, Settings, read_config, to_dict
 
 FINISHED = ("finished", "stopped_at_bar")  # of summary.json's status
 # What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.
-_IGNORED = (set(FREE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
+_IGNORED = (set(CHANGEABLE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
 
 
 def _identity(settings: Settings) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Policies of our engine on other backends, without further training; the table of `experiments.transfer`."""
 
-import csv
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.analysis.evaluation import Evaluation, evaluate_policy
+from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import wilson
 from experiments.smac.games import episodes_file, map_of, play_on_backend
 
@@ -43,29 +43,10 @@ def play_on(
     return played.rows
 
 
-def read_rows(file: pathlib.Path) -> list[Row]:
-    """The rows of an earlier call; none where there is no such file."""
-    if not file.exists():
-        return []
-    with file.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
 def merge(rows: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     """`rows` with those of the same run and backend replaced by `new`."""
     again = {(row["run"], row["world"]) for row in new}
     return [row for row in rows if (row["run"], row["world"]) not in again] + list(new)
-
-
-def write_rows(file: pathlib.Path, rows: Sequence[Row]) -> None:
-    """Writes the csv, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(file.name + ".part")
-    with part.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, [*KEYS, *Evaluation._fields], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(file)
 
 
 def rate_text(rows: Sequence[Row]) -> str:
@@ -112,6 +93,6 @@ def transfer(
             results = play_on(name, policy, map_name, episodes, directory, games, seed)
             new = [keys | {column: format(value, ".6g") for column, value in r._asdict().items()} for r in results]
             played += new
-            write_rows(out, merge(read_rows(out), new))
+            write_csv(out, merge(read_csv(out), new), [*KEYS, *Evaluation._fields])
             print(f"{map_name}, trained with {trained}, on {name}: {' '.join(rate_text(new).split())}", flush=True)
     return played

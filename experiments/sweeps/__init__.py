@@ -1,1 +1,1 @@
-"""What `python -m experiments.sweep` is made of: its plan, its lanes, their training, its tables, its jobs."""
+"""What `python -m experiments.sweep` is made of: its plan, its trials, their training, its tables, its jobs."""

@@ -27,10 +27,10 @@ RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_D
 class Share:
     """What this process (or all, where they train together) has to do of one program."""
 
-    steps: int  # env steps of all its lanes
+    steps: int  # env steps of all its trials
     key: str = ""  # in rates.json
     done: int = 0  # of the steps
-    seconds: float | None = None  # an env step of one lane takes, evaluating and saving included
+    seconds: float | None = None  # an env step of one trial takes, evaluating and saving included
     bytes: int | None = None  # at a time
 
     @property
@@ -75,7 +75,7 @@ class Forecast:
 
 
 class Watch:
-    """Follows the groups of one program, each of some lanes of `steps` env steps."""
+    """Follows the groups of one program, each of some trials of `steps` env steps."""
 
     def __init__(self, forecast: Forecast, index: int):
         self._forecast, self._index, self._ended = forecast, index, 0
@@ -92,21 +92,21 @@ class Watch:
         return self._forecast.words(self._index) if len(self._forecast.shares) > 1 else []
 
     def group_ended(self, steps: int) -> None:
-        """A group has ended, after `steps` env steps of its lanes together."""
+        """A group has ended, after `steps` env steps of its trials together."""
         self._ended += steps
         self.share.done = self._ended
 
 
-def make_forecast(programs: Sequence[Program], lanes: Sequence[int], finished: Sequence[bool]) -> Forecast:
+def make_forecast(programs: Sequence[Program], trials: Sequence[int], finished: Sequence[bool]) -> Forecast:
     """Of a queue, with what earlier sweeps have measured.
 
     Args:
-      lanes: of each program, those that are to be trained here.
+      trials: of each program, those that are to be trained here.
       finished: whether each has ended before.
     """
     kept = collectives.broadcast_from_main(_read) if programs[0].settings.run.compile_cache else {}
     shares = []
-    for program, count, end in zip(programs, lanes, finished, strict=True):
+    for program, count, end in zip(programs, trials, finished, strict=True):
         key = _key(program, count)
         steps = count * program.settings.run.total_steps
         seconds, needed = kept.get(key, (None, None))
@@ -128,16 +128,16 @@ def keep(share: Share) -> None:
         pass  # not worth a sweep's end
 
 
-def _key(program: Program, lanes: int) -> str:
-    """Of what a program's speed hangs on: machine, jax, world, evaluations, configuration, lanes; not the values that
-    are lanes."""
+def _key(program: Program, trials: int) -> str:
+    """Of what a program's speed hangs on: machine, jax, world, evaluations, configuration, trials; not the values that
+    are trials."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
     device = (describe_devices(run.devices), collectives.process_count(), importlib.metadata.version("jax"))
     # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]
-    what = [device, set_outside, run.algo, run.env, run.env_options, asked, fixed, lanes]
+    what = [device, set_outside, run.algo, run.env, run.env_options, asked, fixed, trials]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Where the programs of a sweep are trained: in this process, or in several that share the lanes (jobs: `jobs`)."""
+"""Where the programs of a sweep are trained: in this process, or in several that share the trials (jobs: `jobs`)."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from typing import Any
 from experiments.distributed import collectives
 from experiments.distributed.connection import connected
 from experiments.loggers.console import Console
-from experiments.run import check_warmup
 from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.plan import Program
-from experiments.sweeps.trials import Unit, units_of
+from experiments.sweeps.trials import runs_of
 from experiments.training.loop import Interrupted
+from experiments.training.pace import check_warmup
 from experiments.training.runtime import prepare_jax
 from experiments.training.signals import Signals
 
@@ -25,9 +25,9 @@ POLL_SECONDS = 1.0
 def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, index: int = 0) -> int:
     """Trains the queue, or, of `count` processes, the part of it that is `index`'s; the exit code.
 
-    Lanes have nothing to tell each other, so neither have the processes: each trains whole units of its own on its
-    own devices, and process 0, which waits for the others, makes the tables. All see the same directory `out`. One
-    that dies costs the others nothing: start it again.
+    Trials are independent, and so are the processes: each trains whole runs on its own devices, and process 0, which
+    waits for the others, writes the tables. All see the same directory `out`. If one dies the others continue: start it
+    again.
     """
     prepare_jax(programs[0].settings.run, print)
     log = out / (f"log_{index}.txt" if index else "log.txt")
@@ -93,20 +93,20 @@ def train_queue(
     count: int = 1,
     index: int = 0,
 ) -> None:
-    """Says what the queue will take, and trains, of `count` processes that share its lanes, `index`'s part of it.
+    """Says what the queue will take, and trains, of `count` processes that share its trials, `index`'s part of it.
 
     Raises:
       Interrupted: the user asked to stop, and a checkpoint was written.
     """
     from experiments.sweeps.train import train_program
 
-    units = [units_of(program, out, count)[index::count] for program in programs]
+    runs = [runs_of(program, out, count)[index::count] for program in programs]
     places = [program_dir(out, program, count, index) for program in programs]
     ended = collectives.broadcast_from_main(lambda: [(place / "finished.json").exists() for place in places])
-    forecast = make_forecast(programs, [sum(len(unit.seeds) for unit in some) for some in units], ended)
+    forecast = make_forecast(programs, [sum(len(run.seeds) for run in some) for some in runs], ended)
     if not all(ended):
         console.say(forecast.line())
-    for k, (program, mine, place) in enumerate(zip(programs, units, places, strict=True)):
+    for k, (program, mine, place) in enumerate(zip(programs, runs, places, strict=True)):
         train_program(program, mine, place, console, stop, Watch(forecast, k))
         if not ended[k]:
             keep(forecast.shares[k])
@@ -168,15 +168,15 @@ def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, cou
     from experiments.sweeps import results as sweep_results
     from experiments.sweeps.pictures import write_overview
 
-    units: list[Unit] = [unit for program in programs for unit in units_of(program, out, count)]
-    for unit in units:
-        check_summary(unit.directory)
-    lanes = sweep_results.read_lanes(units)
-    sweep_results.write_tables(out, units, lanes)
-    points = sweep_results.points_of(lanes)
-    for table in sweep_results.tables(points):
+    runs = [run for program in programs for run in runs_of(program, out, count)]
+    for run in runs:
+        check_summary(run.directory)
+    trials = sweep_results.read_trials(runs)
+    sweep_results.write_tables(out, runs, trials)
+    results = sweep_results.group_by_configuration(trials)
+    for table in sweep_results.tables(results):
         console.terminal.print(table)
     if programs[0].settings.run.pictures:
-        write_overview(out / "sweep.png", points, console.say)
-    for path in sweep_results.write_winners(out, points):
+        write_overview(out / "sweep.png", results, console.say)
+    for path in sweep_results.write_winners(out, results):
         console.say(f"winner   --preset {path}")

@@ -1,7 +1,7 @@
-"""What a sweep trains: its points, and the programs that they are grouped into. No jax here.
+"""What a sweep trains: its configurations, and the programs that they are grouped into. No jax here.
 
-A point is one configuration; a program holds the points that differ in float fields alone, so that they can be lanes
-of one compiled program. Algorithms, environments and all other fields make programs of their own.
+A program holds the configurations that differ in float fields alone: with their seeds they are the trials of one
+compiled program. Algorithms, environments and all other fields make programs of their own.
 """
 
 import dataclasses
@@ -14,23 +14,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config.schema import RunConfig, Settings, default_settings, parse_fields
+from experiments.config.command_line import parse_fields
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import check_run
 from iacjax.algorithms.common.config import check_together
 from iacjax.algorithms.registry import option_names
 from iacjax.schema import check_values, option, read_text, types_of
 
-MAX_POINTS = 100_000  # of a sweep: planning them takes seconds
+MAX_CONFIGURATIONS = 100_000  # of a sweep: planning them takes seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A sweep as it was asked for: kept in sweep.json, from which every process makes the same plan."""
+    """What the command line asks for: kept in sweep.json, from which every process makes the same plan."""
 
     algos: tuple[str, ...]
     envs: tuple[str, ...]
     sets: tuple[str, ...] = ()  # NAME=VALUE,... or NAME=LOW..HIGH
-    random: int = 0  # points drawn; 0: the grid of all values
+    random: int = 0  # configurations drawn; 0: the grid of all values
     draw_seed: int = 0
     preset: str = "default"
     run: tuple[tuple[str, Any], ...] = ()  # fields of RunConfig that were given
@@ -38,14 +40,14 @@ class Request:
 
 
 class Range(NamedTuple):
-    """Where values are drawn from."""
+    """An interval that values are drawn from."""
 
     low: Any  # float, or int for a field of whole numbers
     high: Any
     log: bool
 
 
-class Point(NamedTuple):
+class Configuration(NamedTuple):
     """One configuration, trained with every seed."""
 
     settings: Settings
@@ -59,27 +61,27 @@ class Point(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Points that differ in floats alone."""
+    """Configurations that differ in floats alone: their trials (one per configuration and seed) are compiled as one."""
 
     index: int
-    points: tuple[Point, ...]
+    configurations: tuple[Configuration, ...]
 
     @property
     def settings(self) -> Settings:
-        return self.points[0].settings
+        return self.configurations[0].settings
 
     @property
     def title(self) -> str:
         floats = self.floats
-        fixed = {name: value for name, value in self.points[0].values.items() if name not in floats}
+        fixed = {name: value for name, value in self.configurations[0].values.items() if name not in floats}
         run = self.settings.run
         return " ".join((run.algo, "on", run.env, *(f"{name}={_text(value)}" for name, value in fixed.items())))
 
     @property
     def floats(self) -> tuple[str, ...]:
-        """The float fields in which its points differ."""
-        names = [name for name, value in self.points[0].values.items() if isinstance(value, float)]
-        return tuple(name for name in names if len({point.values[name] for point in self.points}) > 1)
+        """The float fields in which its configurations differ."""
+        names = [name for name, value in self.configurations[0].values.items() if isinstance(value, float)]
+        return tuple(name for name in names if len({each.values[name] for each in self.configurations}) > 1)
 
 
 def queue_lines(programs: Sequence[Program]) -> list[str]:
@@ -87,13 +89,12 @@ def queue_lines(programs: Sequence[Program]) -> list[str]:
     lines, total = [], 0
     for program in programs:
         run = program.settings.run
-        lanes = len(program.points) * run.seeds
-        floats = f", lanes over {', '.join(program.floats)}" if program.floats else ""
-        steps = f"{lanes * run.total_steps:,} env steps"
-        lines.append(
-            f"  {program.index:3}  {program.title}: {len(program.points)} point(s), {lanes} lane(s), {steps}{floats}"
-        )
-        total += lanes * run.total_steps
+        trials = len(program.configurations) * run.seeds
+        floats = f", vectorised over {', '.join(program.floats)}" if program.floats else ""
+        steps = f"{trials * run.total_steps:,} env steps"
+        count = f"{len(program.configurations)} configuration(s), {trials} trial(s)"
+        lines.append(f"  {program.index:3}  {program.title}: {count}, {steps}{floats}")
+        total += trials * run.total_steps
     return [*lines, f"{len(programs)} program(s), {total:,} env steps in all"]
 
 
@@ -105,12 +106,12 @@ def make_programs(request: Request, run_dir: str) -> list[Program]:
     """The queue of a sweep, in the order of its algorithms and environments.
 
     Args:
-      run_dir: where the points' directories will stand.
+      run_dir: where the configurations' directories will stand.
 
     Raises:
       ConfigError: an unknown algorithm, preset, field or value, a range without --random.
     """
-    groups: dict[tuple, list[Point]] = {}
+    groups: dict[tuple, list[Configuration]] = {}
     for algo, env in itertools.product(request.algos, request.envs):
         base = default_settings(algo, request.preset, env)
         run = dataclasses.replace(base.run, **dict(request.run), run_dir=run_dir, stop_at=0.0)
@@ -123,16 +124,17 @@ def make_programs(request: Request, run_dir: str) -> list[Program]:
             algorithm = dataclasses.replace(base.algorithm, **values)
             check_together(algorithm)  # each value by itself is checked where it is read
             fixed = tuple((k, v) for k, v in values.items() if not isinstance(v, float))
-            groups.setdefault((algo, env, fixed), []).append(Point(Settings(run, algorithm), values))
-    return [Program(index, tuple(points)) for index, points in enumerate(groups.values())]
+            groups.setdefault((algo, env, fixed), []).append(Configuration(Settings(run, algorithm), values))
+    return [Program(index, tuple(configurations)) for index, configurations in enumerate(groups.values())]
 
 
 def _check_count(choices: dict[str, Any], request: Request) -> None:
-    """Raises ConfigError where there are more points than anybody waits for, before they are made."""
-    points = request.random or math.prod(len(values) for values in choices.values())
-    points *= len(request.algos) * len(request.envs)
-    if points > MAX_POINTS:
-        raise ConfigError(f"{points:,} points are more than {MAX_POINTS:,}: give fewer values, or --random N")
+    """Raises ConfigError where there are too many configurations, before they are made."""
+    count = request.random or math.prod(len(values) for values in choices.values())
+    count *= len(request.algos) * len(request.envs)
+    if count > MAX_CONFIGURATIONS:
+        limit = f"{MAX_CONFIGURATIONS:,}"
+        raise ConfigError(f"{count:,} configurations are more than {limit}: give fewer values, or --random N")
 
 
 def read_choices(sets: Sequence[str], base: Settings, drawn: bool) -> dict[str, list[Any] | Range]:
@@ -206,10 +208,10 @@ def _grid(choices: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _draw(choices: dict[str, Any], request: Request) -> list[dict[str, Any]]:
-    """`request.random` points, the same numbers for each algorithm and environment; what comes twice counts once."""
+    """`request.random` configurations, the same numbers for each algorithm and environment; duplicates are dropped."""
     draw = np.random.default_rng(request.draw_seed)
-    points = [{name: _draw_one(choice, draw) for name, choice in choices.items()} for _ in range(request.random)]
-    return [dict(items) for items in dict.fromkeys(tuple(point.items()) for point in points)]
+    drawn = [{name: _draw_one(choice, draw) for name, choice in choices.items()} for _ in range(request.random)]
+    return [dict(items) for items in dict.fromkeys(tuple(values.items()) for values in drawn)]
 
 
 def _draw_one(choice: list[Any] | Range, draw: np.random.Generator) -> Any:

@@ -1,11 +1,12 @@
-"""Training one program of a sweep: its points and seeds are lanes, its rows go to the directory of each point.
+"""Training one program of a sweep: a trial per configuration and seed, a run directory per configuration.
 
-A point's directory, <out>/<env>/<algo>/<point>, is that of a run (config.json, metrics.csv, eval.csv, policy/,
-summary.json), so evaluate, record and plot take it. Checkpoints hold whole groups of lanes: <out>/programs/<program>.
+These directories, <out>/<env>/<algo>/<configuration>, are as of experiments.run (config.json, metrics.csv, eval.csv,
+policy/, summary.json), so evaluate, record and plot take them. Checkpoints in <out>/programs/<program> are per batch.
 """
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 import shutil
@@ -22,18 +23,18 @@ from experiments.common.text import duration, human
 from experiments.config.schema import RunConfig, Settings
 from experiments.distributed import collectives, sharding
 from experiments.loggers.console import Console
-from experiments.run import resolve
 from experiments.runs import custom_environment, results
-from experiments.runs import directory as rundir
 from experiments.runs.build import build, seed_keys
 from experiments.runs.checkpoint import Progress
+from experiments.runs.directory import locked, software_versions, write_config
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
-from experiments.sweeps.trials import Lane, LaneGroup, Unit, lane_name
+from experiments.sweeps.trials import SweepRun, Trial, batch_name, make_loop
 from experiments.training.compile import CHUNK_CAPACITY, Lowered, lower_trainer
-from experiments.training.loop import Job
+from experiments.training.loop import RunContext, TrainingLoop
+from experiments.training.pace import resolve
 from experiments.training.runtime import describe_devices
-from experiments.training.seed_batches import compile_groups, split
+from experiments.training.seed_batches import compile_batch, compile_largest, split
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 
@@ -41,10 +42,10 @@ PROBE = 3  # iterations that are timed for the prediction
 
 
 class Part(NamedTuple):
-    """Units that are lanes of one compiled program, and the floats that those lanes differ in."""
+    """Runs whose trials one compiled program holds, and the floats in which those trials differ."""
 
     name: str
-    units: tuple[Unit, ...]
+    runs: tuple[SweepRun, ...]
     floats: tuple[str, ...]
 
 
@@ -53,8 +54,8 @@ def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda floats: entry.make(spec, dataclasses.replace(settings.algorithm, **floats))
 
 
-def parts_of(program: Program, units: Sequence[Unit], env: Any) -> list[Part]:
-    """The units in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
+def parts_of(program: Program, runs: Sequence[SweepRun], env: Any) -> list[Part]:
+    """The runs in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
     is found out by tracing it, makes parts of its own."""
     from iacjax.vmapped_trials import can_be_lanes
 
@@ -62,25 +63,25 @@ def parts_of(program: Program, units: Sequence[Unit], env: Any) -> list[Part]:
     if names and not can_be_lanes(env, make, names):
         names = tuple(name for name in names if can_be_lanes(env, make, (name,)))
     fixed = [name for name in program.floats if name not in names]
-    parts: dict[tuple, list[Unit]] = {}
-    for unit in units:
-        parts.setdefault(tuple(unit.point.values[name] for name in fixed), []).append(unit)
+    parts: dict[tuple, list[SweepRun]] = {}
+    for sweep_run in runs:
+        parts.setdefault(tuple(sweep_run.configuration.values[name] for name in fixed), []).append(sweep_run)
     return [Part(f"part_{k}", tuple(some), names) for k, some in enumerate(parts.values())]
 
 
 def train_program(
     program: Program,
-    units: Sequence[Unit],
+    runs: Sequence[SweepRun],
     directory: pathlib.Path,
     console: Console,
     stop: Callable[[], bool],
     watch: Watch,
 ) -> None:
-    """Trains the units of a program to their end, on from their checkpoints; nothing where they have ended.
+    """Trains the runs of a program to their end, on from their checkpoints; nothing where they have ended.
 
     Args:
       directory: of this program's checkpoints and of the marker that it has ended.
-      watch: is told how far it is.
+      watch: receives how far it is.
 
     Raises:
       Interrupted: the user asked to stop, and a checkpoint was written.
@@ -88,10 +89,11 @@ def train_program(
     """
     marker = directory / "finished.json"
     if collectives.broadcast_from_main(marker.exists):
-        console.say(f"finished {program.title}: {len(program.points)} point(s)")
+        console.say(f"finished {program.title}: {len(program.configurations)} configuration(s)")
         _remove_parts(directory)  # where it was killed on the way
         return
-    console.say(f"program  {program.title}: {len(program.points)} point(s), {program.settings.run.seeds} seed(s)")
+    seeds = program.settings.run.seeds
+    console.say(f"program  {program.title}: {len(program.configurations)} configuration(s), {seeds} seed(s)")
     began = time.monotonic()
     with contextlib.ExitStack() as held:
         collectives.broadcast_from_main(lambda: _open(directory, held))
@@ -102,14 +104,14 @@ def train_program(
                 lambda: custom_environment.keep_digest(directory, env.spec.name, digest, console.say)
             )
         try:
-            for part in parts_of(program, units, env) if units else ():
+            for part in parts_of(program, runs, env) if runs else ():
                 _train_part(part, env, directory / part.name, console, stop, watch)
         except RuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             text = "the device has run out of memory: use a smaller --seeds-per-batch, or --set a smaller num_envs"
             raise ConfigError(text) from error
-        record = {"points": len(program.points), "seconds": round(time.monotonic() - began, 1)}
+        record = {"points": len(program.configurations), "seconds": round(time.monotonic() - began, 1)}
         collectives.broadcast_from_main(lambda: write_json(marker, record))
     _remove_parts(directory)
 
@@ -122,128 +124,124 @@ def _remove_parts(directory: pathlib.Path) -> None:
 
 def _open(directory: pathlib.Path, held: contextlib.ExitStack) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    held.enter_context(rundir.locked(directory))
+    held.enter_context(locked(directory))
 
 
 def _train_part(
     part: Part, env: Any, directory: pathlib.Path, console: Console, stop: Callable[[], bool], watch: Watch
 ) -> None:
-    first = part.units[0].point.settings
+    first = part.runs[0].configuration.settings
     make = _maker(first, env.spec)
     algorithm = make({})
     settings = resolve(first, algorithm.plan)
     size = collectives.broadcast_from_main(lambda: _open_part(part, directory, settings.run))
     settings = Settings(dataclasses.replace(settings.run, seeds_per_batch=size), settings.algorithm)
-    job = Job(settings, directory, algorithm, env, [], console, stop)
-    lanes = [Lane(unit, seed) for unit in part.units for seed in unit.seeds]
-    trace = _tracer(job, make, part.floats)
-
-    def keep_size(size: int) -> None:
-        collectives.broadcast_from_main(lambda: _keep_size(directory, len(lanes), size))
-
-    finished: list[tuple[Sequence[Lane], Progress]] = []
-    for some, programs in compile_groups(lanes, trace, settings.run, console.say, keep_size, "lane"):
-        group = LaneGroup(job, some, programs, part.floats, sum(len(lanes) for lanes, _ in finished), watch)
-        watch.share.bytes = max(watch.share.bytes or 0, programs.bytes_needed)
-        if not finished and group.checkpoints.latest() is None:
-            _predict(group, len(lanes))
-        finished.append((some, group.train()))
-        watch.group_ended(len(some) * settings.run.total_steps)
+    context = RunContext(settings, directory, algorithm, env, [], console, stop)
+    trials = [Trial(sweep_run, seed) for sweep_run in part.runs for seed in sweep_run.seeds]
+    lower = functools.partial(lower_trials, context, make, part.floats)
+    compiled = compile_largest(len(trials), lower, settings.run, console.say, "trial")
+    size = compiled.num_seeds
+    collectives.broadcast_from_main(lambda: _keep_size(directory, len(trials), size))
+    finished: list[tuple[Sequence[Trial], Progress]] = []
+    for batch in split(trials, size):
+        compiled = compile_batch(len(batch), compiled, lower, console.say, "trial")
+        watch.share.bytes = max(watch.share.bytes or 0, compiled.bytes_needed)
+        loop = make_loop(context, batch, compiled, part.floats, sum(len(some) for some, _ in finished), watch)
+        with contextlib.closing(loop.context.sinks[0]):
+            if not finished and loop.checkpoints.latest() is None:
+                _predict(loop, len(trials), watch)
+            finished.append((batch, loop.train()))
         console.end_progress()
-    collectives.broadcast_from_main(lambda: _close_units(part, finished))
+    collectives.broadcast_from_main(lambda: _close_runs(part, finished))
 
 
-def _tracer(job: Job, make: Callable, floats: tuple[str, ...]) -> Callable[[int], Lowered]:
+def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], size: int) -> Lowered:
+    """The functions of a batch of so many trials."""
     import jax
 
     from iacjax.vmapped_trials import make_lane_trainer
 
-    run = job.settings.run
-
-    def trace(size: int) -> Lowered:
-        layout = sharding.layout_of(size, run.devices)
-        trainer = make_lane_trainer(job.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
-        keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
-        values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
-        return lower_trainer(trainer, (keys, values), keys, layout)
-
-    return trace
+    run = context.settings.run
+    layout = sharding.layout_of(size, run.devices)
+    trainer = make_lane_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+    keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
+    values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
+    return lower_trainer(trainer, (keys, values), keys, layout)
 
 
 def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
-    """Makes the directories. The size of the groups that the part's checkpoints are of, if it was begun, or is asked
-    for."""
+    """Makes the directories. The size of the batches that the part's checkpoints are of, if it was begun, or is
+    asked for."""
     directory.mkdir(exist_ok=True)
     size = read_json(directory / "groups.json").get("size", run.seeds_per_batch)
     if not isinstance(size, int):
-        raise ConfigError(f"{directory / 'groups.json'} says no size of groups: restore it from a copy")
-    _open_units(part, dataclasses.replace(run, seeds_per_batch=size))
+        raise ConfigError(f"{directory / 'groups.json'} says no size of batches: restore it from a copy")
+    _open_runs(part, dataclasses.replace(run, seeds_per_batch=size))
     return size
 
 
-def _keep_size(directory: pathlib.Path, lanes: int, size: int) -> None:
-    """Writes down the size of the groups.
+def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
+    """Records the size of the batches.
 
     Raises:
-      ConfigError: there are checkpoints of groups of another size: they would be trained from the start, silently.
+      ConfigError: there are checkpoints of batches of another size: they would be trained from the start, silently.
     """
     file = directory / "groups.json"
-    due = {lane_name(some[0], len(some)) for some in split(range(lanes), size)}
+    due = {batch_name(some[0], len(some)) for some in split(range(trials), size)}
     for path in (directory / "checkpoints").glob("lanes_0-*"):
         last = re.fullmatch("lanes_0-([0-9]{1,9})", path.name)
         if last and path.name not in due:
             held = int(last[1]) + 1
-            text = f"the checkpoints in {directory} are of groups of {held} lane(s), not of {size}"
+            text = f"the checkpoints in {directory} are of batches of {held} trial(s), not of {size}"
             raise ConfigError(f'{text}: write {{"size": {held}}} into {file}')
     write_json(file, sign({"size": size}))
 
 
-def _predict(group: LaneGroup, lanes: int) -> None:
+def _predict(loop: TrainingLoop, trials: int, watch: Watch) -> None:
     """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
     import jax
 
     from iacjax.types import with_env_steps
 
-    job, programs = group.job, group.programs
-    plan, run = job.algorithm.plan, job.settings.run
+    context, compiled = loop.context, loop.compiled
+    plan, run = context.algorithm.plan, context.settings.run
     past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
-    states = programs.init(programs.layout.shard(group.inputs()))
+    states = compiled.init(compiled.layout.shard(loop.inputs))
     states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
-    states = jax.block_until_ready(programs.chunk(states, past, np.int32(1))[0])
+    states = jax.block_until_ready(compiled.chunk(states, past, np.int32(1))[0])
     began = time.monotonic()
-    stats = jax.block_until_ready(programs.chunk(states, past, np.int32(PROBE))[2])
+    stats = jax.block_until_ready(compiled.chunk(states, past, np.int32(PROBE))[2])
     seconds = time.monotonic() - began
-    seconds /= max(1, int(programs.layout.fetch(stats.env_steps)[:PROBE, : len(group.seeds)].sum()))
-    need = human(programs.bytes_needed)
-    steps = f"{lanes} lane(s) x {run.total_steps:,} env steps"
-    job.console.say(
-        f"predict  {steps}: about {duration(seconds * lanes * run.total_steps)} and its evaluations, {need} at a time"
+    seconds /= max(1, int(compiled.layout.fetch(stats.env_steps)[:PROBE, : len(loop.seeds)].sum()))
+    need = human(compiled.bytes_needed)
+    steps = f"{trials} trial(s) x {run.total_steps:,} env steps"
+    context.console.say(
+        f"predict  {steps}: about {duration(seconds * trials * run.total_steps)} and its evaluations, {need} at a time"
     )
-    whole = group.watch.predicted(seconds)
+    whole = watch.predicted(seconds)
     if whole:
-        job.console.say(whole)
+        context.console.say(whole)
 
 
-def _open_units(part: Part, run: RunConfig) -> None:
-    """Each unit's directory as that of a run: its configuration, and what it is made with."""
-    made = rundir.versions(describe_devices(run.devices))
-    for unit in part.units:
-        own = dataclasses.replace(run, seed=unit.seeds[0], seeds=len(unit.seeds), seeds_per_batch=0)
-        unit.directory.mkdir(parents=True, exist_ok=True)
-        rundir.write_config(unit.directory, Settings(own, unit.point.settings.algorithm))
-        write_json(unit.directory / "versions.json", made)
+def _open_runs(part: Part, run: RunConfig) -> None:
+    """Makes each run directory, with its configuration and the software versions that it is made with."""
+    made = software_versions(describe_devices(run.devices))
+    for sweep_run in part.runs:
+        sweep_run.directory.mkdir(parents=True, exist_ok=True)
+        write_config(sweep_run.directory, sweep_run.settings(run))
+        write_json(sweep_run.directory / "versions.json", made)
 
 
-def _close_units(part: Part, finished: list[tuple[Sequence[Lane], Progress]]) -> None:
-    """Each unit's summary.json, with its share of the times and the seeds that diverged."""
+def _close_runs(part: Part, finished: list[tuple[Sequence[Trial], Progress]]) -> None:
+    """Writes the summary.json of each run, with its share of the times and the seeds that diverged."""
     progress = [p for _, p in finished]
-    lanes = sum(len(some) for some, _ in finished)
+    trials = sum(len(batch) for batch, _ in finished)
     diverged = {
-        (some[int(k)].unit.directory, some[int(k)].seed): at for some, p in finished for k, at in p.diverged.items()
+        (batch[int(k)].run.directory, batch[int(k)].seed): at for batch, p in finished for k, at in p.diverged.items()
     }
-    for unit in part.units:
-        share = len(unit.seeds) / lanes
+    for sweep_run in part.runs:
+        share = len(sweep_run.seeds) / trials
         names = ("train_seconds", "eval_seconds", "save_seconds")
         timing: dict[str, Any] = {name: share * sum(getattr(p, name) for p in progress) for name in names}
-        timing["diverged"] = {str(s): at for (directory, s), at in diverged.items() if directory == unit.directory}
-        results.write_summary(unit.directory, "finished", timing)
+        timing["diverged"] = {str(s): at for (directory, s), at in diverged.items() if directory == sweep_run.directory}
+        results.write_summary(sweep_run.directory, "finished", timing)

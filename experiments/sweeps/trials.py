@@ -1,183 +1,205 @@
-"""The lanes of a sweep: where their rows and policies go, and a group of them as one vmapped program."""
+"""The trials of a sweep: where their rows and policies go, and the loop that trains a batch of them as one program."""
 
 import dataclasses
 import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.config.schema import Settings, fingerprint
-from experiments.distributed import collectives, sharding
-from experiments.loggers.csv import TABLES, CsvSink
-from experiments.runs.checkpoint import Progress
+from experiments.config.schema import RunConfig, Settings, fingerprint
+from experiments.distributed import collectives
+from experiments.loggers import Sink, open_sinks
+from experiments.runs.build import seed_keys
 from experiments.sweeps.forecast import Watch
-from experiments.sweeps.plan import Point, Program
+from experiments.sweeps.plan import Configuration, Program
 from experiments.training.compile import Compiled
-from experiments.training.loop import Group, Job
+from experiments.training.hooks import Hook
+from experiments.training.loop import RunContext, TrainingLoop, Values
+from experiments.training.policies import PolicyTarget, SavePolicies
 
 
-class Unit(NamedTuple):
-    """A point and some of its seeds (all, unless there are more processes than points), and its directory."""
+class SweepRun(NamedTuple):
+    """A configuration, some of its seeds (all, unless processes outnumber configurations) and their run directory."""
 
-    point: Point
+    configuration: Configuration
     seeds: tuple[int, ...]
     directory: pathlib.Path
+    name: str = ""  # sweep, environment, algorithm and configuration
+
+    def settings(self, run: RunConfig) -> Settings:
+        """Those of this run; `run`: what all runs of the program have in common."""
+        run = dataclasses.replace(run, seed=self.seeds[0], seeds=len(self.seeds), seeds_per_batch=0)
+        return Settings(run, self.configuration.settings.algorithm)
 
 
-class Lane(NamedTuple):
-    """One seed of one unit."""
+class Trial(NamedTuple):
+    """One seed of a configuration."""
 
-    unit: Unit
+    run: SweepRun
     seed: int
 
 
-def units_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[Unit]:
-    """The units of a program, in order; with fewer points than processes the seeds are cut into blocks too."""
+def runs_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[SweepRun]:
+    """The runs of a program, in order; with fewer configurations than processes the seeds are cut into blocks too."""
     run = program.settings.run
     seeds = list(range(run.seed, run.seed + run.seeds))
-    blocks = 1 if len(program.points) >= processes else min(processes, len(seeds))
+    blocks = 1 if len(program.configurations) >= processes else min(processes, len(seeds))
     parent = out / run.env.replace(":", "_").replace("/", "_") / run.algo
-    units = []
-    for point in program.points:
-        name = point.name if len(point.name) <= 120 else hashlib.sha256(point.name.encode()).hexdigest()[:16]
+    runs = []
+    for configuration in program.configurations:
+        name = configuration.name
+        name = name if len(name) <= 120 else hashlib.sha256(name.encode()).hexdigest()[:16]
         for block in np.array_split(seeds, blocks):
             part = f"seeds_{block[0]}-{block[-1]}" if blocks > 1 else ""
-            units.append(Unit(point, tuple(int(seed) for seed in block), parent / name / part))
-    return units
+            place, whole = parent / name / part, f"{out.name}/{run.env}/{run.algo}/{name}"
+            runs.append(SweepRun(configuration, tuple(int(seed) for seed in block), place, whole))
+    return runs
 
 
-def lane_name(at: int, count: int) -> str:
-    """Of a group's checkpoints: its first and its last lane among all of the program's."""
+def batch_name(at: int, count: int) -> str:
+    """The name of a batch's checkpoints: its first and its last trial among all of the program."""
     return f"lanes_{at}-{at + count - 1}"
 
 
-class UnitSink:
-    """Sends the rows of a group, one a lane, to their units' CSV files; those of a diverged lane end.
+def _by_run(trials: Sequence[Trial]) -> Iterator[tuple[SweepRun, tuple[int, ...]]]:
+    """The runs of a batch, in order, and the places of their trials in it."""
+    places: dict[pathlib.Path, list[int]] = {}
+    for k, trial in enumerate(trials):
+        places.setdefault(trial.run.directory, []).append(k)
+    for index in places.values():
+        yield trials[index[0]].run, tuple(index)
+
+
+class TrialSinks:
+    """Sends the rows of a batch, one a trial, to the sinks of their runs; those of a diverged trial end.
 
     Of several processes that train together, all call it with the same rows, and process 0 writes.
     """
 
-    def __init__(self, lanes: Sequence[Lane]):
-        self._lanes = lanes
-        self._sinks = {lane.unit.directory: CsvSink(lane.unit.directory, lane.unit.seeds) for lane in lanes}
-        self.diverged: dict[str, int] = {}  # index of a lane -> iteration of its first number that is not finite
+    def __init__(self, trials: Sequence[Trial], run: RunConfig):
+        """Raises ConfigError where a package that `run` asks for is not installed."""
+        self.diverged: dict[str, int] = {}  # place of a trial -> iteration of its first number that is not finite
+        self._runs: list[tuple[list[Sink], tuple[int, ...], tuple[int, ...]]] = []  # sinks, places, seeds
+        for sweep_run, index in _by_run(trials) if collectives.is_main() else ():
+            sinks = open_sinks(sweep_run.settings(run), sweep_run.directory, sweep_run.name)
+            self._runs.append((sinks, index, tuple(trials[k].seed for k in index)))
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
         collectives.broadcast_from_main(lambda: self._write(table, rows))
 
     def _write(self, table: str, rows: list[dict[str, float]]) -> None:
-        of: dict[pathlib.Path, list[dict[str, float]]] = {}
-        for k, (lane, row) in enumerate(zip(self._lanes, rows, strict=True)):
-            if row["iteration"] < self.diverged.get(str(k), math.inf):
-                of.setdefault(lane.unit.directory, []).append(row)
-        for directory, some in of.items():
-            self._sinks[directory].write(table, some)
-            self._sinks[directory].close()  # a sweep has more files than a process may hold open
+        for sinks, index, _ in self._runs:
+            some = [rows[k] for k in index if rows[k]["iteration"] < self.diverged.get(str(k), math.inf)]
+            for sink in sinks if some else ():
+                sink.write(table, some)
 
     def trim(self, seeds: tuple[int, ...], iteration: int) -> None:
         collectives.broadcast_from_main(lambda: self._trim(iteration))
 
     def _trim(self, iteration: int) -> None:
-        for sink, seeds in self._by_unit():
-            sink.trim(seeds, iteration)
+        for sinks, _, seeds in self._runs:
+            for sink in sinks:
+                sink.trim(seeds, iteration)
 
     def digests(self, seeds: tuple[int, ...]) -> dict[str, str]:
-        """{k/table: digest of the lanes' rows in the table of their k-th unit}, for a checkpoint."""
+        """{k/table: digest of the trials' rows in the table of their k-th run}."""
         return collectives.broadcast_from_main(self._digests)
 
     def _digests(self) -> dict[str, str]:
-        units = enumerate(self._by_unit())
-        return {f"{k}/{table}": value for k, (sink, own) in units for table, value in sink.digests(own).items()}
+        found = {}
+        for k, (sinks, _, seeds) in enumerate(self._runs):
+            for sink in sinks:
+                found |= {f"{k}/{table}": value for table, value in sink.digests(seeds).items()}
+        return found
 
     def check(self, seeds: tuple[int, ...], iteration: int, known: dict[str, str]) -> None:
-        """As `CsvSink.check`; called on process 0 alone."""
-        for k, (sink, own) in enumerate(self._by_unit()):
-            sink.check(own, iteration, {t: known[f"{k}/{t}"] for t in TABLES if f"{k}/{t}" in known})
-
-    def _by_unit(self) -> list[tuple[CsvSink, tuple[int, ...]]]:
-        """The units' files, and the seeds of the lanes that write into each."""
-        of: dict[pathlib.Path, list[int]] = {}
-        for lane in self._lanes:
-            of.setdefault(lane.unit.directory, []).append(lane.seed)
-        return [(self._sinks[directory], tuple(seeds)) for directory, seeds in of.items()]
+        """Called on process 0 alone, which reads the checkpoint."""
+        for k, (sinks, _, seeds) in enumerate(self._runs):
+            some = {name.removeprefix(f"{k}/"): value for name, value in known.items() if name.startswith(f"{k}/")}
+            for sink in sinks:
+                sink.check(seeds, iteration, some)
 
     def sync(self) -> None:
-        """Each write closes its file."""
+        collectives.broadcast_from_main(self._sync)
+
+    def _sync(self) -> None:
+        for sinks, _, _ in self._runs:
+            for sink in sinks:
+                sink.sync()
 
     def close(self) -> None:
-        """Nothing is open between two writes."""
+        for sinks, _, _ in self._runs:
+            for sink in sinks:
+                sink.close()
 
 
-class LaneGroup(Group):
-    """Trains some lanes of a program; a lane whose numbers are not finite ends, the others go on."""
+class TrialHook(Hook):
+    """Ends trials whose numbers are not finite, while the others go on, and says how far the whole sweep is."""
 
-    def __init__(
-        self, job: Job, lanes: Sequence[Lane], programs: Compiled, floats: tuple[str, ...], at: int, watch: Watch
-    ):
-        """`at` is the place of the first lane among all of the program's; `watch` is told how far it is."""
-        self.lanes, self.floats, self.watch = lanes, floats, watch
-        self.sink = UnitSink(lanes)
-        name = lane_name(at, len(lanes))
-        seeds = tuple(lane.seed for lane in lanes)
-        super().__init__(job._replace(sinks=[self.sink]), seeds, programs, name, _mark(lanes, job.settings))
-        if collectives.process_count() > 1:
-            self.checkpoints = sharding.SharedCheckpoints(self.checkpoints)
+    def __init__(self, trials: Sequence[Trial], sinks: TrialSinks, watch: Watch):
+        self._trials, self._sinks, self._watch = trials, sinks, watch
 
-    def inputs(self) -> Any:
-        points = [lane.unit.point for lane in self.lanes]
-        with np.errstate(over="ignore"):  # what is too large for a float32 is infinite: that lane diverges
-            return self.keys, {n: np.array([p.values[n] for p in points], np.float32) for n in self.floats}
+    def on_start(self, loop: TrainingLoop, restored: object) -> None:
+        self._sinks.diverged = loop.progress.diverged
 
-    def _start(self) -> tuple[Any, Progress]:
-        states, progress = super()._start()
-        self.sink.diverged = progress.diverged
-        return states, progress
+    def on_chunk(self, loop: TrainingLoop) -> None:
+        steps = min(loop.slowest, loop.context.settings.run.total_steps)
+        loop.notes = self._watch.at(steps * len(self._trials), loop.seconds)
 
-    def _chunk_length(self, due: int) -> int:
-        length = super()._chunk_length
-        return collectives.broadcast_from_main(lambda: length(due))  # hangs on a clock
+    def on_end(self, loop: TrainingLoop) -> None:
+        self._watch.group_ended(len(self._trials) * loop.context.settings.run.total_steps)
 
-    def _policy_files(self) -> list[pathlib.Path]:
-        return [lane.unit.directory / "policy" / f"seed_{lane.seed}.npz" for lane in self.lanes]
-
-    def further(self, spent: float) -> list[str]:
-        steps = min(self.slowest, self.job.settings.run.total_steps)
-        return self.watch.at(steps * len(self.lanes), spent)
-
-    def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
+    def end_diverged(self, loop: TrainingLoop, values: Values, at: int) -> None:
+        """The loop's `check_finite`: notes the trials that diverge, and replaces what is not finite by 0."""
         bad = {name: ~np.isfinite(value) for name, value in values.items()}
         for k in np.flatnonzero(np.any([mask.any(axis=0) for mask in bad.values()], axis=0)):
             row, name = min((int(mask[:, k].argmax()), name) for name, mask in bad.items() if mask[:, k].any())
-            if self.progress.diverged.setdefault(str(k), at + row + 1) > at:
-                text = f"{name} is not finite at iteration {at + row + 1}; this lane ends, the others go on"
-                self.job.console.say(f"diverged {self.lanes[k].unit.point.name}, seed {self.seeds[k]}: {text}")
+            if loop.progress.diverged.setdefault(str(k), at + row + 1) > at:
+                text = f"{name} is not finite at iteration {at + row + 1}; this trial ends, the others go on"
+                which = self._trials[k].run.configuration.name
+                loop.context.console.say(f"diverged {which}, seed {self._trials[k].seed}: {text}")
         values |= {name: np.where(bad[name], 0.0, value) for name, value in values.items()}
 
-    def _save_policies(self, params: Any) -> None:
-        collectives.broadcast_from_main(lambda: self._write_policies(params))
 
-    def _write_policies(self, params: Any) -> None:
-        import jax
+def make_loop(
+    context: RunContext, trials: Sequence[Trial], compiled: Compiled, floats: tuple[str, ...], at: int, watch: Watch
+) -> TrainingLoop:
+    """The loop of a batch of trials.
 
-        from iacjax.policy import save_policy
+    Args:
+      context: that of the program; its sinks are replaced by those of the trials.
+      floats: the fields in which the trials differ, inputs of the compiled functions.
+      at: place of the first trial among all of the program's.
+      watch: receives how far the batch is.
+    """
+    sinks = TrialSinks(trials, context.settings.run)
+    hook = TrialHook(trials, sinks, watch)
+    seeds = tuple(trial.seed for trial in trials)
+    configurations = [trial.run.configuration for trial in trials]
+    with np.errstate(over="ignore"):  # what is too large for a float32 is infinite: that trial diverges
+        values = {name: np.array([each.values[name] for each in configurations], np.float32) for name in floats}
+    targets = [
+        PolicyTarget(sweep_run.directory, sweep_run.configuration.settings, tuple(seeds[k] for k in index), index)
+        for sweep_run, index in _by_run(trials)
+    ]
+    return TrainingLoop(
+        context._replace(sinks=[sinks]),
+        seeds,
+        compiled,
+        name=batch_name(at, len(trials)),
+        fingerprint=_fingerprint(trials, context.settings),
+        inputs=(seed_keys(seeds), values),
+        hooks=(hook, SavePolicies(targets)),
+        check_finite=hook.end_diverged,
+    )
 
-        params = jax.device_get(params)
-        of: dict[pathlib.Path, list[int]] = {}
-        for k, lane in enumerate(self.lanes):
-            of.setdefault(lane.unit.directory, []).append(k)
-        for directory, index in of.items():
-            settings, seeds = self.lanes[index[0]].unit.point.settings, tuple(self.seeds[k] for k in index)
-            some = jax.tree.map(lambda x, index=index: x[np.array(index)], params)
-            name, options = settings.run.algo, settings.run.env_options
-            save_policy(directory / "policy", name, settings.algorithm, self.job.env.spec, seeds, some, options)
 
-
-def _mark(lanes: Sequence[Lane], settings: Settings) -> str:
-    """Fingerprint of the lanes' configurations and seeds, for their checkpoints."""
+def _fingerprint(trials: Sequence[Trial], settings: Settings) -> str:
+    """Of the trials' configurations and seeds, for their checkpoints."""
     alike = Settings(dataclasses.replace(settings.run, seeds_per_batch=0), settings.algorithm)
-    text = json.dumps([fingerprint(alike), [(lane.unit.point.values, lane.seed) for lane in lanes]])
+    text = json.dumps([fingerprint(alike), [(trial.run.configuration.values, trial.seed) for trial in trials]])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,33 +1,33 @@
-"""The host's side of training: call the compiled chunk, and between two chunks log, evaluate, save and listen.
+"""The loop on the host: it calls the compiled chunk, and between two chunks it logs, evaluates and saves.
 
-Nothing that is written hangs on how the iterations were cut into chunks, so an interrupted run and one that was left
-alone write the same rows.
+Nothing that is written depends on how the iterations were cut into chunks, so a run that was interrupted and resumed
+writes the same rows as one that was not.
 """
 
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from envs.errors import ConfigError
 from experiments.common.text import duration
-from experiments.config.schema import Settings, fingerprint
-from experiments.distributed import collectives
+from experiments.config.schema import Settings
+from experiments.distributed import collectives, sharding
 from experiments.loggers import Sink
 from experiments.loggers.console import Console
 from experiments.runs.build import seed_keys
-from experiments.runs.checkpoint import Checkpoints, Progress
+from experiments.runs.checkpoint import Checkpoints, Progress, fingerprints_of
+from experiments.training import rows
 from experiments.training.compile import CHUNK_CAPACITY, Compiled
-from experiments.training.pace import Speed, evaluation_due, iterations_until
+from experiments.training.hooks import Hook
+from experiments.training.pace import Speed, iterations_until, next_evaluation
 
 CHUNK_SECONDS = 5.0
-STATS = ("episodes", "return_sum", "length_sum", "won_sum")  # fields of EpisodeStats
-LEARNED = "learned"  # in a window: the iterations that updated
-# Of metrics.csv and of windows: no metric has one of these names.
-COLUMNS = {"iteration", "env_steps", "seed", "return_mean", "length_mean", "win_rate", LEARNED, *STATS}
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
+
+Values = dict[str, np.ndarray]  # [n, S] of n iterations
 
 
 class Diverged(Exception):
@@ -38,198 +38,197 @@ class Interrupted(Exception):
     """The user asked to stop; a checkpoint has been written."""
 
 
-class Job(NamedTuple):
-    """What a run trains and where it writes; the same for all its groups of seeds."""
+class RunContext(NamedTuple):
+    """What a run trains and where it writes; the same for all its batches of seeds."""
 
     settings: Settings
     directory: pathlib.Path
     algorithm: Any
     env: Any
-    sinks: list[Sink]
+    sinks: Sequence[Sink]
     console: Console
-    stop: Callable[[], bool]  # has the user asked to stop?
+    stop: Callable[[], bool]  # whether the user has asked to stop
 
 
-def group_name(seeds: tuple[int, ...]) -> str:
+def batch_name(seeds: Sequence[int]) -> str:
+    """The name of a batch of seeds, and of the directory of its checkpoints."""
     return f"seeds_{seeds[0]}-{seeds[-1]}"
 
 
-def find_nonfinite(values: dict[str, np.ndarray]) -> tuple[int, int, str] | None:
-    """(row, seed index, name) of the first value [n, S] that is NaN or infinite; None where all are finite."""
-    bad = [(*np.argwhere(~np.isfinite(v))[0], name) for name, v in values.items() if not np.isfinite(v).all()]
-    return min(bad, default=None)
+def stop_at_nonfinite(loop: "TrainingLoop", values: Values, at: int) -> None:
+    """Raises Diverged where a value of the iterations after `at` is NaN or infinite."""
+    bad = rows.find_nonfinite(values)
+    if bad is None:
+        return
+    row, index, name = bad
+    number = values[name][row, index]
+    kept = f"the checkpoint of iteration {loop.saved} is kept" if loop.saved >= 0 else "nothing was saved before it"
+    raise Diverged(f"{name} is {number} for seed {loop.seeds[index]} at iteration {at + row + 1}; {kept}")
 
 
-def _schedules_of(algorithm: Any) -> frozenset[str]:
-    """The names of what is logged of every iteration."""
-    import jax
+class TrainingLoop:
+    """Trains a batch of seeds, in one vmapped program, from where their checkpoints stand to the end.
 
-    from iacjax.types import Clock
+    Public attributes, for hooks: `context`, `seeds`, `compiled`, `keys`, `states` (as the compiled functions take
+    them), `progress`, `slowest`, `saved`, and `notes`, further parts of the progress line, which a hook may set.
+    """
 
-    number = jax.ShapeDtypeStruct((), np.int32)
-    return frozenset(jax.eval_shape(algorithm.schedules, Clock(number, number)))
+    def __init__(
+        self,
+        context: RunContext,
+        seeds: tuple[int, ...],
+        compiled: Compiled,
+        *,
+        name: str = "",
+        fingerprint: str = "",
+        inputs: Any = None,
+        hooks: Sequence[Hook] = (),
+        evaluate_at: Sequence[int] = (),
+        check_finite: Callable[["TrainingLoop", Values, int], None] = stop_at_nonfinite,
+    ):
+        """Nothing is read or written yet.
 
-
-class Group:
-    """Trains some seeds, in one vmapped program, from where their checkpoints stand to the end."""
-
-    def __init__(self, job: Job, seeds: tuple[int, ...], programs: Compiled, name: str = "", mark: str = ""):
-        """`name` and `mark`: the checkpoints' directory and fingerprint; by default those of the seeds and the run."""
-        self.job, self.seeds, self.programs = job, seeds, programs
-        self.name = name or group_name(seeds)
-        run = job.settings.run
-        self.checkpoints = Checkpoints(
-            job.directory / "checkpoints" / self.name,
-            mark or fingerprint(job.settings),
+        Args:
+          name: of the directory of the checkpoints; "": that of the seeds.
+          fingerprint: of what the checkpoints depend on; "": that of the settings.
+          inputs: what `Trainer.init` takes, each leaf [S, ...]; None: the seeds' keys.
+          evaluate_at: env steps at which to evaluate, beside the end; empty: each `eval_every`.
+          check_finite: called with the loop, the values of a chunk and the iterations before it; may raise Diverged, or
+            replace values in place.
+        """
+        run = context.settings.run
+        self.context, self.seeds, self.compiled, self.hooks = context, seeds, compiled, tuple(hooks)
+        self.keys = seed_keys(seeds)
+        self.inputs = self.keys if inputs is None else inputs
+        self.name = name or batch_name(seeds)
+        self.checkpoint_directory = context.directory / "checkpoints" / self.name
+        checkpoints = Checkpoints(
+            self.checkpoint_directory,
+            [fingerprint] if fingerprint else fingerprints_of(context.settings),
             run.checkpoint_every,
             run.keep_checkpoints,
-            job.console.say,
+            context.console.say,
         )
-        self.keys = seed_keys(seeds)
-        self.schedules = _schedules_of(job.algorithm)
-        self.battle = "won" in programs.states.runner.timestep.info  # the world has winners
-        self.rows = job.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
+        self.checkpoints = sharding.SharedCheckpoints(checkpoints) if collectives.process_count() > 1 else checkpoints
+        self.evaluate_at, self.check_finite = evaluate_at, check_finite
+        self.schedules = rows.schedule_names(context.algorithm)
+        self.has_wins = "won" in compiled.states.runner.timestep.info
+        self.rows = context.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
         self.speed = Speed()
         self.saved = -1  # iteration of the last checkpoint
-        self.shown: dict[str, float] = {}  # what the progress line tells
+        self.shown: dict[str, float] = {}  # the newest means, for the progress line
+        self.notes: list[str] = []
 
     @property
     def slowest(self) -> int:
         """Env steps of the seed that has made the fewest. Where episodes end, a row goes to their last observation, so
-        seeds differ by a little; the one that lags behind says when to evaluate and when to end."""
+        seeds differ by a little; the slowest one decides when to evaluate and when to end."""
         return min(self.progress.env_steps)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on training, evaluating and saving, earlier processes' included."""
+        return self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
+
     def train(self) -> Progress:
-        """Runs to the end.
+        """Trains to the end.
 
         Raises:
           Diverged: a metric is not finite; the last good checkpoint stays.
           Interrupted: the user asked to stop, and a checkpoint was written.
         """
-        self.states, self.progress = self._start()
-        run = self.job.settings.run
-        if self.slowest < run.total_steps and not self.progress.stopped:  # a longer run: its end is still to come
-            (self.job.directory / "summary.json").unlink(missing_ok=True)
-        while self.slowest < run.total_steps and not self.progress.stopped:
-            began, before = time.monotonic(), self.progress.env_steps
-            due = evaluation_due(self.slowest, run.eval_every, run.total_steps)
-            n = self._chunk_length(due)
-            self._chunk(n)
-            seconds = time.monotonic() - began
-            self.progress.train_seconds += seconds
-            self.speed.add(n, sum(self.progress.env_steps) - sum(before), seconds)
+        self._start()
+        total = self.context.settings.run.total_steps
+        if self.slowest < total and not self.progress.reached_target_win_rate:  # a longer run: its end is still to come
+            (self.context.directory / "summary.json").unlink(missing_ok=True)
+        while self.slowest < total and not self.progress.reached_target_win_rate:
+            due = next_evaluation(self.slowest, self.context.settings.run, self.evaluate_at)
+            self._chunk(collectives.broadcast_from_main(lambda due=due: self._chunk_length(due)))
             self._between_chunks(due)
         if self.saved != self.progress.iteration:
             self._save()
+        for hook in self.hooks:
+            hook.on_end(self)
         return self.progress
 
-    def _start(self) -> tuple[Any, Progress]:
-        sink, layout = self.job.sinks[0], self.programs.layout
-        found = self.checkpoints.restore(
-            self.programs.states, self.rows, lambda saved: sink.check(self.seeds, saved.iteration, saved.rows)
-        )
-        if found is None:
-            collectives.broadcast_from_main(self._check_new)
-        seeds = len(self.seeds)
-        states, progress = found or (None, Progress(seeds=seeds, env_steps=[0] * seeds))
-        sink.trim(self.seeds, progress.iteration)
-        if found is None:
-            return self.programs.init(layout.shard(self.inputs())), progress
-        self._save_policies(self.job.algorithm.policy(states.learner))  # where they were lost or not yet saved
+    def _start(self) -> None:
+        context, layout, seeds = self.context, self.compiled.layout, len(self.seeds)
+        found = self.checkpoints.restore(self.compiled.states, self.rows, self._check_rows)
+        states, self.progress = found or (None, Progress(seeds=seeds, env_steps=[0] * seeds))
+        for hook in self.hooks:
+            hook.on_start(self, states)
+        for sink in context.sinks:
+            sink.trim(self.seeds, self.progress.iteration)
+        if states is None:
+            self.states = self.compiled.init(layout.shard(self.inputs))
+            return
+        run, progress = context.settings.run, self.progress
         self.saved = progress.iteration
-        self.job.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
-        if progress.window and LEARNED not in progress.window:  # of an older version: all did, for its run
-            progress.window[LEARNED] = [float(progress.iteration % self.job.settings.run.log_every)] * seeds
-            progress.window |= {name: [float("nan")] * seeds for name in self.schedules - progress.window.keys()}
-        progress.stopped = progress.stopped and self.job.settings.run.stop_at > 0
-        return layout.shard(states), progress
+        context.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
+        rows.complete_window(progress.window, progress.iteration % run.log_every, self.schedules, seeds)
+        progress.reached_target_win_rate = progress.reached_target_win_rate and run.stop_at > 0
+        self.states = layout.shard(states)
 
-    def _check_new(self) -> None:
-        """Raises ConfigError where policies, which are saved after a checkpoint, stand without one: to begin anew would
-        write over them and drop the rows."""
-        for file in self._policy_files():
-            if file.exists():
-                where = self.job.directory / "checkpoints" / self.name
-                text = f"{file} is there, but no checkpoint in {where}: restore it from a copy"
-                raise ConfigError(f"{text}, or move {file.parent} away to train from the start")
-
-    def _policy_files(self) -> list[pathlib.Path]:
-        return [self.job.directory / "policy" / f"seed_{seed}.npz" for seed in self.seeds]
-
-    def inputs(self) -> Any:
-        """What the lanes start from, as `Trainer.init` takes it."""
-        return self.keys
+    def _check_rows(self, saved: Progress) -> None:
+        for sink in self.context.sinks:
+            sink.check(self.seeds, saved.iteration, saved.rows)
 
     def _chunk_length(self, due: int) -> int:
-        """Iterations of which none but the last can reach `due` env steps, at most a few seconds' worth; one where the
-        speed is unknown."""
-        n = self.job.settings.run.chunk_iterations or max(1, int(self.speed.iterations * CHUNK_SECONDS))
+        """Iterations of which none but the last can reach `due` env steps, at most a few seconds' worth by the clock of
+        this process; one where the speed is unknown."""
+        n = self.context.settings.run.chunk_iterations or max(1, int(self.speed.iterations * CHUNK_SECONDS))
         return min(n, CHUNK_CAPACITY, iterations_until(due, self.slowest, self.rows))
 
     def _chunk(self, n: int) -> None:
-        at = self.progress.iteration
-        self.states, metrics, stats = self.programs.chunk(self.states, np.int32(at), np.int32(n))
-        metrics, stats = self.programs.layout.fetch((metrics, stats))
-        named = {name: getattr(stats, name) for name in STATS} | metrics
+        """Trains `n` iterations and logs them."""
+        began, before, at = time.monotonic(), self.progress.env_steps, self.progress.iteration
+        self.states, metrics, stats = self.compiled.chunk(self.states, np.int32(at), np.int32(n))
+        metrics, stats = self.compiled.layout.fetch((metrics, stats))
+        named = {name: getattr(stats, name) for name in rows.STATS} | metrics
         values = {name: np.asarray(value)[:n, : len(self.seeds)] for name, value in named.items()}
-        if metrics.keys() & COLUMNS:
-            raise ConfigError(f"the metric {min(metrics.keys() & COLUMNS)} is a column of metrics.csv: rename it")
-        self._check_finite(values, at)
-        made = np.asarray(stats.env_steps, np.int64)[:n, : len(self.seeds)].cumsum(0) + self.progress.env_steps
-        values[LEARNED] = self.job.algorithm.plan.is_warm(made)
+        if metrics.keys() & rows.RESERVED:
+            name = min(metrics.keys() & rows.RESERVED)
+            raise ConfigError(f"the metric {name} is a column of metrics.csv: rename it")
+        self.check_finite(self, values, at)
+        made = np.asarray(stats.env_steps, np.int64)[:n, : len(self.seeds)].cumsum(0) + before
+        values[rows.LEARNED] = self.context.algorithm.plan.is_warm(made)
         for i in range(n):
             self.progress.env_steps = made[i].tolist()
             self._log_iteration({name: value[i] for name, value in values.items()}, at + i + 1)
         self.progress.iteration = at + n
-
-    def _check_finite(self, values: dict[str, np.ndarray], at: int) -> None:
-        bad = find_nonfinite(values)
-        if bad is None:
-            return
-        row, index, name = bad
-        number = values[name][row, index]
-        keep = f"the checkpoint of iteration {self.saved} is kept" if self.saved >= 0 else "nothing was saved before it"
-        raise Diverged(f"{name} is {number} for seed {self.seeds[index]} at iteration {at + row + 1}; {keep}")
+        seconds = time.monotonic() - began
+        self.progress.train_seconds += seconds
+        self.speed.add(n, sum(self.progress.env_steps) - sum(before), seconds)
 
     def _log_iteration(self, values: dict[str, np.ndarray], iteration: int) -> None:
-        """Adds an iteration to the window, one after the other in float64, and writes the window when it is full."""
-        window = self.progress.window
-        for name, value in values.items():
-            window[name] = [a + float(b) for a, b in zip(window.get(name, [0.0] * len(value)), value, strict=True)]
-        log_every = self.job.settings.run.log_every
-        if iteration % log_every == 0:
-            self._write("metrics", [self._metrics_row(k, iteration, log_every) for k in range(len(self.seeds))])
-            self.progress.window = {}
+        """Adds an iteration to the window, and writes the window when it is full."""
+        window, log_every = self.progress.window, self.context.settings.run.log_every
+        rows.add_to_window(window, values)
+        if iteration % log_every:
+            return
+        sums = [{name: value[k] for name, value in window.items()} for k in range(len(self.seeds))]
+        found = [rows.metrics_row(each, log_every, self.schedules, self.has_wins) for each in sums]
+        self._write("metrics", iteration, found)
+        self.progress.window = {}
 
-    def _where(self, index: int, iteration: int) -> dict[str, float]:
-        return {"iteration": iteration, "env_steps": self.progress.env_steps[index], "seed": self.seeds[index]}
-
-    def _metrics_row(self, index: int, iteration: int, count: int) -> dict[str, float]:
-        """Of a window of `count` iterations. An update's metrics are means over those that updated; where none has,
-        there is nothing to tell. Schedules are told throughout."""
-        sums = {name: values[index] for name, values in self.progress.window.items()}
-        episodes, learned = sums.pop("episodes"), sums.pop(LEARNED)
-        ended = {name: sums.pop(name) for name in STATS[1:]}
-        per_episode = {name: total / episodes if episodes else float("nan") for name, total in ended.items()}
-        row = {**self._where(index, iteration), "episodes": episodes}
-        row |= {"return_mean": per_episode["return_sum"], "length_mean": per_episode["length_sum"]}
-        if self.battle:
-            row["win_rate"] = per_episode["won_sum"]
-        counts = {name: count if name in self.schedules else learned for name in sums}
-        return row | {name: total / counts[name] if counts[name] else float("nan") for name, total in sums.items()}
-
-    def _write(self, table: str, rows: list[dict[str, float]]) -> None:
-        for sink in self.job.sinks:
-            sink.write(table, rows)
+    def _write(self, table: str, iteration: int, found: list[dict[str, float]]) -> list[dict[str, float]]:
+        """Writes a row a seed, each preceded by its iteration, env steps and seed; the whole rows."""
+        where = zip(self.progress.env_steps, self.seeds, found, strict=True)
+        whole = [{"iteration": iteration, "env_steps": steps, "seed": seed, **row} for steps, seed, row in where]
+        for sink in self.context.sinks:
+            sink.write(table, whole)
         kind = "" if table == "metrics" else "greedy "
         for name in ("return_mean", "win_rate"):
-            if name in rows[0]:
-                self.shown[kind + name] = float(np.mean([row[name] for row in rows]))
+            if name in whole[0]:
+                self.shown[kind + name] = float(np.mean([row[name] for row in whole]))
+        return whole
 
     def _between_chunks(self, due: int) -> None:
+        for hook in self.hooks:
+            hook.on_chunk(self)
         if self.slowest >= due:
             self._evaluate()
-        stopping = self.job.stop()
+        stopping = self.context.stop()
         if stopping or self.checkpoints.due():
             self._save()
         self._show()
@@ -239,55 +238,56 @@ class Group:
     def _evaluate(self) -> None:
         import jax
 
-        play = self.programs.evaluate.result()  # waits here, once, where it still compiles
-        began = time.monotonic()
-        run, progress = self.job.settings.run, self.progress
+        play = self.compiled.evaluate.result()  # waits here, once, where it still compiles
+        began, progress, layout = time.monotonic(), self.progress, self.compiled.layout
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
-        episodes = self.programs.layout.fetch(play(self.states, self.programs.layout.shard(keys)))
-        rows = []
-        for k in range(len(self.seeds)):
-            returns, length, won = (np.asarray(x[k], np.float64) for x in episodes)
-            row = {"return_mean": returns.mean(), "return_std": returns.std(), "length_mean": length.mean()}
-            row |= {"win_rate": won.mean()} if self.battle else {}
-            rows.append({**self._where(k, progress.iteration), **row})
-        self._write("eval", rows)
-        if self.battle and run.stop_at:
-            reached = np.mean([row["win_rate"] for row in rows]) >= run.stop_at
-            progress.bar_hits = progress.bar_hits + 1 if reached else 0
-            progress.stopped = progress.bar_hits >= 2
+        episodes = layout.fetch(play(self.states, layout.shard(keys)))
+        each = [(np.asarray(x[k]) for x in episodes) for k in range(len(self.seeds))]
+        found = [rows.evaluation_row(*episodes, self.has_wins) for episodes in each]
+        found = self._write("eval", progress.iteration, found)
+        target = self.context.settings.run.stop_at
+        if self.has_wins and target:
+            reached = np.mean([row["win_rate"] for row in found]) >= target
+            progress.target_hits = progress.target_hits + 1 if reached else 0
+            progress.reached_target_win_rate = progress.target_hits >= 2
+        for hook in self.hooks:
+            hook.on_evaluation(self, found)
         progress.eval_seconds += time.monotonic() - began
 
     def _save(self) -> None:
-        for sink in self.job.sinks:
+        sinks = self.context.sinks
+        for sink in sinks:
             sink.sync()
-        self.progress.rows = self.job.sinks[0].digests(self.seeds)
-        states = self.programs.layout.unshard(self.states)
+        self.progress.rows = {name: value for sink in sinks for name, value in sink.digests(self.seeds).items()}
+        states = self.compiled.layout.unshard(self.states)
         self.checkpoints.save(states, self.progress)
-        self._save_policies(self.job.algorithm.policy(states.learner))  # a run that is killed before it does it later
+        for hook in self.hooks:  # a process that is killed before them calls on_start with these states
+            hook.on_save(self, states)
         self.saved = self.progress.iteration
 
-    def _save_policies(self, params: Any) -> None:
-        """Writes the lanes' policies, parameters [S, ...]."""
-        from iacjax.policy import save_policy
-
-        settings = self.job.settings
-        run, directory = settings.run, self.job.directory / "policy"
-        save_policy(directory, run.algo, settings.algorithm, self.job.env.spec, self.seeds, params, run.env_options)
-
-    def further(self, spent: float) -> list[str]:
-        """What else the progress line tells, of a group that has worked for `spent` seconds."""
-        return []
-
     def _show(self) -> None:
-        total = self.job.settings.run.total_steps
+        total = self.context.settings.run.total_steps
         done = min(self.slowest, total)
         parts = [f"{self.slowest:,} steps", f"{self.speed.steps:,.0f} steps/s"]
         for name, label in (("return_mean", "return"), ("win_rate", "win rate")):
             if name in self.shown:
                 greedy = f" (greedy {self.shown['greedy ' + name]:.2f})" if "greedy " + name in self.shown else ""
-                last = "-" if np.isnan(self.shown[name]) else f"{self.shown[name]:.2f}"  # no episode ended of late
+                last = "-" if np.isnan(self.shown[name]) else f"{self.shown[name]:.2f}"  # no episode has ended lately
                 parts.append(f"{label} {last}{greedy}")
-        spent = self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
-        parts += [f"ETA {duration(spent / max(done, 1) * (total - done))}", *self.further(spent)]
-        self.job.console.progress(done, total, "  ".join(parts))
+        parts += [f"ETA {duration(self.seconds / max(done, 1) * (total - done))}", *self.notes]
+        self.context.console.progress(done, total, "  ".join(parts))
+
+
+def train_states(env: Any, algorithm: Any, seeds: tuple[int, ...], total_steps: int) -> Any:
+    """The TrainState after `total_steps` env steps, each leaf [S, ...]; without rows, evaluations or checkpoints."""
+    from iacjax.train import make_trainer
+
+    size, iteration, done = algorithm.plan.steps_per_iteration, 0, 0
+    trainer = make_trainer(env, algorithm, iterations_until(total_steps, 0, size), 1)
+    states = trainer.init(seed_keys(seeds))
+    while done < total_steps:  # a row at an episode's end is no env step
+        n = iterations_until(total_steps, done, size)
+        states = trainer.chunk(states, np.int32(iteration), np.int32(n))[0]
+        iteration, done = iteration + n, int(np.min(states.env_steps))
+    return states

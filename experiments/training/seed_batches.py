@@ -1,6 +1,6 @@
-"""Groups of lanes (seeds, or a sweep's points) that fit in memory: as many at a time as a measured estimate allows."""
+"""Batches of seeds (of a sweep: of trials) that fit in memory: as many at a time as a measured estimate allows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.common.text import human
@@ -11,63 +11,52 @@ from experiments.training.compile import Compiled, Lowered, compile_lowered
 from experiments.training.memory import available_bytes, fitting_seeds, tree_bytes
 from experiments.training.runtime import describe_devices
 
-Trace = Callable[[int], Lowered]  # (number of lanes) -> what they would run
+Lower = Callable[[int], Lowered]  # (number of seeds) -> the functions of a batch of so many
+Say = Callable[[str], None]
 
 
-def split(lanes: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """As few groups of at most `size` lanes as can be, in order; all of one size, but the last may be smaller."""
-    size = -(-len(lanes) // -(-len(lanes) // size))
-    return [lanes[i : i + size] for i in range(0, len(lanes), size)]
+def split(seeds: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """As few batches of at most `size` seeds as can be, in order; all of one size, but the last may be smaller."""
+    size = -(-len(seeds) // -(-len(seeds) // size))
+    return [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
 
-def compile_groups(
-    lanes: Sequence[Any],
-    trace: Trace,
-    run: RunConfig,
-    say: Callable[[str], None],
-    keep_size: Callable[[int], None],
-    noun: str = "seed",
-) -> Iterator[tuple[Sequence[Any], Compiled]]:
-    """The groups and their programs, each compiled when its turn comes; says memory and compile seconds.
+def compile_largest(count: int, lower: Lower, run: RunConfig, say: Say, noun: str = "seed") -> Compiled:
+    """Compiles the program of `count` seeds, or of as many as fit in memory or `run.seeds_per_batch` asks for.
 
     Args:
-      keep_size: told the size of the groups before the first: checkpoints are of whole groups, so a resumed run must
-        form the same ones (it asks for them by `run.seeds_per_batch`).
+      noun: what a seed is called in the lines that it says about the device, the memory and the compiler's seconds.
 
     Raises:
-      ConfigError: not one lane fits, or fewer than were asked for.
+      ConfigError: not one seed fits, or fewer than were asked for.
     """
-    free = collectives.all_min(available_bytes(min(device_count(run.devices), len(lanes))))
+    free = collectives.all_min(available_bytes(min(device_count(run.devices), count)))
     device, processes = describe_devices(run.devices), collectives.process_count()
     if processes > 1:
         device, free = f"{processes} processes with {device} each", None if free is None else processes * free
     say(f"device   {device}, {'unknown' if free is None else human(free)} free")
-    size = len(split(lanes, min(run.seeds_per_batch or len(lanes), len(lanes)))[0])
-    traced = trace(size)
-    per_lane = tree_bytes(traced.states) // size
-    fit = fitting_seeds(size, per_lane, 1, run, free)
-    say(f"memory   state {human(per_lane)} per {noun}, {human(per_lane * fit)} for {fit} at a time")
-    programs = _compile(traced, fit, free, trace, run, say, noun)
-    if programs.num_seeds < len(lanes):
-        say(f"groups   {programs.num_seeds} {noun}(s) at a time")
-    keep_size(programs.num_seeds)
-    for group in split(lanes, programs.num_seeds):
-        programs = _compile(programs, len(group), None, trace, run, say, noun)
-        yield group, programs
+    size = len(split(range(count), min(run.seeds_per_batch or count, count))[0])
+    lowered = lower(size)
+    each = tree_bytes(lowered.states) // size
+    fit = fitting_seeds(size, each, 1, run, free)
+    say(f"memory   state {human(each)} per {noun}, {human(each * fit)} for {fit} at a time")
+    compiled = _compile(lowered if fit == size else lower(fit), say, noun)
+    while (fit := fitting_seeds(compiled.num_seeds, compiled.bytes_needed, compiled.num_seeds, run, free)) != (
+        compiled.num_seeds
+    ):
+        compiled = _compile(lower(fit), say, noun)
+    if compiled.num_seeds < count:
+        say(f"batches  {compiled.num_seeds} {noun}(s) at a time")
+    return compiled
 
 
-def _compile(have: Any, size: int, free: int | None, trace: Trace, run: RunConfig, say: Callable, noun: str) -> Any:
-    """Programs for `size` lanes, or for as many as fit where nobody said how many.
+def compile_batch(size: int, compiled: Compiled, lower: Lower, say: Say, noun: str = "seed") -> Compiled:
+    """`compiled` where it is of `size` seeds, else the program of so many."""
+    return compiled if compiled.num_seeds == size else _compile(lower(size), say, noun)
 
-    Args:
-      have: `Traced` or `Programs` of some number of lanes, used where that is `size`.
-    """
-    if have.num_seeds != size:
-        have = trace(size)
-    if isinstance(have, Compiled):
-        return have
-    programs = compile_lowered(have)
-    need = human(programs.bytes_needed)
-    say(f"compile  {programs.seconds:.1f} s; {size} {noun}(s) need {need} with what a chunk works on")
-    fit = fitting_seeds(size, programs.bytes_needed, size, run, free)
-    return programs if fit == size else _compile(programs, fit, free, trace, run, say, noun)
+
+def _compile(lowered: Lowered, say: Say, noun: str) -> Compiled:
+    compiled = compile_lowered(lowered)
+    need = human(compiled.bytes_needed)
+    say(f"compile  {compiled.seconds:.1f} s; {compiled.num_seeds} {noun}(s) need {need} with what a chunk works on")
+    return compiled

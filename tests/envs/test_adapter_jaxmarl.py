@@ -204,7 +204,7 @@ def test_the_names_are_jaxmarl_s(jaxmarl):
     "name, options, text",
     [
         ("jaxmarl:smax:2s4z", {}, "did you mean 'jaxmarl:smax:2s3z'"),
-        ("jaxmarl:MPE_simple_tag_v3", {}, "no 'jaxmarl:MPE_simple_tag_v3': it sets teams against each other"),
+        ("jaxmarl:MPE_simple_tag_v3", {}, "no 'jaxmarl:MPE_simple_tag_v3': its teams play against each other"),
         ("jaxmarl:HeuristicEnemySMAX", {}, "name the scenario: e.g. 'jaxmarl:smax:2s3z'"),
         ("jaxmarl:smax:3m", {"scenario": 1}, "does not take these options: scenario"),
         ("jaxmarl:MPE_simple_spread_v3", {"reward": "max"}, "reward is 'max': give sum, mean or first"),

@@ -89,13 +89,13 @@ def test_actions_outside_the_bounds_count_as_the_bounds():
     [
         ({"means": ((1, 2),)}, "as many means"),
         ({"means": ((1, 2, 3), (1, 2, 3))}, "as many means"),
-        ({"means": 5}, "means must be pairs of numbers"),
-        ({"variances": (5, "x")}, "variances must be finite numbers"),
+        ({"means": 5}, "means must be a list of pairs of numbers"),
+        ({"variances": (5, "x")}, "variances must be a list of finite numbers"),
         ({"variances": (5, 0)}, "must be more than 0"),
         ({"weights": (1, -1)}, "must be more than 0"),
         ({"peak": 0}, "must be more than 0"),
         ({"low": 3, "high": 3}, "low 3.0 is not below high 3.0"),
-        ({"low": "x"}, "low, high and peak must be finite"),
+        ({"low": "x"}, "low, high and peak must be a list of finite"),
     ],
 )
 def test_wrong_options_are_refused(options, text):

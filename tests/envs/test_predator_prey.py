@@ -180,7 +180,7 @@ def test_keeps_the_contract(make):
         (predator_prey, {"reward": "shared"}, "reward 'shared' does not exist, give one of per_pair, flat"),
         (predator_prey, {"physics": "box2d"}, "physics 'box2d' does not exist, give one of mpe2, openai"),
         (po_predator_prey, {"radius": -1.0}, "radius -1.0 must be above 0"),
-        (po_predator_prey, {"radius": None}, "take predator_prey"),
+        (po_predator_prey, {"radius": None}, "use predator_prey"),
     ],
 )
 def test_options_that_cannot_work(make, options, text):

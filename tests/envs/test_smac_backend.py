@@ -1,5 +1,6 @@
 """The backend against a scripted double of StarCraft2Env: what counts, is replayed, is sent, and who is closed."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -97,14 +98,14 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
         return make_game(map_name, replay_prefix=replay_prefix, **options)
 
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with arena:
         arena.play(stop, (), 4, episodes.append)
     assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
     refused.clear()
     arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
     arena.slots.reverse()  # game 1 first
-    arena._make_client = LocalClient
+    arena.make_client = LocalClient
     with pytest.raises(ConfigError, match="^the port was taken$"):
         with arena:
             arena.play(stop, (), 4, episodes.append)
@@ -175,7 +176,7 @@ def test_another_map_is_refused_before_the_first_step(plan, options, message):
     with pytest.raises(ConfigError) as error:
         with Arena(DOUBLE, "3m", games=0, options=options) as arena:
             arena.play(stop, (), 1, lambda e: None)
-    assert message in str(error.value) and "double's map 3m is not ours" in str(error.value)
+    assert message in str(error.value) and "double's map 3m differs from ours" in str(error.value)
     assert words("make", "close", "step") == {"make": 1, "close": 1}
 
 
@@ -202,7 +203,7 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     assert Counter(e.game for e in episodes) == {0: 3, 1: 3}
     assert Counter(line.split("(", 1)[1] for line in said) == {
         "no answer for 1 s)": 2,
-        "its process died (exit code 7))": 2,
+        "the process died (exit code 7))": 2,
     }
     log = read_log()
     assert words("make", "replay") == {"make": 6, "replay": 2}
@@ -213,25 +214,31 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     assert len({line[3] for line in log if line[1] == "make"}) == 6  # six seeds
 
 
+def start_client():
+    """(a client whose game has begun, its process)."""
+    before = set(multiprocessing.active_children())
+    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
+    (process,) = set(multiprocessing.active_children()) - before
+    client.send("reset")
+    client.receive(60.0)
+    return client, process
+
+
 def test_a_process_closes_its_game_when_its_owner_is_gone(plan):
     """As after SIGKILL of the command: the pipe breaks."""
     plan("win:3")
-    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
-    client.send("reset")
-    client.receive(60.0)
-    client._pipe.close()
-    client._process.join(20.0)
-    assert client._process.exitcode == 0 and words("close") == {"close": 1}
+    client, process = start_client()
+    del client
+    process.join(20.0)
+    assert process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_sigterm_closes_the_game_too(plan):
     plan("win:3")
-    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
-    client.send("reset")
-    client.receive(60.0)
-    os.kill(client._process.pid, signal.SIGTERM)
-    client._process.join(20.0)
-    assert client._process.exitcode == 0 and words("close") == {"close": 1}
+    _client, process = start_client()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20.0)
+    assert process.exitcode == 0 and words("close") == {"close": 1}
 
 
 def test_backends_by_name():
@@ -242,7 +249,7 @@ def test_backends_by_name():
         ("smaq", "unknown backend 'smaq': choose one of smax, smac, smaclite"),
         ("nowhere:make_game", "--backend nowhere:make_game cannot be loaded (No module named 'nowhere')"),
         ("tests.helpers.fake_game:nothing", "cannot be loaded"),
-        ("tests.helpers.fake_game:AGENTS", "AGENTS is no factory of games"),
+        ("tests.helpers.fake_game:AGENTS", "AGENTS is not a factory of games"),
     ]:
         with pytest.raises(ConfigError) as error:
             load_backend(name)

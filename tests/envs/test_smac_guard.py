@@ -76,11 +76,11 @@ def test_what_cannot_be_pickled_is_one_line(plan, capfd):
     with Arena(DOUBLE, "3m", games=1, limits=Limits(restarts=1), say=said.append) as arena:
         arena.play(stop, (), 2, episodes.append)
     assert len(episodes) == 2 and len(said) == 1
-    assert "what the game gave cannot be sent: TypeError: cannot pickle '_thread.lock' object" in said[0]
-    with pytest.raises(ConfigError, match="closure cannot be sent to a process .*: name a class or a function"):
+    assert "what the game returned cannot be sent: TypeError: cannot pickle '_thread.lock' object" in said[0]
+    with pytest.raises(ConfigError, match="closure cannot be sent to a process .*: use a class or a function"):
         with Arena(Backend("closure", lambda map_name, **options: None), "3m", games=1) as arena:
             arena.play(stop, (), 1, episodes.append)
-    with pytest.raises(ConfigError, match="its process cannot load the game: ValueError: not to be loaded"):
+    with pytest.raises(ConfigError, match="the process cannot load the game: ValueError: not to be loaded"):
         with Arena(Backend("odd", Unloadable()), "3m", games=1, limits=Limits(restarts=0)) as arena:
             arena.play(stop, (), 1, episodes.append)
     assert capfd.readouterr() == ("", "")

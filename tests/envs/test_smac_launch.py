@@ -133,7 +133,7 @@ def test_what_is_no_matter_of_installation_gets_no_advice(monkeypatch):
         (["Versions/"], "3m", "no version of StarCraft II in"),
         (["Versions/Base75689/"], "3m", "StarCraft II has no binary"),
         (["Versions/Base75689/SC2_x64"], "3m", "StarCraft II did not start (Failed to connect"),
-        ([], "4m", "SMAC knows no map '4m'"),
+        ([], "4m", "SMAC has no map '4m'"),
     ],
 )
 def test_the_real_smac_without_a_game(files, map_name, message, tmp_path, monkeypatch):

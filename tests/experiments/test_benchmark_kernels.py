@@ -109,9 +109,9 @@ def test_without_the_compiler_it_says_what_to_install(capsys):
 
 
 def test_a_compiler_that_is_killed_is_one_line(monkeypatch):
-    monkeypatch.setattr(kernels_command, "_child", os._exit)  # with the "job" as its code
+    monkeypatch.setattr(kernels_command, "measure_in_child", os._exit)  # with the "job" as its code
     with pytest.raises(ConfigError, match="the process that compiles has died, most likely for memory: .* fewer"):
-        kernels_command._in_a_process(9)
+        kernels_command.in_a_process(9)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax_plugins") is None, reason="jax's CUDA plugin is not installed")

@@ -74,7 +74,7 @@ def test_seconds_per_update():
     reports = benchmark_peers.Reports()
     for wall, cpu, steps in ((0.5, 0.5, 8), (1, 1, 8), (2.5, 3, 16), (3, 4, 16), (5.5, 8, 24), (6, 9, 24)):
         reports.reports.append((wall, cpu, {"grad_steps": steps}))
-    assert benchmark_peers._per_update(reports, seeds=2, updates=2) == ([2.0, 3.0], [3.0, 5.0])
+    assert benchmark_peers.seconds_per_update(reports, seeds=2, updates=2) == ([2.0, 3.0], [3.0, 5.0])
 
 
 @pytest.mark.slow

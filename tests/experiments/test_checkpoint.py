@@ -44,7 +44,7 @@ def opened(tmp_path):
     said = []
 
     def make(fingerprint="abc", every=0.0, keep=2):
-        return Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", fingerprint, every, keep, said.append)
+        return Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", [fingerprint], every, keep, said.append)
 
     return make, said, tmp_path
 
@@ -144,7 +144,7 @@ def test_what_is_no_checkpoint_is_left_alone(opened):
 def test_a_file_in_the_place_of_the_checkpoints_is_no_fresh_start(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(NotADirectoryError):  # which a command answers in one line
-        Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", "abc", 0.0, 2).restore(ABSTRACT)
+        Checkpoints(tmp_path / "checkpoints" / "seeds_0-1", ["abc"], 0.0, 2).restore(ABSTRACT)
 
 
 def test_rows_that_do_not_go_with_it_refuse_a_checkpoint(opened):
@@ -219,7 +219,7 @@ def test_a_full_disk_is_an_os_error_and_what_was_saved_stays(opened, monkeypatch
 
 
 def test_a_directory_that_was_moved_is_not_made_again(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints" / "seeds_0-1", "abc", 0.0, 2)
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints" / "seeds_0-1", ["abc"], 0.0, 2)
     with pytest.raises(FileNotFoundError):
         save(checkpoints, 1)
     assert list(tmp_path.iterdir()) == []
@@ -283,7 +283,7 @@ def test_empty_arrays_come_back_empty(tmp_path):
     import jax.numpy as jnp
 
     state = {"avail": jnp.zeros((3, 2, 0), bool), "x": jnp.arange(3.0)}
-    checkpoints = Checkpoints(tmp_path / "c", "print", 0.0, keep=2)
+    checkpoints = Checkpoints(tmp_path / "c", ["print"], 0.0, keep=2)
     checkpoints.save(state, Progress(iteration=4))
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
     restored, progress = checkpoints.restore(abstract)

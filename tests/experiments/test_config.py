@@ -11,17 +11,16 @@ import sys
 import pytest
 
 from envs.errors import ConfigError
+from experiments.config.command_line import Command, parse_fields
+from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS
 from experiments.config.schema import (
-    FREE,
-    Command,
+    CHANGEABLE,
     RunConfig,
     Settings,
     check_same,
-    default_settings,
     fingerprint,
     from_dict,
-    parse_fields,
     read_config,
     to_dict,
 )
@@ -141,7 +140,7 @@ def test_wrong_input_is_refused_in_one_line(argv, message):
 )
 def test_what_has_no_effect_is_no_option(algo, option, capsys):
     name = option.partition("=")[0]
-    with pytest.raises(ConfigError, match=f"^unknown option {name}: {algo} has no use for it, see --help$"):
+    with pytest.raises(ConfigError, match=f"^unknown option {name}: {algo} does not use it, see --help$"):
         parse("--algo", algo, option)
     with pytest.raises(SystemExit):
         parse("--algo", algo, "--help")
@@ -252,7 +251,7 @@ def test_checkpoints_without_options_keep_their_fingerprint():
     """The hash of the data as it was before the fields existed."""
     settings = parse()
     young = ("env_options", "matmul_precision")
-    data = {name: value for name, value in to_dict(settings).items() if name not in (*FREE, *young)}
+    data = {name: value for name, value in to_dict(settings).items() if name not in (*CHANGEABLE, *young)}
     assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
     assert fingerprint(parse("--matmul-precision", "bfloat16")) != fingerprint(settings)
 
@@ -266,7 +265,7 @@ def test_runs_older_than_a_field_are_what_they_were_trained_as(algo, field, old)
     del saved["algorithm"][field]
     settings = from_dict(json.loads(json.dumps(saved)))
     assert getattr(settings.algorithm, field) == old
-    data = {name: v for name, v in saved.items() if name not in (*FREE, "env_options", "matmul_precision")}
+    data = {name: v for name, v in saved.items() if name not in (*CHANGEABLE, "env_options", "matmul_precision")}
     assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
     other = {bool: True, str: "policy"}[type(old)]
     changed = dataclasses.replace(settings.algorithm, **{field: other})

@@ -8,7 +8,8 @@ import pytest
 
 from envs.errors import ConfigError
 from experiments.common.text import duration
-from experiments.config.schema import Settings, default_settings
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings
 from experiments.loggers import console as console_module
 from experiments.loggers import csv, open_sinks
 from experiments.loggers.console import Console

@@ -80,7 +80,7 @@ def write(tmp_path, monkeypatch):
 )
 def test_what_does_not_hold_is_one_line_before_anything_is_made(run, write, changes, message, monkeypatch, tmp_path):
     write(**changes)
-    monkeypatch.setattr("experiments.run.lower_run", lambda *args: pytest.fail("compiled"))
+    monkeypatch.setattr("experiments.training.train.lower_run", lambda *args, **kwargs: pytest.fail("compiled"))
     code, directory, out, err = run(*SHORT, "--env", "my_relay:Relay")
     assert (code, directory) == (2, None)
     assert err == f"error: my_relay:Relay: {message}\n" and "memory" not in out
@@ -96,7 +96,7 @@ def test_a_sweep_says_it_too(write, tmp_path, capsys):
 @pytest.fixture
 def untrained(monkeypatch):
     """The run command does all but train."""
-    monkeypatch.setattr("experiments.run._train_groups", lambda job, stop: 0)
+    monkeypatch.setattr("experiments.training.train.train_batches", lambda *args: 0)
 
 
 def test_an_edited_environment_is_not_gone_on_in(run, write, untrained, capsys):

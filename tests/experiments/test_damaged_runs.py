@@ -8,11 +8,11 @@ import signal
 import numpy as np
 import pytest
 
-from experiments.analysis import pictures
 from experiments.config.schema import read_config
 from experiments.loggers.csv import read_table
 from experiments.run import main
 from experiments.runs import checkpoint, find, results
+from experiments.training import train
 
 # 24 iterations of 8 rows, 4 of them env steps; where it is stopped, half-way, there are two checkpoints.
 SHORT = ["--algo", "fake", "--env", "toy:coordination", "--no-pictures", "--num-envs", "2", "--rollout-length", "4"]
@@ -231,10 +231,10 @@ def test_a_run_that_is_killed_before_its_pictures_is_not_finished(run, resume, m
 
     drawn = []
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "draw_pictures", killed)
+        patch.setattr(train, "draw_pictures", killed)
         code, directory, _, _ = run(*SHORT, "--pictures", fast=False)
     assert code == 130 and find.status(directory) == "begun"
-    monkeypatch.setattr(pictures, "draw_pictures", lambda directory, say: drawn.append(directory))
+    monkeypatch.setattr(train, "draw_pictures", lambda directory, say: drawn.append(directory))
     assert resume(directory)[0] == 0
     assert drawn == [directory] and find.status(directory) == "finished"
 

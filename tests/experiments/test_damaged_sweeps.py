@@ -73,7 +73,7 @@ DAMAGE = {
     "torn groups": (lambda out: (out / PART / "groups.json").write_text('{"size": '), "groups.json cannot be read"),
     "text in groups": (lambda out: set_size(out, "2"), "groups.json says no size"),
     "a list of groups": (lambda out: (out / PART / "groups.json").write_text("[2]"), "groups.json was changed"),
-    "other groups": (lambda out: set_size(out, 4), 'are of groups of 2 lane(s), not of 4: write {"size": 2} into'),
+    "other groups": (lambda out: set_size(out, 4), 'are of batches of 2 trial(s), not of 4: write {"size": 2} into'),
     "a torn request": (lambda out: (out / "sweep.json").write_text("{"), "sweep.json cannot be read"),
     "a lost row": (lambda out: change_digit(out / POINTS[0] / "eval.csv"), "lr=0.1/eval.csv has lost or changed rows"),
     "lost rows": (lambda out: (out / POINTS[1] / "metrics.csv").unlink(), "lr=0.4/metrics.csv has lost or changed"),

@@ -68,7 +68,8 @@ def replay_at_home(policy, story, length):
     env = make_env("smax:3m")
     opening = jax.tree.map(jnp.asarray, story[0].battle)
     state = SmaxState(opening, env.rules, jnp.full((3, 1), -1, jnp.int32), jnp.zeros(1, jnp.int32))
-    timestep = env._show(state, jnp.zeros(1), *(jnp.zeros(1, bool) for _ in range(3)))
+    _, blank = env.reset(jax.random.key(0), 1)
+    state, timestep = env.restart(jax.random.key(0), state, blank, jnp.zeros(1, bool))  # which restarts nothing
     act = jax.jit(partial(policy._replace(params=(policy.params[0],)).act))
     carry, total, first = policy.carry(1), 0.0, jnp.ones(1, bool)
     for told in story[:length]:

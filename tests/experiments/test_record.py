@@ -14,7 +14,8 @@ from PIL import Image
 from envs.registry import make_env
 from experiments.analysis import inspection
 from experiments.analysis.playback import best_index, play
-from experiments.config.schema import default_settings, to_dict
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import to_dict
 from experiments.record import main
 from iacjax.algorithms.registry import get_entry
 from iacjax.policy import save_policy

@@ -12,7 +12,8 @@ import pytest
 from experiments.loggers.csv import read_table
 from experiments.run import main
 from experiments.runs import checkpoint
-from experiments.training import loop
+from experiments.training import loop, rows, train
+from experiments.training.policies import SavePolicies
 
 # 24 iterations of 8 rows, 4 of them env steps; windows, evaluations and chunks cross each other's edges.
 SHORT = ["--total-steps", "96", "--seeds", "2", "--chunk-iterations", "5", "--log-every", "3", "--eval-every", "28"]
@@ -146,15 +147,13 @@ def test_a_run_that_would_end_before_its_first_update_is_refused(run):
 def test_rows_after_the_last_checkpoint_are_written_once(run, monkeypatch):
     """The process dies between a checkpoint and the next: rows of the lost iterations stand on disk."""
     _, whole, _, _ = run(*SHORT, into="whole")
-    evaluate = loop.Group._evaluate
 
-    def evaluate_then_die(self):
-        evaluate(self)
-        if self.progress.iteration == 14:
+    def die(self, training, rows):
+        if training.progress.iteration == 14:
             raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Group, "_evaluate", evaluate_then_die)
+        patch.setattr(SavePolicies, "on_evaluation", die)
         with pytest.raises(RuntimeError, match="killed"):
             run(*SHORT, into="cut")
     cut = next((whole.parents[3] / "cut").glob("*/*/*"))
@@ -212,28 +211,22 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(run):
     assert max(r["iteration"] for r in read_table(directory / "metrics.csv")) < 12
 
 
-def test_a_run_may_stop_at_its_bar(run, monkeypatch):
+def test_a_run_may_stop_at_a_target_win_rate(run, monkeypatch):
     """The toy has no winner, so the loop is told that it has one, and every episode is won from the third on."""
-    evaluate = loop.Group._evaluate
+    won = iter([0, 0, 1, 1, 1, 1])  # of each seed, evaluated after 7, 14 and 21 iterations
+    evaluation_row = rows.evaluation_row
 
-    def evaluate_winning(self):
-        compiled = self.programs.evaluate.result()
-        won = self.progress.iteration >= 14
-        self.battle = True
+    class Winning(loop.TrainingLoop):
+        def train(self):
+            self.has_wins = True
+            return super().train()
 
-        class Winning:
-            def result(self):
-                return lambda *args: compiled(*args)._replace(won=np.full((2, 4), won))
-
-        programs, self.programs = self.programs, self.programs._replace(evaluate=Winning())
-        evaluate(self)
-        self.programs = programs
-
-    monkeypatch.setattr(loop.Group, "_evaluate", evaluate_winning)
+    monkeypatch.setattr(train, "TrainingLoop", Winning)
+    monkeypatch.setattr(rows, "evaluation_row", lambda *args: evaluation_row(*args[:2], np.full(4, next(won)), args[3]))
     code, directory, _, _ = run(*SHORT, "--stop-at", "0.9")
     assert code == 0
-    assert json.loads((directory / "summary.json").read_text())["status"] == "stopped_at_bar"
-    assert [r["win_rate"] for r in read_table(directory / "eval.csv")] == [0, 0, 1, 1, 1, 1]  # at 7, 14 and 21
+    assert json.loads((directory / "summary.json").read_text())["status"] == "reached_target_win_rate"
+    assert [r["win_rate"] for r in read_table(directory / "eval.csv")] == [0, 0, 1, 1, 1, 1]
 
 
 def one_line(err):

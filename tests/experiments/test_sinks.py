@@ -7,7 +7,8 @@ import types
 import pytest
 
 from envs.errors import ConfigError
-from experiments.config.schema import Settings, default_settings
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings
 from experiments.loggers import check_sinks, open_sinks, tensorboard
 
 ROWS = [{"iteration": 2, "env_steps": 20, "seed": s, "episodes": 0.0, "loss": 0.5 + s, "return_mean": float("nan")}
@@ -37,14 +38,11 @@ class FakeWriter:
     def __init__(self, directory, purge_step):
         self.directory, self.purge_step, self.scalars, self.calls = directory, purge_step, [], []
 
-    def add_scalar(self, name, value, step):
-        self.scalars.append((name, value, step))
+    def write(self, scalars, step):
+        self.scalars += [(name, value, step) for name, value in scalars.items()]
 
-    def flush(self):
-        self.calls.append("flush")
-
-    def close(self):
-        self.calls.append("close")
+    def sync(self):
+        self.calls.append("sync")
 
 
 def made(monkeypatch, module, name, kind):
@@ -108,10 +106,10 @@ def test_tensorboard_has_a_directory_a_seed(tmp_path, monkeypatch):
     sink.sync()
     sink.close()
     three, four = writers
-    assert [w.directory for w in writers] == [str(tmp_path / "tensorboard" / f"seed_{s}") for s in (3, 4)]
+    assert [w.directory for w in writers] == [tmp_path / "tensorboard" / f"seed_{s}" for s in (3, 4)]
     assert three.scalars == [("metrics/episodes", 0.0, 20), ("metrics/loss", 3.5, 20)]
     assert four.scalars[2:] == [("eval/win_rate", 0.25, 30)]
-    assert three.calls == four.calls == ["flush", "close"]
+    assert three.calls == four.calls == ["sync"]
     assert four.purge_step == 20  # a resumed run's first row: what an earlier process wrote from there on is replaced
 
 

@@ -7,7 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from experiments.config.schema import Command, default_settings
+from experiments.config.command_line import Command
+from experiments.config.preset_io import default_settings
 from experiments.loggers.csv import read_table
 from experiments.runs import checkpoint
 from experiments.sweep import main

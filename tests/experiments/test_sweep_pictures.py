@@ -13,7 +13,7 @@ from experiments.config.schema import to_dict
 from experiments.sweeps import pictures, results
 from experiments.sweeps.files import as_json
 from experiments.sweeps.plan import Request, make_programs
-from experiments.sweeps.trials import units_of
+from experiments.sweeps.trials import runs_of
 
 LRS, ENTROPIES, STEPS = (1e-3, 2e-3), (0.0, 0.1), (50, 100)
 
@@ -23,25 +23,25 @@ def write_sweep(
 ):
     """A sweep with two seeds and two evaluations; the last one's win rate is win_rate(values, seed).
 
-    diverged: names of points that have no evaluation.
-    left: names of points whose second seed diverged after its first evaluation.
+    diverged: names of results that have no evaluation.
+    left: names of results whose second seed diverged after its first evaluation.
     """
     request = Request(algos, envs, sets, run=(("seeds", 2), ("total_steps", 100)))
     out.mkdir()
     (out / "job.json").write_text(json.dumps(as_json(request)))
-    for unit in (unit for p in make_programs(request, str(out)) for unit in units_of(p, out)):
-        unit.directory.mkdir(parents=True)
-        (unit.directory / "config.json").write_text(json.dumps(to_dict(unit.point.settings)))
-        bad = unit.point.name in diverged
-        half = unit.point.name in left
+    for sweep_run in (each for p in make_programs(request, str(out)) for each in runs_of(p, out)):
+        sweep_run.directory.mkdir(parents=True)
+        (sweep_run.directory / "config.json").write_text(json.dumps(to_dict(sweep_run.configuration.settings)))
+        bad = sweep_run.configuration.name in diverged
+        half = sweep_run.configuration.name in left
         summary = {"status": "finished", "diverged": {"0": 1, "1": 1} if bad else {"1": 1} if half else {}}
-        (unit.directory / "summary.json").write_text(json.dumps(summary))
-        with (unit.directory / "eval.csv").open("w", newline="") as file:
+        (sweep_run.directory / "summary.json").write_text(json.dumps(summary))
+        with (sweep_run.directory / "eval.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["seed", "iteration", "env_steps", "return_mean", "win_rate"])
             for seed in () if bad else (0, 1):
                 for k, steps in enumerate(STEPS[:1] if half and seed else STEPS):
-                    rows.writerow([seed, k, steps, 1.0, k * win_rate(unit.point.values, seed)])
+                    rows.writerow([seed, k, steps, 1.0, k * win_rate(sweep_run.configuration.values, seed)])
     return out
 
 
@@ -56,11 +56,11 @@ def swept(tmp_path_factory):
 
 
 def test_the_points_come_best_first(swept):
-    points = pictures.read_sweep(swept)
-    names = [result.point.name for result in points]
+    results = pictures.read_sweep(swept)
+    names = [result.configuration.name for result in results]
     assert names == ["lr=0.002_entropy=0.1", "lr=0.002_entropy=0", "lr=0.001_entropy=0.1", "lr=0.001_entropy=0"]
-    assert pictures.numbers(points) == ["lr", "entropy"]
-    assert pictures.score_of(points) == ("win rate", "win_rate", (0.0, 1.0))
+    assert pictures.numbers(results) == ["lr", "entropy"]
+    assert pictures.score_of(results) == ("win rate", "win_rate", (0.0, 1.0))
 
 
 def test_interval_of_a_point(swept):
@@ -91,8 +91,8 @@ def test_the_map_holds_the_means_and_frames_the_best(swept):
 
 
 def test_curves_are_of_every_point_the_best_with_its_interval(swept):
-    points = pictures.read_sweep(swept)
-    ax = pictures.curves_view(points).axes[0]
+    results = pictures.read_sweep(swept)
+    ax = pictures.curves_view(results).axes[0]
     drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
     np.testing.assert_allclose(drawn["lr=0.002 entropy=0.1"], [0.0, 0.75])
     assert len(drawn) == 4 and len(ax.collections) == 1
@@ -111,20 +111,20 @@ def test_a_curve_is_of_the_seeds_that_have_not_diverged_from_its_start(tmp_path)
 
 def test_points_without_a_result_leave_a_gap(tmp_path):
     out = write_sweep(tmp_path / "out", rates, diverged=("lr=0.002_entropy=0",))
-    points = pictures.read_sweep(out)
-    assert [result.point.name for result in points][-1] == "lr=0.002_entropy=0"
-    ax = pictures.map_view(points, "lr", "entropy").axes[0]
+    results = pictures.read_sweep(out)
+    assert [result.configuration.name for result in results][-1] == "lr=0.002_entropy=0"
+    ax = pictures.map_view(results, "lr", "entropy").axes[0]
     assert np.isnan(ax.images[0].get_array().filled(np.nan)[0, 1])
     assert "none ended" in [text.get_text() for text in ax.texts]
-    assert len(pictures.curves_view(points).axes[0].lines) == 3
-    pictures.fields_view(points)
+    assert len(pictures.curves_view(results).axes[0].lines) == 3
+    pictures.fields_view(results)
 
 
 def test_many_drawn_points_stand_on_a_logarithm(tmp_path):
     drawn = ",".join(f"{1e-4 * 2**k:g}" for k in range(9))  # 1e-4 to 2.56e-2
-    points = pictures.read_sweep(write_sweep(tmp_path / "out", lambda values, seed: 0.5, (f"lr={drawn}",)))
-    assert pictures.numbers(points) == ["lr"]
-    ax = pictures.fields_view(points).axes[0]
+    results = pictures.read_sweep(write_sweep(tmp_path / "out", lambda values, seed: 0.5, (f"lr={drawn}",)))
+    assert pictures.numbers(results) == ["lr"]
+    ax = pictures.fields_view(results).axes[0]
     assert ax.get_xscale() == "log" and ax.get_legend() is None
 
 
@@ -160,18 +160,18 @@ def test_the_table_of_two_algorithms_names_them(tmp_path):
 
 
 def test_a_picture_that_cannot_be_drawn_spoils_nothing(swept, tmp_path):
-    said, points = [], pictures.read_sweep(swept)
-    pictures.write_overview(tmp_path / "sweep.png", points, said.append)
+    said, results = [], pictures.read_sweep(swept)
+    pictures.write_overview(tmp_path / "sweep.png", results, said.append)
     assert said == [f"wrote    {tmp_path / 'sweep.png'}"] and (tmp_path / "sweep.png").exists()
-    pictures.write_overview(tmp_path / "none" / "sweep.png", points, said.append)
+    pictures.write_overview(tmp_path / "none" / "sweep.png", results, said.append)
     assert said[1].startswith("no sweep.png: ")
 
 
 def test_it_says_what_cannot_be_drawn(swept, tmp_path):
     with pytest.raises(ConfigError, match="no sweep in .*none: give the directory that experiments.sweep names"):
         pictures.read_sweep(tmp_path / "none")
-    points = pictures.read_sweep(swept)
+    results = pictures.read_sweep(swept)
     with pytest.raises(ConfigError, match="varies no number 'gamma': it varies lr, entropy"):
-        pictures.map_view(points, "gamma", "lr")
-    with pytest.raises(ConfigError, match="the points differ in no number"):
-        pictures.fields_view(points[:1])
+        pictures.map_view(results, "gamma", "lr")
+    with pytest.raises(ConfigError, match="the configurations differ in no number"):
+        pictures.fields_view(results[:1])

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from experiments.config.schema import default_settings
+from experiments.config.preset_io import default_settings
 from experiments.sweep import main
 from experiments.sweeps.command_line import parse
 from experiments.sweeps.plan import Range, make_programs, read_choices
@@ -27,7 +27,7 @@ def test_floats_are_lanes_and_the_rest_are_programs():
         *("--set", "lr=3e-4,5e-4,1e-3", "num_envs=8,16", "entropy=0,0.01"),
         base=["--algo", "aiir_mix", "liir", "--env", "smax:2s3z", "smax:8m"],
     )
-    assert [len(program.points) for program in queue] == [6] * 8
+    assert [len(program.configurations) for program in queue] == [6] * 8
     assert [(p.settings.run.algo, p.settings.run.env, p.settings.algorithm.num_envs) for p in queue[:5]] == [
         ("aiir_mix", "smax:2s3z", 8),
         ("aiir_mix", "smax:2s3z", 16),
@@ -36,16 +36,16 @@ def test_floats_are_lanes_and_the_rest_are_programs():
         ("liir", "smax:2s3z", 8),
     ]
     assert queue[0].floats == ("lr", "entropy")
-    assert [point.name for point in queue[0].points[:2]] == [
+    assert [each.name for each in queue[0].configurations[:2]] == [
         "lr=0.0003_num_envs=8_entropy=0",
         "lr=0.0003_num_envs=8_entropy=0.01",
     ]
-    assert queue[0].points[0].settings.algorithm.lr == 3e-4
+    assert queue[0].configurations[0].settings.algorithm.lr == 3e-4
 
 
 def test_nothing_set_is_one_point():
     (program,) = programs("--seeds", "7", "--total-steps", "1000")
-    assert (program.floats, program.points[0].name) == ((), "default")
+    assert (program.floats, program.configurations[0].name) == ((), "default")
     assert (program.settings.run.seeds, program.settings.run.total_steps) == (7, 1000)
 
 
@@ -59,8 +59,10 @@ def test_random_points_are_drawn_evenly_in_the_logarithm_and_alike_for_each_algo
     words = ("--set", "lr=1e-4..1e-2", "clip=lin:0.1..0.3", "epochs=2..5", "gamma=0.9,0.99", "--random", "400")
     queue = programs(*words, base=["--algo", "aiir_mix", "liir", "--env", "smax:3m"])
     assert queue == programs(*words, base=["--algo", "aiir_mix", "liir", "--env", "smax:3m"])
-    some = [point.values for program in queue if program.settings.run.algo == "liir" for point in program.points]
-    assert some == [p.values for program in queue if program.settings.run.algo == "aiir_mix" for p in program.points]
+    some = [each.values for program in queue if program.settings.run.algo == "liir" for each in program.configurations]
+    assert some == [
+        p.values for program in queue if program.settings.run.algo == "aiir_mix" for p in program.configurations
+    ]
     assert len(some) == 400
     rates = [math.log10(values["lr"]) for values in some]
     # uniform on [-4, -2]: mean -3, standard error (2 / sqrt(12)) / sqrt(400) = 0.029
@@ -69,7 +71,7 @@ def test_random_points_are_drawn_evenly_in_the_logarithm_and_alike_for_each_algo
     assert sum(clips) / 400 == pytest.approx(0.2, abs=0.01) and 0.1 <= min(clips) <= max(clips) <= 0.3
     assert {values["epochs"] for values in some} == {2, 3, 4, 5} and {values["gamma"] for values in some} == {0.9, 0.99}
     other = programs(*words, "--draw-seed", "1")
-    assert [p.values for program in other for p in program.points] != some
+    assert [p.values for program in other for p in program.configurations] != some
 
 
 def test_choices():
@@ -99,7 +101,7 @@ def test_choices():
         (["--set", "minibatches=3"], "--minibatches must divide --num-envs 64, which 3 does not"),
         (["--set", "minibatches=3", "--dry-run"], "--minibatches must divide --num-envs 64, which 3 does not"),
         (["--out", ""], "--out must be a directory that can be written to, not ''"),
-        (["--random", "100001", "--set", "lr=1e-4..1e-2"], "100,001 points are more than 100,000"),
+        (["--random", "100001", "--set", "lr=1e-4..1e-2"], "100,001 configurations are more than 100,000"),
         (["--set", "num_envs=2.5"], "error: Error parsing --num-envs: invalid literal for int() with base 10: '2.5'\n"),
         (["--random", "3"], "--set says what is drawn"),
         (["--job", "timeout_min=3"], "give both or neither"),
@@ -189,4 +191,4 @@ def test_help_and_refusals_import_no_jax():
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert finished.returncode == 0, finished.stderr
-    assert "2 point(s), 10 lane(s)" in finished.stdout
+    assert "2 configuration(s), 10 trial(s)" in finished.stdout

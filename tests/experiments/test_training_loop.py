@@ -1,7 +1,5 @@
 """The host's loop by itself: when to evaluate, what is not finite, groups, memory, intervals."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,9 +7,9 @@ from envs.errors import ConfigError
 from experiments.common.stats import wilson
 from experiments.common.text import human
 from experiments.config.schema import RunConfig
-from experiments.training.loop import Group, find_nonfinite
 from experiments.training.memory import fitting_seeds, tree_bytes
 from experiments.training.pace import Speed, evaluation_due, iterations_until
+from experiments.training.rows import find_nonfinite, metrics_row
 from experiments.training.seed_batches import split
 
 
@@ -74,9 +72,7 @@ def test_a_window_in_which_no_episode_ended_has_the_columns_of_one_in_which_two_
     none = {**dict.fromkeys(sums, 0.0), "loss": 2.0, "learned": 4.0}
 
     def row(window):
-        progress = SimpleNamespace(window={name: [value] for name, value in window.items()})
-        group = SimpleNamespace(progress=progress, battle=True, _where=lambda *_: {}, schedules={"epsilon"})
-        return Group._metrics_row(group, 0, 10, 4)
+        return metrics_row(window, 4, {"epsilon"}, has_wins=True)
 
     means = {"episodes": 2.0, "return_mean": 2.0, "length_mean": 4.0, "win_rate": 0.5, "loss": 0.5}
     assert row(sums) == means

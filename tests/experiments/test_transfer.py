@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from experiments.common.files import read_csv
 from experiments.common.stats import wilson
-from experiments.smac.transfer import merge, rate_text, read_rows
+from experiments.smac.transfer import merge, rate_text
 from experiments.transfer import main
 from tests.helpers.untrained import save_untrained
 
@@ -25,7 +26,7 @@ def test_plays_in_every_world(run_dir, tmp_path, capsys):
     out = tmp_path / "kept" / "t.csv"
     options = ["--episodes", "2", "--games", "0", "--out", str(out)]
     assert main([str(run_dir), "--backends", "smax", DOUBLE, *options]) == 0
-    rows = read_rows(out)
+    rows = read_csv(out)
     told = [(r["world"], r["seed"], r["win_rate"]) for r in rows if r["world"] == DOUBLE]
     assert told == [(DOUBLE, "3", "0.5"), (DOUBLE, "8", "1")]
     assert [r["seed"] for r in rows if r["world"] == "smax"] == ["3", "8"]
@@ -33,7 +34,7 @@ def test_plays_in_every_world(run_dir, tmp_path, capsys):
     assert keys == {("run", "ippo", "3m", "randomise=0.2")}
     assert "0.750 [0.301, 0.954]" in capsys.readouterr().out  # Wilson at 3 of 4
     assert main([str(run_dir), "--backends", DOUBLE, *options]) == 0
-    assert len(read_rows(out)) == 4
+    assert len(read_csv(out)) == 4
 
 
 def test_pooled_rate():

@@ -14,7 +14,7 @@ from envs.errors import ConfigError
 from experiments import evaluate, notebook, record, run
 from experiments.analysis.frame_grid import frame_grid
 from experiments.analysis.inspection import inspect_run
-from experiments.common import digests
+from experiments.common.files import write_with_digest
 from experiments.sweeps.jobs import why
 from iacjax import load_policy
 from iacjax.digests import sign
@@ -61,7 +61,7 @@ def name_env(directory, name, options=()):
     """Writes an environment's name into all files of a run that name one, with their digests: as a run's own would."""
     config = directory / "config.json"
     data = json.loads(config.read_text()) | {"env": name, "env_options": list(options)}
-    digests.write_text(config, json.dumps(data))
+    write_with_digest(config, json.dumps(data))
     card = directory / "policy" / "policy.json"
     data = json.loads(card.read_text()) | {"env_options": list(options)}
     data["spec"]["name"] = name

@@ -19,7 +19,8 @@ import pytest
 from envs.errors import ConfigError
 from envs.registry import FAMILIES, make_env
 from experiments.common import arguments
-from experiments.config.schema import RunConfig, default_settings, to_dict
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import RunConfig, to_dict
 from iacjax.algorithms.registry import ALGORITHMS, get_entry, option_names
 from iacjax.schema import bounds_of, option, types_of
 

@@ -88,10 +88,9 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory, compiled_once):  # noqa: F811
     """(a sweep that was stopped, the same one at its end). Their programs are traced once."""
-    tracer = train._tracer
-    trace = once(lambda size, job, make, floats: tracer(job, make, floats)(size), lambda size, *rest: size)
+    lower_size = once(train.lower_trials, lambda context, make, floats, size: size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_tracer", lambda *args: lambda size: trace(size, *args))
+        patch.setattr(train, "lower_trials", lower_size)
         patch.setattr(launch, "forget", lambda: None)
         yield make_both(sweep, SWEEP, "--out", tmp_path_factory.mktemp("sweeps"), "lanes_2-3", 6)
 

@@ -189,7 +189,7 @@ def source(draw, fault):
 def start(tmp_path, monkeypatch, capfd):
     """(module's text, *options) -> (code, output, errors) of the run command, which does all but train."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("experiments.run._train_groups", lambda job, stop: 0)
+    monkeypatch.setattr("experiments.training.train.train_batches", lambda *args: 0)
 
     def start(text, *options):
         (tmp_path / "my_lane.py").write_text(text)

@@ -29,8 +29,7 @@ def compiled_once():
     """Runs of one configuration in a file share their programs (tracing them takes as long as running them): the same
     environment and algorithm, built once, and what they are traced and compiled to for so many seeds and episodes."""
     from envs.custom import is_custom_name
-    from experiments import run
-    from experiments.training import seed_batches
+    from experiments.training import seed_batches, train
 
     def what_is_built(settings):
         if is_custom_name(settings.run.env):  # a test may edit it from one run to the next
@@ -44,8 +43,8 @@ def compiled_once():
         return lowered.trainer, lowered.num_seeds, lowered.layout
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build", once(run.build, what_is_built))
-        patch.setattr(run, "lower_run", once(run.lower_run, what_is_lowered))
+        patch.setattr(train, "build", once(train.build, what_is_built))
+        patch.setattr(train, "lower_run", once(train.lower_run, what_is_lowered))
         patch.setattr(seed_batches, "compile_lowered", once(seed_batches.compile_lowered, what_is_compiled))
         yield
 

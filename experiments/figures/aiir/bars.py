@@ -5,22 +5,22 @@ kept, one that was begun is continued, so the command can be stopped and given a
 """
 
 import argparse
-import csv
 import dataclasses
 import math
 import pathlib
-import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
 from experiments.common.arguments import Parser, number, out_file, out_folder, whole
-from experiments.common.files import read_json
+from experiments.common.files import read_csv, read_json, write_bytes, write_csv
 from experiments.common.stats import RATE, interval_text
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
-from experiments.runs.find import FINISHED, env_steps, newest_run
+from experiments.runs.find import FINISHED, newest_run
 from experiments.runs.find import status as run_status
+from experiments.training import time_estimates
 from iacjax.schema import POSITIVE
 
 EPISODES = 100
@@ -99,17 +99,17 @@ def _chosen(asked: Sequence[str] | None, known: dict, option: str) -> list[str]:
     return list(asked or known)
 
 
-def predicted_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -> float:
-    """Hours that a row takes: by the speed of a finished row (its own map and variant first), or by a rough guess."""
+def estimated_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -> float:
+    """Hours that a row takes: by the speed of a finished row (its own variant and map first), or by a rough guess."""
+    agents_of = {m.env: m.agents for table in TABLES.values() for m in table.maps.values()}
+    speeds = []
+    for other in rows:
+        facts = {"variant": other.variant, "map": other.map}
+        count = agents_of[other.settings.run.env]
+        speeds += [s._replace(rate=s.rate * count) for s in time_estimates.of_run(other.directory(), facts)]
     work = row.settings.run.total_steps * row.settings.run.seeds * agents
-    for other in sorted(rows, key=lambda r: (r.variant != row.variant, r.map != row.map)):
-        directory = other.directory()
-        summary = read_json(directory / "summary.json") if directory else {}
-        done = env_steps(directory) if directory else 0
-        if other.status() in FINISHED and done:
-            there = next(m.agents for t in TABLES.values() for m in t.maps.values() if m.env == other.settings.run.env)
-            return work / (done * there / (summary["train_seconds"] + summary["eval_seconds"])) / 3600
-    return work / AGENT_STEPS_PER_SECOND[platform] / 3600
+    wanted = {"variant": row.variant, "map": row.map}
+    return time_estimates.estimate(work, wanted, speeds, AGENT_STEPS_PER_SECOND[platform]).hours
 
 
 def result(row: Row, command: str) -> dict[str, str]:
@@ -154,7 +154,7 @@ def keep_curve(row: Row, folder: pathlib.Path) -> None:
     directory = row.directory()
     if directory is not None and (directory / "eval.csv").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(directory / "eval.csv", folder / f"{row.map}_{row.variant}.csv")
+        write_bytes(folder / f"{row.map}_{row.variant}.csv", (directory / "eval.csv").read_bytes())
 
 
 def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
@@ -162,18 +162,8 @@ def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
     from rich.console import Console
     from rich.table import Table as Print
 
-    old = []
-    if out.exists():
-        with out.open(newline="") as file:
-            old = list(csv.DictReader(file))
-    results = merged(old, [result(row, command) for row in rows])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(results[0]))
-        writer.writeheader()
-        writer.writerows(results)
-    part.replace(out)
+    results = merged(read_csv(out), [result(row, command) for row in rows])
+    write_csv(out, results)
     shown = ("map", "variant", "status", "seeds", "env_steps", "win_rate", "hours")
     table = Print(*shown, title=str(out))
     for cells in results:
@@ -192,7 +182,7 @@ def _is_evaluated(directory: pathlib.Path) -> bool:
 def make_row(row: Row) -> int:
     """Trains (or goes on with) a row and evaluates it. Returns the exit code of the training."""
     from experiments.analysis.evaluation import evaluate_policy, write_evaluation
-    from experiments.run import train
+    from experiments.training.train import train
     from iacjax import load_policy
 
     if row.status() in ("new", "begun"):
@@ -233,10 +223,8 @@ def command(argv: Sequence[str]) -> int:
     args = _parse(argv)
     table, again = TABLES[args.table], "python -m experiments.reproduce " + " ".join(argv)
     rows = make_rows(table, args)
-    import jax
-
-    platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
-    hours = {id(r): predicted_hours(r, table.maps[r.map].agents, rows, platform) for r in rows}
+    platform = time_estimates.platform()
+    hours = {id(r): estimated_hours(r, table.maps[r.map].agents, rows, platform) for r in rows}
     left = [row for row in rows if row.status() in ("new", "begun")]
     print(
         f"{len(rows)} rows, {len(left)} to train: about {sum(hours[id(r)] for r in left):.1f} hours on this {platform}"

@@ -18,12 +18,14 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis.inspection import TrainedSeed, load_seed
 from experiments.common.arguments import PICTURES, out_file, whole, word
-from experiments.common.files import read_json, write_json
-from experiments.config.schema import Settings, default_settings, read_config
+from experiments.common.files import read_json, write_csv, write_json
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import Settings, read_config
 from experiments.config.validation import check_run
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
-from experiments.figures.spec import device_and_versions, parser
-from experiments.figures.store import number, write_rows
+from experiments.figures.runs import device_and_versions
+from experiments.figures.spec import parser
+from experiments.figures.store import number
 from experiments.runs import find
 
 SUMMARIES = {
@@ -70,7 +72,7 @@ def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Pat
     """The run of the default preset, trained to its end: (directory, exit code of the training)."""
     import jax
 
-    from experiments.run import train
+    from experiments.training.train import train
 
     settings = default_settings("aiir_mix", "default", ENV)
     run = dataclasses.replace(
@@ -140,7 +142,7 @@ def observe(trained: TrainedSeed, run_dir: pathlib.Path) -> Observed:
 def keep(table: pathlib.Path, trained: TrainedSeed, run_dir: pathlib.Path, again: str) -> None:
     """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
     seen = observe(trained, run_dir)
-    write_rows(table, seen.rows)
+    write_csv(table, seen.rows)
     write_json(table.with_suffix(".json"), {**seen.record, "command": again})
 
 

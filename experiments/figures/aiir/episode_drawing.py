@@ -9,8 +9,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.style import COLOURS
-from experiments.common.files import read_json
-from experiments.figures.store import read_rows
+from experiments.common.files import read_csv, read_json
 
 LETTERS = "abcd"
 NUMBERED = 6  # agents up to which a heat map holds its numbers
@@ -35,7 +34,7 @@ class Kept(NamedTuple):
 
 def read_episode(table: pathlib.Path) -> Kept:
     """The kept rows as arrays; ConfigError where there are none."""
-    rows = read_rows(table)
+    rows = read_csv(table)
     if not rows:
         raise ConfigError(f"no episode is kept in {table}: give the command without --redraw")
     return as_kept(rows)

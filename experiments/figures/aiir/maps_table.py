@@ -13,11 +13,12 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
+from experiments.common.files import write_csv, write_text
 from experiments.common.stats import bootstrap_interval, iqm, mean_interval
 from experiments.figures.aiir import win_rates
 from experiments.figures.iac.curves import LAST
 from experiments.figures.spec import Budget, Options, parse
-from experiments.figures.store import number, read_curves, write_rows
+from experiments.figures.store import number, read_curves
 
 SUMMARY = "Table 1: the paper's maps beside ours, and the final greedy win rates of all methods on them."
 BUDGETS: dict[str, Budget] = {
@@ -147,8 +148,8 @@ def write(options: Options) -> None:
     table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
     text = "\n".join([*maps_markdown(), "", *win_markdown(table), "", note(options, records)]) + "\n"
     out = options.out
-    write_rows(out.with_suffix(".csv"), csv_rows(options.budget, table, records), COLUMNS)
-    out.write_text(text)
+    write_csv(out.with_suffix(".csv"), csv_rows(options.budget, table, records), COLUMNS)
+    write_text(out, text)
     print(text, end="")
     print(f"wrote {out} and {out.with_suffix('.csv')}")
 

@@ -3,6 +3,7 @@
 Each matrix is the mean over the states that the exploring policy visits in a few episodes at that time.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.files import read_json, write_json
-from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
-from experiments.figures.store import number, read_rows, record_of, write_rows
-from experiments.training.snapshots import read, trainer_of
+from experiments.common.files import read_csv, read_json, write_csv, write_json
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.store import number, record_of
+from experiments.training.observers import read_seen, train_and_observe
 
 SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several times of training, three pendulums."
 ENV, EPISODES = "multi_pendulum:3", 8
@@ -70,7 +72,8 @@ def command(argv: Sequence[str]) -> int:
     code = 0
     if not options.redraw:
         runs = [make_run(options, algo, env, "covariance") for env in options.steps for algo in options.methods]
-        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        look_at = times(runs[0].settings.run.total_steps)
+        train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
         code = train_all(options, runs, lambda run: keep(options, run), train)
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw(options)
@@ -82,7 +85,7 @@ def keep(options: Options, run: Run) -> None:
     if run.directory is None:
         return
     rows = []
-    for seen in read(run.directory):
+    for seen in read_seen(run.directory):
         for s, steps in enumerate(seen["env_steps"]):
             for (row, column), value in np.ndenumerate(seen["covariance"][s]):
                 cells = (options.budget, s, steps, number(seen["return_mean"][s]), row, column, number(value))
@@ -90,7 +93,7 @@ def keep(options: Options, run: Run) -> None:
     if not rows:
         return
     path = options.out.with_suffix(".csv")
-    write_rows(path, [*(r for r in read_rows(path) if r["budget"] != options.budget), *rows], COLUMNS)
+    write_csv(path, [*(r for r in read_csv(path) if r["budget"] != options.budget), *rows], COLUMNS)
     records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] != options.budget]
     records.append(record_of(options.budget, run, options.command))
@@ -117,7 +120,7 @@ def colour_limit(found: Sequence[np.ndarray]) -> float:
 def draw(options: Options) -> None:
     """Heat maps, a row a seed, a column a time, one diverging scale for all."""
     table = options.out.with_suffix(".csv")
-    rows = [row for row in read_rows(table) if row["budget"] == options.budget]
+    rows = [row for row in read_csv(table) if row["budget"] == options.budget]
     if not rows:
         raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
     found = matrices(rows)

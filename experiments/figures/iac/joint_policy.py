@@ -15,7 +15,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.config.schema import Settings, read_config
 from experiments.figures.iac import covariance, simple_world
-from experiments.training import snapshots
+from experiments.training import observers
 
 SIGMAS = ((1, "-"), (2, "--"))  # contours, and their lines
 DPI = 100  # of what is looked at on a screen
@@ -26,13 +26,13 @@ AGENTS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2
 def watch_actions(settings: Settings, directory: pathlib.Path | None) -> int:
     """Trains in Simple World, seeing the greedy actions, the covariance and the learned values; the exit code."""
     times = simple_world.times(settings.run.total_steps)
-    return snapshots.train_and_look(settings, directory, times, simple_world.make_look)
+    return observers.train_and_observe(settings, directory, times, simple_world.make_look)
 
 
 def watch_covariance(settings: Settings, directory: pathlib.Path | None) -> int:
     """Trains, seeing the mean covariance at a few times (those of figure 5); the exit code."""
     times = covariance.times(settings.run.total_steps)
-    return snapshots.train_and_look(settings, directory, times, covariance.make_look)
+    return observers.train_and_observe(settings, directory, times, covariance.make_look)
 
 
 def contour(
@@ -60,7 +60,7 @@ def contour(
 
 def _seen(run_dir: str | pathlib.Path, needs: tuple[str, ...], watch: str) -> list[dict[str, np.ndarray]]:
     """What was seen in a run's training; ConfigError where something needed was not."""
-    found = snapshots.read(pathlib.Path(run_dir))
+    found = observers.read_seen(pathlib.Path(run_dir))
     missing = [name for name in needs if not found or name not in found[0]]
     if missing:
         raise ConfigError(f"no {missing[0]} was seen while {run_dir} was trained: train it with train={watch}")

@@ -54,25 +54,18 @@ def make(seeds: int, steps: int, alpha: float = ALPHA) -> Tables:
 
 
 def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
-    """{payoff [U, U], q [S, U, U], individual [S, U, U, 2]} after a training through the one loop."""
+    """{payoff [U, U], q [S, U, U], individual [S, U, U, 2]} after a training without output."""
     import jax
 
-    from experiments.config.schema import default_settings
-    from experiments.runs.build import build, seed_keys
-    from experiments.training.pace import iterations_until
+    from experiments.config.preset_io import default_settings
+    from experiments.runs.build import build
+    from experiments.training.loop import train_states
     from experiments.training.runtime import prepare_jax
-    from iacjax.train import make_trainer
 
     settings = default_settings(algo, "uniform")
     prepare_jax(settings.run, print)
     env, algorithm = build(settings)
-    rows, iteration, done = algorithm.plan.steps_per_iteration, 0, 0
-    trainer = make_trainer(env, algorithm, iterations_until(steps, 0, rows), 1)
-    states = trainer.init(seed_keys(tuple(range(seeds))))
-    while done < steps:  # each second row is the end of a game
-        n = iterations_until(steps, done, rows)
-        states = trainer.chunk(states, np.int32(iteration), np.int32(n))[0]
-        iteration, done = iteration + n, int(np.min(states.env_steps))
+    states = train_states(env, algorithm, tuple(range(seeds)), steps)
     size = env.spec.action.num_actions
     batch = _all_joint_actions(env)
     shown = jax.jit(jax.vmap(algorithm.inspect, in_axes=(0, None)))(states.learner, batch)

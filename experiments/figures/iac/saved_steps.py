@@ -10,9 +10,11 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
+from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
+from experiments.figures.runs import make_run, train_all
 from experiments.figures.spec import Options
 
 BASE = "ddpg_mix"
@@ -82,8 +84,8 @@ def command(argv: Sequence[str]) -> int:
     options = spec.parse(argv, SUMMARY, budgets(), numbers)
     table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
     if not options.redraw:
-        runs = [spec.make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
-        code = spec.train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
+        runs = [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
+        code = train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
         if code:
             return code
     rows = comparison(store.read_curves(table, options.budget), threshold)
@@ -98,8 +100,9 @@ def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, A
     """Writes the rows of one budget; those of others stay."""
     numbers = ("saved_steps", "return_difference")
     new = [{"budget": budget, **row, **{name: store.number(row[name]) for name in numbers}} for row in rows]
-    others = [row for row in store.read_rows(path) if row["budget"] != budget]
-    store.write_rows(path, [*others, *new], COLUMNS)
+    new = [{**row, "threshold": str(row["threshold"])} for row in new]
+    others = [row for row in read_csv(path) if row["budget"] != budget]
+    write_csv(path, [*others, *new], COLUMNS)
 
 
 def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> None:

@@ -1,6 +1,7 @@
 """Figure 2 (what three methods learn in Simple World, and the paths of their actions) and figure 3 (two fixed ways to
 explore it; nothing is learned)."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,10 +10,11 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.files import read_json, write_json
-from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
-from experiments.figures.store import number, read_rows, record_of, write_rows
-from experiments.training.snapshots import read, trainer_of
+from experiments.common.files import read_csv, read_json, write_csv, write_json
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.store import number, record_of
+from experiments.training.observers import read_seen, train_and_observe
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
 GRID = np.linspace(-10.0, 10.0, 41)  # of either agent's action
@@ -76,7 +78,8 @@ def command(argv: Sequence[str]) -> int:
     code = 0
     if not options.redraw:
         runs = [make_run(options, algo, env, "simple_world") for env in options.steps for algo in options.methods]
-        train = trainer_of(times(runs[0].settings.run.total_steps), make_look)
+        look_at = times(runs[0].settings.run.total_steps)
+        train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
         code = train_all(options, runs, lambda run: keep(options, run), train)
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw_learned(options)
@@ -123,7 +126,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 def keep(options: Options, run: Run) -> None:
     """Writes the paths of all seeds and the last landscape of the first; other methods' rows stay."""
-    seen = read(run.directory) if run.directory is not None else []
+    seen = read_seen(run.directory) if run.directory is not None else []
     if not seen:
         return
     path = options.out.with_suffix(".csv")
@@ -135,8 +138,8 @@ def keep(options: Options, run: Run) -> None:
     pairs = zip(_grid_actions()[..., 0], seen[-1]["q"][0], strict=True)
     values = [(run.algo, *(number(u) for u in pair), number(q)) for pair, q in pairs]
     for file, columns, new in ((path, PATHS, paths), (_values_file(options), VALUES, values)):
-        others = [row for row in read_rows(file) if row["algo"] != run.algo]
-        write_rows(file, [*others, *(dict(zip(columns, cells, strict=True)) for cells in new)], columns)
+        others = [row for row in read_csv(file) if row["algo"] != run.algo]
+        write_csv(file, [*others, *(dict(zip(columns, cells, strict=True)) for cells in new)], columns)
     records = read_json(path.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["algo"] != run.algo] + [record_of(options.budget, run, options.command)]
     write_json(path.with_suffix(".json"), {"runs": records})
@@ -183,7 +186,7 @@ def _path(ax: Any, path: np.ndarray, colour: str, alpha: float = 1.0) -> None:
 
 def draw_learned(options: Options) -> None:
     """Figure 2: the true reward, then each method's Q_tot, with the paths of its greedy actions."""
-    rows, values = read_rows(options.out.with_suffix(".csv")), read_rows(_values_file(options))
+    rows, values = read_csv(options.out.with_suffix(".csv")), read_csv(_values_file(options))
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     if not algos:
         raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
@@ -233,4 +236,4 @@ def draw_policies(options: Options) -> None:
     note += "standard deviations. Mean reward: of actions drawn from each, by quadrature."
     style.foot_note(figure, note, 125)
     style.save(figure, options.out)
-    write_rows(options.out.with_suffix(".csv"), rows)
+    write_csv(options.out.with_suffix(".csv"), rows)

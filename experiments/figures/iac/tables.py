@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from envs.errors import ConfigError
 from experiments.common.arguments import out_file
-from experiments.common.files import write_json
+from experiments.common.files import read_csv, write_csv, write_json, write_text
 from experiments.figures.spec import parser
-from experiments.figures.store import number, read_rows, write_rows
-from experiments.figures.time_estimates import UPDATES_PER_SECOND
-from experiments.runs.directory import versions
+from experiments.figures.store import number
+from experiments.runs.directory import software_versions
+from experiments.training.time_estimates import UPDATES_PER_SECOND
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
 SEEDS, STEPS = 3, 20_000
@@ -23,7 +23,7 @@ def command(argv: Sequence[str]) -> int:
     out = args.out
     text = out.with_suffix(".txt")
     if args.redraw:
-        if not (read_rows(out) and text.exists()):
+        if not (read_csv(out) and text.exists()):
             raise ConfigError(f"nothing is kept in {out}: train first, without --redraw")
         print(text.read_text(), end="")
         return 0
@@ -37,9 +37,9 @@ def command(argv: Sequence[str]) -> int:
     rows = matrix_tables.rows(tables)
     printed = matrix_tables.text(tables).rstrip() + "\n"
     print(printed, end="")
-    write_rows(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
-    text.write_text(printed)
-    made = versions(describe_device())
+    write_csv(out, [{k: number(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows])
+    write_text(text, printed)
+    made = software_versions(describe_device())
     write_json(out.with_suffix(".json"), {"command": "python -m experiments.reproduce " + " ".join(argv), **made})
     print(f"wrote {out}")
     return 0

@@ -70,7 +70,7 @@ def test_actions_become_orders():
     env = Smax("MMM")
     state, _ = env.reset(KEY, 1)
     actions = jnp.asarray([[0], [1], [2], [3], [4], [5], [6], [15], [9], [14]], jnp.int32)
-    orders = jax.tree.map(lambda field: np.asarray(field)[:, 0], env._orders(state.battle, actions))
+    orders = jax.tree.map(lambda field: np.asarray(field)[:, 0], env.orders(state.battle, actions))
     np.testing.assert_array_equal(orders.kind, [NO_ORDER, STOP, MOVE, MOVE, MOVE, MOVE, *[ATTACK] * 4])
     x, y = np.asarray(state.battle.x)[:10, 0], np.asarray(state.battle.y)[:10, 0]
     np.testing.assert_allclose((orders.goal_x - x)[2:6], [0, 0, 2, -2], atol=1e-5)

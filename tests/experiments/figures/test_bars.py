@@ -106,7 +106,8 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     """Done: 2 seeds x 500 steps x 3 agents in 10 s, 300 agent steps/s. Asked: 2 x 10800 x 5 = 108000 -> 360 s."""
     import dataclasses
 
-    from experiments.config.schema import Settings, default_settings
+    from experiments.config.preset_io import default_settings
+    from experiments.config.schema import Settings
 
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)
@@ -117,8 +118,8 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
-    assert bars.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
-    assert bars.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
+    assert bars.estimated_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
+    assert bars.estimated_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
 
 
 @pytest.mark.parametrize(

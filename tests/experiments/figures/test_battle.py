@@ -107,25 +107,30 @@ def test_the_slider_shows_the_step_it_stands_at():
     assert browser.picture.value == first
 
 
+class Picture:
+    def savefig(self, file, dpi):
+        file.write(b"a picture")
+
+
 def test_an_idle_kernel_draws_the_pictures_to_come(monkeypatch):
     """From step 2 of 0 to 3: 3, then from the beginning; each once, and the loop is asked for time in between."""
     import asyncio
 
-    browser = battle_browser.browse(make(), 2)
     drawn, waits = [], []
-    monkeypatch.setattr(browser, "png", lambda step: browser._pictures.setdefault(step, drawn.append(step)))
+    monkeypatch.setattr(battle_browser, "step_view", lambda battle, step: drawn.append(step) or Picture())
+    browser = battle_browser.browse(make(), 2)
     monkeypatch.setattr(battle_browser, "IDLE_SECONDS", 0.0)
 
     async def kernel():
-        browser._start_drawing()
-        browser._start_drawing()  # shown twice
+        browser._repr_mimebundle_()
+        browser._repr_mimebundle_()  # shown twice
         for _ in range(20):
             waits.append(len(drawn))
             await asyncio.sleep(0.0)
 
     asyncio.run(kernel())
-    assert drawn == [3, 0, 1] and max(b - a for a, b in zip(waits, waits[1:], strict=False)) == 1
-    assert browser.draw_ahead() is False and drawn == [3, 0, 1] and browser.play.interval == 300
+    assert drawn == [2, 3, 0, 1] and max(b - a for a, b in zip(waits, waits[1:], strict=False)) == 1
+    assert browser.draw_ahead() is False and drawn == [2, 3, 0, 1] and browser.play.interval == 300
 
 
 def test_a_battle_of_a_run(monkeypatch, tmp_path):

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_json
+from experiments.common.files import read_csv, read_json, write_csv
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import Settings
-from experiments.figures import spec, store, time_estimates
+from experiments.figures import runs, spec, store
 from experiments.figures.iac import covariance, curves, saved_steps, simple_world
-from experiments.figures.spec import Budget, Run
+from experiments.figures.runs import Run
+from experiments.figures.spec import Budget
 from experiments.reproduce import main
 from experiments.runs.results import write_summary
 
@@ -36,7 +37,7 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     assert "budget small with other envs; leaves out: all else" in text
     assert main(argv) == 0
     assert "iac/fig4: 2 runs, 1 to train" in capsys.readouterr().out
-    rows = store.read_rows(out.with_suffix(".csv"))
+    rows = read_csv(out.with_suffix(".csv"))
     assert {(r["algo"], r["env"], r["seed"]) for r in rows} == {
         ("fake", env, seed) for env in ("toy:coordination", "toy:constant") for seed in "01"
     }
@@ -48,10 +49,10 @@ def test_figure_4_trains_what_is_missing_and_redraws_without_training(tiny, caps
     ]
     assert all("jax=" in r["versions"] and r["device"] and "iac/fig4" in r["command"] for r in records)
     out.unlink()
-    monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
+    monkeypatch.setattr("experiments.training.train.train", None)  # what --redraw must not need
     assert main([*argv, "--redraw", "--run-dir", "elsewhere"]) == 0
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert store.read_rows(out.with_suffix(".csv")) == rows
+    assert read_csv(out.with_suffix(".csv")) == rows
 
 
 def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, capsys):
@@ -86,10 +87,10 @@ def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, c
     argv, _ = tiny
     options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     seen = []
-    code = spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
+    code = runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
     assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
-    assert spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
+    assert runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 
 
@@ -122,7 +123,7 @@ def test_merging_displaces_other_lengths_and_never_what_is_finished_by_what_is_n
 
 
 def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
-    from experiments.config.schema import default_settings
+    from experiments.config.preset_io import default_settings
 
     settings = default_settings(algo, "default", env)
     return Run(Settings(dataclasses.replace(settings.run, seeds=seeds, total_steps=steps), settings.algorithm))
@@ -130,23 +131,21 @@ def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
 
 def test_prediction_by_a_rough_guess_and_by_a_finished_run(monkeypatch, tmp_path):
     """Guess: 2 x 450000 updates at 250 a second are one hour. Finished: 2 x 500 steps in 10 s; 2 x 18000 take 360 s."""
-    assert time_estimates.predict(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
+    assert runs.estimate_run(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 1.5, "save_seconds": 0.5,
                "seeds": [{"env_steps": 500}] * 2}  # fmt: skip
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     there = _run("toy:coordination", steps=500)
     monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == there.env else None))
-    assert time_estimates.predict(_run(steps=18_000), time_estimates.of_runs([there]), "cpu").hours == pytest.approx(
-        0.1
-    )
+    assert runs.estimate_run(_run(steps=18_000), runs.speed_of(there), "cpu").hours == pytest.approx(0.1)
 
 
 def test_presets_by_family_by_name_and_default(monkeypatch):
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {}), "toy": Preset({}, {})})
-    assert spec.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
-    assert spec.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
-    assert spec.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
-    assert spec.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
+    assert runs.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
+    assert runs.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
+    assert runs.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
+    assert runs.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
 
 
 def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_method_has(monkeypatch):
@@ -196,7 +195,7 @@ def test_a_budget_trains_every_method_alike_and_paper_by_the_papers_tables(targe
 
 def test_figures_2_and_5_say_what_they_train_by():
     (run,) = (
-        spec.make_run(options, "iac", "multi_pendulum:3")
+        runs.make_run(options, "iac", "multi_pendulum:3")
         for options in [spec.parse(["iac/fig5", "--budget", "paper"], "", covariance.BUDGETS)]
     )
     fields = dataclasses.asdict(run.settings.algorithm)
@@ -247,17 +246,17 @@ def test_figure_7_compares_the_same_seeds_and_is_drawn_from_figure_4s_file(tmp_p
         for env, returns in (("predator_prey", fast), ("po_predator_prey", last)):
             rows += [{"budget": "small", "algo": algo, "env": env, "seed": 0, "env_steps": step, "return_mean": value,
                       "return_std": 0} for step, value in zip((10, 20, 30, 40), returns, strict=True)]  # fmt: skip
-    store.write_rows(tmp_path / "fig4.csv", rows, store.COLUMNS)
+    write_csv(tmp_path / "fig4.csv", rows, store.COLUMNS)
     argv = ["iac/fig7", "--redraw", "--threshold", "9", "--out", str(tmp_path / "fig7.png")]
     assert main(argv) == 0
-    (row,) = store.read_rows(tmp_path / "fig7.csv")
+    (row,) = read_csv(tmp_path / "fig7.csv")
     assert row == {"budget": "small", "algo": "iac", "seed": "0", "threshold": "9.0", "saved_steps": "10",
                    "certain": "exact", "return_difference": "6"}  # fmt: skip
     assert (tmp_path / "fig7.png").exists()
     assert main(argv) == 0
-    assert len(store.read_rows(tmp_path / "fig7.csv")) == 1
+    assert len(read_csv(tmp_path / "fig7.csv")) == 1
     assert main(["iac/fig7", "--redraw", "--out", str(tmp_path / "fig7.png")]) == 0  # nobody reaches the budget's 200
-    (row,) = store.read_rows(tmp_path / "fig7.csv")
+    (row,) = read_csv(tmp_path / "fig7.csv")
     assert (row["threshold"], row["certain"]) == ("200.0", "neither got there")
 
 
@@ -265,7 +264,7 @@ def test_figure_6_over_n(tmp_path):
     rows = [{"budget": "small", "algo": algo, "env": f"multi_pendulum_shaped:{n}", "seed": seed, "env_steps": step,
              "return_mean": step * n / 10 + seed, "return_std": 0}
             for algo in ("iac", "siaq") for n in (2, 4) for seed in (0, 1) for step in (10, 20)]  # fmt: skip
-    store.write_rows(tmp_path / "fig6.csv", rows, store.COLUMNS)
+    write_csv(tmp_path / "fig6.csv", rows, store.COLUMNS)
     assert main(["iac/fig6", "--redraw", "--out", str(tmp_path / "fig6.png")]) == 0
     found = store.read_curves(tmp_path / "fig6.csv", "small")
     assert len(found) == 8

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from envs.errors import ConfigError
-from experiments.config.schema import default_settings
-from experiments.figures import store
+from experiments.common.files import read_csv, write_csv
+from experiments.config.preset_io import default_settings
 from experiments.figures.aiir import episode, episode_drawing
 from experiments.reproduce import main
 
@@ -66,7 +66,7 @@ def test_a_won_episode_that_cost_an_agent_is_chosen():
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "episode.csv"
-    store.write_rows(path, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, ATTENTION))
+    write_csv(path, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, ATTENTION))
     record = {"algo": "aiir_mix", "preset": "default", "env": "smax:2s3z", "seed": 3, "env_steps": 64, "steps": 4,
               "won": True, "device": "cpu"}  # fmt: skip
     path.with_suffix(".json").write_text(json.dumps(record))
@@ -74,7 +74,7 @@ def table(tmp_path):
 
 
 def test_what_is_kept_of_an_episode(table):
-    rows = store.read_rows(table)
+    rows = read_csv(table)
     assert len(rows) == 5 * N
     assert [r["type"] for r in rows[:A]] == ["stalker", "stalker", "zealot", "zealot", "zealot"]
     falls = [(row["step"], row["unit"], row["side"]) for row in rows if row["event"] == "falls"]
@@ -134,7 +134,7 @@ def test_a_reward_net_without_attention_has_half_the_picture(table, target):
     assert main([target, "--redraw", "--out", str(out)]) == 0
     whole = Image.open(out).height
     alone = np.eye(A) * np.ones((4, 1, 1))  # as LIIR's net reports it
-    store.write_rows(table, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, alone))
+    write_csv(table, episode.episode_rows("smax:2s3z", fought(), 1, R_IN, alone))
     assert not episode_drawing.has_attention(episode_drawing.read_episode(table))
     assert main([target, "--redraw", "--out", str(out)]) == 0
     assert Image.open(out).height < 0.7 * whole
@@ -175,7 +175,7 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
             assert lane == 1
             return {"intrinsic_reward": R_IN, "attention": ATTENTION}
 
-    monkeypatch.setattr("experiments.run.train", train)
+    monkeypatch.setattr("experiments.training.train.train", train)
     monkeypatch.setattr(episode, "load_seed", lambda directory, seed_index: Played())
     monkeypatch.setattr(episode, "choose", lambda timesteps: (1, 4, True))
     monkeypatch.setattr(episode, "read_config", lambda directory: asked[0][0])
@@ -188,5 +188,5 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
     assert "one run to train: about 0.00 hours on this" in capsys.readouterr().out
     record = json.loads((tmp_path / "episode.json").read_text())
     assert (record["seed"], record["won"], record["steps"], record["preset"]) == (3, True, 4, "default")
-    assert out.exists() and len(store.read_rows(tmp_path / "episode.csv")) == 5 * N
+    assert out.exists() and len(read_csv(tmp_path / "episode.csv")) == 5 * N
     assert pathlib.Path(record["command"].split()[-1]) == tmp_path

@@ -10,7 +10,8 @@ import pytest
 from envs.errors import ConfigError
 from experiments.analysis import inspection
 from experiments.common.files import write_json
-from experiments.config.schema import default_settings, to_dict
+from experiments.config.preset_io import default_settings
+from experiments.config.schema import to_dict
 from experiments.figures.iac import joint_policy, simple_world
 
 

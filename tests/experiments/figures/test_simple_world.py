@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from experiments.analysis.inspection import load_learners
+from experiments.common.files import read_csv, write_csv
+from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.config.schema import default_settings
+from experiments.config.schema import RunConfig
 from experiments.figures import spec, store
 from experiments.figures.iac import covariance, simple_world
 from experiments.reproduce import main
-from experiments.training import snapshots
+from experiments.training.observers import read_seen, train_and_observe
+from experiments.training.pace import next_evaluation
+from experiments.training.signals import Signals
 from iacjax import load_policy
 
 
@@ -34,15 +38,15 @@ def test_mean_reward_is_the_integral_of_two_gaussians():
 
 def test_figure_3_has_its_numbers_beside_it(tmp_path):
     assert main(["iac/fig3", "--out", str(tmp_path / "fig3.png")]) == 0
-    independent, collaborative = store.read_rows(tmp_path / "fig3.csv")
+    independent, collaborative = read_csv(tmp_path / "fig3.csv")
     assert (float(independent["major"]), float(collaborative["degrees"])) == pytest.approx((4.47214, 45.0))
     assert float(collaborative["mean_reward"]) > 2 * float(independent["mean_reward"])
     assert (tmp_path / "fig3.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_when_to_look():
-    assert snapshots.due([65, 1, 64, 64, 9999], 640) == [1, 64, 65, 640]
-    assert snapshots.due([], 600) == [600]
+    run, times = RunConfig(total_steps=640), [65, 1, 64, 64, 9999]
+    assert [next_evaluation(done, run, times) for done in (0, 1, 63, 64, 65, 639)] == [1, 64, 64, 65, 640, 640]
     assert covariance.times(1000) == [1, 20, 100, 300, 600, 1000]
 
 
@@ -69,23 +73,23 @@ def _make_look(env, algorithm):
 def test_a_training_that_was_stopped_goes_on_and_sees_the_same(looked, tmp_path, monkeypatch):
     from experiments.runs import find
 
-    assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 0
+    assert train_and_observe(looked, None, [8, 16], _make_look) == 0
     whole = find.newest_run(looked)
     assert find.status(whole) == "finished"
-    expected = snapshots.read(whole)
+    expected = read_seen(whole)
     assert [seen["env_steps"].tolist() for seen in expected] == [[8, 8], [16, 16], [32, 32]]
     assert expected[0]["mean"].shape[0] == 2 and expected[0]["return_mean"].shape == (2,)
     learners = load_learners(whole)  # what other runs leave behind, too
     assert np.array_equal(learners[1]["logits"], expected[-1]["mean"][1]) and load_policy(whole).seeds == (0, 1)
     whole.rename(tmp_path / "aside")
-    listens = iter([False, False, True, True])  # asked twice a chunk: stop after the second one, 16 steps
-    monkeypatch.setattr(snapshots.Signals, "__call__", lambda self: next(listens, False))
-    assert snapshots.train_and_look(looked, None, [8, 16], _make_look) == 128
+    listens = iter([False, True])  # asked once a chunk: stop after the second one, 16 steps
+    monkeypatch.setattr(Signals, "__call__", lambda self: next(listens, False))
+    assert train_and_observe(looked, None, [8, 16], _make_look) == 128
     begun = find.newest_run(looked)
-    assert find.status(begun) == "begun" and len(snapshots.read(begun)) == 1
+    assert find.status(begun) == "begun" and len(read_seen(begun)) == 1
     monkeypatch.undo()
-    assert snapshots.train_and_look(looked, begun, [8, 16], _make_look) == 0
-    again = snapshots.read(begun)
+    assert train_and_observe(looked, begun, [8, 16], _make_look) == 0
+    again = read_seen(begun)
     assert all(np.array_equal(a[name], b[name]) for a, b in zip(expected, again, strict=True) for name in a)
 
 
@@ -97,12 +101,12 @@ def test_figure_5_csv_round_trip(tmp_path):
     matrix = np.array([[1.0, -0.5], [-0.5, 2.0]])
     rows = [dict(zip(covariance.COLUMNS, ("small", s, at, 7, *where, store.number(value * (s + 1))), strict=True))
             for s in (0, 1) for at in (1, 100) for where, value in np.ndenumerate(matrix)]  # fmt: skip
-    store.write_rows(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
+    write_csv(tmp_path / "fig5.csv", rows, covariance.COLUMNS)
     (tmp_path / "fig5.json").write_text(
         '{"runs": [{"budget": "small", "env": "multi_pendulum:2", "preset": "explore", "seeds": 2, "total_steps": 100, '
         '"device": "cpu"}]}'
     )
-    found = covariance.matrices(store.read_rows(tmp_path / "fig5.csv"))
+    found = covariance.matrices(read_csv(tmp_path / "fig5.csv"))
     assert sorted(found) == [(0, 1), (0, 100), (1, 1), (1, 100)]
     np.testing.assert_array_equal(found[1, 100][0], 2 * matrix)
     assert main(["iac/fig5", "--redraw", "--out", str(tmp_path / "fig5.png")]) == 0
@@ -122,7 +126,7 @@ def test_tables_are_printed_written_and_printed_again(tmp_path, monkeypatch, cap
     argv = ["iac/tables", "--seeds", "2", "--total-steps", "64", "--out", str(tmp_path / "tables.csv")]
     assert main(argv) == 0
     assert asked == [(2, 64)]
-    assert store.read_rows(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
+    assert read_csv(tmp_path / "tables.csv") == [{"method": "qmix", "seed": "0", "q": "-8.12346"}]
     capsys.readouterr()
     assert main([*argv, "--redraw"]) == 0
     assert (capsys.readouterr().out, len(asked)) == ("Table 2\n", 1)

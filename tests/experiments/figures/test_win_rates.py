@@ -9,15 +9,16 @@ import pytest
 
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_json, write_json
+from experiments.common.files import read_csv, read_json, write_json
+from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.config.schema import default_settings
-from experiments.figures import spec, store, time_estimates
+from experiments.figures import runs, spec
 from experiments.figures.aiir import maps_table, win_rates
-from experiments.figures.spec import Run
-from experiments.figures.time_estimates import Speed
+from experiments.figures.runs import Run
 from experiments.reproduce import main
-from experiments.runs import directory as rundir
+from experiments.runs.directory import create_directory
+from experiments.training import time_estimates
+from experiments.training.time_estimates import Speed
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -31,14 +32,14 @@ def small(monkeypatch, tmp_path):
     table = win_rates.BUDGETS["aiir/fig3"]["small"]._replace(methods=("aiir_mix", "qmix", "fake"))
     monkeypatch.setattr(maps_table, "BUDGETS", {"small": table, "paper": table})
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {})})
-    monkeypatch.setattr("experiments.run.train", _pretend)
+    monkeypatch.setattr("experiments.training.train.train", _pretend)
     monkeypatch.setattr(time_estimates, "BENCHMARK", tmp_path / "none.json")
     return ["--run-dir", str(tmp_path / "runs")], tmp_path / "results"
 
 
 def _pretend(settings, directory=None):
     """Instead of training: win rates 0, 0.5 + seed / 10 and the same again."""
-    directory = directory or rundir.create(settings)
+    directory = directory or create_directory(settings)
     run = settings.run
     assert (run.eval_every, run.eval_episodes) == (5000, 20)
     lines = ["iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate"]
@@ -71,19 +72,19 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert _runs(folder) == ["aiir_mix", "fake", "qmix"]
     assert main(["aiir/table1", *argv, "--out", str(folder / "table1.md"), "--maps", "8m"]) == 0
     assert "3 runs, 0 to train" in capsys.readouterr().out
-    rows = store.read_rows(folder / "fig3.csv")
+    rows = read_csv(folder / "fig3.csv")
     assert tuple(rows[0]) == ("budget", "algo", "env", "seed", "env_steps", "win_rate", "return_mean")
     assert len(rows) == 3 * 2 * 3
     records = read_json(folder / "fig3.json")["runs"]
     assert [(r["algo"], r["seeds"], r["device"]) for r in records] == [
         (algo, 2, "cpu, 2 cores") for algo in ("aiir_mix", "fake", "qmix")
     ]
-    monkeypatch.setattr("experiments.run.train", None)  # what --redraw must not need
+    monkeypatch.setattr("experiments.training.train.train", None)  # what --redraw must not need
     for target, name in (("aiir/fig3", "fig3.png"), ("aiir/fig4", "fig4.png"), ("aiir/table1", "table1.md")):
         (folder / name).unlink()
         assert main([target, "--redraw", "--run-dir", "elsewhere", "--out", str(folder / name)]) == 0
         assert (folder / name).stat().st_size > 500
-    assert store.read_rows(folder / "fig3.csv") == rows
+    assert read_csv(folder / "fig3.csv") == rows
 
 
 def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, capsys, monkeypatch):
@@ -94,14 +95,14 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
         calls.append(settings.run.algo)
         return 130 if len(calls) == 2 else _pretend(settings, directory)
 
-    monkeypatch.setattr("experiments.run.train", stopped)
+    monkeypatch.setattr("experiments.training.train.train", stopped)
     words = ["aiir/fig3", *argv, "--out", str(folder / "fig3.png")]
     assert main(words) == 130
     out = capsys.readouterr().out
     assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
-    assert {r["algo"] for r in store.read_rows(folder / "fig3.csv")} == {"aiir_mix"}
+    assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
-    monkeypatch.setattr("experiments.run.train", lambda settings, directory=None: 130)
+    monkeypatch.setattr("experiments.training.train.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
     assert main(nothing) == 130  # nothing to draw yet: no error on top
     assert "go on with" in capsys.readouterr().out
@@ -191,18 +192,26 @@ def _run():
     return Run(dataclasses.replace(settings, run=dataclasses.replace(settings.run, seeds=2, total_steps=36_000)))
 
 
+def _speed(algo, env, rate, source):
+    return Speed({"algo": algo, "env": env, "preset": "default"}, rate, source)
+
+
 def test_prediction_prefers_the_same_method_then_the_same_world():
     """2 x 36 000 steps: 0.02 h at 1000 a second, 0.04 h at 500, 0.01 h at 2000."""
     other, elsewhere, same = (
-        Speed("liir", "smax:8m", "default", 2000.0, "b"),
-        Speed("aiir_mix", "smax:2s3z", "default", 500.0, "a"),
-        Speed("aiir_mix", "smax:8m", "default", 1000.0, "c"),
+        _speed("liir", "smax:8m", 2000.0, "b"),
+        _speed("aiir_mix", "smax:2s3z", 500.0, "a"),
+        _speed("aiir_mix", "smax:8m", 1000.0, "c"),
     )
-    predict = time_estimates.predict
-    assert predict(_run(), [other, elsewhere, same], "cpu") == pytest.approx((0.02, 1000.0, "c"))
-    assert predict(_run(), [other, elsewhere], "cpu") == pytest.approx((0.04, 500.0, "a of aiir_mix on smax:2s3z"))
-    assert predict(_run(), [other], "cpu") == pytest.approx((0.01, 2000.0, "b of liir on smax:8m"))
-    assert predict(_run(), [], "cpu", {"cpu": 500.0}).source == "a rough guess"
+    for speeds, hours, best in (
+        ([other, elsewhere, same], 0.02, same),
+        ([other, elsewhere], 0.04, elsewhere),
+        ([other], 0.01, other),
+    ):
+        found = runs.estimate_run(_run(), speeds, "cpu")
+        assert (found.hours, found.rate) == pytest.approx((hours, best.rate))
+        assert (found.source, found.facts) == (best.source, best.facts)
+    assert runs.estimate_run(_run(), [], "cpu", {"cpu": 500.0}).source == "a rough guess"
 
 
 def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_device(tmp_path):
@@ -212,11 +221,11 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
     records = [record, {**record, "status": "begun"}, {**record, "device": "NVIDIA H100"}]
     path = tmp_path / "fig3.json"
     path.write_text(json.dumps({"runs": records}))
-    assert time_estimates.of_records(path, "cpu") == [Speed("qmix", "smax:8m", "default", 2000.0, str(path))]
+    assert time_estimates.of_records(path, "cpu") == [_speed("qmix", "smax:8m", 2000.0, str(path))]
     rows = [{"system": "aiir_mix paper", "env": "smax:2s3z", "seeds": n, "steps_per_s": 100.0 * n,
              "device": "cpu, 2 cores"} for n in (1, 5)]  # fmt: skip
     path.write_text(json.dumps(rows))
-    assert [(s.preset, s.rate) for s in time_estimates.of_benchmark(path, "cpu")] == [
+    assert [(s.facts["preset"], s.rate) for s in time_estimates.of_benchmark(path, "cpu")] == [
         ("paper", 500.0),
         ("paper", 100.0),
     ]
