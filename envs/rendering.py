@@ -97,15 +97,17 @@ def _find_renderer(name: str) -> Renderer | None:
     return Renderer(family, float(getattr(module, "FPS", 8.0))) if hasattr(module, "episode_frames") else None
 
 
-def save_gif(images: list, path, fps: float = 8.0, hold: float = 1.5) -> None:
-    """Writes PIL `images` to `path` as a looping GIF of `fps` frames per second; the last one stays for `hold` seconds.
+def save_gif(images: list, file, fps: float = 8.0, hold: float = 1.5) -> None:
+    """Writes PIL `images` to `file`, a path or a binary file, as a looping GIF of `fps` frames per second.
 
-    All frames share one palette, so that regions without change are identical and compress well.
+    The last image stays for `hold` seconds.
+
+    All images share one palette, so that regions without change are identical and compress well.
     """
     palette = _palette(images[:: max(1, len(images) // 6)][:7] + images[-1:])
     flat = [image.quantize(palette=palette, dither=0) for image in images]
     wait = [round(1000 / fps)] * (len(flat) - 1) + [round(1000 * hold)]
-    flat[0].save(path, save_all=True, append_images=flat[1:], duration=wait, loop=0, optimize=False)
+    flat[0].save(file, save_all=True, append_images=flat[1:], duration=wait, loop=0, optimize=False)
 
 
 def _palette(images: list):

@@ -1,5 +1,6 @@
 """Videos of a trained run: greedy episodes as a GIF, on request with a number drawn at each agent."""
 
+import io
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from envs.errors import ConfigError
 from experiments.analysis.inspection import inspect_run, numbers_per_agent
 from experiments.analysis.playback import play_run
 from experiments.common.arguments import check_file
+from experiments.common.files import write_bytes
 from experiments.config.schema import read_config
 from experiments.config.trust import Trust, check_trusted
 from experiments.runs.build import build
@@ -28,8 +30,11 @@ def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, w
 
     lanes = episode.timesteps[0].terminated.shape[0]
     images = [image for lane in range(lanes) for image in frames(env, episode, lane, width)]
+    content = io.BytesIO()
+    content.name = str(out)  # its suffix says the format
     try:
-        save_gif(images, out, frames_per_second(env.spec.name))
+        save_gif(images, content, frames_per_second(env.spec.name))
+        write_bytes(pathlib.Path(out), content.getvalue())
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot write {out} ({error}): give a writable file such as battle.gif") from None
     return len(images)

@@ -18,8 +18,9 @@ from experiments.common.stats import RATE, interval_text
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, read_config
 from experiments.config.validation import MAX_SEEDS, check_run
-from experiments.runs.find import FINISHED, env_steps, newest_run
+from experiments.runs.find import FINISHED, newest_run
 from experiments.runs.find import status as run_status
+from experiments.training import time_estimates
 from iacjax.schema import POSITIVE
 
 EPISODES = 100
@@ -98,17 +99,17 @@ def _chosen(asked: Sequence[str] | None, known: dict, option: str) -> list[str]:
     return list(asked or known)
 
 
-def predicted_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -> float:
-    """Hours that a row takes: by the speed of a finished row (its own map and variant first), or by a rough guess."""
+def estimated_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -> float:
+    """Hours that a row takes: by the speed of a finished row (its own variant and map first), or by a rough guess."""
+    agents_of = {m.env: m.agents for table in TABLES.values() for m in table.maps.values()}
+    speeds = []
+    for other in rows:
+        facts = {"variant": other.variant, "map": other.map}
+        count = agents_of[other.settings.run.env]
+        speeds += [s._replace(rate=s.rate * count) for s in time_estimates.of_run(other.directory(), facts)]
     work = row.settings.run.total_steps * row.settings.run.seeds * agents
-    for other in sorted(rows, key=lambda r: (r.variant != row.variant, r.map != row.map)):
-        directory = other.directory()
-        summary = read_json(directory / "summary.json") if directory else {}
-        done = env_steps(directory) if directory else 0
-        if other.status() in FINISHED and done:
-            there = next(m.agents for t in TABLES.values() for m in t.maps.values() if m.env == other.settings.run.env)
-            return work / (done * there / (summary["train_seconds"] + summary["eval_seconds"])) / 3600
-    return work / AGENT_STEPS_PER_SECOND[platform] / 3600
+    wanted = {"variant": row.variant, "map": row.map}
+    return time_estimates.estimate(work, wanted, speeds, AGENT_STEPS_PER_SECOND[platform]).hours
 
 
 def result(row: Row, command: str) -> dict[str, str]:
@@ -222,10 +223,8 @@ def command(argv: Sequence[str]) -> int:
     args = _parse(argv)
     table, again = TABLES[args.table], "python -m experiments.reproduce " + " ".join(argv)
     rows = make_rows(table, args)
-    import jax
-
-    platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
-    hours = {id(r): predicted_hours(r, table.maps[r.map].agents, rows, platform) for r in rows}
+    platform = time_estimates.platform()
+    hours = {id(r): estimated_hours(r, table.maps[r.map].agents, rows, platform) for r in rows}
     left = [row for row in rows if row.status() in ("new", "begun")]
     print(
         f"{len(rows)} rows, {len(left)} to train: about {sum(hours[id(r)] for r in left):.1f} hours on this {platform}"

@@ -120,8 +120,8 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
-    assert bars.predicted_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
-    assert bars.predicted_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
+    assert bars.estimated_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
+    assert bars.estimated_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
 
 
 @pytest.mark.parametrize(
