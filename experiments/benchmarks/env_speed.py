@@ -29,7 +29,7 @@ class Program(NamedTuple):
 
 
 def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
-    """(open, step) with carry (state, timestep); an environment at a boundary spends one step restarting, as in training."""
+    """(open, step) with carry (state, timestep); restarting takes an environment one step, as in training."""
     import jax
 
     def step(carry, key):

@@ -105,7 +105,5 @@ def add_parser(commands: Any) -> None:
     """Adds the command `scripted` to the parser of `experiments.benchmark`."""
     scripted = commands.add_parser("scripted", help="what policies without learning achieve")
     scripted.add_argument("--env", nargs="+", metavar="NAME", help="default: all StarCraft maps")
-    scripted.add_argument(
-        "--episodes", type=whole(1, MAX_EPISODES), default=256, help="per map and policy (default 256)"
-    )
+    scripted.add_argument("--episodes", type=whole(1, MAX_EPISODES), default=256, help="per policy (default 256)")
     scripted.set_defaults(run=run_scripted)

@@ -84,7 +84,7 @@ TODAY = {
         "Options: experiments/figures/spec.py",
         "Peer: experiments/benchmarks/env_peers.py",
         "Peer: experiments/benchmarks/peers.py",
-        "Program: experiments/benchmark.py",
+        "Program: experiments/benchmarks/env_speed.py",
         "Program: experiments/sweeps/plan.py",
         "Row: experiments/analysis/scores.py",
         "Row: experiments/figures/aiir/bars.py",
@@ -103,7 +103,6 @@ TODAY = {
         "experiments/benchmarks/updates.py: time_by_part",
         "experiments/smac/games.py: play_on_backend",
     },
-    "long command": {"experiments.benchmark"},
     "loss": {
         "iacjax/losses/meta.py: lookahead_objective",
         "iacjax/losses/meta.py: meta_gradient",
