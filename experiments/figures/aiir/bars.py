@@ -69,7 +69,7 @@ class Row:
         return newest_run(self.settings)
 
     def status(self) -> str:
-        """new, begun, finished or stopped_at_bar."""
+        """See `find.status`."""
         return run_status(self.directory())
 
 

@@ -90,8 +90,10 @@ def test_a_finished_row_is_not_replaced_by_an_unfinished_one():
 
     old, other = row("finished", "0.50"), {**row("finished", "0.20"), "seeds": "5"}
     assert bars.merged([old, other], [row("begun")]) == [old, other]
-    new = row("stopped_at_bar", "0.75")
-    assert bars.merged([old, other], [new]) == [new, other]
+    for reached in ("reached_target_win_rate", "stopped_at_bar"):  # the latter in tables of older versions
+        new = row(reached, "0.75")
+        assert bars.merged([old, other], [new]) == [new, other]
+        assert bars.merged([new], [row("begun")]) == [new]
 
 
 def test_rows_over_the_budget_are_left(tiny, capsys):
