@@ -104,24 +104,9 @@ TODAY = {
         "experiments/smac/games.py: play_on_backend",
     },
     "long command": {"experiments.benchmark"},
-    "loss": {
-        "iacjax/losses/meta.py: lookahead_objective",
-        "iacjax/losses/meta.py: meta_gradient",
-        "iacjax/losses/policy.py: clipped_policy_loss",
-        "iacjax/losses/policy.py: normalise",
-        "iacjax/losses/returns.py: lambda_returns",
-        "iacjax/losses/value.py: clipped_value_loss",
-        "iacjax/losses/value.py: huber",
-        "iacjax/losses/value_norm.py: all_from_raw_moments",
-        "iacjax/losses/value_norm.py: denormalised",
-        "iacjax/losses/value_norm.py: from_raw_moments",
-        "iacjax/losses/value_norm.py: normalised",
-        "iacjax/losses/value_norm.py: update_norm",
-    },
     "private name": {
         "experiments/benchmarks/learn_peer.py: self._env",
         "experiments/benchmarks/updates.py: experiments.benchmarks.train._timed",
-        "iacjax/evaluate.py: iacjax.rollout._won",
     },
 }
 
