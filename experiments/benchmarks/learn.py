@@ -25,6 +25,7 @@ from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import folder, out_file, out_folder, whole
 from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
+from experiments.training.time_estimates import Speed, estimate
 
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
@@ -132,13 +133,13 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
 
-def predicted_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float:
+def estimated_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float:
     """By a finished row of the same system and algorithm (its own map first), or by a rough guess."""
-    work = job["steps"] * job["seeds"]
     like = [row for row in rows if all(row["job"][name] == job[name] for name in ("system", "algo"))]
-    for row in sorted(like, key=lambda row: row["job"]["map"] != job["map"]):
-        return work * row["train_s"] / (row["env_steps"] * row["job"]["seeds"])
-    return work / SPEEDS[job["system"], job["algo"]]
+    rates = [(row["job"], row["env_steps"] * row["job"]["seeds"] / row["train_s"]) for row in like]
+    speeds = [Speed(facts, rate, "a finished row") for facts, rate in rates]
+    guess = SPEEDS[job["system"], job["algo"]]
+    return estimate(job["steps"] * job["seeds"], {"map": job["map"]}, speeds, guess).seconds
 
 
 def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -219,7 +220,7 @@ def run_learn(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_json(args.out, list)
     missing = [job for job in jobs if job not in [row["job"] for row in rows]]
-    minutes = sum(predicted_seconds(job, rows) for job in missing) / 60
+    minutes = sum(estimated_seconds(job, rows) for job in missing) / 60
     print(f"{len(jobs)} trainings, {len(missing)} to do: about {minutes:.0f} minutes of training on two CPU cores")
     for i, job in enumerate(missing):
         print(f"[{i + 1}/{len(missing)}] {job['system']} {job['algo']} on {job['map']}", flush=True)

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from envs.errors import ConfigError
@@ -61,6 +61,21 @@ def _without(argv: Sequence[str], name: str) -> list[str]:
         if not skip and word != name and not word.startswith(name + "="):
             words.append(word)
         skip = word == name
+    return words
+
+
+def words_of(options: Mapping[str, Any]) -> list[str]:
+    """Options by name as the words of a command line: seeds=2, pictures=False -> --seeds 2 --no-pictures.
+
+    The items of a list are the option's values: env_options=["num_prey=2", "reward=flat"].
+    """
+    words: list[str] = []
+    for name, value in options.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", *map(str, value if isinstance(value, list | tuple) else [value])]
     return words
 
 

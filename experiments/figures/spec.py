@@ -1,4 +1,4 @@
-"""What the figures share: their command line, and runs that are trained once, resumed when begun, and timed before.
+"""The command line of the figures. No jax here.
 
 A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
 have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
@@ -8,21 +8,16 @@ the picture, what it trains by and what it leaves out.
 import argparse
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments.common.arguments import PICTURES, Parser, number, out_file, out_folder, whole
-from experiments.common.files import read_json
-from experiments.config.preset_io import default_settings
-from experiments.config.schema import Settings, read_config
-from experiments.config.validation import MAX_SEEDS, check_run
-from experiments.figures import time_estimates
-from experiments.runs import find
+from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import NOT_NEGATIVE
 
-WORLDS = {"--envs": "environments", "--maps": "maps"}
+ENVIRONMENTS = {"--envs": "environments", "--maps": "maps"}
 EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 rounds"
 
 
@@ -57,33 +52,6 @@ class Options:
     numbers: Mapping[str, float]  # what only this figure asks for
     command: str
     asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
-
-
-class Run(NamedTuple):
-    """One run that a figure needs; its directory is found again by its settings."""
-
-    settings: Settings
-
-    @property
-    def algo(self) -> str:
-        return self.settings.run.algo
-
-    @property
-    def env(self) -> str:
-        return self.settings.run.env
-
-    @property
-    def directory(self) -> pathlib.Path | None:
-        return find.newest_run(self.settings)
-
-    @property
-    def status(self) -> str:
-        return find.status(self.directory)
-
-    @property
-    def updates_per_step(self) -> float:
-        """Of the learners that say so: updates per env step."""
-        return dataclasses.asdict(self.settings.algorithm).get("updates_per_step", 1.0)
 
 
 def parser(target: str, summary: str) -> argparse.ArgumentParser:
@@ -121,11 +89,7 @@ def parse(
     options = parser(target, summary)
     word = "--maps" if family else "--envs"
     _add_choices(options, budgets, everywhere, word)
-    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    told = "file to write, its numbers beside it (default: %(default)s)"
-    options.add_argument("--out", type=to_write, default=f"results/{target}{suffix}", help=told)
-    for name, (default, text) in (numbers or {}).items():
-        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=default, help=f"{text} ({default:g})")
+    _add_output(options, f"results/{target}{suffix}", suffix, numbers or {})
     args = options.parse_args(argv)
     if args.budget not in budgets:
         raise ConfigError(f"--budget: no {args.budget!r}; it is one of {', '.join(budgets)}")
@@ -158,9 +122,20 @@ def _add_choices(
     told = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
     options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
-    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {WORLDS[word]}")
+    options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
     presets = "of each method the first of these that it has, instead of the budget's choice"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
+
+
+def _add_output(
+    options: argparse.ArgumentParser, default: str, suffix: str, numbers: Mapping[str, tuple[float, str]]
+) -> None:
+    """The file to write, and the numbers that only this figure asks for."""
+    to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
+    text = "file to write, its numbers beside it (default: %(default)s)"
+    options.add_argument("--out", type=to_write, default=default, help=text)
+    for name, (value, text) in numbers.items():
+        options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=value, help=f"{text} ({value:g})")
 
 
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
@@ -201,87 +176,3 @@ def _note(name: str, budget: Budget, changed: Sequence[str]) -> str:
     text = f"budget {name}" + (f" with other {', '.join(changed).replace('_', ' ')}" if changed else "")
     text += f": {budget.settings}" if budget.settings and "preset" not in changed else ""
     return text + (f"; leaves out: {budget.leaves_out}" if budget.leaves_out else "")
-
-
-def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
-    """The first of `wanted` that `algo` has, `{family}` read as the environment's family; else `default`."""
-    from experiments.config.presets import PRESETS
-
-    names = [name.replace("{family}", env.split(":")[0]) for name in wanted]
-    if len(names) == 1:  # asked for by name: an error where a method has no such preset
-        return names[0]
-    return next((name for name in names if name in PRESETS.get(algo, {})), "default")
-
-
-def make_run(
-    options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0, eval_episodes: int = EVAL_EPISODES
-) -> Run:
-    """The run of one method in one environment, at the figure's seeds and steps."""
-    preset = preset_of(algo, env, options.presets)
-    settings = default_settings(algo, preset, env)
-    known = {field.name for field in dataclasses.fields(settings.algorithm)}
-    wanted = options.overrides.get(env.split(":")[0], {}) if preset == "default" else {}
-    fields = {name: value for name, value in wanted.items() if name in known}
-    run = dataclasses.replace(
-        settings.run,
-        seeds=options.seeds,
-        total_steps=options.steps[env],
-        run_dir=str(options.run_dir / folder),
-        eval_every=eval_every,
-        eval_episodes=eval_episodes,
-        pictures=False,
-    )
-    check_run(run)
-    return Run(Settings(run, dataclasses.replace(settings.algorithm, **fields)))
-
-
-def train_all(
-    options: Options,
-    runs: Sequence[Run],
-    keep: Callable[[Run], None],
-    train: Callable | None = None,
-    *,
-    records: pathlib.Path | None = None,
-    guess: Mapping[str, float] | None = None,
-) -> int:
-    """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
-
-    Args:
-      train: (settings, directory or None) -> exit code; by default the run command's.
-      records: json of how the kept runs were made, for the prediction.
-      guess: env steps a second by platform where nothing was measured, for the prediction.
-    """
-    if train is None:
-        from experiments.training.train import train
-    left, failed = time_estimates.announce(options, runs, records, guess), 0
-    for run in runs:
-        code = 0
-        if run in left:
-            begun = run.directory
-            code = train(run.settings if begun is None else read_config(begun), begun)
-            _forget()
-        keep(run)
-        if code >= 128:
-            print(f"stopped; go on with: {options.command}")
-            return code
-        if code:
-            print(f"{run.algo} on {run.env} failed; going on with the others")
-            failed = code
-    return failed
-
-
-def _forget() -> None:
-    """Frees a run's compiled programs and replay: a figure of 24 runs would keep them all."""
-    import gc
-
-    import jax
-
-    jax.clear_caches()
-    gc.collect()
-
-
-def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
-    """What a run's numbers were made with."""
-    versions = read_json(directory / "versions.json")
-    device = versions.pop("device", "")
-    return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

@@ -13,7 +13,7 @@ from envs.errors import ConfigError
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.config.schema import algorithm_fingerprint
-from experiments.figures.spec import Run, device_and_versions
+from experiments.figures.runs import Run, device_and_versions
 from experiments.loggers.csv import read_table
 from experiments.runs import find
 

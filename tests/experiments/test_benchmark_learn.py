@@ -237,7 +237,7 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
     with out.with_suffix(".csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 4 and table[0]["train_win_rate"] == "0.75" and table[0]["win_rate_at_25"] == ""
-    assert benchmark_learn.predicted_seconds(job(steps=280), rows) == pytest.approx(10.0)  # twice the steps in 5 s
+    assert benchmark_learn.estimated_seconds(job(steps=280), rows) == pytest.approx(10.0)  # twice the steps in 5 s
 
 
 def test_a_slower_or_worse_one_does_not_reach_the_bar():

@@ -33,10 +33,12 @@ def test_it_trains_once_and_anew_where_an_option_has_changed(command, monkeypatc
     capsys.readouterr()
     assert trained(command) == first
     assert capsys.readouterr().out == f"found    {first}, trained already\n"
-    assert trained("--any thing", run_dir=first) == first  # a run is named: nothing else is read
+    assert trained("--any thing", existing=first) == first  # a run is named: nothing else is read
     monkeypatch.undo()
-    other = trained(command + " --seed 1")
+    other = trained(command, seed=1)
     assert other != first and trained(command) == first
+    options = {"algo": "fake", "env": "toy:coordination", "pictures": False, "num_envs": 2, "rollout_length": 4}
+    assert trained(total_steps=16, run_dir=first.parents[2], **options) == first
 
 
 def test_a_training_that_was_stopped_goes_on(command, monkeypatch):
@@ -144,6 +146,9 @@ def test_a_sweep_ends_a_cell_as_a_training_does(monkeypatch, capsys):
     told = []
     monkeypatch.setattr(sweep, "main", lambda words: told.append(words) or code)
     code = 0
+    swept = notebook.swept("--seeds 2", algo=["ippo", "mappo"], dry_run=True, out="sweeps/mine")
+    assert swept == pathlib.Path("sweeps/mine")
+    assert told.pop() == ["--seeds", "2", "--algo", "ippo", "mappo", "--dry-run", "--out", "sweeps/mine"]
     assert notebook.swept("--algo ippo --out sweeps/mine --seeds 2") == pathlib.Path("sweeps/mine")
     assert told == [["--algo", "ippo", "--out", "sweeps/mine", "--seeds", "2"]]
     code = 130
@@ -152,7 +157,7 @@ def test_a_sweep_ends_a_cell_as_a_training_does(monkeypatch, capsys):
     code = 2
     with pytest.raises(ConfigError, match="the line above says why"):
         notebook.swept("--out sweeps/mine")
-    with pytest.raises(ConfigError, match="give the sweep a directory by --out"):
+    with pytest.raises(ConfigError, match="give out, the directory of the sweep"):
         notebook.swept("--algo ippo")
 
 
@@ -166,7 +171,7 @@ def test_what_stops_a_notebook():
             trained(command)
         assert error.value._render_traceback_() == [f"error: {error.value}"]
     with pytest.raises(ConfigError, match="no run directory"):
-        trained("", run_dir="not_there")
+        trained("", existing="not_there")
 
 
 def test_frame_indices():

@@ -23,7 +23,8 @@ from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, read_config
 from experiments.config.validation import check_run
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
-from experiments.figures.spec import device_and_versions, parser
+from experiments.figures.runs import device_and_versions
+from experiments.figures.spec import parser
 from experiments.figures.store import number
 from experiments.runs import find
 

@@ -14,7 +14,8 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
-from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, Options, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 from experiments.runs import find
 

@@ -12,7 +12,8 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
-from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, Options, parse
 from experiments.figures.store import number, record_of
 from experiments.training.observers import read_seen, train_and_observe
 

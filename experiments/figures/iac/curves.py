@@ -12,7 +12,8 @@ from experiments.common.files import read_json
 from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
-from experiments.figures.spec import Budget, Options, Run, make_run, parse, train_all
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, Options, parse
 from experiments.figures.store import keep_curves, read_curves
 from experiments.runs import find
 

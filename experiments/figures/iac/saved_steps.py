@@ -14,6 +14,7 @@ from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
+from experiments.figures.runs import make_run, train_all
 from experiments.figures.spec import Options
 
 BASE = "ddpg_mix"
@@ -83,8 +84,8 @@ def command(argv: Sequence[str]) -> int:
     options = spec.parse(argv, SUMMARY, budgets(), numbers)
     table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
     if not options.redraw:
-        runs = [spec.make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
-        code = spec.train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
+        runs = [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
+        code = train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
         if code:
             return code
     rows = comparison(store.read_curves(table, options.budget), threshold)

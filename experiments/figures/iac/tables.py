@@ -7,8 +7,8 @@ from experiments.common.arguments import out_file
 from experiments.common.files import read_csv, write_csv, write_json, write_text
 from experiments.figures.spec import parser
 from experiments.figures.store import number
-from experiments.figures.time_estimates import UPDATES_PER_SECOND
 from experiments.runs.directory import software_versions
+from experiments.training.time_estimates import UPDATES_PER_SECOND
 
 SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
 SEEDS, STEPS = 3, 20_000

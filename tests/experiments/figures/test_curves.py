@@ -11,9 +11,10 @@ from experiments.analysis.curves import Curves
 from experiments.common.files import read_csv, read_json, write_csv
 from experiments.config.presets import PRESETS, Preset
 from experiments.config.schema import Settings
-from experiments.figures import spec, store, time_estimates
+from experiments.figures import runs, spec, store
 from experiments.figures.iac import covariance, curves, saved_steps, simple_world
-from experiments.figures.spec import Budget, Run
+from experiments.figures.runs import Run
+from experiments.figures.spec import Budget
 from experiments.reproduce import main
 from experiments.runs.results import write_summary
 
@@ -86,10 +87,10 @@ def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, c
     argv, _ = tiny
     options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     seen = []
-    code = spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
+    code = runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
     assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
-    assert spec.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
+    assert runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 
 
@@ -130,23 +131,21 @@ def _run(env="toy:constant", algo="aiir_mix", steps=1000, seeds=2):
 
 def test_prediction_by_a_rough_guess_and_by_a_finished_run(monkeypatch, tmp_path):
     """Guess: 2 x 450000 updates at 250 a second are one hour. Finished: 2 x 500 steps in 10 s; 2 x 18000 take 360 s."""
-    assert time_estimates.predict(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
+    assert runs.estimate_run(_run(steps=450_000), [], "cpu").hours == pytest.approx(1.0)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 1.5, "save_seconds": 0.5,
                "seeds": [{"env_steps": 500}] * 2}  # fmt: skip
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     there = _run("toy:coordination", steps=500)
     monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == there.env else None))
-    assert time_estimates.predict(_run(steps=18_000), time_estimates.of_runs([there]), "cpu").hours == pytest.approx(
-        0.1
-    )
+    assert runs.estimate_run(_run(steps=18_000), runs.speed_of(there), "cpu").hours == pytest.approx(0.1)
 
 
 def test_presets_by_family_by_name_and_default(monkeypatch):
     monkeypatch.setitem(PRESETS, "fake", {"default": Preset({}, {}), "toy": Preset({}, {})})
-    assert spec.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
-    assert spec.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
-    assert spec.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
-    assert spec.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
+    assert runs.preset_of("fake", "toy:constant", ("{family}", "default")) == "toy"
+    assert runs.preset_of("fake", "smax:3m", ("{family}", "default")) == "default"
+    assert runs.preset_of("fake", "toy:constant", ("paper", "default")) == "default"
+    assert runs.preset_of("fake", "toy:constant", ("mine",)) == "mine"  # asked for: refused where it is not known
 
 
 def test_the_budgets_overrides_are_for_the_default_preset_and_the_fields_that_a_method_has(monkeypatch):
@@ -196,7 +195,7 @@ def test_a_budget_trains_every_method_alike_and_paper_by_the_papers_tables(targe
 
 def test_figures_2_and_5_say_what_they_train_by():
     (run,) = (
-        spec.make_run(options, "iac", "multi_pendulum:3")
+        runs.make_run(options, "iac", "multi_pendulum:3")
         for options in [spec.parse(["iac/fig5", "--budget", "paper"], "", covariance.BUDGETS)]
     )
     fields = dataclasses.asdict(run.settings.algorithm)

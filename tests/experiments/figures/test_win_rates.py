@@ -12,12 +12,13 @@ from experiments.analysis.curves import Curves
 from experiments.common.files import read_csv, read_json, write_json
 from experiments.config.preset_io import default_settings
 from experiments.config.presets import PRESETS, Preset
-from experiments.figures import spec, time_estimates
+from experiments.figures import runs, spec
 from experiments.figures.aiir import maps_table, win_rates
-from experiments.figures.spec import Run
-from experiments.figures.time_estimates import Speed
+from experiments.figures.runs import Run
 from experiments.reproduce import main
 from experiments.runs.directory import create_directory
+from experiments.training import time_estimates
+from experiments.training.time_estimates import Speed
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -191,18 +192,26 @@ def _run():
     return Run(dataclasses.replace(settings, run=dataclasses.replace(settings.run, seeds=2, total_steps=36_000)))
 
 
+def _speed(algo, env, rate, source):
+    return Speed({"algo": algo, "env": env, "preset": "default"}, rate, source)
+
+
 def test_prediction_prefers_the_same_method_then_the_same_world():
     """2 x 36 000 steps: 0.02 h at 1000 a second, 0.04 h at 500, 0.01 h at 2000."""
     other, elsewhere, same = (
-        Speed("liir", "smax:8m", "default", 2000.0, "b"),
-        Speed("aiir_mix", "smax:2s3z", "default", 500.0, "a"),
-        Speed("aiir_mix", "smax:8m", "default", 1000.0, "c"),
+        _speed("liir", "smax:8m", 2000.0, "b"),
+        _speed("aiir_mix", "smax:2s3z", 500.0, "a"),
+        _speed("aiir_mix", "smax:8m", 1000.0, "c"),
     )
-    predict = time_estimates.predict
-    assert predict(_run(), [other, elsewhere, same], "cpu") == pytest.approx((0.02, 1000.0, "c"))
-    assert predict(_run(), [other, elsewhere], "cpu") == pytest.approx((0.04, 500.0, "a of aiir_mix on smax:2s3z"))
-    assert predict(_run(), [other], "cpu") == pytest.approx((0.01, 2000.0, "b of liir on smax:8m"))
-    assert predict(_run(), [], "cpu", {"cpu": 500.0}).source == "a rough guess"
+    for speeds, hours, best in (
+        ([other, elsewhere, same], 0.02, same),
+        ([other, elsewhere], 0.04, elsewhere),
+        ([other], 0.01, other),
+    ):
+        found = runs.estimate_run(_run(), speeds, "cpu")
+        assert (found.hours, found.rate) == pytest.approx((hours, best.rate))
+        assert (found.source, found.facts) == (best.source, best.facts)
+    assert runs.estimate_run(_run(), [], "cpu", {"cpu": 500.0}).source == "a rough guess"
 
 
 def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_device(tmp_path):
@@ -212,11 +221,11 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
     records = [record, {**record, "status": "begun"}, {**record, "device": "NVIDIA H100"}]
     path = tmp_path / "fig3.json"
     path.write_text(json.dumps({"runs": records}))
-    assert time_estimates.of_records(path, "cpu") == [Speed("qmix", "smax:8m", "default", 2000.0, str(path))]
+    assert time_estimates.of_records(path, "cpu") == [_speed("qmix", "smax:8m", 2000.0, str(path))]
     rows = [{"system": "aiir_mix paper", "env": "smax:2s3z", "seeds": n, "steps_per_s": 100.0 * n,
              "device": "cpu, 2 cores"} for n in (1, 5)]  # fmt: skip
     path.write_text(json.dumps(rows))
-    assert [(s.preset, s.rate) for s in time_estimates.of_benchmark(path, "cpu")] == [
+    assert [(s.facts["preset"], s.rate) for s in time_estimates.of_benchmark(path, "cpu")] == [
         ("paper", 500.0),
         ("paper", 100.0),
     ]
