@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iacjax.networks.continuous import Mlp
 from iacjax.networks.dense import Dense
+from iacjax.networks.mlp import Mlp
 
 
 class JointValue(nn.Module):

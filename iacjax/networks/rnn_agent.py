@@ -28,7 +28,7 @@ class _AgentNet(nn.Module):
         return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 
-class RecurrentActor(nn.Module):
+class RnnAgent(nn.Module):
     """One policy network for all agents, told apart by an id input (`shared`), or one an agent."""
 
     hidden_dim: int
