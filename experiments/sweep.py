@@ -16,8 +16,8 @@ from experiments.loggers import check_sinks
 from experiments.runs.directory import locked
 from experiments.sweeps import jobs, launch
 from experiments.sweeps.command_line import parse, with_process_options
-from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, make_programs, queue_lines
+from experiments.sweeps.request import as_json, open_sweep
 from experiments.training.runtime import prepare_jax
 
 

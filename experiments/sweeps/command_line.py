@@ -11,7 +11,7 @@ from experiments.common.arguments import MAX_SEED, Parser, out_folder, whole, wo
 from experiments.config.env_options import read_env_options
 from experiments.config.schema import Precision
 from experiments.distributed.connection import DETECTED, read_address
-from experiments.sweeps.plan import Request
+from experiments.sweeps.request import Request
 
 # Options that are fields of RunConfig: what is trained (part of the request), and how this process works.
 REQUEST_FIELDS = {

@@ -35,10 +35,9 @@ from experiments.training.loop import RunContext, TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.runtime import describe_devices
 from experiments.training.seed_batches import compile_batch, compile_largest, split
+from experiments.training.time_estimates import time_env_step
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
-
-PROBE = 3  # iterations that are timed for the prediction
 
 
 class Part(NamedTuple):
@@ -198,26 +197,13 @@ def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
 
 
 def _predict(loop: TrainingLoop, trials: int, watch: Watch) -> None:
-    """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
-    import jax
-
-    from iacjax.types import with_env_steps
-
+    """Prints how long the part will take, by timing a few iterations of its first batch."""
     context, compiled = loop.context, loop.compiled
-    plan, run = context.algorithm.plan, context.settings.run
-    past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
-    states = compiled.init(compiled.layout.shard(loop.inputs))
-    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
-    states = jax.block_until_ready(compiled.chunk(states, past, np.int32(1))[0])
-    began = time.monotonic()
-    stats = jax.block_until_ready(compiled.chunk(states, past, np.int32(PROBE))[2])
-    seconds = time.monotonic() - began
-    seconds /= max(1, int(compiled.layout.fetch(stats.env_steps)[:PROBE, : len(loop.seeds)].sum()))
-    need = human(compiled.bytes_needed)
-    steps = f"{trials} trial(s) x {run.total_steps:,} env steps"
-    context.console.say(
-        f"predict  {steps}: about {duration(seconds * trials * run.total_steps)} and its evaluations, {need} at a time"
-    )
+    run = context.settings.run
+    seconds = time_env_step(compiled, loop.inputs, context.algorithm.plan, len(loop.seeds))
+    about = duration(seconds * trials * run.total_steps)
+    text = f"{trials} trial(s) x {run.total_steps:,} env steps: about {about} and its evaluations"
+    context.console.say(f"predict  {text}, {human(compiled.bytes_needed)} at a time")
     whole = watch.predicted(seconds)
     if whole:
         context.console.say(whole)

@@ -154,7 +154,7 @@ class TrialHook(Hook):
         loop.notes = self._watch.at(steps * len(self._trials), loop.seconds)
 
     def on_end(self, loop: TrainingLoop) -> None:
-        self._watch.group_ended(len(self._trials) * loop.context.settings.run.total_steps)
+        self._watch.batch_ended(len(self._trials) * loop.context.settings.run.total_steps)
 
     def end_diverged(self, loop: TrainingLoop, values: Values, at: int) -> None:
         """The loop's `check_finite`: notes the trials that diverge, and replaces what is not finite by 0."""

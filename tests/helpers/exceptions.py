@@ -69,7 +69,7 @@ PRIVATE_IN_TESTS = {
 
 # What breaks a rule while the tree is being rearranged; whoever moves a module moves its lines here too.
 TODAY = {
-    "calls chunk": {"experiments/benchmarks/training.py", "experiments/sweeps/train.py"},
+    "calls chunk": {"experiments/benchmarks/training.py", "experiments/training/time_estimates.py"},
     "class name": {
         "Battle: envs/smax/battle.py",
         "Battle: experiments/figures/aiir/battle.py",
@@ -84,7 +84,7 @@ TODAY = {
         "Options: experiments/figures/spec.py",
         "Peer: experiments/benchmarks/env_peers.py",
         "Peer: experiments/benchmarks/peers.py",
-        "Program: experiments/benchmark.py",
+        "Program: experiments/benchmarks/env_speed.py",
         "Program: experiments/sweeps/plan.py",
         "Row: experiments/analysis/scores.py",
         "Row: experiments/figures/aiir/bars.py",
@@ -96,14 +96,10 @@ TODAY = {
         "Scene: envs/smax/rendering.py",
         "Score: experiments/benchmarks/scripted.py",
         "Score: experiments/figures/aiir/maps_table.py",
-        "Speed: experiments/training/time_estimates.py",
         "Speed: experiments/training/pace.py",
+        "Speed: experiments/training/time_estimates.py",
     },
-    "long": {
-        "experiments/benchmarks/updates.py: time_by_part",
-        "experiments/smac/games.py: play_on_backend",
-    },
-    "long command": {"experiments.benchmark"},
+    "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
     "private name": {
         "experiments/benchmarks/learn_peer.py: self._env",
         "experiments/benchmarks/updates.py: experiments.benchmarks.train._timed",
@@ -116,20 +112,6 @@ PRIVATE_NAMES_OF_TODAY = {
     "tests.experiments.test_damaged_sweeps": 1,
     "tests.experiments.test_notebook": 1,
     "tests.experiments.test_sweep": 1,
-    "tests.experiments.test_sweep_forecast": 1,
-    "tests.experiments.test_sweep_jobs": 2,
+    "tests.experiments.test_sweep_jobs": 1,
     "tests.faults.test_corruption": 1,
-    "tests.helpers.tiny_intrinsic": 2,
-    "tests.iacjax.test_coma": 4,
-    "tests.iacjax.test_iac": 4,
-    "tests.iacjax.test_intrinsic": 4,
-    "tests.iacjax.test_intrinsic_steps": 4,
-    "tests.iacjax.test_maac": 8,
-    "tests.iacjax.test_maddpg": 5,
-    "tests.iacjax.test_meta": 2,
-    "tests.iacjax.test_ppo": 4,
-    "tests.iacjax.test_q_mixing": 9,
-    "tests.iacjax.test_q_recurrent": 5,
-    "tests.iacjax.test_qtran": 2,
-    "tests.iacjax.test_recurrent": 1,
 }
