@@ -12,11 +12,12 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments.common.cli import leave, run_stoppable
+from experiments.loggers import check_sinks
 from experiments.runs.directory import locked
 from experiments.sweeps import jobs, launch
 from experiments.sweeps.command_line import parse, with_process_options
-from experiments.sweeps.files import as_json, open_sweep
 from experiments.sweeps.plan import Program, make_programs, queue_lines
+from experiments.sweeps.request import as_json, open_sweep
 from experiments.training.runtime import prepare_jax
 
 
@@ -41,6 +42,8 @@ def _command(argv: Sequence[str]) -> int:
     working = with_process_options(request, args)
     programs = make_programs(working, str(out))
     options = jobs.read_options(args.job)
+    if not args.dry_run:
+        check_sinks(programs[0].settings.run)
     _check_environments(args, programs)
 
     def show() -> None:

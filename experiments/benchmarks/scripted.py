@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments.benchmarks.scripted_hunters import WORLDS, print_table
+from experiments.common.arguments import whole
 from experiments.common.stats import wilson
+from experiments.config.validation import MAX_EPISODES
 
 
 class Score(NamedTuple):
@@ -97,3 +99,11 @@ def run_scripted(args: argparse.Namespace) -> int:
     if hunts:
         print_table(hunts, args.episodes)
     return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `scripted` to the parser of `experiments.benchmark`."""
+    scripted = commands.add_parser("scripted", help="what policies without learning achieve")
+    scripted.add_argument("--env", nargs="+", metavar="NAME", help="default: all StarCraft maps")
+    scripted.add_argument("--episodes", type=whole(1, MAX_EPISODES), default=256, help="per policy (default 256)")
+    scripted.set_defaults(run=run_scripted)

@@ -71,7 +71,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     from iacjax.train import init_state
     from iacjax.types import Clock
 
-    f, algorithm = intrinsic.build(env.spec, config), intrinsic.make(env.spec, config)
+    nets, algorithm = intrinsic.build(env.spec, config), intrinsic.make(env.spec, config)
     state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
     learner, runner, clock = state.learner, state.runner, Clock(jnp.int32(0), jnp.int32(0))
     one, key = jnp.float32(1.0), jax.random.key(1)
@@ -80,23 +80,23 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, params, runner, key, clock)[1]
 
     def prepare(learner, batch):
-        values = intrinsic.values_of(f, learner, batch, batch.action[-1])
-        r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-        return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
+        values = intrinsic.values_of(nets, learner, batch, batch.action[-1])
+        r_total, _, _ = intrinsic.rewards(nets, learner.params["reward"], batch)
+        return intrinsic.intrinsic_data(nets, learner, batch, values, r_total)[0], values
 
     seconds = {}
     batch, whole = _timed(play, algorithm.policy(learner), runner, key)
     acting = _acting_seconds(algorithm, learner, runner, key, clock)
     seconds["env_step"], seconds["act"] = max(whole - acting, 0.0), acting
-    (seq, values), seconds["values_and_rewards"] = _timed(prepare, learner, batch)
-    if f.reward is not None:
-        gradient = lambda *args: intrinsic._reward_gradient(f, *args)  # noqa: E731
-        _, seconds["meta_gradient"] = _timed(gradient, learner, batch, seq, values)
-    epochs = lambda learner, hidden, seq: intrinsic._train_epochs(f, learner, hidden, seq, key, one)  # noqa: E731
-    _, seconds["epochs"] = _timed(epochs, learner, batch.carry0.hidden, seq)
+    (data, values), seconds["values_and_rewards"] = _timed(prepare, learner, batch)
+    if nets.reward is not None:
+        gradient = lambda *args: intrinsic.reward_gradient(nets, *args)  # noqa: E731
+        _, seconds["meta_gradient"] = _timed(gradient, learner, batch, data, values)
+    epochs = lambda learner, hidden, data: intrinsic.train_epochs(nets, learner, hidden, data, key, one)  # noqa: E731
+    _, seconds["epochs"] = _timed(epochs, learner, batch.carry0.hidden, data)
     if config.critic_update == "per_time_index":
-        critics = lambda learner, seq: intrinsic._train_critics_per_time_index(f, learner, seq, one)  # noqa: E731
-        _, seconds["critics_per_time_index"] = _timed(critics, learner, seq)
+        critics = lambda learner, data: intrinsic.train_critics_per_time_index(nets, learner, data, one)  # noqa: E731
+        _, seconds["critics_per_time_index"] = _timed(critics, learner, data)
     return {part: value / algorithm.plan.steps_per_iteration * 1e6 for part, value in seconds.items()}
 
 

@@ -27,13 +27,14 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
 
     from experiments.benchmarks.train import _timed
     from iacjax.algorithms.common.off_policy import transition
+    from iacjax.algorithms.common.optimizer_step import optimizer_step
     from iacjax.algorithms.iac import learner as iac
     from iacjax.algorithms.iac import policy as iac_policy
     from iacjax.rollout import rollout
     from iacjax.train import init_state
     from iacjax.types import Clock
 
-    f, algorithm = iac._build(env.spec, config), iac.make(env.spec, config)
+    nets, algorithm = iac.build(env.spec, config), iac.make(env.spec, config)
     state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
     learner, runner, plan = state.learner, state.runner, algorithm.plan
     clock, key = Clock(jnp.int32(0), jnp.int32(config.warmup)), jax.random.key(1)
@@ -46,7 +47,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, policy, runner, key, clock)[1]
 
     def buffer(rows, store, key):
-        return plan.store.sample(store, rows, key, full)
+        return plan.buffer.sample(store, rows, key, full)
 
     seconds = {}
     _, seconds["act"] = _timed(act, algorithm.policy(learner), runner, key)
@@ -55,17 +56,16 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     batch, seconds["buffer"] = _timed(buffer, rows, state.store, key)
     ts, after = transition(batch)
     mask, action = jnp.ones_like(batch.mask[0]), batch.action[0]
-    noise = iac_policy.draw_noise(f.policy, key, mask.shape)
+    noise = iac_policy.draw_noise(nets.policy, key, mask.shape)
 
     def actor(params, learner):
-        loss = lambda actor: iac._actor_loss(f, actor, learner.params["critic"], ts, noise, mask)[0]  # noqa: E731
-        return iac._step(f, "actor", learner, jax.grad(loss)(params))
+        loss = lambda actor: iac.actor_loss(nets, actor, learner.params["critic"], ts, noise, mask)[0]  # noqa: E731
+        return optimizer_step(nets.optimizers["actor"], params, learner.opt["actor"], jax.grad(loss)(params))
 
     def critic(params, learner):
-        target = iac._target(f, learner.target, after, noise)
-        return iac._step(
-            f, "critic", learner, jax.grad(lambda c: iac._critic_loss(f, c, ts, action, target, mask)[0])(params)
-        )
+        target = iac.td_target(nets, learner.target, after, noise)
+        loss = lambda critic: iac.critic_loss(nets, critic, ts, action, target, mask)[0]  # noqa: E731
+        return optimizer_step(nets.optimizers["critic"], params, learner.opt["critic"], jax.grad(loss)(params))
 
     _, seconds["actor"] = _timed(actor, learner.params["actor"], learner)
     _, seconds["critic"] = _timed(critic, learner.params["critic"], learner)

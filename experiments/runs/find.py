@@ -8,7 +8,8 @@ from envs.errors import ConfigError
 from experiments.common.files import read_json
 from experiments.config.schema import CHANGEABLE, Settings, read_config, to_dict
 
-FINISHED = ("finished", "stopped_at_bar")  # of summary.json's status
+OLD_STATUS = {"stopped_at_bar": "reached_target_win_rate"}  # as older versions wrote it
+FINISHED = ("finished", "reached_target_win_rate", *OLD_STATUS)  # values of status in summary.json
 # What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.
 _IGNORED = (set(CHANGEABLE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
 
@@ -36,11 +37,11 @@ def newest_run(settings: Settings) -> pathlib.Path | None:
 
 
 def status(directory: pathlib.Path | None) -> str:
-    """Where a run stands: new (no directory), begun, finished or stopped_at_bar."""
+    """Where a run stands: new (no directory), begun, finished or reached_target_win_rate."""
     if directory is None:
         return "new"
     written = read_json(directory / "summary.json").get("status")
-    return written if written in FINISHED else "begun"
+    return OLD_STATUS.get(written, written) if written in FINISHED else "begun"
 
 
 def env_steps(directory: pathlib.Path) -> int:

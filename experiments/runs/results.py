@@ -59,7 +59,7 @@ def summary_table(results: Sequence[SeedResult]) -> Any:
 
 
 def write_summary(directory: pathlib.Path, status: str, timing: dict[str, float]) -> list[SeedResult]:
-    """Writes summary.json: `status` (finished, stopped_at_bar, interrupted), the seeds' last evaluations, the times."""
+    """Writes summary.json: `status` (finished, reached_target_win_rate, interrupted), last evaluations, times."""
     results = last_evaluations(directory)
     rows = [{k: None if v != v else v for k, v in r._asdict().items()} for r in results]
     summary = {"status": status, "seeds": rows, **timing, "files": _digests(directory)}

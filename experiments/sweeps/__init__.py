@@ -1,1 +1,1 @@
-"""What `python -m experiments.sweep` is made of: its plan, its trials, their training, its tables, its jobs."""
+"""Sweeps: their plan, trials, training, results and Slurm jobs."""

@@ -11,7 +11,7 @@ from experiments.common.arguments import MAX_SEED, Parser, out_folder, whole, wo
 from experiments.config.env_options import read_env_options
 from experiments.config.schema import Precision
 from experiments.distributed.connection import DETECTED, read_address
-from experiments.sweeps.plan import Request
+from experiments.sweeps.request import Request
 
 # Options that are fields of RunConfig: what is trained (part of the request), and how this process works.
 REQUEST_FIELDS = {
@@ -39,11 +39,14 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_request(parser)
-    add = parser.add_argument
+    add, as_in_run = parser.add_argument, "as in experiments.run"
     add("--deterministic", action="store_true", help="deterministic GPU kernels")
-    add("--matmul-precision", choices=get_args(Precision), help="as in experiments.run")
+    add("--matmul-precision", choices=get_args(Precision), help=as_in_run)
     add("--no-compile-cache", action="store_true", help="keep no compiled programs")
     add("--no-pictures", action="store_true", help="draw no sweep.png at the end")
+    add("--tensorboard", action="store_true", help=as_in_run)
+    add("--wandb", action="store_true", help=as_in_run + "; each trial is a run there, grouped by configuration")
+    add("--wandb-project", metavar="NAME", help=as_in_run)
     add("--out", type=out_folder, help="directory of the sweep (default: sweeps/<hash of what is swept>)")
     add("--dry-run", action="store_true", help="only show the programs")
     _add_processes(parser)
@@ -129,4 +132,6 @@ def with_process_options(request: Request, args: argparse.Namespace) -> Request:
     """The request with the fields that say how this process works, not what is trained."""
     own = {name: getattr(args, name) for name in PROCESS_FIELDS if getattr(args, name) is not None}
     own |= {"compile_cache": not args.no_compile_cache, "pictures": not args.no_pictures, "keep_checkpoints": 1}
+    own |= {"tensorboard": args.tensorboard, "wandb": args.wandb}
+    own |= {"wandb_project": args.wandb_project} if args.wandb_project else {}
     return dataclasses.replace(request, run=(*request.run, *own.items()))

@@ -1,7 +1,7 @@
-"""What a sweep will take, and how far it is: seconds and bytes of every program of its queue, as they become known.
+"""How long a sweep will take, how much memory it needs and how far it is, for the programs of its queue.
 
-A program's speed is what it measures itself; before that, what the same program measured in an earlier sweep on this
-machine (rates.json, beside the compiled programs). Of what has never been compiled nothing is guessed.
+The speed of a program is what it measures itself; before that, what the same program measured in an earlier sweep on
+this machine. Programs that were never compiled stay unknown.
 """
 
 import dataclasses
@@ -9,23 +9,20 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-from experiments.common.files import write_json
 from experiments.common.text import duration, human
 from experiments.distributed import collectives
 from experiments.sweeps.plan import Program
-from experiments.training.runtime import cache_dir, describe_devices
+from experiments.training.runtime import describe_devices
+from experiments.training.time_estimates import keep_rate, read_rates
 
-KEPT = 500  # programs whose speed is remembered
-RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DISABLE_JIT")  # as the user's shell sets
+RUNTIME = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DISABLE_JIT")  # set in the user's shell
 
 
 @dataclasses.dataclass
 class Share:
-    """What this process (or all, where they train together) has to do of one program."""
+    """The part of one program that this process (or all, where they train together) trains."""
 
     steps: int  # env steps of all its trials
     key: str = ""  # in rates.json
@@ -42,13 +39,13 @@ class Share:
 
 
 class Forecast:
-    """Of the programs of a queue, in its order."""
+    """The shares of a queue's programs, in its order."""
 
     def __init__(self, shares: Sequence[Share]):
         self.shares = list(shares)
 
     def line(self) -> str:
-        """The whole: env steps, time, memory, and of how many programs that is not known."""
+        """The totals: env steps, time, memory, and for how many programs they are unknown."""
         steps = sum(share.steps - share.done for share in self.shares)
         text = f"queue    {len(self.shares)} program(s), {steps:,} env steps to go"
         seconds, unknown = self._left()
@@ -75,36 +72,36 @@ class Forecast:
 
 
 class Watch:
-    """Follows the groups of one program, each of some trials of `steps` env steps."""
+    """Follows the batches of one program through the queue."""
 
     def __init__(self, forecast: Forecast, index: int):
         self._forecast, self._index, self._ended = forecast, index, 0
         self.share = forecast.shares[index]
 
     def predicted(self, seconds: float) -> str | None:
-        """Takes the measured seconds of an env step; what the whole queue will take then, if it is more than this."""
+        """Receives the measured seconds of an env step; the line of the whole queue, if it has other programs too."""
         self.share.seconds = seconds
         return self._forecast.line() if len(self._forecast.shares) > 1 else None
 
     def at(self, steps: int, spent: float) -> list[str]:
-        """A group has done `steps` in `spent` seconds; the words for the progress line."""
+        """A batch has done `steps` in `spent` seconds; the words for the progress line."""
         self.share.done, self.share.seconds = self._ended + steps, spent / max(steps, 1)
         return self._forecast.words(self._index) if len(self._forecast.shares) > 1 else []
 
-    def group_ended(self, steps: int) -> None:
-        """A group has ended, after `steps` env steps of its trials together."""
+    def batch_ended(self, steps: int) -> None:
+        """A batch has ended, after `steps` env steps of its trials together."""
         self._ended += steps
         self.share.done = self._ended
 
 
 def make_forecast(programs: Sequence[Program], trials: Sequence[int], finished: Sequence[bool]) -> Forecast:
-    """Of a queue, with what earlier sweeps have measured.
+    """The forecast of a queue, with what earlier sweeps have measured.
 
     Args:
-      trials: of each program, those that are to be trained here.
-      finished: whether each has ended before.
+      trials: number of trials of each program to train here.
+      finished: whether each program has ended before.
     """
-    kept = collectives.broadcast_from_main(_read) if programs[0].settings.run.compile_cache else {}
+    kept = collectives.broadcast_from_main(read_rates) if programs[0].settings.run.compile_cache else {}
     shares = []
     for program, count, end in zip(programs, trials, finished, strict=True):
         key = _key(program, count)
@@ -115,39 +112,19 @@ def make_forecast(programs: Sequence[Program], trials: Sequence[int], finished: 
 
 
 def keep(share: Share) -> None:
-    """Remembers what a program has measured; of processes that train together, the first does."""
-    if share.seconds is None or not share.key or not collectives.is_main():
-        return
-    kept = _read()
-    kept.pop(share.key, None)
-    kept[share.key] = (share.seconds, share.bytes)
-    try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        write_json(_file(), dict(list(kept.items())[-KEPT:]))
-    except OSError:
-        pass  # not worth a sweep's end
+    """Remembers what a program has measured; of processes that train together, the main one does."""
+    if share.seconds is not None and share.key and collectives.is_main():
+        keep_rate(share.key, share.seconds, share.bytes)
 
 
 def _key(program: Program, trials: int) -> str:
-    """Of what a program's speed hangs on: machine, jax, world, evaluations, configuration, trials; not the values that
-    are trials."""
+    """A hash of what the speed of a program depends on: machine, jax, environment, evaluations, configuration, number
+    of trials; not the values in which the trials differ."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
     device = (describe_devices(run.devices), collectives.process_count(), importlib.metadata.version("jax"))
-    # Where --eval-every is 0 it stays so: a longer run's evaluations are rarer, but it is known by the short one.
+    # With --eval-every 0, a short and a long run have the same key, though the evaluations of the long one are rarer.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]
     what = [device, set_outside, run.algo, run.env, run.env_options, asked, fixed, trials]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _file() -> pathlib.Path:
-    return pathlib.Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_dir()) / "rates.json"
-
-
-def _read() -> dict[str, Any]:
-    try:
-        kept = json.loads(_file().read_text())
-        return {str(key): (float(seconds), int(needed)) for key, (seconds, needed) in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # none yet, or not ours

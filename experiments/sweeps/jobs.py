@@ -1,8 +1,8 @@
-"""The programs of a sweep as jobs, by submitit: of Slurm's, or, to try it without one, processes of this machine.
+"""The programs of a sweep as jobs, by submitit: Slurm jobs or, to try it without Slurm, local processes.
 
-A job is known by its number, which is kept beside its program's checkpoints (`job.json`): a process that waits for jobs
-may end without them, and the same command finds them again. That a program has ended is read from its `finished.json`,
-and that a job has left Slurm's queue from `squeue`; accounting (`sacct`), which not every Slurm has, is not needed.
+The id of a job is kept beside its program's checkpoints (`job.json`): the process that waits for the jobs may end
+before them, and the same command finds them again. `finished.json` says that a program has ended, and `squeue` that a
+job has left the queue; accounting (`sacct`), which not every Slurm has, is not needed.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from experiments.sweeps.program_job import ProgramJob
 from experiments.training.signals import Signals
 
 POLL_SECONDS = 1.0
-QUEUE_SECONDS = 15.0  # between two looks into Slurm's queue
+QUEUE_SECONDS = 15.0  # between two polls of Slurm's queue
 RETRIES = 100  # times that a job whose time is up is queued again
 LISTS = ("slurm_setup", "slurm_teardown", "slurm_srun_args")  # options of submitit's that are lists
 
@@ -36,7 +36,7 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
     """`--job KEY=VALUE ...` as submitit's parameters: numbers and truth values as such.
 
     Raises:
-      ConfigError: a word that is not of that form, or one that asks for several processes a job.
+      ConfigError: a word that is not of that form, or one that asks for several processes per job.
     """
     options: dict[str, Any] = {}
     for word in words:
@@ -52,7 +52,7 @@ def read_options(words: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-class Sent(NamedTuple):
+class SubmittedJob(NamedTuple):
     """A program, and the job that trains it."""
 
     program: Program
@@ -66,9 +66,9 @@ class Sent(NamedTuple):
 
 
 def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, options: dict[str, Any]) -> int:
-    """Each program that has not ended as a job (`slurm`, `local`); waits for them and makes the tables; the exit code.
+    """Submits a job (`slurm`, `local`) per program that has not ended, waits, and writes the tables; the exit code.
 
-    Ctrl-C cancels the jobs, which save. However else this process ends, Slurm's jobs go on.
+    Ctrl-C cancels the jobs, which save. If this process ends otherwise, Slurm's jobs continue.
 
     Raises:
       ConfigError: submitit is not installed, there is no Slurm, or it does not take an option.
@@ -83,7 +83,7 @@ def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, op
             sent.append(_find(program, place, out / "jobs", known) or _submit(program, place, out, executor, len(sent)))
             console.say(f"job      {sent[-1].job.job_id}: {program.title}; its output is {sent[-1].job.paths.stdout}")
         if sent and launcher == "slurm":
-            console.say("waiting  Ctrl-C cancels the jobs; where this ends otherwise they go on, and the same command")
+            console.say("waiting  Ctrl-C cancels the jobs; if this ends otherwise they continue, and the same command")
             console.say("         waits for them again")
         if not _wait(sent, launcher, console, stop):
             return 128 + stop.received
@@ -107,7 +107,7 @@ def make_executor(folder: pathlib.Path, launcher: str, options: dict[str, Any]) 
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=launcher, slurm_max_num_timeout=RETRIES)
     except RuntimeError:
-        raise ConfigError("--launcher slurm: there is no srun here: run this where jobs are submitted") from None
+        raise ConfigError("--launcher slurm: no srun on this machine: run this where jobs are submitted") from None
     try:
         executor.update_parameters(**{"name": "iacjax", "timeout_min": 24 * 60, **options})
     except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as error:
@@ -117,8 +117,8 @@ def make_executor(folder: pathlib.Path, launcher: str, options: dict[str, Any]) 
     return executor
 
 
-def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any, earlier: int) -> Sent:
-    """Sends a program's job, after so many `earlier` ones."""
+def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: Any, earlier: int) -> SubmittedJob:
+    """Submits a program's job; `earlier` jobs were submitted before it."""
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -127,22 +127,22 @@ def _submit(program: Program, place: pathlib.Path, out: pathlib.Path, executor: 
             job = executor.submit(ProgramJob(), str(out), program.index)
     except (FailedJobError, FailedSubmissionError) as error:
         said = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
-        others = f"; {earlier} job(s) sent before go on, and the same command waits for them" if earlier else ""
+        others = f"; {earlier} job(s) submitted before continue, and the same command waits for them" if earlier else ""
         raise ConfigError(f"sbatch refused {program.title}: {said}: change --job{others}") from None
     place.mkdir(parents=True, exist_ok=True)
-    if isinstance(job, submitit.SlurmJob):  # the number of a process would be another job's in Slurm
+    if isinstance(job, submitit.SlurmJob):  # the id of a local process may be that of another Slurm job
         write_json(place / "job.json", {"job": job.job_id})
-    return Sent(program, place, job)
+    return SubmittedJob(program, place, job)
 
 
-def _find(program: Program, place: pathlib.Path, folder: pathlib.Path, known: dict[str, str]) -> Sent | None:
-    """The job that an earlier process has submitted, where it is still in the queue."""
+def _find(program: Program, place: pathlib.Path, folder: pathlib.Path, known: dict[str, str]) -> SubmittedJob | None:
+    """The job that an earlier process has submitted, if it is still in the queue."""
     import submitit
 
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         number = json.loads((place / "job.json").read_text())["job"]
         if number in known:
-            return Sent(program, place, submitit.SlurmJob(folder, number))
+            return SubmittedJob(program, place, submitit.SlurmJob(folder, number))
     return None
 
 
@@ -154,20 +154,20 @@ def queue() -> dict[str, str]:
     """
     command = ["squeue", "--noheader", "--format=%A|%T|%r", f"--user={getpass.getuser()}"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"squeue does not answer ({error}): try again") from None
-    if said.returncode != 0:
-        raise ConfigError(f"squeue: {' '.join(said.stderr.split())}: try again")
+    if shown.returncode != 0:
+        raise ConfigError(f"squeue: {' '.join(shown.stderr.split())}: try again")
     jobs = {}
-    for line in said.stdout.splitlines():
+    for line in shown.stdout.splitlines():
         number, state, reason = line.strip().split("|", 2)
         jobs[number] = f"{state.lower()} ({reason})" if state == "PENDING" else state.lower()
     return jobs
 
 
 class Watcher:
-    """Which jobs are at work: what Slurm's queue says, looked at now and then; of a local one, its process."""
+    """Which jobs are running: by Slurm's queue, polled now and then; of a local job, by its process."""
 
     def __init__(self, launcher: str):
         self._slurm = launcher == "slurm"
@@ -176,11 +176,11 @@ class Watcher:
         self.states: dict[str, str] = {}
 
     def has_left(self, job: Any) -> bool:
-        """Slurm's: two looks in a row have not found it, so that what it wrote last is seen here too."""
+        """Whether a job has ended. A Slurm job: two polls in a row did not find it, so its last files are seen here."""
         return self._missed.get(job.job_id, 0) > 1 if self._slurm else job.done()
 
     def look(self, jobs: Sequence[Any], every: float) -> None:
-        """Asks Slurm about the jobs, if it was not asked in the last `every` seconds; no answer changes nothing."""
+        """Polls Slurm's queue, at most once in `every` seconds; without an answer the states stay."""
         if not self._slurm or time.monotonic() - self._looked < every:
             return
         self._looked = time.monotonic()
@@ -191,16 +191,16 @@ class Watcher:
                 self._missed[job.job_id] = 0 if job.job_id in known else self._missed.get(job.job_id, 0) + 1
 
 
-def _wait(sent: Sequence[Sent], launcher: str, console: Console, stop: Signals) -> bool:
-    """Waits until all jobs have left; says what changes. False where the user would not wait: cancelled by Ctrl-C."""
+def _wait(sent: Sequence[SubmittedJob], launcher: str, console: Console, stop: Signals) -> bool:
+    """Waits until all jobs have ended, and prints changes; False where the user stopped it (Ctrl-C cancels them)."""
     watcher, at_work, shown = Watcher(launcher), list(sent), ""
     while at_work:
         if stop():
             if stop.received == signal.SIGINT or launcher != "slurm":
                 _cancel(at_work, watcher)
-                console.say("stopped: the jobs are cancelled; the same command goes on")
+                console.say("stopped: the jobs are cancelled; the same command resumes them")
             else:
-                console.say("stopped waiting: the jobs go on; the same command waits for them again")
+                console.say("stopped waiting: the jobs continue; the same command waits for them again")
             return False
         watcher.look([each.job for each in at_work], QUEUE_SECONDS)
         for each in [each for each in at_work if each.ended or watcher.has_left(each.job)]:
@@ -215,8 +215,8 @@ def _wait(sent: Sequence[Sent], launcher: str, console: Console, stop: Signals) 
     return True
 
 
-def _cancel(sent: Sequence[Sent], watcher: Watcher) -> None:
-    """Cancels the jobs and waits until they have saved and left (Slurm kills one after its KillWait)."""
+def _cancel(sent: Sequence[SubmittedJob], watcher: Watcher) -> None:
+    """Cancels the jobs and waits until they have saved and ended (Slurm kills a job after its KillWait)."""
     for each in sent:
         with contextlib.suppress(subprocess.CalledProcessError):  # it has ended meanwhile
             each.job.cancel()
@@ -225,19 +225,19 @@ def _cancel(sent: Sequence[Sent], watcher: Watcher) -> None:
         watcher.look([each.job for each in sent], 2 * POLL_SECONDS)
 
 
-def _failure(sent: Sent) -> str:
+def _failure(sent: SubmittedJob) -> str:
     return f"failed   {sent.program.title}: {why(sent.job)} (see {sent.job.paths.stderr})"
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads texts, numbers and lists: what a file of submitit's holds. Anything else would run code of the file's."""
+    """Reads strings, numbers and lists, which a file of submitit holds. Anything else could run code from the file."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} is not plain")
+        raise pickle.UnpicklingError(f"{module}.{name} is not a plain value")
 
 
 def why(job: Any) -> str:
-    """What a job that did not train its program to the end died of: its exception, or the last that Slurm says."""
+    """Why a job did not train its program to the end: its exception, or the last line that Slurm wrote."""
     with contextlib.suppress(OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
         outcome, trace = _PlainUnpickler(io.BytesIO(job.paths.result_pickle.read_bytes())).load()
         if outcome == "error":
@@ -247,4 +247,4 @@ def why(job: Any) -> str:
     except OSError:
         lines = []
     lines = [line for line in lines if line.strip() and not line.startswith("srun:") and "submitit" not in line]
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1] if lines else "it ended without output"

@@ -1,4 +1,4 @@
-"""Where the programs of a sweep are trained: in this process, or in several that share the trials (jobs: `jobs`)."""
+"""Trains the programs of a sweep in this process, or in several that share the trials (as Slurm jobs: `jobs`)."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ POLL_SECONDS = 1.0
 
 
 def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, index: int = 0) -> int:
-    """Trains the queue, or, of `count` processes, the part of it that is `index`'s; the exit code.
+    """Trains the queue, or this process's part of it (`index` of `count` processes); the exit code.
 
     Trials are independent, and so are the processes: each trains whole runs on its own devices, and process 0, which
     waits for the others, writes the tables. All see the same directory `out`. If one dies the others continue: start it
@@ -36,7 +36,7 @@ def train_here(out: pathlib.Path, programs: Sequence[Program], count: int = 1, i
             train_queue(out, programs, console, stop, count, index)
         except Interrupted:
             console.end_progress()
-            console.say("stopped, saved; the same command goes on")
+            console.say("stopped, saved; the same command resumes it")
             return 128 + stop.received
         if index == 0:
             if not _wait(out, programs, count, stop):
@@ -93,7 +93,7 @@ def train_queue(
     count: int = 1,
     index: int = 0,
 ) -> None:
-    """Says what the queue will take, and trains, of `count` processes that share its trials, `index`'s part of it.
+    """Prints the forecast of the queue and trains it, or this process's part of it (`index` of `count` processes).
 
     Raises:
       Interrupted: the user asked to stop, and a checkpoint was written.
@@ -114,8 +114,12 @@ def train_queue(
 
 
 def check_pairs(programs: Sequence[Program]) -> None:
-    """Raises ConfigError, before anything is trained, where an algorithm of the queue cannot handle its environment or
-    would end before its first update, or where a custom environment is unsound."""
+    """Checks the queue before anything is trained.
+
+    Raises:
+      ConfigError: an algorithm cannot handle its environment or would end before its first update, or a custom
+        environment breaks its contract.
+    """
     from envs.custom import is_custom_env
     from experiments.config.env_options import make_run_env
     from experiments.runs.custom_environment import check_played, environment_digest
@@ -133,17 +137,17 @@ def check_pairs(programs: Sequence[Program]) -> None:
 
 
 def warms_up(program: Program) -> bool:
-    """Whether its algorithm fills a replay before it learns; if so the world's horizon may have a part in how long."""
+    """Whether its algorithm fills a replay buffer before it learns; the horizon of the environment may say how long."""
     return hasattr(program.settings.algorithm, "warmup")
 
 
 def program_dir(out: pathlib.Path, program: Program, count: int = 1, index: int = 0) -> pathlib.Path:
-    """Where a program's checkpoints and its end are kept; of several processes each has its own."""
+    """The directory of a program's checkpoints and of the marker that it has ended; each process has its own."""
     return out / "programs" / (f"{program.index:03}" + (f"_{index}_of_{count}" if count > 1 else ""))
 
 
 def forget() -> None:
-    """Frees a program's compiled code and replay before the next one."""
+    """Frees a program's compiled code and replay buffer before the next one."""
     import gc
 
     import jax
@@ -153,7 +157,7 @@ def forget() -> None:
 
 
 def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Callable[[], bool]) -> bool:
-    """Waits until every process has ended every program; False where the user would not."""
+    """Waits until every process has ended every program; False where the user stopped it."""
     ends = [program_dir(out, p, count, k) / "finished.json" for p in programs for k in range(count)]
     while not all(file.exists() for file in ends):
         if stop():
@@ -163,7 +167,7 @@ def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Call
 
 
 def finish(out: pathlib.Path, programs: Sequence[Program], console: Console, count: int = 1) -> None:
-    """The tables, the picture and the winners of a sweep that has ended."""
+    """Writes the tables, the picture and the winners of a sweep that has ended."""
     from experiments.runs.results import check_summary
     from experiments.sweeps import results as sweep_results
     from experiments.sweeps.pictures import write_overview

@@ -17,8 +17,8 @@ from experiments.analysis.curves import Curves, mean_over_seeds, read_runs
 from experiments.analysis.style import COLOURS
 from experiments.common.files import save_figure
 from experiments.common.stats import RATE, Interval, mean_interval
-from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
+from experiments.sweeps.request import read_request
 from experiments.sweeps.results import ConfigurationResult, differences, group_by_configuration, read_trials
 from experiments.sweeps.trials import runs_of
 

@@ -18,25 +18,12 @@ from experiments.config.command_line import parse_fields
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import RunConfig, Settings
 from experiments.config.validation import check_run
+from experiments.sweeps.request import Request
 from iacjax.algorithms.common.config import check_together
 from iacjax.algorithms.registry import option_names
 from iacjax.schema import check_values, option, read_text, types_of
 
 MAX_CONFIGURATIONS = 100_000  # of a sweep: planning them takes seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What the command line asks for: kept in sweep.json, from which every process makes the same plan."""
-
-    algos: tuple[str, ...]
-    envs: tuple[str, ...]
-    sets: tuple[str, ...] = ()  # NAME=VALUE,... or NAME=LOW..HIGH
-    random: int = 0  # configurations drawn; 0: the grid of all values
-    draw_seed: int = 0
-    preset: str = "default"
-    run: tuple[tuple[str, Any], ...] = ()  # fields of RunConfig that were given
-    processes: int = 1
 
 
 class Range(NamedTuple):

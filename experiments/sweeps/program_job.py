@@ -1,4 +1,4 @@
-"""What a job of a sweep does: train one program, saved and queued again where its time is up or others come first."""
+"""A job of a sweep: trains one program; out of time or preempted, it saves and is queued again."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from typing import Any
 
 from experiments.loggers.console import Console
 from experiments.sweeps import launch
-from experiments.sweeps.files import read_request
 from experiments.sweeps.plan import make_programs
+from experiments.sweeps.request import read_request
 from experiments.training.loop import Interrupted
 from experiments.training.runtime import prepare_jax
 from experiments.training.signals import Signals
@@ -23,7 +23,7 @@ class ProgramJob:
     """One program as a job. submitit pickles it."""
 
     def __call__(self, out: str, index: int) -> None:
-        """Trains it on from where it stands. Where the job's time is up it is saved and queued again.
+        """Trains the program, from its checkpoints on. When the job's time is up it is saved and queued again.
 
         Raises:
           SystemExit: it was stopped.
@@ -40,8 +40,8 @@ class ProgramJob:
             except Interrupted:
                 console.end_progress()
                 console.say("stopped, saved")
-                if stop.received == signal.SIGUSR2 or _makes_room():
-                    with contextlib.suppress(subprocess.SubprocessError):  # Slurm has done it already
+                if stop.received == signal.SIGUSR2 or is_preempted():
+                    with contextlib.suppress(subprocess.SubprocessError):  # Slurm has requeued it already
                         queue_again()
                 sys.exit(128 + stop.received)
 
@@ -54,8 +54,8 @@ class ProgramJob:
 
 @contextlib.contextmanager
 def _time_is_up(stop: Signals) -> Iterator[Callable[[], None]]:
-    """Inside, the signal that comes 90 s before a job's time is up (SIGUSR2) stops as Ctrl-C does, at the end of the
-    chunk, saved. Gives what submitit does on that signal by itself, at once: queue the job again and leave."""
+    """Inside, SIGUSR2, which Slurm sends 90 s before a job's time is up, stops as Ctrl-C does, at the end of the chunk,
+    saved. Yields what submitit by itself does on that signal at once: it queues the job again and exits."""
     submitits = signal.getsignal(signal.SIGUSR2)
 
     def remember(number: int, frame: Any) -> None:
@@ -68,14 +68,13 @@ def _time_is_up(stop: Signals) -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGUSR2, submitits)
 
 
-def _makes_room() -> bool:
-    """Whether this is a job of Slurm's that was told to end for a more urgent one. Slurm queues it again by itself only
-    where it had to kill it."""
+def is_preempted() -> bool:
+    """Whether a more urgent job preempts this Slurm job. Slurm itself requeues it only if it has to kill it."""
     number = os.environ.get("SLURM_JOB_ID")
     if number is None:
         return False
     try:
-        said = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, timeout=20)
+        shown = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return re.search(r"PreemptTime=\d", said.stdout) is not None
+    return re.search(r"PreemptTime=\d", shown.stdout) is not None

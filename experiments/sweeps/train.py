@@ -35,10 +35,9 @@ from experiments.training.loop import RunContext, TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.runtime import describe_devices
 from experiments.training.seed_batches import compile_batch, compile_largest, split
+from experiments.training.time_estimates import time_env_step
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
-
-PROBE = 3  # iterations that are timed for the prediction
 
 
 class Part(NamedTuple):
@@ -57,11 +56,11 @@ def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
 def parts_of(program: Program, runs: Sequence[SweepRun], env: Any) -> list[Part]:
     """The runs in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
     is found out by tracing it, makes parts of its own."""
-    from iacjax.vmapped_trials import can_be_lanes
+    from iacjax.vmapped_trials import can_be_traced
 
     make, names = _maker(program.settings, env.spec), program.floats
-    if names and not can_be_lanes(env, make, names):
-        names = tuple(name for name in names if can_be_lanes(env, make, (name,)))
+    if names and not can_be_traced(env, make, names):
+        names = tuple(name for name in names if can_be_traced(env, make, (name,)))
     fixed = [name for name in program.floats if name not in names]
     parts: dict[tuple, list[SweepRun]] = {}
     for sweep_run in runs:
@@ -159,11 +158,11 @@ def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], s
     """The functions of a batch of so many trials."""
     import jax
 
-    from iacjax.vmapped_trials import make_lane_trainer
+    from iacjax.vmapped_trials import make_trial_trainer
 
     run = context.settings.run
     layout = sharding.layout_of(size, run.devices)
-    trainer = make_lane_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+    trainer = make_trial_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
     values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
     return lower_trainer(trainer, (keys, values), keys, layout)
@@ -198,26 +197,13 @@ def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
 
 
 def _predict(loop: TrainingLoop, trials: int, watch: Watch) -> None:
-    """Times a few iterations past the warm-up, whose results are thrown away, and says how long the part will take."""
-    import jax
-
-    from iacjax.types import with_env_steps
-
+    """Prints how long the part will take, by timing a few iterations of its first batch."""
     context, compiled = loop.context, loop.compiled
-    plan, run = context.algorithm.plan, context.settings.run
-    past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
-    states = compiled.init(compiled.layout.shard(loop.inputs))
-    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
-    states = jax.block_until_ready(compiled.chunk(states, past, np.int32(1))[0])
-    began = time.monotonic()
-    stats = jax.block_until_ready(compiled.chunk(states, past, np.int32(PROBE))[2])
-    seconds = time.monotonic() - began
-    seconds /= max(1, int(compiled.layout.fetch(stats.env_steps)[:PROBE, : len(loop.seeds)].sum()))
-    need = human(compiled.bytes_needed)
-    steps = f"{trials} trial(s) x {run.total_steps:,} env steps"
-    context.console.say(
-        f"predict  {steps}: about {duration(seconds * trials * run.total_steps)} and its evaluations, {need} at a time"
-    )
+    run = context.settings.run
+    seconds = time_env_step(compiled, loop.inputs, context.algorithm.plan, len(loop.seeds))
+    about = duration(seconds * trials * run.total_steps)
+    text = f"{trials} trial(s) x {run.total_steps:,} env steps: about {about} and its evaluations"
+    context.console.say(f"predict  {text}, {human(compiled.bytes_needed)} at a time")
     whole = watch.predicted(seconds)
     if whole:
         context.console.say(whole)

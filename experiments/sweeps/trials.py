@@ -84,7 +84,10 @@ class TrialSinks:
         """Raises ConfigError where a package that `run` asks for is not installed."""
         self.diverged: dict[str, int] = {}  # place of a trial -> iteration of its first number that is not finite
         self._runs: list[tuple[list[Sink], tuple[int, ...], tuple[int, ...]]] = []  # sinks, places, seeds
-        for sweep_run, index in _by_run(trials) if collectives.is_main() else ():
+        collectives.broadcast_from_main(lambda: self._open(trials, run))
+
+    def _open(self, trials: Sequence[Trial], run: RunConfig) -> None:
+        for sweep_run, index in _by_run(trials):
             sinks = open_sinks(sweep_run.settings(run), sweep_run.directory, sweep_run.name)
             self._runs.append((sinks, index, tuple(trials[k].seed for k in index)))
 
@@ -151,7 +154,7 @@ class TrialHook(Hook):
         loop.notes = self._watch.at(steps * len(self._trials), loop.seconds)
 
     def on_end(self, loop: TrainingLoop) -> None:
-        self._watch.group_ended(len(self._trials) * loop.context.settings.run.total_steps)
+        self._watch.batch_ended(len(self._trials) * loop.context.settings.run.total_steps)
 
     def end_diverged(self, loop: TrainingLoop, values: Values, at: int) -> None:
         """The loop's `check_finite`: notes the trials that diverge, and replaces what is not finite by 0."""

@@ -243,8 +243,7 @@ class TrainingLoop:
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
         episodes = layout.fetch(play(self.states, layout.shard(keys)))
-        each = [(np.asarray(x[k]) for x in episodes) for k in range(len(self.seeds))]
-        found = [rows.evaluation_row(*episodes, self.has_wins) for episodes in each]
+        found = [rows.evaluation_row(*(x[k] for x in episodes), self.has_wins) for k in range(len(self.seeds))]
         found = self._write("eval", progress.iteration, found)
         target = self.context.settings.run.stop_at
         if self.has_wins and target:

@@ -1,15 +1,27 @@
-"""How long a training will take: by the most similar one that was measured, or by a rough guess. No jax here."""
+"""How long a training will take: by the most similar one that was measured, by timing a few iterations, or by a guess.
 
+No jax here but in what times it."""
+
+import contextlib
+import json
+import os
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.common.files import read_json
+from experiments.common.files import read_json, write_json
 from experiments.runs import find
+from experiments.training.compile import Compiled
+from experiments.training.runtime import cache_dir
 
 # Updates a second, all seeds of a run together, where nothing was measured.
 UPDATES_PER_SECOND = {"cpu": 250.0, "gpu": 1500.0}
 BENCHMARK = pathlib.Path("results/train_speed.json")  # written by `python -m experiments.benchmark train`
+
+
+KEPT_RATES = 500  # programs whose speed is remembered
+PROBE = 3  # iterations that `time_env_step` times
 
 
 class Speed(NamedTuple):
@@ -84,3 +96,50 @@ def platform() -> str:
     import jax
 
     return "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
+
+
+def time_env_step(compiled: Compiled, inputs: Any, plan: Any, size: int) -> float:
+    """Seconds of an env step of one of `size` members, learning included: times a few iterations past the warm-up, and
+    discards their results.
+
+    Args:
+      inputs: of `compiled.init`, for all members.
+      plan: of the algorithm.
+    """
+    import jax
+    import numpy as np
+
+    from iacjax.types import with_env_steps
+
+    past = np.int32(-(-plan.warmup // plan.steps_per_iteration))
+    states = compiled.init(compiled.layout.shard(inputs))
+    states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
+    states = jax.block_until_ready(compiled.chunk(states, past, np.int32(1))[0])
+    began = time.monotonic()
+    stats = jax.block_until_ready(compiled.chunk(states, past, np.int32(PROBE))[2])
+    seconds = time.monotonic() - began
+    return seconds / max(1, int(compiled.layout.fetch(stats.env_steps)[:PROBE, :size].sum()))
+
+
+def _rates_file() -> pathlib.Path:
+    """Beside the compiled programs, which are of this machine too."""
+    return pathlib.Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_dir()) / "rates.json"
+
+
+def read_rates() -> dict[str, tuple[float, int]]:
+    """{key of a program: seconds of an env step, bytes needed} of what was measured on this machine."""
+    try:
+        kept = json.loads(_rates_file().read_text())
+        return {str(key): (float(seconds), int(needed)) for key, (seconds, needed) in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # none yet, or another program's file
+
+
+def keep_rate(key: str, seconds: float, needed: int | None) -> None:
+    """Remembers what a program has measured, beside the latest others; a disk that refuses it changes nothing."""
+    kept = read_rates()
+    kept.pop(key, None)
+    rates = {**kept, key: (seconds, needed)}
+    with contextlib.suppress(OSError):
+        _rates_file().parent.mkdir(parents=True, exist_ok=True)
+        write_json(_rates_file(), dict(list(rates.items())[-KEPT_RATES:]))

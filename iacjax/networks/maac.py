@@ -2,18 +2,19 @@
 
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iacjax.networks.continuous import AgentMlp
 from iacjax.networks.dense import Dense
+from iacjax.networks.mlp import AgentMlp
 
 OFF = -1e9  # a score that weighs nothing
 
 
 class LeakyMlp(nn.Module):
-    """One MLP an agent, LeakyReLU between its layers: f32[..., A, F] -> f32[..., A, out]."""
+    """One MLP for each agent, LeakyReLU between its layers: f32[..., A, F] -> f32[..., A, out]."""
 
     hidden: tuple[int, ...]
     out: int
@@ -25,7 +26,9 @@ class LeakyMlp(nn.Module):
         return AgentMlp((), self.out, name="out")(x)
 
 
-class Values(NamedTuple):
+class MaacValues(NamedTuple):
+    """What MaacCritic gives."""
+
     q: jax.Array  # f32[..., A]
     weights: jax.Array  # f32[..., heads, A, A]: rows are who attends, 0 for itself, else summing to 1
     scores: jax.Array  # f32[..., heads, A, A] before scaling, 0 for itself
@@ -43,8 +46,9 @@ class MaacCritic(nn.Module):
     heads: int
 
     @nn.compact
-    def __call__(self, obs: jax.Array, action: jax.Array, own: jax.Array | None = None) -> Values:
+    def __call__(self, obs: jax.Array, action: jax.Array, own: jax.Array | None = None) -> MaacValues:
         """obs f32[..., A, O], action f32[..., A, D]; `own` replaces the action that f_i sees of agent i itself."""
+        chex.assert_equal_shape_prefix([obs, action], obs.ndim - 1)
         lead, num_agents = obs.shape[:-2], obs.shape[-2]
         encoder = AgentMlp((), self.dim, name="encoder")
 
@@ -64,7 +68,7 @@ class MaacCritic(nn.Module):
         others = jnp.einsum("...hij,...jhd->...ihd", weights, value).reshape(e.shape)
         e = e if own is None else encode(own)
         q = LeakyMlp((self.dim,), 1, name="head")(jnp.concatenate([e, others], -1))[..., 0]
-        return Values(q, weights, scores)
+        return MaacValues(q, weights, scores)
 
 
 SHARED = ("encoder", "key", "selector", "value")  # what the official code calls shared: all agents' losses reach it

@@ -12,6 +12,7 @@ import pytest
 from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.benchmarks.env_peers import peer_of, random_action, random_legal
+from experiments.benchmarks.env_speed import benchmark_env
 from experiments.benchmarks.scripted import Score, markdown, play_scripted
 from experiments.common.cli import run_command
 
@@ -33,13 +34,13 @@ def test_rows_without_a_peer(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_row_beside_jaxmarl():
-    row = benchmark.benchmark_env("smax:3m", 4, length=8)
+    row = benchmark_env("smax:3m", 4, length=8)
     assert row["peer"] == "jaxmarl HeuristicEnemySMAX" and row["peer_compile_s"] > 0
     np.testing.assert_allclose(row["ratio"], row["ours_steps_per_s"] / row["peer_steps_per_s"])
 
 
 def test_row_beside_gymnax():
-    row = benchmark.benchmark_env("multi_pendulum:2", 3, length=4)
+    row = benchmark_env("multi_pendulum:2", 3, length=4)
     assert (row["peer"], set(row["versions"])) == ("gymnax Pendulum-v1", {"jax", "jaxlib", "gymnax"})
     np.testing.assert_allclose(row["ratio"], row["ours_steps_per_s"] / row["peer_steps_per_s"])
 

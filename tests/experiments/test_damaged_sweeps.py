@@ -121,7 +121,7 @@ def test_a_damaged_sweep_that_has_ended_makes_no_other_tables(sweeps, go_on, cas
 
 def test_the_request_of_a_job_is_one_line_where_it_is_damaged(sweeps, tmp_path):
     from envs.errors import ConfigError
-    from experiments.sweeps.files import read_request
+    from experiments.sweeps.request import read_request
 
     (tmp_path / "job.json").write_bytes((sweeps[0] / "job.json").read_bytes())
     assert read_request(tmp_path).algos == ("fake",)

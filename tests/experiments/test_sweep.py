@@ -113,7 +113,7 @@ def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", save_then_signal)
         assert main(command) == 128 + signal.SIGTERM
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command resumes it" in capsys.readouterr().out
     assert not (tmp_path / "lanes.csv").exists()
     assert main(command) == 0
     assert "resumed  lanes_2-3 at iteration 5" in capsys.readouterr().out

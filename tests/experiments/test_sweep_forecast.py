@@ -8,6 +8,7 @@ from experiments.sweeps import forecast
 from experiments.sweeps.command_line import parse
 from experiments.sweeps.forecast import Forecast, Share, Watch
 from experiments.sweeps.plan import make_programs
+from experiments.training import time_estimates
 
 GIB = 2**30
 AND_ONE = "ETA of all {} and 1 program(s) not compiled yet"
@@ -24,7 +25,7 @@ def test_time_and_memory_of_a_queue():
     # 250 of 1000 steps in 1000 s: 4 s each, so 3000 s for the other 750, and 2000 s for the second program
     watch = Watch(queue, 0)
     assert watch.at(250, 1000.0) == ["program 1 of 3", "11 % of all", AND_ONE.format("1:23:20")]
-    watch.group_ended(600)  # and 200 of the next group, at 4 s: 200 more of it are 800 s, and those 2000 s
+    watch.batch_ended(600)  # and 200 of the next group, at 4 s: 200 more of it are 800 s, and those 2000 s
     assert watch.at(200, 800.0)[1:] == ["36 % of all", AND_ONE.format("46:40")]
 
 
@@ -43,7 +44,7 @@ def test_a_single_program_has_no_more_to_tell():
 
 
 def test_an_earlier_sweep_is_remembered(tmp_path, monkeypatch):
-    """The same lanes with other values of the float, and other lengths, are the same program; more lanes are not."""
+    """The same trials with other values of the float, and other lengths, are the same program; more trials are not."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     words = ["--algo", "liir", "--env", "smax:3m", "--total-steps"]
     first = make_programs(parse([*words, "1000", "--set", "lr=1e-3,2e-3", "num_envs=8,16"])[1], "out")
@@ -93,6 +94,6 @@ def test_what_changes_the_speed_is_another_program(tmp_path, monkeypatch):
 def test_a_damaged_memory_is_none(tmp_path, monkeypatch, text):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     (tmp_path / "rates.json").write_text(text)
-    assert forecast._read() == {}
+    assert time_estimates.read_rates() == {}
     forecast.keep(Share(1, "key", 1, 0.25, 7))
     assert json.loads((tmp_path / "rates.json").read_text()) == {"key": [0.25, 7]}

@@ -110,7 +110,7 @@ def assert_same(out, alone):
 
 
 def test_what_one_process_is_asked_stops_both_and_one_alone_goes_on(stopped, alone, capsys):
-    """Two processes of 2 lanes each (the third one twice) save at iteration 6; one process of 3 lanes goes on."""
+    """Two processes of 2 trials each (the third one twice) save at iteration 6; one process of 3 trials resumes."""
     out, said = stopped
     assert "2 processes with" in said[0] and "stopped, saved" in said[0] and "stopped" not in said[1]
     capsys.readouterr()

@@ -18,8 +18,8 @@ import pytest
 from envs.errors import ConfigError
 from experiments.sweeps import jobs, launch, program_job
 from experiments.sweeps.command_line import parse
-from experiments.sweeps.files import open_sweep
 from experiments.sweeps.plan import make_programs
+from experiments.sweeps.request import open_sweep
 from experiments.training.loop import Interrupted
 from experiments.training.signals import Signals
 
@@ -133,7 +133,7 @@ def test_a_process_that_ends_leaves_its_jobs_and_the_next_one_waits_for_them(slu
     """SIGTERM ends the waiting; job 41 stays in the queue, 42 is gone when the command comes again: it is sent anew."""
     out, submit = sweep
     assert submit(lambda: signal.raise_signal(signal.SIGTERM)) == 128 + signal.SIGTERM
-    assert "the jobs go on" in capsys.readouterr().out and not slurm.lines("cancelled")
+    assert "the jobs continue" in capsys.readouterr().out and not slurm.lines("cancelled")
     (slurm.folder / "queue").write_text("41|RUNNING|None\n7|PENDING|Priority\n")
     assert submit(*[lambda: None] * 8, finish(out, 0), finish(out, 1)) == 0
     said = capsys.readouterr().out
@@ -199,7 +199,9 @@ def test_what_was_sent_before_sbatch_refused_is_told(slurm, sweep):
     """As where a user may have so many jobs: 41 is sent, the second is not; the next time only that one is sent."""
     out, submit = sweep
     (slurm.folder / "refuse").write_text("1")
-    with pytest.raises(ConfigError, match="refused iql on matrix_game num_envs=32: .*: change --job; 1 job.s. sent"):
+    with pytest.raises(
+        ConfigError, match="refused iql on matrix_game num_envs=32: .*: change --job; 1 job.s. submitted"
+    ):
         submit()
     (slurm.folder / "refuse").unlink()
     assert submit(*[lambda: None] * 8, finish(out, 0), finish(out, 1)) == 0 and len(slurm.lines("submitted")) == 2
@@ -208,7 +210,7 @@ def test_what_was_sent_before_sbatch_refused_is_told(slurm, sweep):
 @needs_submitit
 def test_where_there_is_no_slurm(sweep, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match="there is no srun here"):
+    with pytest.raises(ConfigError, match="no srun on this machine"):
         sweep[1]()
 
 
@@ -253,14 +255,14 @@ def test_a_job_that_is_stopped_says_so_and_only_one_whose_time_is_up_is_queued_a
 
 
 @pytest.mark.parametrize("said, makes_room", [("PreemptTime=2026-11-21T23:28:41", True), ("PreemptTime=None", False)])
-def test_a_job_that_makes_room_knows(tmp_path, monkeypatch, said, makes_room):
+def test_a_job_thatis_preempted_knows(tmp_path, monkeypatch, said, makes_room):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert not program_job._makes_room()
+    assert not program_job.is_preempted()
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\n[ "$*" = "show job 7" ] && echo "JobId=7 {said}"\n')
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert program_job._makes_room() == makes_room
+    assert program_job.is_preempted() == makes_room
 
 
 def slurm_answers():

@@ -11,8 +11,8 @@ from rich.console import Console
 from envs.errors import ConfigError
 from experiments.config.schema import to_dict
 from experiments.sweeps import pictures, results
-from experiments.sweeps.files import as_json
-from experiments.sweeps.plan import Request, make_programs
+from experiments.sweeps.plan import make_programs
+from experiments.sweeps.request import Request, as_json
 from experiments.sweeps.trials import runs_of
 
 LRS, ENTROPIES, STEPS = (1e-3, 2e-3), (0.0, 0.1), (50, 100)
@@ -163,7 +163,7 @@ def test_a_picture_that_cannot_be_drawn_spoils_nothing(swept, tmp_path):
     said, results = [], pictures.read_sweep(swept)
     pictures.write_overview(tmp_path / "sweep.png", results, said.append)
     assert said == [f"wrote    {tmp_path / 'sweep.png'}"] and (tmp_path / "sweep.png").exists()
-    pictures.write_overview(tmp_path / "none" / "sweep.png", results, said.append)
+    pictures.write_overview(tmp_path / "sweep.png" / "sweep.png", results, said.append)
     assert said[1].startswith("no sweep.png: ")
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
-from iacjax.algorithms.common import actor_critic
+from iacjax.algorithms.common.actor_critic import Aux
+from iacjax.algorithms.common.rnn import RnnCarry
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.types import Batch, Clock
@@ -28,8 +29,8 @@ PAPER = {
 }  # fmt: skip
 
 
-def make_family(**fields):
-    """A small Family with these fields of its config."""
+def make_networks(**fields):
+    """Small Networks with these fields of their config."""
     return intrinsic.build(SPEC, IntrinsicConfig(**{**SMALL, **fields}))
 
 
@@ -73,9 +74,9 @@ def make_batch(f, seed: int = 0) -> Batch:
         rows=rows,
         first=jnp.asarray(first),
         action=jnp.asarray(action, jnp.int32),
-        aux=actor_critic.Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
+        aux=Aux(jnp.asarray(log_prob, jnp.float32), jnp.full((T, B), 0.2, jnp.float32)),
         mask=(~rows.boundary[:-1]).astype(jnp.float32),
-        carry0=actor_critic.Carry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
+        carry0=RnnCarry(jnp.asarray(hidden, jnp.float32), jnp.asarray(last_action, jnp.int32)),
     )
 
 
@@ -92,7 +93,7 @@ def drawn(init, *names: str, seed: int = 1):
 
 def make_learner(f, seed: int = 1):
     """A learner of random parameters and targets unlike the critics; its optimisers have not yet moved."""
-    return drawn(partial(intrinsic._init, f), "params", "target", seed=seed)
+    return drawn(partial(intrinsic.init, f), "params", "target", seed=seed)
 
 
 def with_garbage(batch: Batch, unseen: jax.Array, unread: jax.Array | None = None) -> Batch:
@@ -118,8 +119,8 @@ def with_garbage(batch: Batch, unseen: jax.Array, unread: jax.Array | None = Non
     return batch._replace(
         rows=rows,
         action=jnp.where(done_nothing, (batch.action + 1) % 2 * 2, batch.action),
-        aux=actor_critic.Aux(log_prob, jnp.where(padding, 0.7, batch.aux.epsilon)),
-        carry0=actor_critic.Carry(hidden, jnp.where(reset[:, None], 2, batch.carry0.last_action)),
+        aux=Aux(log_prob, jnp.where(padding, 0.7, batch.aux.epsilon)),
+        carry0=RnnCarry(hidden, jnp.where(reset[:, None], 2, batch.carry0.last_action)),
     )
 
 
@@ -146,7 +147,7 @@ def quick(function, *args):
 
 
 def prepared(f, learner, batch, last_row_action=LAST_ROW_ACTION):
-    """(Sequences, Values) as an update prepares them."""
+    """(IntrinsicData, CriticValues) as an update prepares them."""
     values = intrinsic.values_of(f, learner, batch, last_row_action)
     r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-    return intrinsic._sequences(f, learner, batch, values, r_total)[0], values
+    return intrinsic.intrinsic_data(f, learner, batch, values, r_total)[0], values

@@ -10,8 +10,8 @@ import pytest
 from envs.base import ConfigError
 from iacjax.algorithms.coma import learner as coma
 from iacjax.algorithms.coma.config import ComaConfig
-from iacjax.algorithms.common import actor_critic
-from iacjax.algorithms.common.actor_critic import apply_gradients, log_probs_of
+from iacjax.algorithms.common.actor_critic import actor_inputs, log_probs_of
+from iacjax.algorithms.common.optimizer_step import apply_gradients
 from iacjax.distributions import behaviour_log_probs
 from iacjax.networks.counterfactual_critic import CounterfactualCritic
 from tests.helpers.tiny_intrinsic import (
@@ -31,20 +31,20 @@ SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "target_every": 3, "optimizer": "adam"}
 
 
-def make_family(**fields):
+def make_networks(**fields):
     return coma.build(SPEC, ComaConfig(**{**SMALL, **fields}))
 
 
 def make_learner(f):
     """Random parameters and a target unlike the critic."""
-    return drawn(partial(coma._init, f), "params", "target")
+    return drawn(partial(coma.init, f), "params", "target")
 
 
 def prepared(f, learner, batch, next_action):
-    """(rows, the critic's data, log-probabilities of the policy on all rows)."""
-    rows = actor_critic.actor_rows(batch, jnp.float32(0.2))
-    log_probs = log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)
-    return rows, coma._sequences(f, learner, batch, rows, next_action), log_probs
+    """(the actor's inputs, the critic's data, log-probabilities of the policy on all rows)."""
+    inputs = actor_inputs(batch, jnp.float32(0.2))
+    log_probs = log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, inputs)
+    return inputs, coma.critic_data(f, learner, batch, inputs, next_action), log_probs
 
 
 # ---- the counterfactual baseline
@@ -68,7 +68,7 @@ def test_baseline_by_enumeration():
     params = net.init(KEY, state, obs, last, action)
     params = jax.tree.map(lambda x: jnp.asarray(0.5 * rng.normal(size=x.shape), jnp.float32), params)
     logits, epsilon = jnp.asarray(rng.normal(size=(5, 2, 3)), jnp.float32), jnp.full((5, 2), 0.1)
-    log_probs = behaviour_log_probs(logits, jnp.asarray(avail), epsilon)
+    log_probs = behaviour_log_probs(logits, jnp.broadcast_to(avail, logits.shape), epsilon)
     ask = jax.jit(lambda action: net.apply(params, state, obs, last, action))
     ours = coma.counterfactual_advantage(ask(action), log_probs, action)
     chance = np.exp(np.asarray(log_probs))
@@ -90,7 +90,8 @@ def test_the_baseline_moves_no_expected_gradient():
     q, logits = (jnp.asarray(rng.normal(size=(6, 4)), jnp.float32) for _ in range(2))
     log_probs = jax.nn.log_softmax(logits)
     every = jnp.broadcast_to(jnp.arange(4), (6, 4))
-    advantage = coma.counterfactual_advantage(q[:, None], log_probs[:, None], every)
+    of_all = [jnp.broadcast_to(x[:, None], (6, 4, 4)) for x in (q, log_probs)]
+    advantage = coma.counterfactual_advantage(*of_all, every)
     np.testing.assert_allclose((jnp.exp(log_probs) * advantage).sum(-1), 0.0, atol=1e-6)
 
 
@@ -98,17 +99,16 @@ def test_the_baseline_moves_no_expected_gradient():
 
 
 def test_policy_loss_by_hand():
-    # 1 step, 1 lane, 2 agents, the second dead: pi = (.25, .75), q = (2, 6), action 0: A = 2 - (.5 + 4.5) = -3;
+    # 1 step, 1 environment, 2 agents, the second dead: pi = (.25, .75), q = (2, 6), action 0: A = 2 - (.5 + 4.5) = -3;
     # loss = 3 log .25 = -4.158883, entropy = .25 log 4 + .75 log(4/3) = .562335; gradient in log pi(0): 3
-    f = make_family(entropy=0.0)
     log_probs = jnp.log(jnp.array([0.25, 0.75])) * jnp.ones((1, 1, 2, 1))
     q = jnp.array([[[[2.0, 6.0], [50.0, -50.0]]]])
-    batch = make_batch(f)
+    batch = make_batch(make_networks())
     rows = jax.tree.map(lambda x: x[:2, :1], batch.rows)
     rows = rows._replace(alive=jnp.array([[[True, False]], [[True, False]]]))
     batch = batch._replace(rows=rows, action=jnp.zeros((1, 1, 2), jnp.int32), mask=jnp.ones((1, 1)))
     (loss, metrics), slope = jax.value_and_grad(
-        lambda x: coma.policy_loss(f, x, q, batch), has_aux=True
+        lambda x: coma.policy_loss(x, q, batch, entropy_weight=0.0), has_aux=True
     )(log_probs)  # fmt: skip
     np.testing.assert_allclose(loss, -4.158883, rtol=1e-6)
     np.testing.assert_allclose(metrics["entropy"], 0.562335, rtol=1e-5)
@@ -119,7 +119,7 @@ def test_policy_loss_by_hand():
 @pytest.mark.parametrize("time_limit", ["truncate", "terminate"])
 def test_targets_against_a_slow_loop(time_limit):
     """(1 - l) sum_n l^(n-1) of n-step returns of the target's Q(s', u'), u' as acted, or given on the last row."""
-    f = make_family(time_limit=time_limit, gamma=0.9, td_lambda=0.7)
+    f = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.7)
     learner, batch = make_learner(f), make_batch(f)
     next_action = jnp.asarray(np.random.default_rng(5).integers(0, 4, (4, 3)), jnp.int32)
     rows, seq, _ = quick(lambda: prepared(f, learner, batch, next_action))
@@ -142,10 +142,10 @@ def test_targets_against_a_slow_loop(time_limit):
 
 
 def test_critic_loss_counts_the_dead_and_no_padding():
-    f = make_family()
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
     _, seq, _ = quick(lambda: prepared(f, learner, batch, batch.action[0]))
-    loss = jax.jit(lambda seq: coma.critic_loss(f, learner.params["critic"], seq), compiler_options=QUICK)
+    loss = jax.jit(lambda seq: coma.critic_loss(f.critic, learner.params["critic"], seq), compiler_options=QUICK)
     value, (_, q) = loss(seq)
     taken = np.take_along_axis(np.asarray(q), np.asarray(seq.action)[..., None], -1)[..., 0]
     steps = float(batch.mask.sum())
@@ -162,20 +162,20 @@ def test_critic_loss_counts_the_dead_and_no_padding():
 
 
 def test_per_time_index_steps_from_the_last_and_keeps_the_values_before_each():
-    f = make_family()
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
     one = jnp.float32(1.0)
 
     def both():
         _, seq, _ = prepared(f, learner, batch, batch.action[0])
-        return seq, coma._train_critic(f, learner, seq, KEY, one)[:2]
+        return seq, coma.train_critic(f, learner, seq, KEY, one)[:2]
 
     seq, (trained, q) = quick(both)
 
     @partial(jax.jit, compiler_options=QUICK)
     def step(learner, row):
-        grads, (_, q) = jax.grad(partial(coma.critic_loss, f), has_aux=True)(learner.params["critic"], row)
-        return apply_gradients(f, learner, {"critic": grads}, one), q
+        grads, (_, q) = jax.grad(partial(coma.critic_loss, f.critic), has_aux=True)(learner.params["critic"], row)
+        return apply_gradients(f.optimizers, learner, {"critic": grads}, one), q
 
     slow = learner
     for count, t in enumerate(reversed(range(7)), start=1):
@@ -195,8 +195,8 @@ def test_per_time_index_steps_from_the_last_and_keeps_the_values_before_each():
 @pytest.fixture(scope="module", params=["per_time_index", "epochs"])
 def member(request):
     """(family, learner, batch, jitted update)."""
-    f = make_family(critic_update=request.param)
-    return f, make_learner(f), make_batch(f), jax.jit(partial(coma._update, f), compiler_options=QUICK)
+    f = make_networks(critic_update=request.param)
+    return f, make_learner(f), make_batch(f), jax.jit(partial(coma.update, f), compiler_options=QUICK)
 
 
 def test_padding_changes_nothing(member):
@@ -214,12 +214,12 @@ def test_padding_changes_nothing(member):
 
 def test_a_dead_agents_values_move_no_actor():
     """Whatever the critic says of the dead and of padding: the same policy gradient."""
-    f = make_family(entropy=0.1)
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
     _, _, log_probs = quick(lambda: prepared(f, learner, batch, batch.action[0]))
     q = jnp.asarray(np.random.default_rng(2).normal(size=(7, 4, 3, 4)), jnp.float32)
     counted = (batch.mask[..., None] * batch.ts.alive)[..., None] > 0
-    slope = jax.jit(jax.grad(lambda x, q: coma.policy_loss(f, x, q, batch)[0]), compiler_options=QUICK)
+    slope = jax.jit(jax.grad(lambda x, q: coma.policy_loss(x, q, batch, 0.1)[0]), compiler_options=QUICK)
     one, other = slope(log_probs[:-1], q), slope(log_probs[:-1], jnp.where(counted, q, 77.0))
     np.testing.assert_array_equal(one, other)
     assert not np.asarray(one)[~np.broadcast_to(counted, one.shape)].any() and np.asarray(one).any()
@@ -230,10 +230,10 @@ def test_a_dead_agents_values_move_no_actor():
 
 @pytest.mark.parametrize("fields", [{}, {"critic_update": "epochs", "shared_actor": False, "anneal_steps": 9}], ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_family(**fields)
-    check_shapes_stay(partial(coma._init, f), partial(coma._update, f), make_batch(f))
+    f = make_networks(**fields)
+    check_shapes_stay(partial(coma.init, f), partial(coma.update, f), make_batch(f))
 
 
 def test_minibatches_must_divide_the_environments():
     with pytest.raises(ConfigError, match="--minibatches must divide --num-envs 4"):
-        make_family(critic_update="epochs", minibatches=3)
+        make_networks(critic_update="epochs", minibatches=3)

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iacjax.networks.continuous import AgentMlp, AttentionCritic, ExplorationNet, PlainCritic
+from iacjax.networks.attention_critic import AttentionCritic, PlainCritic
+from iacjax.networks.exploration import ExplorationNet
+from iacjax.networks.mlp import AgentMlp
 
 
 def relu(x):

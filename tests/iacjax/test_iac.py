@@ -28,7 +28,7 @@ FAMILY += [pytest.param(name, marks=pytest.mark.slow) for name in ("sq", "attn_q
 def build(name, **fields):
     """(family, algorithm): one a configuration, so that tests share what they have compiled."""
     config = dataclasses.replace(get_entry(name).config(), hidden_dim=8, buffer_size=512, batch_size=B, **fields)
-    return iac._build(SPEC, config), iac.make(SPEC, config)
+    return iac.build(SPEC, config), iac.make(SPEC, config)
 
 
 def timestep(key, lanes=B, terminated=False, truncated=False):
@@ -110,7 +110,7 @@ def test_targets_bootstrap_through_time_limits_alone(name):
     noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
     ts = timestep(jax.random.key(5))
     going, cut, over = (
-        iac._target(f, learner.target, ts._replace(terminated=ts.terminated | t, truncated=ts.truncated | c), noise)
+        iac.td_target(f, learner.target, ts._replace(terminated=ts.terminated | t, truncated=ts.truncated | c), noise)
         for t, c in ((False, False), (False, True), (True, False))
     )
     np.testing.assert_array_equal(going, cut)
@@ -133,7 +133,7 @@ def test_the_joint_entropy_enters_the_target_if_asked():
     for entropy_in_target in (False, True):
         f, _, learner = learner_of("iac", entropy_in_target=entropy_in_target)
         noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
-        targets.append(iac._target(f, learner.target, ts, noise))
+        targets.append(iac.td_target(f, learner.target, ts, noise))
     joint = iac_policy.sample(f.policy, learner.target["actor"], ts.obs, ts.state, noise)
     np.testing.assert_allclose(targets[1] - targets[0], -0.95 * 0.01 * joint.log_prob, rtol=1e-3, atol=1e-5)
 
@@ -144,7 +144,7 @@ def test_the_actors_loss_is_eq_15_or_26(name):
     ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
     actor, critic = learner.params["actor"], learner.params["critic"]
     mask = jnp.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    loss, log_prob = iac._actor_loss(f, actor, critic, ts, noise, mask)
+    loss, log_prob = iac.actor_loss(f, actor, critic, ts, noise, mask)
     if f.config.exploration == "deterministic":
         action, cost = iac_policy.mean_action(f.policy, actor, ts.obs), 0.0
     else:
@@ -256,10 +256,10 @@ def test_an_unsquashed_policys_critic_is_asked_about_what_the_world_executes(nam
     np.testing.assert_allclose(action, 4.0, atol=1e-4)  # the upper bound of [-2, 4]
     executed = jnp.ones((B, A, D))
     critic = learner.params["critic"]
-    loss, _ = iac._actor_loss(f, actor, critic, ts, noise, mask)
-    np.testing.assert_allclose(loss, -iac._q_tot(f, critic, ts.obs, ts.state, executed).mean(), rtol=1e-5)
-    target = iac._target(f, {"actor": actor, "critic": critic}, ts, noise)
-    due = ts.reward + 0.95 * iac._q_tot(f, critic, ts.obs, ts.state, executed)
+    loss, _ = iac.actor_loss(f, actor, critic, ts, noise, mask)
+    np.testing.assert_allclose(loss, -iac.q_tot_of(f, critic, ts.obs, ts.state, executed).mean(), rtol=1e-5)
+    target = iac.td_target(f, {"actor": actor, "critic": critic}, ts, noise)
+    due = ts.reward + 0.95 * iac.q_tot_of(f, critic, ts.obs, ts.state, executed)
     np.testing.assert_allclose(target, due, rtol=1e-5)
 
 
@@ -301,7 +301,7 @@ def test_with_one_other_agent_the_number_of_heads_changes_nothing():
     spec, learned = SPEC._replace(num_agents=2), []
     for heads in (2, 5):
         config = dataclasses.replace(get_entry("iac").config(), hidden_dim=10, heads=heads, buffer_size=512)
-        critic = iac._build(spec, config).critic
+        critic = iac.build(spec, config).critic
         obs, action = jnp.ones((1, 2, OBS)), jnp.ones((1, 2, D))
         params = critic.init(jax.random.key(0), obs, action)
         learned.append((params, critic.apply(params, obs, action)[0]))
@@ -312,7 +312,7 @@ def test_padded_dimensions_are_silent():
     mask = ((True, True), (True, False), (True, True))
     spec = SPEC._replace(action=ActionSpec(dim=D, low=-1.0, high=1.0, mask=mask))
     config = dataclasses.replace(get_entry("iac").config(), hidden_dim=8, buffer_size=512, batch_size=B)
-    f, algorithm = iac._build(spec, config), iac.make(spec, config)
+    f, algorithm = iac.build(spec, config), iac.make(spec, config)
     learner = algorithm.init(jax.random.key(0))
     ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
     joint = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, noise)

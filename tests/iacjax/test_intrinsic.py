@@ -8,7 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iacjax.algorithms.common.actor_critic import actor_rows, apply_gradients, last_actions
+from iacjax.algorithms.common.actor_critic import actor_inputs, actor_loss, log_probs_of
+from iacjax.algorithms.common.optimizer_step import apply_gradients
+from iacjax.algorithms.common.returns import batch_returns
+from iacjax.algorithms.common.rnn import last_actions
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.algorithms.intrinsic.model import action_on_last_row
 from tests.helpers.tiny_intrinsic import (
@@ -19,8 +22,8 @@ from tests.helpers.tiny_intrinsic import (
     QUICK,
     equal,
     make_batch,
-    make_family,
     make_learner,
+    make_networks,
     prepared,
     quick,
     with_garbage,
@@ -32,8 +35,8 @@ DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_other
 @pytest.fixture(scope="module", params=["default", "paper"])
 def member(request):
     """(family, learner, batch, jitted update)."""
-    f = make_family(**{"default": DEFAULT, "paper": {**PAPER, "reward_net": "mlp"}}[request.param])
-    update = jax.jit(partial(intrinsic._update, f), compiler_options=QUICK)
+    f = make_networks(**{"default": DEFAULT, "paper": {**PAPER, "reward_net": "mlp"}}[request.param])
+    update = jax.jit(partial(intrinsic.update, f), compiler_options=QUICK)
     return f, make_learner(f), make_batch(f), update
 
 
@@ -66,15 +69,20 @@ def test_an_agent_that_is_dead_all_episode_trains_the_critics_alone(member):
 
 def test_dead_observations_and_the_gradients():
     """With the values held, the observation of any dead agent moves no gradient of actor, reward net or mixing."""
-    f = make_family(**DEFAULT)
+    f = make_networks(**DEFAULT)
     learner, batch = make_learner(f), make_batch(f)
 
     def gradients(batch, values):
         seq, _ = prepared(f, learner, batch)
         r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-        seq = intrinsic._sequences(f, learner, batch, values, r_total)[0]
-        actor = jax.grad(lambda p: intrinsic.actor_loss(f, p, batch.carry0.hidden, seq)[0])(learner.params["actor"])
-        reward, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
+        seq = intrinsic.intrinsic_data(f, learner, batch, values, r_total)[0]
+
+        def loss(params):
+            log_probs = log_probs_of(f.actor, params, batch.carry0.hidden, seq)
+            return actor_loss(log_probs, seq, f.config.clip, f.config.entropy)[0]
+
+        actor = jax.grad(loss)(learner.params["actor"])
+        reward, _ = intrinsic.reward_gradient(f, learner, batch, seq, values)
         return actor, reward["net"], reward["combine"]
 
     gradients = jax.jit(gradients, compiler_options=QUICK)
@@ -90,13 +98,13 @@ def test_dead_observations_and_the_gradients():
 
 
 def test_actor_loss_against_a_loop():
-    f = make_family(entropy=0.3, clip=0.1)
+    f = make_networks(entropy=0.3, clip=0.1)
     learner, batch = make_learner(f), make_batch(f)
 
     def compute():
         seq, _ = prepared(f, learner, batch)
-        log_probs = intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq)
-        return seq, log_probs, intrinsic.actor_loss(f, learner.params["actor"], batch.carry0.hidden, seq)
+        log_probs = log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, seq)
+        return seq, log_probs, actor_loss(log_probs, seq, f.config.clip, f.config.entropy)
 
     seq, log_probs, (loss, metrics) = jax.tree.map(np.asarray, quick(compute))
     policy, entropy, kl, clipped, count = np.zeros(5)
@@ -113,7 +121,7 @@ def test_actor_loss_against_a_loop():
 
 
 def test_critics_train_on_the_dead_and_not_on_padding():
-    f = make_family(value_norm=False)
+    f = make_networks(value_norm=False)
     learner, batch = make_learner(f), make_batch(f)
     seq, values = quick(lambda: prepared(f, learner, batch))
     losses = jax.jit(lambda seq: intrinsic.critic_losses(f, learner.params, seq)[1], compiler_options=QUICK)
@@ -130,7 +138,7 @@ def test_critics_train_on_the_dead_and_not_on_padding():
 
 
 def test_successors_are_valued_by_the_targets():
-    f = make_family(critic_target_every=5, value_norm=True)
+    f = make_networks(critic_target_every=5, value_norm=True)
     learner, batch = make_learner(f), make_batch(f)
     moments = jnp.array(4.0), jnp.array(9.0), jnp.array(1.0)  # mean 4, std 3
     learner = learner._replace(norm={**learner.norm, "ex": type(learner.norm["ex"])(*moments)})
@@ -147,7 +155,7 @@ def test_successors_are_valued_by_the_targets():
 
 def test_every_row_that_bootstraps_is_valued_with_actions():
     """V_total reads the others' actions: on each row the batch's own, on the last one those drawn in the update."""
-    f = make_family(critic_others_actions=True, value_norm=False, critic_target_every=5)
+    f = make_networks(critic_others_actions=True, value_norm=False, critic_target_every=5)
     learner, batch = make_learner(f), make_batch(f)
     rows, action = batch.rows, jnp.concatenate([batch.action, LAST_ROW_ACTION[None]])
     assert bool((action >= 0).all()) and bool(rows.truncated[3, 0])  # a row without an action that bootstraps
@@ -164,16 +172,16 @@ def test_every_row_that_bootstraps_is_valued_with_actions():
 
 def test_the_last_rows_actions_are_the_policys():
     """Frequencies of 4000 draws on row T against its behaviour policy; nobody is given an illegal action."""
-    f = make_family(critic_others_actions=True)
+    f = make_networks(critic_others_actions=True)
     learner, batch = make_learner(f), make_batch(f)
-    rows = actor_rows(batch, jnp.float32(0.3))
+    inputs = actor_inputs(batch, jnp.float32(0.3))
 
     def compute():
         def draw(key):
             return action_on_last_row(f, learner.params["actor"], batch, key, jnp.float32(0.3))
 
         drawn = jax.vmap(draw)(jax.random.split(KEY, 4000))
-        log_probs = intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, rows)
+        log_probs = log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, inputs)
         return jax.nn.one_hot(drawn, 4).mean(0), jnp.exp(log_probs[-1])
 
     found, expected = quick(compute)
@@ -185,20 +193,20 @@ def test_the_last_rows_actions_are_the_policys():
 
 
 def test_without_intrinsic_rewards_r_total_is_r_ex():
-    f = make_family(reward_net="none", value_norm=False)
+    f = make_networks(reward_net="none", value_norm=False)
     learner, batch = make_learner(f), make_batch(f)
     assert learner.params["reward"] == {}
     r_total, r_in, attention = intrinsic.rewards(f, {}, batch)
     np.testing.assert_array_equal(r_total, np.repeat(np.asarray(batch.next.reward)[..., None], 3, -1))
     assert r_in.shape == (7, 4, 3) and attention.shape == (7, 4, 3, 3) and not r_in.any() and not attention.any()
     seq, values = quick(lambda: prepared(f, learner, batch))
-    expected = intrinsic.returns(f, batch, r_total, values.total_t)
+    expected = batch_returns(f.config, batch, r_total, values.total_t)
     np.testing.assert_allclose(seq.returns_total, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("reward_action", ["taken", "last"])
 def test_which_action_the_reward_reads(reward_action):
-    f = make_family(reward_action=reward_action)
+    f = make_networks(reward_action=reward_action)
     learner, batch = make_learner(f), make_batch(f)
     rewards = jax.jit(lambda batch: intrinsic.rewards(f, learner.params["reward"], batch)[1], compiler_options=QUICK)
     changed = batch._replace(action=batch.action.at[4].set((batch.action[4] + 1) % 4))
@@ -207,9 +215,9 @@ def test_which_action_the_reward_reads(reward_action):
 
 
 def test_inspect():
-    f = make_family()
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
-    seen = quick(lambda: intrinsic._inspect(f, learner, batch))
+    seen = quick(lambda: intrinsic.inspect(f, learner, batch))
     assert seen["attention"].shape == (7, 4, 3, 3) and seen["intrinsic_reward"].shape == (7, 4, 3)
     np.testing.assert_allclose(seen["attention"].sum(-1), batch.ts.alive, atol=1e-6)
     assert not np.asarray(seen["intrinsic_reward"])[~np.asarray(batch.ts.alive)].any()
@@ -225,8 +233,8 @@ def test_reward_nets_step_along_the_gradient_at_the_actor_that_acted(member):
         k_action, _ = jax.random.split(KEY)
         action = action_on_last_row(f, learner.params["actor"], batch, k_action, jnp.float32(0.0))
         seq, values = prepared(f, learner, batch, action)
-        grads, _ = intrinsic._reward_gradient(f, learner, batch, seq, values)
-        return apply_gradients(f, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
+        grads, _ = intrinsic.reward_gradient(f, learner, batch, seq, values)
+        return apply_gradients(f.optimizers, learner, {"reward": grads}, jnp.float32(1.0)).params["reward"]
 
     after, _ = update(learner, batch, KEY, CLOCK)
     chex.assert_trees_all_close(quick(alone), after.params["reward"], rtol=1e-4, atol=1e-6)

@@ -1,6 +1,7 @@
 """Schedules, minibatches, per-time-index critics and acting of the AIIR-MIX family's learner."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from envs.base import ConfigError
-from iacjax.algorithms.common.actor_critic import epsilon_at
+from iacjax.algorithms.common.actor_critic import log_probs_of, over_minibatches
+from iacjax.algorithms.common.exploration import epsilon_at
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.types import Clock
@@ -18,18 +20,18 @@ from tests.helpers.tiny_intrinsic import (
     QUICK,
     check_shapes_stay,
     make_batch,
-    make_family,
     make_learner,
+    make_networks,
     prepared,
     quick,
 )
 
 
 def test_per_time_index_steps_from_the_last_and_copies_every_third():
-    f = make_family(**PAPER)
+    f = make_networks(**PAPER)
     learner, batch = make_learner(f), make_batch(f)
     seq, _ = quick(lambda: prepared(f, learner, batch))
-    trained, _ = quick(lambda seq: intrinsic._train_critics_per_time_index(f, learner, seq, jnp.float32(1.0)), seq)
+    trained, _ = quick(lambda seq: intrinsic.train_critics_per_time_index(f, learner, seq, jnp.float32(1.0)), seq)
 
     @partial(jax.jit, compiler_options=QUICK)
     def step(params, opt, row):
@@ -50,26 +52,20 @@ def test_per_time_index_steps_from_the_last_and_copies_every_third():
     jax.tree.map(close, trained.target, target)
 
 
-def test_minibatches_partition_the_lanes(monkeypatch):
-    """Lane b is worth 10^b: whatever the split, an epoch's minibatches sum to 1111, and the splits differ by key."""
-    f = make_family(epochs=3, minibatches=2, critic_update="per_time_index")
-    learner, batch = make_learner(f), make_batch(f)
+def test_minibatches_partition_the_environments():
+    """Environment b is worth 10^b: an epoch's minibatches sum to 1111 however it is split, and splits differ by key."""
+    config = SimpleNamespace(num_envs=4, epochs=3, minibatches=2)
     worth = jnp.tile(10.0 ** jnp.arange(4.0), (7, 1))
-    seq = quick(lambda: prepared(f, learner, batch)[0])._replace(mask=worth)
 
-    def fake_loss(f, params, hidden0, seq):
-        lanes = seq.mask[0].sum()
-        return 0.0 * sum(x.sum() for x in jax.tree.leaves(params)), {"lanes": lanes, "square": lanes**2}
+    def step(learner, start, data):
+        envs = data[0].sum()
+        return learner, {"envs": envs, "square": envs**2}
 
-    monkeypatch.setattr(intrinsic, "actor_loss", fake_loss)
-    train = jax.jit(
-        lambda key: intrinsic._train_epochs(f, learner, batch.carry0.hidden, seq, key, jnp.float32(1.0))[1],
-        compiler_options=QUICK,
-    )
+    train = jax.jit(lambda key: over_minibatches(step, (), (), worth, key, config)[1])
     out = [train(jax.random.key(k)) for k in range(6)]
-    np.testing.assert_allclose([x["lanes"] for x in out], 1111 / 2)  # the mean of 2 minibatches
+    np.testing.assert_allclose([x["envs"] for x in out], 1111 / 2)  # the mean of 2 minibatches
     assert len({float(x["square"]) for x in out}) > 1
-    halves = {101.0, 1010.0, 11.0, 1100.0, 110.0, 1001.0}  # two lanes each: any epoch's squares are of these
+    halves = {101.0, 1010.0, 11.0, 1100.0, 110.0, 1001.0}  # two environments each: any epoch's squares are of these
     pairs = {a**2 + (1111 - a) ** 2 for a in halves}
     means = {round((a + b + c) / 6, 3) for a in pairs for b in pairs for c in pairs}
     assert all(min(abs(float(x["square"]) - mean) / mean for mean in means) < 1e-5 for x in out)
@@ -77,14 +73,14 @@ def test_minibatches_partition_the_lanes(monkeypatch):
 
 def test_minibatches_must_divide_the_environments():
     with pytest.raises(ConfigError, match="--minibatches must divide --num-envs 4"):
-        make_family(num_envs=4, minibatches=3)
+        make_networks(num_envs=4, minibatches=3)
 
 
 def test_learning_rates_anneal():
     # to .1 over 100 steps: at 50 they are 1 - .9 * .5 = .55 of themselves, from 100 on .1
-    f = make_family(anneal_steps=100, anneal_to=0.1, epochs=1, reward_net="none")
+    f = make_networks(anneal_steps=100, anneal_to=0.1, epochs=1, reward_net="none")
     learner, batch = make_learner(f), make_batch(f)
-    update = jax.jit(partial(intrinsic._update, f), compiler_options=QUICK)
+    update = jax.jit(partial(intrinsic.update, f), compiler_options=QUICK)
     after = [update(learner, batch, KEY, Clock(jnp.int32(0), jnp.int32(t)))[0].params for t in (0, 50, 100, 10_000)]
     for name in ("actor", "total", "ex"):
         kernel = max(jax.tree.leaves(learner.params[name]), key=lambda x: x.size)
@@ -117,7 +113,7 @@ def acted(f, learner, batch, explore):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_replay_has_the_log_probabilities_of_acting(shared):
-    f = make_family(shared_actor=shared, epsilon_start=0.5, epsilon_end=0.01)
+    f = make_networks(shared_actor=shared, epsilon_start=0.5, epsilon_end=0.01)
     learner, batch = make_learner(f), make_batch(f)
     action, aux = acted(f, learner, batch, explore=True)
     batch = batch._replace(action=action, aux=aux)
@@ -125,14 +121,14 @@ def test_replay_has_the_log_probabilities_of_acting(shared):
     assert np.take_along_axis(np.asarray(legal), np.asarray(action)[..., None], -1).all()
     np.testing.assert_allclose(aux.epsilon, 0.255, rtol=1e-5)
     seq, _ = quick(lambda batch: prepared(f, learner, batch), batch)
-    log_probs = quick(lambda: intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq))
+    log_probs = quick(lambda: log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, seq))
     replayed = np.take_along_axis(np.asarray(log_probs), np.asarray(action)[..., None], -1)[..., 0]
     np.testing.assert_allclose(replayed, aux.log_prob, atol=1e-5)
     assert np.asarray(aux.log_prob).std() > 0.3
 
 
 def test_greedy_acting_reads_observations_masks_and_life_alone():
-    f = make_family(epsilon_start=0.5)
+    f = make_networks(epsilon_start=0.5)
     learner, batch = make_learner(f), make_batch(f)
     action, aux = acted(f, learner, batch, explore=False)
     rows = batch.rows._replace(
@@ -145,7 +141,7 @@ def test_greedy_acting_reads_observations_masks_and_life_alone():
     # greedy: the most likely action of the softmax without exploration
     seq, _ = quick(lambda batch: prepared(f, learner, batch), batch._replace(action=action))
     seq = seq._replace(epsilon=jnp.zeros_like(seq.epsilon))
-    log_probs = quick(lambda: intrinsic.log_probs_of(f, learner.params["actor"], batch.carry0.hidden, seq))
+    log_probs = quick(lambda: log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, seq))
     np.testing.assert_array_equal(action, log_probs.argmax(-1))
 
 
@@ -160,13 +156,13 @@ MEMBERS = [
 
 @pytest.mark.parametrize("fields", MEMBERS, ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_family(**fields)
-    check_shapes_stay(partial(intrinsic._init, f), partial(intrinsic._update, f), make_batch(f))
+    f = make_networks(**fields)
+    check_shapes_stay(partial(intrinsic.init, f), partial(intrinsic.update, f), make_batch(f))
 
 
 def test_the_targets_start_as_copies_with_their_own_buffers():
-    f = make_family(critic_target_every=5, reward_net="none", hidden_dim=1, critic_dim=1)
-    learner = quick(partial(intrinsic._init, f), KEY)
+    f = make_networks(critic_target_every=5, reward_net="none", hidden_dim=1, critic_dim=1)
+    learner = quick(partial(intrinsic.init, f), KEY)
     jax.tree.map(np.testing.assert_array_equal, learner.target, {k: learner.params[k] for k in ("total", "ex")})
     buffers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(learner) if x.size]
     assert len(set(buffers)) == len(buffers)

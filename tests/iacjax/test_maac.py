@@ -37,7 +37,7 @@ def build(spec=SPEC, seed=0, **fields):
     algorithm = maac.make(spec, config)
     init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
     learner, target = init(jax.random.key(seed)), init(jax.random.key(seed + 1)).params
-    return maac._build(spec, config), algorithm, learner._replace(target=target)
+    return maac.build(spec, config), algorithm, learner._replace(target=target)
 
 
 def obs_and_action(seed=0):
@@ -52,7 +52,7 @@ def leaky(x):
 def test_attention_against_a_slow_pass():
     f, _, learner = build()
     obs, action = obs_and_action()
-    values = maac._values(f, learner.params["critic"], obs, action)
+    values = maac.values_of(f, learner.params["critic"], obs, action)
     net = learner.params["critic"]["params"]
 
     def linear(name, i, x):
@@ -83,36 +83,36 @@ def test_attention_against_a_slow_pass():
 def test_attention_leaves_oneself_out_and_permutes_with_the_agents():
     f, _, learner = build()
     critic, (obs, action) = learner.params["critic"], obs_and_action()
-    values = maac._values(f, critic, obs, action)
+    values = maac.values_of(f, critic, obs, action)
     np.testing.assert_array_equal(jnp.diagonal(values.weights, axis1=-2, axis2=-1), 0.0)
     np.testing.assert_allclose(values.weights.sum(-1), 1.0, rtol=1e-5)
     # One's own action moves neither one's attention nor, given `own`, anybody's value.
     moved = action.at[:, 1].add(0.5)
-    np.testing.assert_array_equal(maac._values(f, critic, obs, moved).weights[:, :, 1], values.weights[:, :, 1])
-    other = maac._values(f, critic, obs, action, own=moved)
+    np.testing.assert_array_equal(maac.values_of(f, critic, obs, moved).weights[:, :, 1], values.weights[:, :, 1])
+    other = maac.values_of(f, critic, obs, action, own=moved)
     np.testing.assert_array_equal(other.q[:, [0, 2]], values.q[:, [0, 2]])
-    np.testing.assert_allclose(other.q[:, 1], maac._values(f, critic, obs, moved).q[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(other.q[:, 1], maac.values_of(f, critic, obs, moved).q[:, 1], rtol=1e-5)
     # Agents in another order, their own parameters with them (the shared ones have no axis of agents).
     order = jnp.array([2, 0, 1])
     own = {
         name: jax.tree.map(lambda x: x[order], tree) if name in ("encoder", "state_encoder", "head") else tree
         for name, tree in critic["params"].items()
     }
-    permuted = maac._values(f, {"params": own}, obs[:, order], action[:, order])
+    permuted = maac.values_of(f, {"params": own}, obs[:, order], action[:, order])
     np.testing.assert_allclose(permuted.q, values.q[:, order], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(permuted.weights, values.weights[:, :, order][..., order], rtol=1e-4, atol=1e-6)
 
 
 def test_a_team_of_one_attends_to_nobody():
     f, _, learner = build(SPEC._replace(num_agents=1))
-    values = maac._values(f, learner.params["critic"], jnp.ones((B, 1, OBS)), jnp.ones((B, 1, D)))
+    values = maac.values_of(f, learner.params["critic"], jnp.ones((B, 1, OBS)), jnp.ones((B, 1, D)))
     assert bool(jnp.isfinite(values.q).all()) and float(jnp.abs(values.weights).sum()) == 0.0
 
 
 def test_log_prob_is_that_of_tanh_of_a_gaussian_over_real_dimensions():
     f, _, learner = build(PADDED)
     obs, _ = obs_and_action()
-    policies, _ = maac._gaussian(f, learner.params["actor"], obs)
+    policies, _ = maac.policies_at(f, learner.params["actor"], obs)
     x = np.asarray(policies.sample(jax.random.key(1)), np.float64)
     each = stats.norm.logpdf(x, np.asarray(policies.mean), np.exp(np.asarray(policies.log_std))) - np.log(
         1 - np.tanh(x) ** 2
@@ -138,13 +138,13 @@ def test_the_target_is_literal_and_goes_through_time_limits(kind):
         rows = after if flag is None else after._replace(**{flag: jnp.ones(B, bool)})
         value = np.tile([1.0, 2.0, -3.0], (B, 1)) - (0.5 * log_prob if kind == "discounted" else 0.0)
         due = 0.5 + 0.9 * (1 - ends) * value - (0.5 * log_prob if kind == "undiscounted" else 0.0)
-        np.testing.assert_allclose(maac._target(f, target, after.obs, rows, key), due, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(maac.td_target(f, target, after.obs, rows, key), due, rtol=1e-3, atol=1e-3)
 
 
 def policy_gradient(f, learner, key, critic):
     mask = jnp.ones(B)
     obs = obs_and_action()[0]
-    return jax.grad(lambda actor: maac._actor_loss(f, actor, critic, obs, key, mask)[0])(learner.params["actor"])
+    return jax.grad(lambda actor: maac.actor_loss(f, actor, critic, obs, key, mask)[0])(learner.params["actor"])
 
 
 @pytest.mark.parametrize("kind", ["reparameterised", "score"])
@@ -190,16 +190,16 @@ def test_the_critics_loss_keeps_scores_small():
     obs, action = obs_and_action()
     target, mask = jnp.full((B, A), 2.0), jnp.ones(B).at[-1].set(0.0)
     zero = jax.tree.map(jnp.zeros_like, learner.params["critic"])
-    assert float(maac._critic_loss(f, zero, obs, action, target, mask)[0]) == 12.0  # 3 agents x 2^2
+    assert float(maac.critic_loss(f, zero, obs, action, target, mask)[0]) == 12.0  # 3 agents x 2^2
     critic = learner.params["critic"]
-    scores = np.asarray(maac._values(f, critic, obs, action).scores)[:-1]
+    scores = np.asarray(maac.values_of(f, critic, obs, action).scores)[:-1]
     slow = 0.0
     for i in range(A):
         for h in range(2):
             slow += np.mean([scores[:, h, i, j] ** 2 for j in range(A) if j != i])
     ours = (
-        maac._critic_loss(g, critic, obs, action, target, mask)[0]
-        - maac._critic_loss(f, critic, obs, action, target, mask)[0]
+        maac.critic_loss(g, critic, obs, action, target, mask)[0]
+        - maac.critic_loss(f, critic, obs, action, target, mask)[0]
     )
     np.testing.assert_allclose(ours, 2.0 * slow, rtol=1e-3)
 
@@ -207,18 +207,18 @@ def test_the_critics_loss_keeps_scores_small():
 def test_observations_are_normalised_by_running_statistics():
     f, _, learner = build()
     obs = jnp.zeros((2, A, OBS)).at[0, 1, 2].set(4.0)
-    stats_ = maac._track(f, learner.stats, obs, jnp.ones(2))
+    stats_ = maac.track(f, learner.stats, obs, jnp.ones(2))
     # mean 0 + 0.1 (2 - 0), variance 1 + 0.1 (4 - 1); elsewhere mean 0 and variance 1 + 0.1 (0 - 1)
     np.testing.assert_allclose(
         [stats_.mean[1, 2], stats_.var[1, 2], stats_.mean[0, 0], stats_.var[0, 0]], [0.2, 1.3, 0, 0.9], rtol=1e-6
     )
-    np.testing.assert_allclose(maac._seen(f, stats_, obs)[0, 1, 2], 3.8 / 1.30001**0.5, rtol=1e-5)
-    first = maac._track(f, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second lane is padding
+    np.testing.assert_allclose(maac.normalise_obs(f, stats_, obs)[0, 1, 2], 3.8 / 1.30001**0.5, rtol=1e-5)
+    first = maac.track(f, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second lane is padding
     np.testing.assert_allclose([first.mean[1, 2], first.var[1, 2]], [0.4, 0.9], rtol=1e-6)
-    none = maac._track(f, learner.stats, obs, jnp.zeros(2))
+    none = maac.track(f, learner.stats, obs, jnp.zeros(2))
     jax.tree.map(np.testing.assert_array_equal, none, learner.stats)
     g, _, _ = build(normalise_obs=False)
-    np.testing.assert_array_equal(maac._seen(g, maac._track(g, learner.stats, obs, jnp.ones(2)), obs), obs)
+    np.testing.assert_array_equal(maac.normalise_obs(g, maac.track(g, learner.stats, obs, jnp.ones(2)), obs), obs)
 
 
 def test_an_update_moves_everything_and_ignores_padding():
@@ -249,8 +249,8 @@ def test_greedy_acting_reads_observations_alone():
     assert (changed[:, 1] != action[:, 1]).all()
     np.testing.assert_allclose(action[:, 2, 1], 1.0)  # a padded dimension stays in the middle of [-2, 4]
     np.testing.assert_allclose(act(ts, 0, explore=True)[:, 2, 1], 1.0)
-    mean = maac._gaussian(f, policy.actor, maac._seen(f, policy.stats, ts.obs))[0].mean
-    np.testing.assert_allclose(f.bounds.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
+    mean = maac.policies_at(f, policy.actor, maac.normalise_obs(f, policy.stats, ts.obs))[0].mean
+    np.testing.assert_allclose(f.range.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
 
 
 def test_inspection_and_sizes():

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from iacjax.algorithms.common import continuous_actors
+from iacjax.algorithms.common.targets import move_every
 from iacjax.algorithms.maddpg import learner as maddpg
 from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.types import Clock
@@ -38,7 +39,7 @@ def build(spec=SPEC, seed=0, **fields):
     algorithm = maddpg.make(spec, config)
     init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
     learner, target = init(jax.random.key(seed)), init(jax.random.key(seed + 1)).params
-    return maddpg._build(spec, config), algorithm, learner._replace(target=target)
+    return maddpg.build(spec, config), algorithm, learner._replace(target=target)
 
 
 def constant_critic(learner, values):
@@ -56,7 +57,7 @@ def test_the_target_of_every_agent_is_literal_and_goes_through_time_limits():
         ({"terminated": True}, [0.5, 0.5, 0.5]),
     ):
         rows = after._replace(**{name: jnp.full(B, flag) for name, flag in flags.items()})
-        y = maddpg._target(f, target, rows, jax.random.key(0))
+        y = maddpg.td_target(f, target, rows, jax.random.key(0))
         np.testing.assert_allclose(y, np.tile(due, (B, 1)), rtol=1e-6)
 
 
@@ -65,7 +66,7 @@ def test_critics_against_a_slow_pass():
     f, _, learner = build()
     batch, critic = make_batch(), learner.params["critic"]
     action = (np.asarray(batch.action[0]) - 1.0) / 3.0  # [-2, 4] -> [-1, 1]
-    q = maddpg._q(f, critic, batch.ts.obs[0], jnp.asarray(action)[:, None])
+    q = maddpg.q_values(f, critic, batch.ts.obs[0], jnp.asarray(action)[:, None])
     for b in range(B):
         for i in range(A):
             x = np.concatenate([np.asarray(batch.ts.obs[0, b]).ravel(), action[b].ravel()])
@@ -80,16 +81,16 @@ def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
     """With only critic 1 alive, only policy 1 has a gradient: that of Q_1(o, u_0, mu_1(o_1), u_2) at replayed u."""
     f, _, learner = build(policy=policy, regularisation=0.0)
     batch, key = make_batch(), jax.random.key(5)
-    ts, action, mask = jax.tree.map(lambda x: x[0], batch.ts), f.bounds.from_env(batch.action[0]), batch.mask[0]
+    ts, action, mask = jax.tree.map(lambda x: x[0], batch.ts), f.range.from_env(batch.action[0]), batch.mask[0]
     critic = jax.tree.map(lambda x: x * (jnp.arange(A) == 1).reshape(A, 1, 1), learner.params["critic"])
-    own = jax.grad(lambda actor: maddpg._actor_loss(f, actor, critic, ts, action, key, mask))
+    own = jax.grad(lambda actor: maddpg.actor_loss(f, actor, critic, ts, action, key, mask))
     grads = quick(own, learner.params["actor"])
     zeros = jax.tree.map(jnp.zeros_like, grads)
     assert agent_changed(zeros, grads) == [False, True, False]
 
     def slow(actor):
         """Minus the mean of Q_1 over the five real lanes."""
-        new, _ = maddpg._policy(f, actor, ts.obs, key)
+        new, _ = maddpg.sample(f, actor, ts.obs, key)
         joint = jnp.stack([action[:, 0], new[:, 1], action[:, 2]], 1)
         x = jnp.concatenate([ts.obs.reshape(B, -1), joint.reshape(B, -1)], -1)
         inputs = jnp.zeros((B, A, x.shape[-1])).at[:, 1].set(x)
@@ -115,7 +116,7 @@ def test_regularisation_is_the_mean_square_of_what_policies_put_out():
     actor = zeros_but(learner.params["actor"], [[1.0, 2.0], [0.0, 0.0], [3.0, 1.0]], "bias_2")
     ts, action = timestep(0), jnp.zeros((B, A, D))
     # 0.5 x (mean(1, 4) + 0 + mean(9, 1)) = 0.5 x 7.5
-    loss = maddpg._actor_loss(f, actor, critic, ts, action, jax.random.key(0), jnp.ones(B))
+    loss = maddpg.actor_loss(f, actor, critic, ts, action, jax.random.key(0), jnp.ones(B))
     np.testing.assert_allclose(loss, 3.75, rtol=1e-6)
 
 
@@ -137,7 +138,7 @@ def test_targets_are_copied_or_follow(every, tau, first, second):
     config = MaddpgConfig(target_every=every, tau=tau)
     params, target = {"w": jnp.ones(2)}, {"w": jnp.zeros(2)}
     for count, due in ((1, first), (2, second)):
-        target = continuous_actors.move_targets(config, jnp.int32(count), params, target)
+        target = move_every(config.target_every, config.tau, jnp.int32(count), params, target)
         np.testing.assert_allclose(target["w"], [due, due])
 
 
@@ -167,7 +168,7 @@ def test_greedy_acting_reads_observations_alone():
     assert (changed[:, 1] != action[:, 1]).all()
     np.testing.assert_allclose(action[:, 2, 1], 1.0)  # a padded dimension stays in the middle of [-2, 4]
     mean = f.policy.apply(policy, ts.obs)[..., :D]
-    np.testing.assert_allclose(f.bounds.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
+    np.testing.assert_allclose(f.range.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
 
 
 def test_exploration():
@@ -202,7 +203,7 @@ def test_inspection():
     batch = make_batch()
     seen = algorithm.inspect(learner, batch)
     assert seen["q"].shape == (1, B) and seen["mean"].shape == (1, B, A, D)
-    q = maddpg._q(f, learner.params["critic"], batch.ts.obs, f.bounds.from_env(batch.action)[..., None, :, :])
+    q = maddpg.q_values(f, learner.params["critic"], batch.ts.obs, f.range.from_env(batch.action)[..., None, :, :])
     np.testing.assert_allclose(seen["q"], q.mean(-1), rtol=1e-6)
 
 

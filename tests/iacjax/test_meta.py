@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from iacjax.algorithms.common.rnn import last_actions
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.losses.meta import lookahead_objective, meta_gradient
-from tests.helpers.tiny_intrinsic import QUICK, make_batch, make_family, make_learner
+from tests.helpers.tiny_intrinsic import QUICK, make_batch, make_learner, make_networks
 
 BETA = 0.05
 
@@ -123,7 +124,7 @@ MEMBERS = {
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_the_learners_meta_gradient(member):
-    f = make_family(lookahead_lr=BETA, intrinsic_weight=0.5, critic_target_every=5, **MEMBERS[member])
+    f = make_networks(lookahead_lr=BETA, intrinsic_weight=0.5, critic_target_every=5, **MEMBERS[member])
     learner = make_learner(f)
     batch = make_batch(f)
     with jax.enable_x64(True):
@@ -133,8 +134,8 @@ def test_the_learners_meta_gradient(member):
         def ours():
             values = intrinsic.values_of(f, learner, batch, batch.action[-1])
             r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-            seq, _ = intrinsic._sequences(f, learner, batch, values, r_total)
-            descent, metrics = intrinsic._reward_gradient(f, learner, batch, seq, values)
+            seq, _ = intrinsic.intrinsic_data(f, learner, batch, values, r_total)
+            descent, metrics = intrinsic.reward_gradient(f, learner, batch, seq, values)
             return descent, metrics, values, seq
 
         descent, metrics, values, seq = ours()
@@ -145,7 +146,7 @@ def test_the_learners_meta_gradient(member):
 
         inputs = (batch.ts.obs, batch.action, batch.ts.alive)
         if f.config.reward_net == "mlp":
-            inputs += (batch.ts.state, intrinsic.last_actions(batch)[:-1])
+            inputs += (batch.ts.state, last_actions(batch)[:-1])
 
         def advantage(eta):
             r_in, _ = f.reward.apply(eta["net"], *inputs)

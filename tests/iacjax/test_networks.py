@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.critic import AgentCritic, TeamCritic
 from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
 from iacjax.networks.recurrent import ResetGRU
 from iacjax.networks.recurrent_critic import RecurrentCritic
+from iacjax.networks.rnn_agent import RnnAgent
 
 T, B, A, F, U, H = 5, 2, 3, 4, 3, 6
 QUICK = {"xla_backend_optimization_level": 0}  # compile seconds matter here, run time does not
@@ -86,7 +86,7 @@ def test_reset_comes_before_the_step():
 
 
 def actor_apply(shared, obs=OBS, hidden=HIDDEN, change=lambda p: p):
-    net = RecurrentActor(H, U, shared)
+    net = RnnAgent(H, U, shared)
     variables = change(randomised(net, HIDDEN, OBS, ACTION, FIRST))
     return variables, apply(net, variables, hidden, obs, ACTION, FIRST)
 
@@ -109,7 +109,7 @@ def layer_norm_loop(p, x):
 
 def test_actor_with_layer_norms_against_a_loop():
     """MAPPO's code: LayerNorm of the inputs, after the encoder's ReLU and of the GRU's output."""
-    net = RecurrentActor(H, U, layer_norm=True)
+    net = RnnAgent(H, U, layer_norm=True)
     variables = randomised(net, HIDDEN, OBS, ACTION, FIRST)
     carry, logits = apply(net, variables, HIDDEN, OBS, ACTION, FIRST)
     (p,) = layers(variables["params"]).values()
@@ -142,7 +142,7 @@ def test_critic_with_layer_norms_against_a_loop(memory):
 def test_independent_actors_have_their_own_parameters():
     variables, (_, logits) = actor_apply(shared=False)
     assert all(x.shape[0] == A for x in jax.tree.leaves(variables))
-    start = RecurrentActor(1, U, shared=False).init
+    start = RnnAgent(1, U, shared=False).init
     start = jax.jit(start, compiler_options=QUICK)(jax.random.key(0), HIDDEN[..., :1], OBS, ACTION, FIRST)
     encoders = [x for x in jax.tree.leaves(start) if x.shape == (A, F + U, 1)]
     assert len(encoders) == 1 and len(np.unique(encoders[0][:, 0, 0])) == A  # and their own start
@@ -167,7 +167,7 @@ def test_an_actor_sees_its_own_observation_only(shared):
 
 def test_shared_agents_differ_by_their_id_alone():
     same_obs, same_hidden = np.repeat(OBS[:, :, :1], A, 2), np.repeat(HIDDEN[:, :1], A, 1)
-    net = RecurrentActor(H, U)
+    net = RnnAgent(H, U)
     variables = randomised(net, HIDDEN, OBS, ACTION, FIRST)
     action = np.repeat(ACTION[:, :, :1], A, 2)
     _, logits = apply(net, variables, same_hidden, same_obs, action, FIRST)

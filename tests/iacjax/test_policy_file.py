@@ -11,7 +11,7 @@ from envs.base import ActionSpec, ConfigError
 from iacjax.algorithms.registry import get_entry
 from iacjax.digests import sign
 from iacjax.policy import load_policy, save_policy
-from tests.helpers.tiny_intrinsic import SMALL, SPEC, make_batch, make_family, quick
+from tests.helpers.tiny_intrinsic import SMALL, SPEC, make_batch, make_networks, quick
 
 ENTRY = get_entry("aiir_mix")
 CONFIG = ENTRY.config(**SMALL)
@@ -81,11 +81,11 @@ def test_the_policy_alone_is_saved(saved):
 
 def test_a_loaded_policy_plays_as_the_algorithm(saved):
     policy = load_policy(saved)
-    rows = make_batch(make_family()).rows
+    rows = make_batch(make_networks()).rows
     ts, first = jax.tree.map(lambda x: x[1], rows), jnp.ones(4, bool)
     carry, action = quick(lambda ts: policy.act(policy.carry(4), ts, first, seed_index=1), ts)
     start, none = jnp.zeros((4, 3, 8)), jnp.full((1, 4, 3), -1)
-    hidden, logits = quick(make_family().actor.apply, policy.params[1], start, ts.obs[None], none, first[None])
+    hidden, logits = quick(make_networks().actor.apply, policy.params[1], start, ts.obs[None], none, first[None])
     legal = ts.avail | ~ts.avail.any(-1, keepdims=True)
     np.testing.assert_array_equal(action, jnp.where(legal, logits[0], -jnp.inf).argmax(-1))
     np.testing.assert_allclose(carry.hidden, hidden, rtol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 
 from envs.base import ConfigError
 from iacjax.algorithms.common.actor_critic import actor_loss, log_probs_of
-from iacjax.algorithms.intrinsic.model import Sequences as IntrinsicSequences
+from iacjax.algorithms.intrinsic.model import IntrinsicData
 from iacjax.algorithms.ppo import learner as ppo
 from iacjax.algorithms.ppo.config import PpoConfig
 from iacjax.distributions import entropy, take_action
@@ -33,21 +33,21 @@ SMALL = {"hidden_dim": 8, "critic_dim": 8, "num_envs": 4, "rollout_length": 7, "
 SMALL |= {"lr": 0.01, "critic_lr": 0.01, "critic_input": "state_and_obs", "max_grad_norm": 10.0}
 
 
-def make_family(**fields):
+def make_networks(**fields):
     return ppo.build(SPEC, PpoConfig(**{**SMALL, **fields}))
 
 
 def make_learner(f):
     """Random parameters and critic's memory, a normaliser of mean 4 and standard deviation 3."""
     norm = RunningNorm(jnp.float32(4.0), jnp.float32(9.0), jnp.float32(1.0))
-    return drawn(partial(ppo._init, f), "params", "critic_hidden")._replace(norm=norm)
+    return drawn(partial(ppo.init, f), "params", "critic_hidden")._replace(norm=norm)
 
 
 def prepared(f, learner, batch):
-    """(Sequences, values f32[T + 1, B, A] in units of reward, the learner of the update's epochs)."""
+    """(PpoData, values f32[T + 1, B, A] in units of reward, the learner of the update's epochs)."""
     raw, _ = ppo.values_of(f, learner, batch, learner.critic_hidden)
-    seq, after = ppo._sequences(f, learner, batch, raw)
-    return seq, ppo._values(f, learner, raw), after
+    seq, after = ppo.ppo_data(f, learner, batch, raw)
+    return seq, ppo.in_reward_units(f, learner, raw), after
 
 
 # ---- losses
@@ -67,7 +67,7 @@ def test_clipped_value_loss():
     value = jnp.array([2.0, 1.2, 0.0])
 
     def loss(value, clip):
-        return clipped_value_loss(value, jnp.float32(1.0), jnp.float32(3.0), clip, 0.0)
+        return clipped_value_loss(value, jnp.ones_like(value), jnp.full_like(value, 3.0), clip, 0.0)
 
     np.testing.assert_allclose(loss(value, 0.5), [1.125, 1.62, 4.5], rtol=1e-6)
     np.testing.assert_allclose(jax.vmap(jax.grad(loss), (0, None))(value, 0.5), [0.0, -1.8, -3.0], rtol=1e-6)
@@ -75,7 +75,7 @@ def test_clipped_value_loss():
 
 
 def test_critic_loss_counts_the_dead_and_no_padding():
-    f = make_family(value_norm=False, value_clip=0.0)
+    f = make_networks(value_norm=False, value_clip=0.0)
     learner, batch = make_learner(f), make_batch(f)
     seq, values, _ = quick(lambda: prepared(f, learner, batch))
     hidden, critic = learner.critic_hidden, learner.params["critic"]
@@ -107,7 +107,7 @@ def slow_gae(f, batch, values):
 
 @pytest.mark.parametrize("time_limit", ["truncate", "terminate"])
 def test_gae_against_a_slow_loop(time_limit):
-    f = make_family(time_limit=time_limit, gamma=0.9, td_lambda=0.8)
+    f = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.8)
     learner, batch = make_learner(f), make_batch(f)
     seq, values, after = quick(lambda: prepared(f, learner, batch))
     gae = slow_gae(f, batch, np.asarray(values))
@@ -123,20 +123,23 @@ def test_gae_against_a_slow_loop(time_limit):
 
 
 def test_at_ratio_one_the_gradient_is_the_policy_gradient():
-    f = make_family(entropy=0.1)
+    f = make_networks(entropy=0.1)
     learner, batch = make_learner(f), make_batch(f)
     actor, hidden = learner.params["actor"], batch.carry0.hidden
 
     def both():
         seq, _, _ = prepared(f, learner, batch)
-        seq = seq._replace(log_prob=take_action(log_probs_of(f, actor, hidden, seq), seq.action))
+        seq = seq._replace(log_prob=take_action(log_probs_of(f.actor, actor, hidden, seq), seq.action))
 
         def plain(params):
-            log_probs = log_probs_of(f, params, hidden, seq)
+            log_probs = log_probs_of(f.actor, params, hidden, seq)
             gain = masked_mean(take_action(log_probs, seq.action) * seq.advantage, seq.weight)
             return -gain - 0.1 * masked_mean(entropy(log_probs), seq.weight)
 
-        return jax.grad(lambda p: actor_loss(f, p, hidden, seq)[0])(actor), jax.grad(plain)(actor)
+        def clipped(params):
+            return actor_loss(log_probs_of(f.actor, params, hidden, seq), seq, f.config.clip, 0.1)[0]
+
+        return jax.grad(clipped)(actor), jax.grad(plain)(actor)
 
     ours, plain = quick(both)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ours, plain)
@@ -145,7 +148,7 @@ def test_at_ratio_one_the_gradient_is_the_policy_gradient():
 
 def test_the_actor_loss_reads_what_every_learner_of_the_kind_has():
     read = {"obs", "avail", "first", "last_action", "epsilon", "action", "log_prob", "advantage", "weight"}
-    assert read <= set(ppo.Sequences._fields) and read <= set(IntrinsicSequences._fields)
+    assert read <= set(ppo.PpoData._fields) and read <= set(IntrinsicData._fields)
 
 
 # ---- what may not reach the gradients
@@ -155,8 +158,8 @@ def test_the_actor_loss_reads_what_every_learner_of_the_kind_has():
 def member(request):
     """(family, learner, batch, jitted update)."""
     fields = {"paper": {"time_limit": "terminate", "huber_delta": 10.0, "critic_memory": False}, "default": {}}
-    f = make_family(**fields[request.param])
-    return f, make_learner(f), make_batch(f), jax.jit(partial(ppo._update, f), compiler_options=QUICK)
+    f = make_networks(**fields[request.param])
+    return f, make_learner(f), make_batch(f), jax.jit(partial(ppo.update, f), compiler_options=QUICK)
 
 
 def test_padding_changes_nothing(member):
@@ -189,7 +192,7 @@ def test_an_agent_that_is_dead_all_episode_trains_the_critic_alone(member):
 
 @pytest.mark.parametrize("critic_input", ["obs", "state", "state_and_obs"])
 def test_what_the_critic_reads(critic_input):
-    f = make_family(critic_input=critic_input)
+    f = make_networks(critic_input=critic_input)
     learner, batch = make_learner(f), make_batch(f)
     values = jax.jit(lambda b: ppo.values_of(f, learner, b, learner.critic_hidden)[0], compiler_options=QUICK)
     before, rows = values(batch), batch.rows
@@ -205,7 +208,7 @@ def test_what_the_critic_reads(critic_input):
 
 def test_the_critics_memory_goes_on_across_batches():
     """A rollout of 7 rows, or its 3 and then its 4: the same values."""
-    f = make_family()
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
 
     def part(start, stop, last_action):
@@ -233,10 +236,10 @@ def test_the_critics_memory_goes_on_across_batches():
     "fields", [{}, {"critic_memory": False, "shared_actor": False, "minibatches": 2}, {"anneal_steps": 9}], ids=str
 )
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_family(**fields)
-    check_shapes_stay(partial(ppo._init, f), partial(ppo._update, f), make_batch(f))
+    f = make_networks(**fields)
+    check_shapes_stay(partial(ppo.init, f), partial(ppo.update, f), make_batch(f))
 
 
 def test_minibatches_must_divide_the_environments():
     with pytest.raises(ConfigError, match="--minibatches must divide --num-envs 4"):
-        make_family(minibatches=3)
+        make_networks(minibatches=3)

@@ -9,7 +9,7 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms.q_learning import learner as q_mixing
+from iacjax.algorithms.q_learning import feed_forward as q_mixing
 from iacjax.algorithms.q_learning.config import QmixConfig, QmixsConfig
 from iacjax.types import Batch, Clock
 
@@ -20,12 +20,12 @@ SPEC = EnvSpec("toy:x", A, OBS, X, ActionSpec(num_actions=U), horizon=10)
 def build(config=QmixConfig, spec=SPEC, **fields):
     small = {"hidden_dim": 8, "mixer_dim": 8, "hyper_dim": 8, "buffer_size": 512, "batch_size": B, "gamma": 0.9}
     small |= {"recurrent": False, "optimizer": "adam", "lr": 1e-3}
-    return q_mixing._build(spec, config(**{**small, **fields}))
+    return q_mixing.build(spec, config(**{**small, **fields}))
 
 
 def learner_of(f, seed=0):
-    learner = q_mixing._init(f, jax.random.key(seed))
-    other = q_mixing._init(f, jax.random.key(seed + 1)).params  # so that neither can stand for the other
+    learner = q_mixing.init(f, jax.random.key(seed))
+    other = q_mixing.init(f, jax.random.key(seed + 1)).params  # so that neither can stand for the other
     return learner._replace(target=other)
 
 
@@ -56,7 +56,7 @@ def constant_values(f, learner, online, target):
 
 
 def target_of(f, learner, after):
-    return np.asarray(q_mixing._target(f, learner, after))
+    return np.asarray(q_mixing.td_target(f, learner, after))
 
 
 def test_the_target_of_vdn_by_hand():
@@ -89,7 +89,7 @@ def test_the_target_of_iql_is_an_agents_own():
 def joint_values(f, params, ts):
     """Q_tot of all 3 x 3 joint actions, f32[U, U, B], -inf where one is illegal; by a loop."""
     avail = np.asarray(ts.avail | ~ts.avail.any(-1, keepdims=True))
-    team = jax.jit(lambda action: q_mixing._team(f, params, ts, action)[:, 0])
+    team = jax.jit(lambda action: q_mixing.team_value(f, params, ts, action)[:, 0])
     values = np.full((U, U, B), -np.inf)
     for u, v in np.ndindex(U, U):
         values[u, v] = np.where(avail[:, 0, u] & avail[:, 1, v], team(jnp.tile(jnp.array([u, v]), (B, 1))), -np.inf)
@@ -103,22 +103,24 @@ def test_what_is_greedy_is_the_best_legal_joint_action(config):
     params, ts = learner_of(f).params, timestep(avail=jax.random.bernoulli(jax.random.key(3), 0.6, (B, A, U)))
     assert not bool(ts.avail.all())
     values = joint_values(f, params, ts)
-    chosen = np.asarray(q_mixing._greedy(f, params, ts))
+    chosen = np.asarray(q_mixing.best_actions(f, params, ts))
     assert [values[u, v, lane] for lane, (u, v) in enumerate(chosen)] == list(values.max((0, 1)))
 
 
 def test_qmixs_values_read_the_others_actions_and_not_the_own_one_twice():
     """Q_0's input is its observation and u_1 in one-hot; u_0 only picks among the outputs."""
     f, ts = build(QmixsConfig), timestep(lanes=1)
-    inputs = np.asarray(q_mixing._inputs(f, ts.obs, jnp.array([[1, 2]])))
+    inputs = np.asarray(q_mixing.agent_inputs(f, ts.obs, jnp.array([[1, 2]])))
     np.testing.assert_array_equal(inputs[0, 0], [*np.asarray(ts.obs)[0, 0], 0, 0, 0, 0, 0, 1])
     np.testing.assert_array_equal(inputs[0, 1], [*np.asarray(ts.obs)[0, 1], 0, 1, 0, 0, 0, 0])
     params = learner_of(f).params
-    value = {(u, v): q_mixing._individual(f, params, ts, jnp.array([[u, v]]))[0] for u in range(U) for v in range(U)}
+    value = {
+        (u, v): q_mixing.individual_values(f, params, ts, jnp.array([[u, v]]))[0] for u in range(U) for v in range(U)
+    }
     assert abs(float(value[0, 0][0] - value[0, 1][0])) > 1e-4  # Q_0 hangs on u_1
     plain = build()
     params = learner_of(plain).params
-    alone = {v: q_mixing._individual(plain, params, ts, jnp.array([[0, v]]))[0, 0] for v in range(U)}
+    alone = {v: q_mixing.individual_values(plain, params, ts, jnp.array([[0, v]]))[0, 0] for v in range(U)}
     assert alone[0] == alone[1] == alone[2]  # QMIX's does not
 
 
@@ -133,8 +135,8 @@ def test_an_update_lowers_the_loss_and_ignores_what_is_masked(config):
     f = build(config, target_every=3)
     mask = np.array([1, 1, 1, 1, 1, 0])
     batch = batch_of(mask)
-    update = jax.jit(lambda learner, batch: q_mixing._update(f, learner, batch, jax.random.key(0), clock()))
-    learner, losses = q_mixing._init(f, jax.random.key(0)), []
+    update = jax.jit(lambda learner, batch: q_mixing.update(f, learner, batch, jax.random.key(0), clock()))
+    learner, losses = q_mixing.init(f, jax.random.key(0)), []
     one, _ = update(learner, batch)
     spoilt = batch.rows._replace(reward=batch.rows.reward.at[1, 5].set(1e6), obs=batch.rows.obs.at[:, 5].set(1e3))
     two, _ = update(learner, batch._replace(rows=spoilt))
@@ -160,10 +162,10 @@ def test_exploration_is_epsilon_greedy_over_legal_actions():
     policy = learner_of(f).params
     one = timestep(lanes=1, avail=jnp.ones((1, A, U), bool).at[:, 0, 1].set(False))
     ts = jax.tree.map(lambda x: jnp.repeat(x, lanes, 0), one)
-    best = int(q_mixing._greedy(f, policy, one)[0, 0])
+    best = int(q_mixing.best_actions(f, policy, one)[0, 0])
     for steps, share in ((0, 0.5), (500, 0.7), (1000, 0.9), (9999, 0.9)):
         first = jnp.ones(lanes, bool)
-        action = q_mixing._act(f, policy, (), ts, first, jax.random.key(steps), clock(steps), explore=True)[1]
+        action = q_mixing.act(f, policy, (), ts, first, jax.random.key(steps), clock(steps), explore=True)[1]
         assert not (action[:, 0] == 1).any()
         assert float((action[:, 0] == best).mean()) == pytest.approx(share, abs=0.03)
 

@@ -7,10 +7,11 @@ import pytest
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from iacjax.algorithms.common.actor_critic import last_actions
-from iacjax.algorithms.q_learning import learner as q_mixing
+from iacjax.algorithms.common.rnn import last_actions
+from iacjax.algorithms.q_learning import feed_forward as q_mixing
 from iacjax.algorithms.q_learning import recurrent as q_recurrent
 from iacjax.algorithms.q_learning.config import QmixConfig, QmixsConfig
+from iacjax.algorithms.q_learning.learner import make
 from iacjax.networks.mixing import QMixer
 from iacjax.types import Batch, Clock
 
@@ -26,8 +27,8 @@ def build(**fields):
 
 
 def learner_of(f, seed=0):
-    learner = q_recurrent._init(f, jax.random.key(seed))
-    other = q_recurrent._init(f, jax.random.key(seed + 1)).params  # so that neither can stand for the other
+    learner = q_recurrent.init(f, jax.random.key(seed))
+    other = q_recurrent.init(f, jax.random.key(seed + 1)).params  # so that neither can stand for the other
     return learner._replace(target=other)
 
 
@@ -69,7 +70,7 @@ def hand_batch():
 def targets(f, learner, batch):
     batch = q_recurrent.with_carry(f, batch)
     online = q_recurrent.unroll(f, learner.params["agents"], batch)[0]
-    return np.asarray(q_recurrent._targets(f, learner.target, batch, online))
+    return np.asarray(q_recurrent.td_targets(f, learner.target, batch, online))
 
 
 def fixed(f):
@@ -100,8 +101,8 @@ def test_rewards_are_scaled_and_nothing_else(recurrent):
     if recurrent:
         plain, scaled = (targets(f, learner_of(f), batch) for f in (build(), build(reward_scale=10.0)))
     else:
-        families = [q_mixing._build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
-        plain, scaled = (q_mixing._target(f, q_mixing._init(f, jax.random.key(0)), batch.next) for f in families)
+        families = [q_mixing.build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
+        plain, scaled = (q_mixing.td_target(f, q_mixing.init(f, jax.random.key(0)), batch.next) for f in families)
     np.testing.assert_allclose(scaled - plain, 9 * np.array([[1, 1], [2, 2]])[..., None], rtol=1e-4)
 
 
@@ -233,7 +234,7 @@ def test_the_dead_take_part_with_their_only_action():
 
 def test_acting_is_epsilon_greedy_and_remembers():
     lanes = 4000
-    algorithm = q_mixing.make(SPEC, QmixConfig(hidden_dim=H, epsilon_start=1.0, epsilon_end=0.2, epsilon_steps=1000))
+    algorithm = make(SPEC, QmixConfig(hidden_dim=H, epsilon_start=1.0, epsilon_end=0.2, epsilon_steps=1000))
     policy = algorithm.policy(algorithm.init(jax.random.key(0)))
     assert set(policy) == {"agents"}
     batch = hand_batch()
@@ -256,11 +257,11 @@ def test_acting_is_epsilon_greedy_and_remembers():
 
 def test_updates_begin_with_a_whole_window_and_user_errors_are_one_line():
     # 8 environments x 7 rows of a window before the first update, where less was asked for
-    assert q_mixing.make(SPEC, QmixConfig(warmup=10)).plan.warmup == 56
-    assert q_mixing.make(SPEC, QmixConfig(warmup=10, window=8)).plan.warmup == 64
+    assert make(SPEC, QmixConfig(warmup=10)).plan.warmup == 56
+    assert make(SPEC, QmixConfig(warmup=10, window=8)).plan.warmup == 64
     with pytest.raises(ConfigError, match="--window 6 cuts episodes of up to 6 steps: give 0, or more rows"):
-        q_mixing.make(SPEC, QmixConfig(window=6))
+        make(SPEC, QmixConfig(window=6))
     with pytest.raises(ConfigError, match="too small for windows of 7 rows: give at least 112"):
-        q_mixing.make(SPEC, QmixConfig(buffer_size=60))
+        make(SPEC, QmixConfig(buffer_size=60))
     with pytest.raises(ConfigError, match="use --no-recurrent"):
-        q_mixing.make(SPEC, QmixsConfig(recurrent=True))
+        make(SPEC, QmixsConfig(recurrent=True))

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 
 from iacjax.algorithms.intrinsic import learner as intrinsic
 from iacjax.networks.recurrent import FORMS, gru, gru_form, use_gru_form
-from tests.helpers.tiny_intrinsic import make_batch, make_family, make_learner, prepared, quick
+from tests.helpers.tiny_intrinsic import make_batch, make_learner, make_networks, prepared, quick
 
 T, L, H = 6, 3, 4
 
@@ -71,12 +71,12 @@ def test_nothing_flows_back_over_the_opening_of_an_episode(form):
 
 def test_the_meta_gradient_of_aiir_mix_is_the_same_by_both_forms():
     """It takes the actor forward and backward: linearised, transposed, and along a direction."""
-    f = make_family()
+    f = make_networks()
     learner, batch = make_learner(f), make_batch(f)
 
     def gradients():
         seq, values = prepared(f, learner, batch)
-        return intrinsic._reward_gradient(f, learner, batch, seq, values)[0]
+        return intrinsic.reward_gradient(f, learner, batch, seq, values)[0]
 
     results = {}
     for form in FORMS:

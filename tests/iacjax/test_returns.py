@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from envs.base import TimeStep
-from iacjax.algorithms.intrinsic import learner
+from iacjax.algorithms.common.returns import batch_returns
 from iacjax.losses.returns import lambda_returns
-from tests.helpers.tiny_intrinsic import make_family
 
 R, V = jnp.array([1.0, 2.0, 3.0]), jnp.array([10.0, 20.0, 30.0])  # v of the successors
 
@@ -64,9 +63,8 @@ def test_forward_view_on_random_batches(lam):
     r, v = rng.normal(size=(2, num_steps, lanes, agents))
     terminated, truncated = rng.random((2, num_steps, lanes)) < 0.15
     boundary, discount = terminated | truncated, 0.95 * (1.0 - terminated)
-    per_agent = lambda_returns(
-        *(jnp.asarray(x) for x in (r, discount[..., None], boundary[..., None], v)), td_lambda=lam
-    )
+    each = [np.repeat(x[..., None], agents, -1) for x in (discount, boundary)]
+    per_agent = lambda_returns(*map(jnp.asarray, (r, *each, v)), td_lambda=lam)
     team = lambda_returns(*(jnp.asarray(x) for x in (r[..., 0], discount, boundary, v[..., 0])), td_lambda=lam)
     for b in range(lanes):
         for a in range(agents):
@@ -84,14 +82,26 @@ def test_linear_in_the_rewards():
 
 @pytest.mark.parametrize("limit", ["truncate", "terminate"])
 def test_time_limit(limit):
-    """Lane 0 is truncated after the first of two steps, lane 1 terminated."""
-    f = make_family(time_limit=limit, gamma=0.9, td_lambda=0.5)
+    """Environment 0 is truncated after the first of two steps, environment 1 terminated."""
+    config = SimpleNamespace(time_limit=limit, gamma=0.9, td_lambda=0.5)
     ending = jnp.array([[True, False], [False, False]])
     r, v = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([[10.0, 20.0], [30.0, 40.0]])
     successor = TimeStep(None, None, None, None, r, terminated=ending[:, ::-1], truncated=ending, info={})
     batch = SimpleNamespace(next=successor)
     # bootstrapped 1 + .9*10 = 10, or not: 1; terminated: 2; the last rows 3 + .9*30 = 30 and 4 + .9*40 = 40
     expected = np.array([[10.0 if limit == "truncate" else 1.0, 2.0], [30.0, 40.0]])
-    np.testing.assert_allclose(learner.returns(f, batch, r, v), expected, rtol=1e-6)
-    agents = learner.returns(f, batch, jnp.stack([r, 2 * r], -1), jnp.stack([v, 2 * v], -1))
+    np.testing.assert_allclose(batch_returns(config, batch, r, v), expected, rtol=1e-6)
+    agents = batch_returns(config, batch, jnp.stack([r, 2 * r], -1), jnp.stack([v, 2 * v], -1))
     np.testing.assert_allclose(agents, np.stack([expected, 2 * expected], -1), rtol=1e-6)
+    team = batch_returns(config, batch, r, jnp.stack([v, v], -1))  # the team's reward is each agent's
+    np.testing.assert_allclose(team, np.stack([expected, expected], -1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_shapes_that_would_broadcast_are_refused(which):
+    """A reward [T, B] against values [T, B, A] would be read as [T, A] where B = A, or as a constant where one is 1."""
+    arrays = [jnp.ones((3, 2, 2)), jnp.ones((3, 2, 2)), jnp.zeros((3, 2, 2), bool), jnp.ones((3, 2, 2))]
+    assert lambda_returns(*arrays, 0.5).shape == (3, 2, 2)
+    for smaller in (arrays[which][..., 0], arrays[which][..., :1]):
+        with pytest.raises(AssertionError):
+            lambda_returns(*arrays[:which], smaller, *arrays[which + 1 :], 0.5)

@@ -1,8 +1,8 @@
 """The joint policies of IAC and its ablations: Gaussian with a shared low-rank factor, independent, deterministic.
 
-Actions are in [-1, 1] here, and `Bounds` scales them to the world's: what the critic is asked about is what the world
-executes and the replay holds. With `squash` tanh every density is that of this action. With `squash` none it is the
-Gaussian's own, as in eq. 10, and the action is that Gaussian's value clipped to the bounds (`bounded`).
+Actions are in [-1, 1] here, and `ActionRange` scales them to the environment's range: the critic sees the actions that
+the environment executes and the replay holds. With `squash` tanh every density is that of this action. With `squash`
+none it is the Gaussian's own, as in eq. 10, and the action is that Gaussian's value clipped to the range (`bounded`).
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from envs.base import EnvSpec
 from iacjax.algorithms.common.off_policy import action_mask
 from iacjax.algorithms.iac.config import IacConfig
 from iacjax.low_rank_gaussian import LowRankGaussian, squash_correction
-from iacjax.networks.continuous import AgentMlp, ExplorationNet
+from iacjax.networks.exploration import ExplorationNet
+from iacjax.networks.mlp import AgentMlp
 
 
 class Noise(NamedTuple):

@@ -4,14 +4,14 @@ One learner, two choices: the net that makes r_in (`reward_net`) and the way to 
 
 | equation                                             | where                                             |
 |------------------------------------------------------|---------------------------------------------------|
-| 5  loss of V_total,i on r_total                      | `intrinsic_parts.critic_losses`                   |
-| 6, 7  actor on A_total,i                             | `on_policy.actor_loss`                            |
-| 8  loss of V_ex on r_ex                              | `intrinsic_parts.critic_losses`                   |
+| 5  loss of V_total,i on r_total                      | `model.critic_losses`                             |
+| 6, 7  actor on A_total,i                             | `actor_critic.actor_loss`                         |
+| 8  loss of V_ex on r_ex                              | `model.critic_losses`                             |
 | 9 to 12  attention, r_in                             | `networks.intrinsic_reward.AttentionReward`       |
 | LIIR's r_in                                          | `networks.intrinsic_reward.MlpReward`             |
 | 13  r_ex + lambda r_in                               | `networks.reward_mixing.LinearCombination`        |
 | 14  mixing network                                   | `networks.reward_mixing.RewardMixing`             |
-| the outer objective of the reward nets               | `losses.meta.meta_gradient`, in `_update_rewards` |
+| the outer objective of the reward nets               | `losses.meta.meta_gradient`, in `reward_gradient` |
 
 | row        | r_in of     | r_total of                             |
 |------------|-------------|----------------------------------------|
@@ -52,22 +52,22 @@ import jax.numpy as jnp
 from envs.base import EnvSpec
 from iacjax.algorithms.common.actor_critic import (
     actor_loss,
-    annealed,
-    apply_gradients,
-    assemble,
-    count_critic_step,
-    epsilon_at,
-    last_actions,
     log_probs_of,
+    make_algorithm,
     over_minibatches,
-    returns,
+    step_data,
 )
+from iacjax.algorithms.common.exploration import epsilon_at
+from iacjax.algorithms.common.optimizer_step import apply_gradients, lr_scale
+from iacjax.algorithms.common.returns import batch_returns
+from iacjax.algorithms.common.rnn import init_agents
+from iacjax.algorithms.common.targets import count_critic_step
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.algorithms.intrinsic.model import (
-    Family,
+    CriticValues,
+    IntrinsicData,
     Learner,
-    Sequences,
-    Values,
+    Networks,
     action_on_last_row,
     build,
     critic_losses,
@@ -84,161 +84,166 @@ from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
     """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic beneath them, as `config` chooses."""
-    f = build(spec, config)
-    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f), partial(epsilon_at, config))
+    nets = build(spec, config)
+    parts = (partial(function, nets) for function in (init, update, inspect))
+    return make_algorithm(spec, config, nets.actor, *parts, partial(epsilon_at, config))
 
 
-def _init(f: Family, key: jax.Array) -> Learner:
+def init(nets: Networks, key: jax.Array) -> Learner:
+    """The learner before its first update."""
     k_actor, k_total, k_ex, k_reward, k_combine = jax.random.split(key, 5)
-    num_agents = f.spec.num_agents
-    obs = jnp.zeros((1, 1, num_agents, f.spec.obs_dim))
-    state = jnp.zeros((1, 1, f.spec.state_dim))
+    num_agents = nets.spec.num_agents
+    obs = jnp.zeros((1, 1, num_agents, nets.spec.obs_dim))
+    state = jnp.zeros((1, 1, nets.spec.state_dim))
     action = jnp.zeros((1, 1, num_agents), jnp.int32)
-    others = action if f.config.critic_others_actions else None
-    hidden = jnp.zeros((1, num_agents, f.config.hidden_dim))
+    others = action if nets.config.critic_others_actions else None
     params = {
-        "actor": f.actor.init(k_actor, hidden, obs, action, jnp.zeros((1, 1), bool)),
-        "total": f.total.init(k_total, state, obs, action, others),
-        "ex": f.ex.init(k_ex, state),
+        "actor": init_agents(nets.actor, k_actor, nets.spec),
+        "total": nets.total.init(k_total, state, obs, action, others),
+        "ex": nets.ex.init(k_ex, state),
         "reward": {},
     }
-    if f.reward is not None:
+    if nets.reward is not None:
         params["reward"] = {
-            "net": f.reward.init(k_reward, *reward_inputs(f, state, obs, action == 0, action, action)),
-            "combine": f.combine.init(k_combine, jnp.zeros((1, 1)), jnp.zeros((1, 1, num_agents))),
+            "net": nets.reward.init(k_reward, *reward_inputs(nets, state, obs, action == 0, action, action)),
+            "combine": nets.combine.init(k_combine, jnp.zeros((1, 1)), jnp.zeros((1, 1, num_agents))),
         }
     target = {name: jax.tree.map(jnp.copy, params[name]) for name in ("total", "ex")}
     return Learner(
         params=params,
-        target=target if f.config.critic_target_every else {},
-        opt={name: f.optimizers[name].init(tree) for name, tree in params.items()},
+        target=target if nets.config.critic_target_every else {},
+        opt={name: nets.optimizers[name].init(tree) for name, tree in params.items()},
         norm={"total": init_norm(), "ex": init_norm()},
         critic_steps=jnp.zeros((), jnp.int32),
     )
 
 
-def _sequences(
-    f: Family, learner: Learner, batch: Batch, values: Values, r_total: jax.Array
-) -> tuple[Sequences, Learner]:
+def intrinsic_data(
+    nets: Networks, learner: Learner, batch: Batch, values: CriticValues, r_total: jax.Array
+) -> tuple[IntrinsicData, Learner]:
     """The data of the gradient steps, and the learner with the value targets taken into its normalisers."""
-    ts, weight = batch.ts, batch.mask[..., None] * batch.ts.alive
-    returns_total = returns(f, batch, r_total, values.total_t)
-    returns_ex = returns(f, batch, batch.next.reward, values.ex_t)
-    advantage = normalise(returns_total - values.total_tm1, weight)
-    if f.config.value_norm:
+    fields = step_data(batch)
+    returns_total = batch_returns(nets.config, batch, r_total, values.total_t)
+    returns_ex = batch_returns(nets.config, batch, batch.next.reward, values.ex_t)
+    advantage = normalise(returns_total - values.total_tm1, fields["weight"])
+    if nets.config.value_norm:
         norm = {
             "total": update_norm(learner.norm["total"], returns_total, batch.mask[..., None]),
             "ex": update_norm(learner.norm["ex"], returns_ex, batch.mask),
         }
         returns_total, returns_ex = normalised(norm["total"], returns_total), normalised(norm["ex"], returns_ex)
         learner = learner._replace(norm=norm)
-    seq = Sequences(
-        ts.obs, ts.state, ts.avail, batch.first[:-1], last_actions(batch)[:-1], batch.action,
-        batch.aux.log_prob, batch.aux.epsilon, batch.mask, weight, advantage, returns_total, returns_ex,
-    )  # fmt: skip
-    return seq, learner
+    data = IntrinsicData(**fields, advantage=advantage, returns_total=returns_total, returns_ex=returns_ex)
+    return data, learner
 
 
-def _reward_gradient(f: Family, learner: Learner, batch: Batch, seq: Sequences, values: Values) -> tuple[Any, Metrics]:
+def reward_gradient(
+    nets: Networks, learner: Learner, batch: Batch, data: IntrinsicData, values: CriticValues
+) -> tuple[Any, Metrics]:
     """The meta-gradient of the reward nets, at the actor that acted; V_total, V_ex and A_ex are constants."""
 
     def log_prob(actor_params):
-        return take_action(log_probs_of(f, actor_params, batch.carry0.hidden, seq), batch.action)
+        return take_action(log_probs_of(nets.actor, actor_params, batch.carry0.hidden, data), batch.action)
 
     def advantage(reward_params):
-        r_total = rewards(f, reward_params, batch)[0]
-        return normalise(returns(f, batch, r_total, values.total_t) - values.total_tm1, seq.weight)
+        r_total = rewards(nets, reward_params, batch)[0]
+        return normalise(batch_returns(nets.config, batch, r_total, values.total_t) - values.total_tm1, data.weight)
 
-    advantage_ex = normalise(returns(f, batch, batch.next.reward, values.ex_t) - values.ex_tm1, seq.mask)
+    advantage_ex = normalise(
+        batch_returns(nets.config, batch, batch.next.reward, values.ex_t) - values.ex_tm1, data.mask
+    )
     ascent, objective = meta_gradient(
         log_prob, advantage, learner.params["actor"], learner.params["reward"],
-        advantage_ex, seq.weight, seq.mask, f.config.lookahead_lr,
+        advantage_ex, data.weight, data.mask, nets.config.lookahead_lr,
     )  # fmt: skip
     leaves = jax.tree.leaves(ascent)
     rms = jnp.sqrt(sum((x**2).sum() for x in leaves) / sum(x.size for x in leaves))
     return jax.tree.map(jnp.negative, ascent), {"meta_gradient_rms": rms, "meta_objective": objective}
 
 
-def _train_epochs(
-    f: Family, learner: Learner, hidden0: jax.Array, seq: Sequences, key: jax.Array, scale: jax.Array
+def train_epochs(
+    nets: Networks, learner: Learner, hidden0: jax.Array, data: IntrinsicData, key: jax.Array, scale: jax.Array
 ) -> tuple[Learner, Metrics]:
-    """The actor's epochs over minibatches of lanes, the critics' with them unless they train per time index."""
-    c = f.config
+    """The actor's epochs over minibatches of environments, the critics' with them unless they train per time index."""
+    c = nets.config
     with_critics = c.critic_update == "epochs"
     names = ("actor", "total", "ex") if with_critics else ("actor",)
 
-    def loss(params, hidden0, seq):
-        of_actor, metrics = actor_loss(f, params["actor"], hidden0, seq)
+    def loss(params, hidden0, data):
+        log_probs = log_probs_of(nets.actor, params["actor"], hidden0, data)
+        of_actor, metrics = actor_loss(log_probs, data, c.clip, c.entropy)
         if not with_critics:
             return of_actor, metrics
-        of_critics, critic_metrics = critic_losses(f, params, seq)
+        of_critics, critic_metrics = critic_losses(nets, params, data)
         return of_actor + of_critics, metrics | critic_metrics
 
-    def step(learner, hidden0, seq):
+    def step(learner, hidden0, data):
         params = {name: learner.params[name] for name in names}
-        grads, metrics = jax.grad(loss, has_aux=True)(params, hidden0, seq)
-        learner = apply_gradients(f, learner, grads, scale)
+        grads, metrics = jax.grad(loss, has_aux=True)(params, hidden0, data)
+        learner = apply_gradients(nets.optimizers, learner, grads, scale)
         return (count_critic_step(learner, c.critic_target_every) if with_critics else learner), metrics
 
-    return over_minibatches(step, learner, hidden0, seq, key, c)
+    return over_minibatches(step, learner, hidden0, data, key, c)
 
 
-def _train_critics_per_time_index(
-    f: Family, learner: Learner, seq: Sequences, scale: jax.Array
+def train_critics_per_time_index(
+    nets: Networks, learner: Learner, data: IntrinsicData, scale: jax.Array
 ) -> tuple[Learner, Metrics]:
     """LIIR's code: one critic step per time index of the batch, last first."""
 
     def step(learner, row):
         params = {name: learner.params[name] for name in ("total", "ex")}
-        grads, metrics = jax.grad(lambda params: critic_losses(f, params, row), has_aux=True)(params)
-        learner = apply_gradients(f, learner, grads, scale)
-        return count_critic_step(learner, f.config.critic_target_every), metrics
+        grads, metrics = jax.grad(lambda params: critic_losses(nets, params, row), has_aux=True)(params)
+        learner = apply_gradients(nets.optimizers, learner, grads, scale)
+        return count_critic_step(learner, nets.config.critic_target_every), metrics
 
-    learner, metrics = jax.lax.scan(step, learner, seq, reverse=True)
+    learner, metrics = jax.lax.scan(step, learner, data, reverse=True)
     return learner, jax.tree.map(lambda x: x.mean(0), metrics)
 
 
-def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """One batch: rewards, meta-gradient, actor, critics, reward nets, in this order."""
-    c = f.config
+    c = nets.config
     k_action, k_epochs = jax.random.split(key)
-    scale, epsilon = annealed(c, clock), epsilon_at(c, clock)
-    action = action_on_last_row(f, learner.params["actor"], batch, k_action, epsilon)
-    values = values_of(f, learner, batch, action)
-    r_total, r_in, _ = rewards(f, learner.params["reward"], batch)
-    seq, learner = _sequences(f, learner, batch, values, r_total)
-    metrics = _reward_metrics(batch, seq, values, r_total, r_in)
-    if f.reward is not None:
-        reward_grads, meta_metrics = _reward_gradient(f, learner, batch, seq, values)
+    scale, epsilon = lr_scale(c, clock), epsilon_at(c, clock)
+    action = action_on_last_row(nets, learner.params["actor"], batch, k_action, epsilon)
+    values = values_of(nets, learner, batch, action)
+    r_total, r_in, _ = rewards(nets, learner.params["reward"], batch)
+    data, learner = intrinsic_data(nets, learner, batch, values, r_total)
+    metrics = _reward_metrics(batch, data, values, r_total, r_in)
+    if nets.reward is not None:
+        reward_grads, meta_metrics = reward_gradient(nets, learner, batch, data, values)
         metrics |= meta_metrics
-    learner, more = _train_epochs(f, learner, batch.carry0.hidden, seq, k_epochs, scale)
+    learner, more = train_epochs(nets, learner, batch.carry0.hidden, data, k_epochs, scale)
     metrics |= more
     if c.critic_update == "per_time_index":
-        learner, more = _train_critics_per_time_index(f, learner, seq, scale)
+        learner, more = train_critics_per_time_index(nets, learner, data, scale)
         metrics |= more
-    if f.reward is not None:
-        learner = apply_gradients(f, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
+    if nets.reward is not None:
+        learner = apply_gradients(nets.optimizers, learner, {"reward": reward_grads}, jnp.ones((), jnp.float32))
     return learner, metrics
 
 
-def _reward_metrics(batch: Batch, seq: Sequences, values: Values, r_total: jax.Array, r_in: jax.Array) -> Metrics:
+def _reward_metrics(
+    batch: Batch, data: IntrinsicData, values: CriticValues, r_total: jax.Array, r_in: jax.Array
+) -> Metrics:
     """Where the learned rewards stand; a falling `reward_correlation` (r_total, r_ex) shows a mixing turned round."""
     r_ex = jnp.broadcast_to(batch.next.reward[..., None], r_total.shape)
-    mean_in = masked_mean(r_in, seq.weight)
+    mean_in = masked_mean(r_in, data.weight)
     return {
         "intrinsic_mean": mean_in,
-        "intrinsic_std": jnp.sqrt(masked_mean((r_in - mean_in) ** 2, seq.weight)),
-        "total_reward_mean": masked_mean(r_total, seq.weight),
-        "reward_correlation": masked_mean(normalise(r_total, seq.weight) * normalise(r_ex, seq.weight), seq.weight),
-        "value_total": masked_mean(values.total_tm1, seq.mask[..., None]),
-        "value_ex": masked_mean(values.ex_tm1, seq.mask),
+        "intrinsic_std": jnp.sqrt(masked_mean((r_in - mean_in) ** 2, data.weight)),
+        "total_reward_mean": masked_mean(r_total, data.weight),
+        "reward_correlation": masked_mean(normalise(r_total, data.weight) * normalise(r_ex, data.weight), data.weight),
+        "value_total": masked_mean(values.total_tm1, data.mask[..., None]),
+        "value_ex": masked_mean(values.ex_tm1, data.mask),
     }
 
 
-def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The paper's figure 5: attention f32[T, B, A, A], r_in and r_total f32[T, B, A]; and the critics' values."""
-    r_total, r_in, attention = rewards(f, learner.params["reward"], batch)
-    values = values_of(f, learner, batch, batch.action[-1])  # the last row's value is not looked at
+    r_total, r_in, attention = rewards(nets, learner.params["reward"], batch)
+    values = values_of(nets, learner, batch, batch.action[-1])  # the last row's value is not looked at
     return {
         "attention": attention,
         "intrinsic_reward": r_in,

@@ -1,6 +1,6 @@
-"""What the members of the AIIR-MIX family are made of: their nets, what an update computes from a batch, their losses.
+"""The networks of the AIIR-MIX family, what an update computes from a batch, and the critics' losses.
 
-`intrinsic` has the map from equations to functions, and the order in which an update calls these.
+`learner` has the map from equations to functions, and the order in which an update calls these.
 """
 
 from typing import Any, NamedTuple
@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
-from iacjax.algorithms.common.actor_critic import actor_rows, last_actions, log_probs_of, next_actions
+from iacjax.algorithms.common.actor_critic import actor_inputs, log_probs_of, next_actions
 from iacjax.algorithms.common.optimizer_step import make_optimizer
+from iacjax.algorithms.common.rnn import last_actions
 from iacjax.algorithms.intrinsic.config import IntrinsicConfig
 from iacjax.losses.value_norm import RunningNorm, denormalised
-from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.critic import AgentCritic, TeamCritic
 from iacjax.networks.intrinsic_reward import AttentionReward, MlpReward
 from iacjax.networks.reward_mixing import LinearCombination, RewardMixing
+from iacjax.networks.rnn_agent import RnnAgent
 from iacjax.types import Batch, Metrics, masked_mean
 
 
@@ -31,8 +32,8 @@ class Learner(NamedTuple):
     critic_steps: jax.Array  # int32[]
 
 
-class Sequences(NamedTuple):
-    """What gradient steps read, of B lanes over T steps."""
+class IntrinsicData(NamedTuple):
+    """What gradient steps read: T steps of B environments."""
 
     obs: jax.Array  # f32[T, B, A, O]
     state: jax.Array  # f32[T, B, X]
@@ -49,12 +50,12 @@ class Sequences(NamedTuple):
     returns_ex: jax.Array  # f32[T, B], likewise
 
 
-class Family(NamedTuple):
-    """The networks and optimisers of one member of the family."""
+class Networks(NamedTuple):
+    """The networks and optimisers of one member of the family, its environment and its configuration."""
 
     spec: EnvSpec
     config: IntrinsicConfig
-    actor: RecurrentActor
+    actor: RnnAgent
     total: AgentCritic
     ex: TeamCritic
     reward: AttentionReward | MlpReward | None
@@ -62,7 +63,7 @@ class Family(NamedTuple):
     optimizers: dict[str, optax.GradientTransformation]
 
 
-def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
+def build(spec: EnvSpec, config: IntrinsicConfig) -> Networks:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
     config.check_choices()
@@ -79,10 +80,10 @@ def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
         "sum": LinearCombination(c.intrinsic_weight, learned=False),
     }[c.combine]
     rates = {"actor": c.lr, "total": c.critic_lr, "ex": c.critic_lr, "reward": c.reward_lr}
-    return Family(
+    return Networks(
         spec,
         config,
-        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor),
+        actor=RnnAgent(c.hidden_dim, num_actions, c.shared_actor),
         total=AgentCritic(c.critic_dim, num_actions),
         ex=TeamCritic(c.critic_dim),
         reward=reward,
@@ -92,27 +93,27 @@ def build(spec: EnvSpec, config: IntrinsicConfig) -> Family:
 
 
 def reward_inputs(
-    f: Family, state: jax.Array, obs: jax.Array, alive: jax.Array, action: jax.Array, last_action: jax.Array
+    nets: Networks, state: jax.Array, obs: jax.Array, alive: jax.Array, action: jax.Array, last_action: jax.Array
 ) -> tuple[jax.Array, ...]:
     """What the reward net of `f` is called with; `action` int32[..., A] is the one to reward."""
     inputs = obs, action, alive
-    return (*inputs, state, last_action) if f.config.reward_net == "mlp" else inputs
+    return (*inputs, state, last_action) if nets.config.reward_net == "mlp" else inputs
 
 
-def rewards(f: Family, reward_params: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+def rewards(nets: Networks, reward_params: Any, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(r_total f32[T, B, A], r_in f32[T, B, A], attention f32[T, B, A, A]) of every step; eq. 9 to 14."""
     r_ex, ts = batch.next.reward, batch.ts
-    if f.reward is None:
+    if nets.reward is None:
         zeros = jnp.zeros(batch.action.shape)
         return r_ex[..., None] + zeros, zeros, zeros[..., None] + zeros[..., None, :]
     last_action = last_actions(batch)[:-1]
-    action = batch.action if f.config.reward_action == "taken" else last_action
-    inputs = reward_inputs(f, ts.state, ts.obs, ts.alive, action, last_action)
-    r_in, attention = f.reward.apply(reward_params["net"], *inputs)
-    return f.combine.apply(reward_params["combine"], r_ex, r_in), r_in, attention
+    action = batch.action if nets.config.reward_action == "taken" else last_action
+    inputs = reward_inputs(nets, ts.state, ts.obs, ts.alive, action, last_action)
+    r_in, attention = nets.reward.apply(reward_params["net"], *inputs)
+    return nets.combine.apply(reward_params["combine"], r_ex, r_in), r_in, attention
 
 
-class Values(NamedTuple):
+class CriticValues(NamedTuple):
     """Both critics over the T + 1 rows, in units of reward; `*_t` are the successors', from the target copies."""
 
     total_tm1: jax.Array  # f32[T, B, A]
@@ -121,39 +122,41 @@ class Values(NamedTuple):
     ex_t: jax.Array
 
 
-def action_on_last_row(f: Family, actor_params: Any, batch: Batch, key: jax.Array, epsilon: jax.Array) -> jax.Array:
-    """int32[B, A] what the policy does on row T, which nobody acted on yet; where V_total reads no actions, 0.
+def action_on_last_row(
+    nets: Networks, actor_params: Any, batch: Batch, key: jax.Array, epsilon: jax.Array
+) -> jax.Array:
+    """int32[B, A] actions of the policy on row T, which was not acted on yet; 0 where V_total reads no actions.
 
     Row T bootstraps every environment. Actions left out there would be an input that V_total has never learned on.
     """
-    if not f.config.critic_others_actions:
+    if not nets.config.critic_others_actions:
         return jnp.zeros_like(batch.action[0])
-    log_probs = log_probs_of(f, actor_params, batch.carry0.hidden, actor_rows(batch, epsilon))
+    log_probs = log_probs_of(nets.actor, actor_params, batch.carry0.hidden, actor_inputs(batch, epsilon))
     return next_actions(log_probs, key)
 
 
-def values_of(f: Family, learner: Learner, batch: Batch, last_row_action: jax.Array) -> Values:
+def values_of(nets: Networks, learner: Learner, batch: Batch, last_row_action: jax.Array) -> CriticValues:
     """Both critics on every row, from one pass over the rows; `last_row_action` as `action_on_last_row` gives it."""
     rows, last_action = batch.rows, last_actions(batch)
-    others = jnp.concatenate([batch.action, last_row_action[None]]) if f.config.critic_others_actions else None
+    others = jnp.concatenate([batch.action, last_row_action[None]]) if nets.config.critic_others_actions else None
 
     def both(params):
-        total = f.total.apply(params["total"], rows.state, rows.obs, last_action, others)
-        ex = f.ex.apply(params["ex"], rows.state)
-        if f.config.value_norm:
+        total = nets.total.apply(params["total"], rows.state, rows.obs, last_action, others)
+        ex = nets.ex.apply(params["ex"], rows.state)
+        if nets.config.value_norm:
             return denormalised(learner.norm["total"], total), denormalised(learner.norm["ex"], ex)
         return total, ex
 
     total, ex = both(learner.params)
-    target_total, target_ex = both(learner.target) if f.config.critic_target_every else (total, ex)
-    return Values(total[:-1], target_total[1:], ex[:-1], target_ex[1:])
+    target_total, target_ex = both(learner.target) if nets.config.critic_target_every else (total, ex)
+    return CriticValues(total[:-1], target_total[1:], ex[:-1], target_ex[1:])
 
 
-def critic_losses(f: Family, params: Any, seq: Sequences) -> tuple[jax.Array, Metrics]:
+def critic_losses(nets: Networks, params: Any, data: IntrinsicData) -> tuple[jax.Array, Metrics]:
     """Eq. 5 and 8, summed: they share no parameter. Trained to the episode's end, for dead agents too."""
-    others = seq.action if f.config.critic_others_actions else None
-    total = f.total.apply(params["total"], seq.state, seq.obs, seq.last_action, others)
-    ex = f.ex.apply(params["ex"], seq.state)
-    loss_total = masked_mean((seq.returns_total - total) ** 2, seq.mask[..., None])
-    loss_ex = masked_mean((seq.returns_ex - ex) ** 2, seq.mask)
+    others = data.action if nets.config.critic_others_actions else None
+    total = nets.total.apply(params["total"], data.state, data.obs, data.last_action, others)
+    ex = nets.ex.apply(params["ex"], data.state)
+    loss_total = masked_mean((data.returns_total - total) ** 2, data.mask[..., None])
+    loss_ex = masked_mean((data.returns_ex - ex) ** 2, data.mask)
     return loss_total + loss_ex, {"critic_loss": loss_total, "critic_ex_loss": loss_ex}

@@ -35,25 +35,41 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec, TimeStep
-from iacjax.algorithms.common import continuous_actors as parts
-from iacjax.algorithms.common.off_policy import Bounds, action_mask, bounds_of, transition
+from iacjax.algorithms.common.continuous_actors import (
+    Gaussian,
+    agents_mean,
+    clip_each_agent,
+    gaussian,
+    sample_input,
+    warmup_action,
+)
+from iacjax.algorithms.common.off_policy import (
+    ActionRange,
+    action_mask,
+    action_range,
+    no_carry,
+    transition,
+    transition_plan,
+)
+from iacjax.algorithms.common.optimizer_step import apply_gradients
+from iacjax.algorithms.common.targets import move_every
 from iacjax.algorithms.maac.config import MaacConfig
-from iacjax.networks.maac import LeakyMlp, MaacCritic, Values, scale_shared
+from iacjax.networks.maac import LeakyMlp, MaacCritic, MaacValues, scale_shared
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 
 MOMENTUM = 0.1  # of the running statistics, torch's BatchNorm
 EPS = 1e-5
 
 
-class Family(NamedTuple):
-    """What the functions below share: the networks and what was asked for."""
+class Networks(NamedTuple):
+    """MAAC's networks and optimisers, its environment and its configuration."""
 
     spec: EnvSpec
     config: MaacConfig
     policy: nn.Module
     critic: nn.Module
     mask: jax.Array  # bool[A, D], False on padded dimensions
-    bounds: Bounds
+    range: ActionRange
     optimizers: dict[str, optax.GradientTransformation]
 
 
@@ -65,7 +81,7 @@ class Stats(NamedTuple):
 
 
 class Acting(NamedTuple):
-    """What acting reads."""
+    """The actor parameters, and what normalises their observations."""
 
     actor: Any
     stats: Stats
@@ -80,36 +96,36 @@ class Learner(NamedTuple):
 
 
 def make(spec: EnvSpec, config: MaacConfig) -> Algorithm:
-    """Builds MAAC for a continuous world.
+    """Builds MAAC for an environment with continuous actions.
 
     Raises:
       ConfigError: the hidden units do not divide into the attention heads.
     """
-    f = _build(spec, config)
+    nets = build(spec, config)
     return Algorithm(
-        init=partial(_init, f),
+        init=partial(init, nets),
         policy=lambda learner: Acting(learner.params["actor"], learner.stats),
-        carry=lambda num_envs: (),
-        act=partial(_act, f),
-        update=partial(_update, f),
-        plan=parts.make_plan(config, config.normalise_rewards),
-        inspect=partial(_inspect, f),
+        carry=no_carry,
+        act=partial(act, nets),
+        update=partial(update, nets),
+        # The state is never read, so the replay need not keep it.
+        plan=transition_plan(config, state_is_obs=True, normalised_rewards=config.normalise_rewards),
+        inspect=partial(inspect, nets),
     )
 
 
-def _build(spec: EnvSpec, config: MaacConfig) -> Family:
+def build(spec: EnvSpec, config: MaacConfig) -> Networks:
+    """The networks and optimisers that `config` chooses; raises as `make` does."""
     config.check_choices()
-    return Family(
+    return Networks(
         spec,
         config,
         LeakyMlp((config.hidden_dim,) * config.policy_layers, 2 * spec.action.dim),
         MaacCritic(config.hidden_dim, config.heads),
         action_mask(spec),
-        bounds_of(spec.action),
+        action_range(spec.action),
         {
-            "actor": optax.chain(
-                parts.clip_each_agent(config.max_grad_norm, per_variable=False), optax.adam(config.lr)
-            ),
+            "actor": optax.chain(clip_each_agent(config.max_grad_norm, per_variable=False), optax.adam(config.lr)),
             "critic": optax.chain(
                 optax.clip_by_global_norm(config.critic_max_grad_norm * spec.num_agents),
                 optax.add_decayed_weights(config.weight_decay),  # before Adam: torch's L2, not AdamW's
@@ -119,19 +135,20 @@ def _build(spec: EnvSpec, config: MaacConfig) -> Family:
     )
 
 
-def _init(f: Family, key: jax.Array) -> Learner:
+def init(nets: Networks, key: jax.Array) -> Learner:
+    """The learner before its first update."""
     k_actor, k_critic = jax.random.split(key)
-    obs, action = parts.sample_input(f.spec)
-    params = {"actor": f.policy.init(k_actor, obs), "critic": f.critic.init(k_critic, obs, action)}
-    opt = {name: f.optimizers[name].init(tree) for name, tree in params.items()}
-    shape = (f.spec.num_agents, f.spec.obs_dim)
+    obs, action = sample_input(nets.spec)
+    params = {"actor": nets.policy.init(k_actor, obs), "critic": nets.critic.init(k_critic, obs, action)}
+    opt = {name: nets.optimizers[name].init(tree) for name, tree in params.items()}
+    shape = (nets.spec.num_agents, nets.spec.obs_dim)
     stats = Stats(jnp.zeros(shape, jnp.float32), jnp.ones(shape, jnp.float32))
     return Learner(params, jax.tree.map(jnp.copy, params), opt, stats, jnp.zeros((), jnp.int32))
 
 
-def _track(f: Family, stats: Stats, obs: jax.Array, mask: jax.Array) -> Stats:
+def track(nets: Networks, stats: Stats, obs: jax.Array, mask: jax.Array) -> Stats:
     """The statistics after one more batch of observations f32[B, A, O]; f32[B] `mask` is 1 on real ones."""
-    if not f.config.normalise_obs:
+    if not nets.config.normalise_obs:
         return stats
     weight = mask[:, None, None] / jnp.maximum(mask.sum(), 1.0)
     mean = (weight * obs).sum(0)
@@ -140,24 +157,24 @@ def _track(f: Family, stats: Stats, obs: jax.Array, mask: jax.Array) -> Stats:
     return Stats(stats.mean + share * (mean - stats.mean), stats.var + share * (var - stats.var))
 
 
-def _seen(f: Family, stats: Stats, obs: jax.Array) -> jax.Array:
-    """Observations as the networks see them."""
-    return (obs - stats.mean) * jax.lax.rsqrt(stats.var + EPS) if f.config.normalise_obs else obs
+def normalise_obs(nets: Networks, stats: Stats, obs: jax.Array) -> jax.Array:
+    """Observations f32[..., A, O] as the networks see them."""
+    return (obs - stats.mean) * jax.lax.rsqrt(stats.var + EPS) if nets.config.normalise_obs else obs
 
 
-def _gaussian(f: Family, actor: Any, obs: jax.Array) -> tuple[parts.Gaussian, jax.Array]:
-    """The policies at normalised observations f32[..., A, O], and what the nets put out."""
-    out = f.policy.apply(actor, obs)
-    return parts.gaussian(out, f.config), out
+def policies_at(nets: Networks, actor: Any, obs: jax.Array) -> tuple[Gaussian, jax.Array]:
+    """The policies at normalised observations f32[..., A, O], and the networks' outputs."""
+    out = nets.policy.apply(actor, obs)
+    return gaussian(out, nets.config.sigma_min, nets.config.sigma_max), out
 
 
-def _squash(f: Family, x: jax.Array) -> jax.Array:
-    return jnp.tanh(x) * f.mask
+def _squash(nets: Networks, x: jax.Array) -> jax.Array:
+    return jnp.tanh(x) * nets.mask
 
 
-def _act(
-    f: Family,
-    policy: Acting,
+def act(
+    nets: Networks,
+    params: Acting,
     carry: Any,
     timestep: TimeStep,
     first: jax.Array,
@@ -165,108 +182,111 @@ def _act(
     clock: Clock,
     explore: bool,
 ) -> tuple[Any, jax.Array, Any]:
-    policies, _ = _gaussian(f, policy.actor, _seen(f, policy.stats, timestep.obs))
+    """One step in E environments (see `Algorithm.act`)."""
+    policies, _ = policies_at(nets, params.actor, normalise_obs(nets, params.stats, timestep.obs))
     if not explore:
-        return carry, f.bounds.to_env(_squash(f, policies.mean)), ()
+        return carry, nets.range.to_env(_squash(nets, policies.mean)), ()
     k_policy, k_warm = jax.random.split(key)
-    action = parts.until_warm(f.config, f.mask, k_warm, clock, _squash(f, policies.sample(k_policy)))
-    return carry, f.bounds.to_env(action), ()
+    action = warmup_action(nets.config, nets.mask, k_warm, clock, _squash(nets, policies.sample(k_policy)))
+    return carry, nets.range.to_env(action), ()
 
 
-def _values(f: Family, critic: Any, obs: jax.Array, action: jax.Array, own: jax.Array | None = None) -> Values:
-    return f.critic.apply(critic, obs, action, own)
+def values_of(
+    nets: Networks, critic: Any, obs: jax.Array, action: jax.Array, own: jax.Array | None = None
+) -> MaacValues:
+    """The critic at normalised observations; see `MaacCritic`."""
+    return nets.critic.apply(critic, obs, action, own)
 
 
-def _target(f: Family, target: dict[str, Any], obs: jax.Array, after: TimeStep, key: jax.Array) -> jax.Array:
+def td_target(nets: Networks, target: dict[str, Any], obs: jax.Array, after: TimeStep, key: jax.Array) -> jax.Array:
     """y f32[B, A] of the transitions that lead to `after`, whose observations the networks see as `obs`."""
-    policies, _ = _gaussian(f, target["actor"], obs)
+    policies, _ = policies_at(nets, target["actor"], obs)
     x = policies.sample(key)
-    value = _values(f, target["critic"], obs, _squash(f, x)).q
-    bonus = -f.config.temperature * policies.log_prob(x, f.mask)
-    reward, discount = after.reward[:, None], f.config.gamma * (1.0 - after.terminated)[:, None]
-    if f.config.entropy_in_target == "discounted":
+    value = values_of(nets, target["critic"], obs, _squash(nets, x)).q
+    bonus = -nets.config.temperature * policies.log_prob(x, nets.mask)
+    reward, discount = after.reward[:, None], nets.config.gamma * (1.0 - after.terminated)[:, None]
+    if nets.config.entropy_in_target == "discounted":
         return reward + discount * (value + bonus)
-    return reward + discount * value + (bonus if f.config.entropy_in_target == "undiscounted" else 0.0)
+    return reward + discount * value + (bonus if nets.config.entropy_in_target == "undiscounted" else 0.0)
 
 
-def _critic_loss(f: Family, critic: Any, obs: jax.Array, action: jax.Array, target: jax.Array, mask: jax.Array):
+def critic_loss(
+    nets: Networks, critic: Any, obs: jax.Array, action: jax.Array, target: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Squared errors, summed over the agents, and the regulariser of the attention's scores. Also gives Q f32[B, A]."""
-    values = _values(f, critic, obs, action)
-    loss = parts.agents_mean((target - values.q) ** 2, mask).sum()
-    square = (values.scores**2).sum((1, 3)) / max(f.spec.num_agents - 1, 1)  # of all heads, mean over the others
-    return loss + f.config.attention_regularisation * parts.agents_mean(square, mask).sum(), values.q
+    values = values_of(nets, critic, obs, action)
+    loss = agents_mean((target - values.q) ** 2, mask).sum()
+    square = (values.scores**2).sum((1, 3)) / max(nets.spec.num_agents - 1, 1)  # of all heads, mean over the others
+    return loss + nets.config.attention_regularisation * agents_mean(square, mask).sum(), values.q
 
 
-def _actor_loss(f: Family, actor: Any, critic: Any, obs: jax.Array, key: jax.Array, mask: jax.Array):
+def actor_loss(
+    nets: Networks, actor: Any, critic: Any, obs: jax.Array, key: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """alpha log pi_i - Q_i, summed over the agents, each through its own action alone; or the score function's loss,
     whose gradient has the same mean. Also gives log pi_i f32[B, A]."""
     k_action, k_baseline = jax.random.split(key)
-    policies, out = _gaussian(f, actor, obs)
+    policies, out = policies_at(nets, actor, obs)
     x = policies.sample(k_action)
-    if f.config.policy_gradient == "score":
+    if nets.config.policy_gradient == "score":
         x = jax.lax.stop_gradient(x)
-    log_prob, action = policies.log_prob(x, f.mask), _squash(f, x)
-    q = _values(f, critic, obs, jax.lax.stop_gradient(action), own=action).q
-    if f.config.policy_gradient == "score":
-        advantage = q - _baseline(f, critic, obs, action, policies, k_baseline)
-        loss = log_prob * jax.lax.stop_gradient(f.config.temperature * log_prob - advantage)
+    log_prob, action = policies.log_prob(x, nets.mask), _squash(nets, x)
+    q = values_of(nets, critic, obs, jax.lax.stop_gradient(action), own=action).q
+    if nets.config.policy_gradient == "score":
+        advantage = q - _baseline(nets, critic, obs, action, policies, k_baseline)
+        loss = log_prob * jax.lax.stop_gradient(nets.config.temperature * log_prob - advantage)
     else:
-        loss = f.config.temperature * log_prob - q
-    loss = loss + f.config.regularisation * (out**2).mean(-1)
-    return parts.agents_mean(loss, mask).sum(), log_prob
+        loss = nets.config.temperature * log_prob - q
+    loss = loss + nets.config.regularisation * (out**2).mean(-1)
+    return agents_mean(loss, mask).sum(), log_prob
 
 
 def _baseline(
-    f: Family, critic: Any, obs: jax.Array, action: jax.Array, policies: parts.Gaussian, key: jax.Array
+    nets: Networks, critic: Any, obs: jax.Array, action: jax.Array, policies: Gaussian, key: jax.Array
 ) -> jax.Array:
     """b f32[B, A]: mean of Q_i over new own actions of agent i, the others' being those of `action`."""
 
     def one(key):
-        return _values(f, critic, obs, action, own=_squash(f, policies.sample(key))).q
+        return values_of(nets, critic, obs, action, own=_squash(nets, policies.sample(key))).q
 
-    return jax.vmap(one)(jax.random.split(key, f.config.baseline_samples)).mean(0)
-
-
-def _step(f: Family, name: str, learner: Learner, grads: Any) -> tuple[Any, Any]:
-    changes, opt = f.optimizers[name].update(grads, learner.opt[name], learner.params[name])
-    return optax.apply_updates(learner.params[name], changes), opt
+    return jax.vmap(one)(jax.random.split(key, nets.config.baseline_samples)).mean(0)
 
 
-def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """Critic, then policies, then targets."""
     ts, after = transition(batch)
-    mask, action = batch.mask[0], f.bounds.from_env(batch.action[0])
-    stats = _track(f, learner.stats, ts.obs, mask)
-    obs, next_obs = _seen(f, stats, ts.obs), _seen(f, stats, after.obs)
+    mask, action = batch.mask[0], nets.range.from_env(batch.action[0])
+    stats = track(nets, learner.stats, ts.obs, mask)
+    obs, next_obs = normalise_obs(nets, stats, ts.obs), normalise_obs(nets, stats, after.obs)
     k_target, k_actor = jax.random.split(key)
-    target = _target(f, learner.target, next_obs, after, k_target)
-    critic_loss = partial(_critic_loss, f, obs=obs, action=action, target=target, mask=mask)
-    (loss_critic, q), grads = jax.value_and_grad(critic_loss, has_aux=True)(learner.params["critic"])
-    critic, critic_opt = _step(f, "critic", learner, scale_shared(grads, 1.0 / f.spec.num_agents))
-    actor_loss = partial(_actor_loss, f, critic=critic, obs=obs, key=k_actor, mask=mask)
-    (loss_actor, log_prob), grads = jax.value_and_grad(actor_loss, has_aux=True)(learner.params["actor"])
-    actor, actor_opt = _step(f, "actor", learner, grads)
-    params, updates = {"actor": actor, "critic": critic}, learner.updates + 1
-    target_params = parts.move_targets(f.config, updates, params, learner.target)
-    learner = Learner(params, target_params, {"actor": actor_opt, "critic": critic_opt}, stats, updates)
+    target = td_target(nets, learner.target, next_obs, after, k_target)
+    loss = partial(critic_loss, nets, obs=obs, action=action, target=target, mask=mask)
+    (loss_critic, q), grads = jax.value_and_grad(loss, has_aux=True)(learner.params["critic"])
+    learner = apply_gradients(nets.optimizers, learner, {"critic": scale_shared(grads, 1.0 / nets.spec.num_agents)})
+    loss = partial(actor_loss, nets, critic=learner.params["critic"], obs=obs, key=k_actor, mask=mask)
+    (loss_actor, log_prob), grads = jax.value_and_grad(loss, has_aux=True)(learner.params["actor"])
+    learner = apply_gradients(nets.optimizers, learner, {"actor": grads})
+    updates = learner.updates + 1
+    moved = move_every(nets.config.target_every, nets.config.tau, updates, learner.params, learner.target)
+    learner = learner._replace(target=moved, stats=stats, updates=updates)
     metrics = {
         "critic_loss": loss_critic,
         "actor_loss": loss_actor,
-        "q": parts.agents_mean(q, mask).mean(),
-        "entropy": -parts.agents_mean(log_prob, mask).mean(),
+        "q": agents_mean(q, mask).mean(),
+        "entropy": -agents_mean(log_prob, mask).mean(),
     }
     return learner, metrics
 
 
-def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """For a batch's own actions: `q` f32[T, B], the mean of the agents' values (of normalised rewards, where those are
     learned from); the greedy action `mean`
-    f32[T, B, A, D] in the world's units; and `attention` f32[T, B, heads, A, A]."""
-    obs = _seen(f, learner.stats, batch.ts.obs)
-    values = _values(f, learner.params["critic"], obs, f.bounds.from_env(batch.action))
-    policies, _ = _gaussian(f, learner.params["actor"], obs)
+    f32[T, B, A, D] in the environment's units; and `attention` f32[T, B, heads, A, A]."""
+    obs = normalise_obs(nets, learner.stats, batch.ts.obs)
+    values = values_of(nets, learner.params["critic"], obs, nets.range.from_env(batch.action))
+    policies, _ = policies_at(nets, learner.params["actor"], obs)
     return {
         "q": values.q.mean(-1),
-        "mean": f.bounds.to_env(_squash(f, policies.mean)),
+        "mean": nets.range.to_env(_squash(nets, policies.mean)),
         "attention": values.weights,
     }

@@ -5,10 +5,10 @@ Every agent has a value V_i of the team's reward, and GAE's advantage from it; w
 
 | part                                        | where                                    |
 |---------------------------------------------|------------------------------------------|
-| clipped policy loss, entropy bonus          | `on_policy.actor_loss`                   |
+| clipped policy loss, entropy bonus          | `actor_critic.actor_loss`                |
 | clipped value loss, Huber (Yu et al., 5.1)  | `losses.value.clipped_value_loss`        |
-| GAE(lambda)                                 | `on_policy.returns` less the value       |
-| value normalisation (Yu et al., 5.1)        | `losses.normaliser`                      |
+| GAE(lambda)                                 | `batch_returns` less the value           |
+| value normalisation (Yu et al., 5.1)        | `losses.value_norm`                      |
 
 The dead weigh nothing in the policy loss and in the normalisation of advantages. The critic trains on, for dead agents
 too, to the end of the episode, since the returns of an agent's last steps pass those values. So do the published
@@ -35,20 +35,20 @@ import optax
 from envs.base import EnvSpec
 from iacjax.algorithms.common.actor_critic import (
     actor_loss,
-    annealed,
-    apply_gradients,
-    assemble,
-    last_actions,
+    log_probs_of,
+    make_algorithm,
     over_minibatches,
-    returns,
+    step_data,
 )
-from iacjax.algorithms.common.optimizer_step import make_optimizer
+from iacjax.algorithms.common.optimizer_step import apply_gradients, lr_scale, make_optimizer
+from iacjax.algorithms.common.returns import batch_returns
+from iacjax.algorithms.common.rnn import init_agents, last_actions
 from iacjax.algorithms.ppo.config import PpoConfig
 from iacjax.losses.policy import normalise
 from iacjax.losses.value import clipped_value_loss
 from iacjax.losses.value_norm import RunningNorm, denormalised, init_norm, normalised, update_norm
-from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.recurrent_critic import RecurrentCritic
+from iacjax.networks.rnn_agent import RnnAgent
 from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
@@ -61,8 +61,8 @@ class Learner(NamedTuple):
     critic_hidden: jax.Array | tuple[()]  # f32[E, A, H] with which the next batch's row 0 is valued; () without memory
 
 
-class Sequences(NamedTuple):
-    """What gradient steps read, of B lanes over T steps."""
+class PpoData(NamedTuple):
+    """What gradient steps read: T steps of B environments."""
 
     obs: jax.Array  # f32[T, B, A, O]
     state: jax.Array  # f32[T, B, X]
@@ -79,25 +79,25 @@ class Sequences(NamedTuple):
     returns: jax.Array  # f32[T, B, A], normalised as the critic predicts
 
 
-class Family(NamedTuple):
-    """The networks and optimisers of IPPO or MAPPO."""
+class Networks(NamedTuple):
+    """The networks and optimisers of IPPO or MAPPO, its environment and its configuration."""
 
     spec: EnvSpec
     config: PpoConfig
-    actor: RecurrentActor
+    actor: RnnAgent
     critic: RecurrentCritic
     optimizers: dict[str, optax.GradientTransformation]
 
 
-def build(spec: EnvSpec, config: PpoConfig) -> Family:
+def build(spec: EnvSpec, config: PpoConfig) -> Networks:
     """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
     config.check_choices()
     rates = {"actor": c.lr, "critic": c.critic_lr}
-    return Family(
+    return Networks(
         spec,
         config,
-        actor=RecurrentActor(c.hidden_dim, num_actions, c.shared_actor, layer_norm=c.layer_norm),
+        actor=RnnAgent(c.hidden_dim, num_actions, c.shared_actor, layer_norm=c.layer_norm),
         critic=RecurrentCritic(c.critic_dim, num_actions, c.critic_input, c.critic_memory, c.layer_norm),
         optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
     )
@@ -105,34 +105,35 @@ def build(spec: EnvSpec, config: PpoConfig) -> Family:
 
 def make(spec: EnvSpec, config: PpoConfig) -> Algorithm:
     """Builds IPPO or MAPPO, as `config` chooses."""
-    f = build(spec, config)
-    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
+    nets = build(spec, config)
+    parts = (partial(function, nets) for function in (init, update, inspect))
+    return make_algorithm(spec, config, nets.actor, *parts)
 
 
-def _init(f: Family, key: jax.Array) -> Learner:
+def init(nets: Networks, key: jax.Array) -> Learner:
+    """The learner before its first update."""
     k_actor, k_critic = jax.random.split(key)
-    c, num_agents = f.config, f.spec.num_agents
-    obs, state = jnp.zeros((1, 1, num_agents, f.spec.obs_dim)), jnp.zeros((1, 1, f.spec.state_dim))
+    c, num_agents = nets.config, nets.spec.num_agents
+    obs, state = jnp.zeros((1, 1, num_agents, nets.spec.obs_dim)), jnp.zeros((1, 1, nets.spec.state_dim))
     action, first = jnp.zeros((1, 1, num_agents), jnp.int32), jnp.zeros((1, 1), bool)
-    hidden = jnp.zeros((1, num_agents, c.hidden_dim))
     params = {
-        "actor": f.actor.init(k_actor, hidden, obs, action, first),
-        "critic": f.critic.init(k_critic, _start_hidden(c, 1, num_agents), state, obs, action, first),
+        "actor": init_agents(nets.actor, k_actor, nets.spec),
+        "critic": nets.critic.init(k_critic, _start_hidden(c, 1, num_agents), state, obs, action, first),
     }
     return Learner(
         params=params,
-        opt={name: f.optimizers[name].init(tree) for name, tree in params.items()},
+        opt={name: nets.optimizers[name].init(tree) for name, tree in params.items()},
         norm=init_norm(),
         critic_hidden=_start_hidden(c, c.num_envs, num_agents),
     )
 
 
-def values_of(f: Family, learner: Learner, batch: Batch, hidden0: Any) -> tuple[jax.Array, Any]:
+def values_of(nets: Networks, learner: Learner, batch: Batch, hidden0: Any) -> tuple[jax.Array, Any]:
     """(values f32[T + 1, B, A] as the critic predicts them, its memory before the last row); `hidden0` before row 0."""
     rows, params = batch.rows, learner.params["critic"]
     inputs = rows.state, rows.obs, last_actions(batch), batch.first
-    hidden, values = f.critic.apply(params, hidden0, *(x[:-1] for x in inputs))
-    _, last = f.critic.apply(params, hidden, *(x[-1:] for x in inputs))
+    hidden, values = nets.critic.apply(params, hidden0, *(x[:-1] for x in inputs))
+    _, last = nets.critic.apply(params, hidden, *(x[-1:] for x in inputs))
     return jnp.concatenate([values, last]), hidden
 
 
@@ -140,65 +141,61 @@ def _start_hidden(c: PpoConfig, num_envs: int, num_agents: int) -> Any:
     return jnp.zeros((num_envs, num_agents, c.critic_dim), jnp.float32) if c.critic_memory else ()
 
 
-def _sequences(f: Family, learner: Learner, batch: Batch, raw: jax.Array) -> tuple[Sequences, Learner]:
+def ppo_data(nets: Networks, learner: Learner, batch: Batch, raw: jax.Array) -> tuple[PpoData, Learner]:
     """The data of the gradient steps, and the learner with the returns taken into its normaliser.
 
     `raw` are `values_of` the rows.
     """
-    ts, weight = batch.ts, batch.mask[..., None] * batch.ts.alive
-    values = _values(f, learner, raw)
-    target = returns(f, batch, batch.next.reward, values[1:])
-    advantage = normalise(target - values[:-1], weight)
-    if f.config.value_norm:
+    fields, values = step_data(batch), in_reward_units(nets, learner, raw)
+    target = batch_returns(nets.config, batch, batch.next.reward, values[1:])
+    advantage = normalise(target - values[:-1], fields["weight"])
+    if nets.config.value_norm:
         learner = learner._replace(
-            norm=update_norm(learner.norm, target, batch.mask[..., None], f.config.value_norm_decay)
+            norm=update_norm(learner.norm, target, batch.mask[..., None], nets.config.value_norm_decay)
         )
         target = normalised(learner.norm, target)
-    seq = Sequences(
-        ts.obs, ts.state, ts.avail, batch.first[:-1], last_actions(batch)[:-1], batch.action, batch.aux.log_prob,
-        batch.aux.epsilon, batch.mask, weight, advantage, raw[:-1], target,
-    )  # fmt: skip
-    return seq, learner
+    return PpoData(**fields, advantage=advantage, value=raw[:-1], returns=target), learner
 
 
-def critic_loss(f: Family, critic_params: Any, hidden0: jax.Array, seq: Sequences) -> tuple[jax.Array, Metrics]:
+def critic_loss(nets: Networks, params: Any, hidden0: jax.Array, data: PpoData) -> tuple[jax.Array, Metrics]:
     """The clipped value loss, to the episode's end, for dead agents too."""
-    _, value = f.critic.apply(critic_params, hidden0, seq.state, seq.obs, seq.last_action, seq.first)
-    loss = clipped_value_loss(value, seq.value, seq.returns, f.config.value_clip, f.config.huber_delta)
-    loss = masked_mean(loss, seq.mask[..., None])
+    _, value = nets.critic.apply(params, hidden0, data.state, data.obs, data.last_action, data.first)
+    loss = clipped_value_loss(value, data.value, data.returns, nets.config.value_clip, nets.config.huber_delta)
+    loss = masked_mean(loss, data.mask[..., None])
     return loss, {"critic_loss": loss}
 
 
-def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
     """One batch: advantages at the parameters that acted, then the epochs of actor and critic."""
-    scale = annealed(f.config, clock)
-    raw, critic_hidden = values_of(f, learner, batch, learner.critic_hidden)
-    value = masked_mean(_values(f, learner, raw[:-1]), batch.mask[..., None])
-    seq, learner = _sequences(f, learner, batch, raw)
+    c, scale = nets.config, lr_scale(nets.config, clock)
+    raw, critic_hidden = values_of(nets, learner, batch, learner.critic_hidden)
+    value = masked_mean(in_reward_units(nets, learner, raw[:-1]), batch.mask[..., None])
+    data, learner = ppo_data(nets, learner, batch, raw)
 
-    def loss(params, hidden, seq):
-        of_actor, metrics = actor_loss(f, params["actor"], hidden["actor"], seq)
-        of_critic, more = critic_loss(f, params["critic"], hidden["critic"], seq)
+    def loss(params, hidden, data):
+        log_probs = log_probs_of(nets.actor, params["actor"], hidden["actor"], data)
+        of_actor, metrics = actor_loss(log_probs, data, c.clip, c.entropy)
+        of_critic, more = critic_loss(nets, params["critic"], hidden["critic"], data)
         return of_actor + of_critic, metrics | more  # they share no parameter
 
-    def step(learner, hidden, seq):
-        grads, metrics = jax.grad(loss, has_aux=True)(learner.params, hidden, seq)
-        return apply_gradients(f, learner, grads, scale), metrics
+    def step(learner, hidden, data):
+        grads, metrics = jax.grad(loss, has_aux=True)(learner.params, hidden, data)
+        return apply_gradients(nets.optimizers, learner, grads, scale), metrics
 
     hidden0 = {"actor": batch.carry0.hidden, "critic": learner.critic_hidden}
-    learner, metrics = over_minibatches(step, learner, hidden0, seq, key, f.config)
+    learner, metrics = over_minibatches(step, learner, hidden0, data, key, c)
     return learner._replace(critic_hidden=critic_hidden), metrics | {"value": value}
 
 
-def _values(f: Family, learner: Learner, raw: jax.Array) -> jax.Array:
+def in_reward_units(nets: Networks, learner: Learner, raw: jax.Array) -> jax.Array:
     """What the critic predicts, in units of reward."""
-    return denormalised(learner.norm, raw) if f.config.value_norm else raw
+    return denormalised(learner.norm, raw) if nets.config.value_norm else raw
 
 
-def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The team's value f32[T, B], the mean of its agents'; another number of lanes than E must open episodes."""
     num_envs, num_agents = batch.action.shape[1:]
-    same = num_envs == f.config.num_envs
-    hidden = learner.critic_hidden if same else _start_hidden(f.config, num_envs, num_agents)
-    raw, _ = values_of(f, learner, batch, hidden)
-    return {"value": _values(f, learner, raw[:-1]).mean(-1)}
+    same = num_envs == nets.config.num_envs
+    hidden = learner.critic_hidden if same else _start_hidden(nets.config, num_envs, num_agents)
+    raw, _ = values_of(nets, learner, batch, hidden)
+    return {"value": in_reward_units(nets, learner, raw[:-1]).mean(-1)}

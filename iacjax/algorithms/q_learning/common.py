@@ -1,4 +1,4 @@
-"""What the Q-learners share, feed-forward or recurrent: their nets' holder, mixing, exploration, gradient steps."""
+"""What the Q-learners share, feed-forward or recurrent: their networks, mixing, gradient steps."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
-from iacjax.algorithms.common.actor_critic import epsilon_at
-from iacjax.algorithms.common.off_policy import copy_every
+from iacjax.algorithms.common.exploration import epsilon_at
+from iacjax.algorithms.common.optimizer_step import optimizer_step
+from iacjax.algorithms.common.targets import copy_every
 from iacjax.algorithms.q_learning.config import QmixConfig
-from iacjax.distributions import mask_logits
 from iacjax.types import Clock, Metrics
 
 
-class Family(NamedTuple):
-    """What the factory fixes."""
+class Networks(NamedTuple):
+    """The networks and the optimiser, the environment and the configuration."""
 
     spec: EnvSpec
     config: QmixConfig
@@ -33,42 +33,29 @@ class Learner(NamedTuple):
     updates: jax.Array  # int32[]
 
 
-def start_learner(f: Family, params: dict[str, Any]) -> Learner:
+def start_learner(nets: Networks, params: dict[str, Any]) -> Learner:
     """The learner before its first update, its targets copies of `params`."""
-    return Learner(params, jax.tree.map(jnp.copy, params), f.optimizer.init(params), jnp.zeros((), jnp.int32))
+    return Learner(params, jax.tree.map(jnp.copy, params), nets.optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
-def mix(f: Family, params: dict[str, Any], q: jax.Array, state: jax.Array) -> jax.Array:
+def mix(nets: Networks, params: dict[str, Any], q: jax.Array, state: jax.Array) -> jax.Array:
     """f32[..., A] -> f32[..., K]: the values that learn from the team's reward, A of them for IQL, else one."""
-    if f.config.mixer == "iql":
+    if nets.config.mixer == "iql":
         return q
-    if f.config.mixer == "vdn":
+    if nets.config.mixer == "vdn":
         return q.sum(-1, keepdims=True)
-    return f.mixer.apply(params["mixer"], q, state)[..., None]
-
-
-def greedy_actions(q: jax.Array, avail: jax.Array) -> jax.Array:
-    """Every agent's best legal action, int32[..., A], of q f32[..., A, U]; in padding its best."""
-    return mask_logits(q, avail).argmax(-1).astype(jnp.int32)
-
-
-def explore_from(greedy: jax.Array, avail: jax.Array, epsilon: jax.Array, key: jax.Array) -> jax.Array:
-    """Every agent's greedy action, or with probability `epsilon` a legal one drawn uniformly; int32[..., A]."""
-    k_where, k_what = jax.random.split(key)
-    where = jax.random.bernoulli(k_where, epsilon, greedy.shape)
-    legal = mask_logits(jnp.zeros(avail.shape), avail)
-    return jnp.where(where, jax.random.categorical(k_what, legal).astype(jnp.int32), greedy)
+    return nets.mixer.apply(params["mixer"], q, state)[..., None]
 
 
 def schedules(config: QmixConfig, clock: Clock) -> Metrics:
-    """What is logged of every iteration."""
+    """The epsilon of every iteration, for the logs."""
     return {"epsilon": epsilon_at(config, clock)}
 
 
-def descend(f: Family, learner: Learner, loss: Callable) -> tuple[Learner, Metrics]:
-    """One gradient step on `loss` (params -> (scalar, metrics)), and every `target_every` of them the hard copy."""
+def descend(nets: Networks, learner: Learner, loss: Callable) -> tuple[Learner, Metrics]:
+    """One gradient step on `loss` (params -> (scalar, metrics)); after every `target_every` the targets are copied."""
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(learner.params)
-    changes, opt = f.optimizer.update(grads, learner.opt, learner.params)
-    params, updates = optax.apply_updates(learner.params, changes), learner.updates + 1
-    copied = copy_every(f.config.target_every, updates, params, learner.target)
+    params, opt = optimizer_step(nets.optimizer, learner.params, learner.opt, grads)
+    updates = learner.updates + 1
+    copied = copy_every(nets.config.target_every, updates, params, learner.target)
     return Learner(params, copied, opt, updates), {"loss": value, **metrics}

@@ -1,6 +1,6 @@
 """QTRAN-base (Son et al. 2019; PyMARL's `qtran_learner`): any joint value, and individual ones with its best action.
 
-The agents, their memory, acting, exploration and the replay are `q_recurrent`'s. Beside them stands a joint value
+The agents, their memory, acting, exploration and the replay are `recurrent.py`'s. Beside them stands a joint value
 Q_jt(s, u) that no structure limits, and V_jt(s), the gap between it and the sum of the agents' values.
 
 | loss   | what it asks for                                                        | here              |
@@ -20,10 +20,12 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import EnvSpec
-from iacjax.algorithms.common.actor_critic import returns
-from iacjax.algorithms.q_learning.common import Family, Learner, descend, greedy_actions, start_learner
+from iacjax.algorithms.common.exploration import greedy_actions
+from iacjax.algorithms.common.returns import batch_returns
+from iacjax.algorithms.common.rnn import init_agents
+from iacjax.algorithms.q_learning.common import Learner, Networks, descend, start_learner
 from iacjax.algorithms.q_learning.config import QtranConfig
-from iacjax.algorithms.q_learning.recurrent import assemble, build, init_agents, unroll, with_carry
+from iacjax.algorithms.q_learning.recurrent import build, make_algorithm, unroll, with_carry
 from iacjax.distributions import take_action
 from iacjax.networks.joint_value import JointValue
 from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
@@ -36,21 +38,21 @@ def make(spec: EnvSpec, config: QtranConfig) -> Algorithm:
       ConfigError: agents without memory, or a replay too small for its sequences.
     """
     config.check_choices()
-    f = build_family(spec, config)
-    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
+    return make_algorithm(build_networks(spec, config), init, update, inspect)
 
 
-def build_family(spec: EnvSpec, config: QtranConfig) -> Family:
+def build_networks(spec: EnvSpec, config: QtranConfig) -> Networks:
     """The agents, and the joint value in the mixer's place."""
     return build(spec, config, JointValue(config.mixer_dim, spec.action.num_actions))
 
 
-def _init(f: Family, key: jax.Array) -> Learner:
+def init(nets: Networks, key: jax.Array) -> Learner:
+    """The learner before its first update."""
     k_agents, k_joint = jax.random.split(key)
-    agents = f.spec.num_agents
-    hidden, action = jnp.zeros((1, agents, f.config.hidden_dim)), jnp.zeros((1, agents), jnp.int32)
-    joint = f.mixer.init(k_joint, hidden, action, jnp.zeros((1, f.spec.state_dim)))
-    return start_learner(f, {"agents": init_agents(f, k_agents), "mixer": joint})
+    agents = nets.spec.num_agents
+    hidden, action = jnp.zeros((1, agents, nets.config.hidden_dim)), jnp.zeros((1, agents), jnp.int32)
+    joint = nets.mixer.init(k_joint, hidden, action, jnp.zeros((1, nets.spec.state_dim)))
+    return start_learner(nets, {"agents": init_agents(nets.agents, k_agents, nets.spec), "mixer": joint})
 
 
 class Losses(NamedTuple):
@@ -82,44 +84,44 @@ def losses_of(
     )
 
 
-def _targets(f: Family, target: dict[str, Any], batch: Batch, online_best: jax.Array) -> jax.Array:
+def _targets(nets: Networks, target: dict[str, Any], batch: Batch, online_best: jax.Array) -> jax.Array:
     """Returns f32[T, B] of Q_jt'(s', u*); `online_best` int32[T, B, A] are the online agents' greedy actions there."""
-    q, hidden = unroll(f, target["agents"], batch)
-    best = online_best if f.config.double_q else greedy_actions(q[1:], batch.next.avail)
-    value = f.mixer.apply(target["mixer"], hidden[1:], best, batch.next.state)[0]
-    return returns(f, batch, f.config.reward_scale * batch.next.reward, value)
+    q, hidden = unroll(nets, target["agents"], batch)
+    best = online_best if nets.config.double_q else greedy_actions(q[1:], batch.next.avail)
+    value = nets.mixer.apply(target["mixer"], hidden[1:], best, batch.next.state)[0]
+    return batch_returns(nets.config, batch, nets.config.reward_scale * batch.next.reward, value)
 
 
-def losses(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[Losses, jax.Array]:
+def losses(nets: Networks, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[Losses, jax.Array]:
     """The three losses of every step, and Q_jt of the actions taken f32[T, B]; `batch` with carry."""
-    q, hidden = unroll(f, params["agents"], batch)
+    q, hidden = unroll(nets, params["agents"], batch)
     best, state = greedy_actions(q, batch.rows.avail), batch.ts.state
-    joint, value = f.mixer.apply(params["mixer"], hidden[:-1], batch.action, state)
-    joint_best, _ = f.mixer.apply(params["mixer"], hidden[:-1], best[:-1], state)
+    joint, value = nets.mixer.apply(params["mixer"], hidden[:-1], batch.action, state)
+    joint_best, _ = nets.mixer.apply(params["mixer"], hidden[:-1], best[:-1], state)
     chosen, greedy = (take_action(q[:-1], action).sum(-1) for action in (batch.action, best[:-1]))
-    y = _targets(f, target, batch, best[1:])
+    y = _targets(nets, target, batch, best[1:])
     return losses_of(joint, y, joint_best, value, chosen, greedy), joint
 
 
-def _loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
-    each, joint = losses(f, params, target, batch)
+def loss(nets: Networks, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
+    each, joint = losses(nets, params, target, batch)
     td, opt, nopt = (masked_mean(x, batch.mask) for x in each)
     metrics = {"td_loss": td, "opt_loss": opt, "nopt_loss": nopt, "q_tot": masked_mean(joint, batch.mask)}
-    return td + f.config.opt_weight * opt + f.config.nopt_weight * nopt, metrics
+    return td + nets.config.opt_weight * opt + nets.config.nopt_weight * nopt, metrics
 
 
-def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
-    return descend(f, learner, partial(_loss, f, target=learner.target, batch=with_carry(f, batch)))
+def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+    return descend(nets, learner, partial(loss, nets, target=learner.target, batch=with_carry(nets, batch)))
 
 
-def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """For a batch's own actions: Q_jt `q` f32[T, B] and the agents' `individual` values f32[T, B, A]; and `value`
     f32[T, B], Q_jt of the greedy actions."""
     params, state = learner.params, batch.ts.state
-    q, hidden = (x[:-1] for x in unroll(f, params["agents"], with_carry(f, batch)))
+    q, hidden = (x[:-1] for x in unroll(nets, params["agents"], with_carry(nets, batch)))
     best = greedy_actions(q, batch.ts.avail)
     return {
-        "q": f.mixer.apply(params["mixer"], hidden, batch.action, state)[0],
+        "q": nets.mixer.apply(params["mixer"], hidden, batch.action, state)[0],
         "individual": take_action(q, batch.action),
-        "value": f.mixer.apply(params["mixer"], hidden, best, state)[0],
+        "value": nets.mixer.apply(params["mixer"], hidden, best, state)[0],
     }

@@ -2,16 +2,17 @@
 
 | PyMARL                                          | here                                                        |
 |-------------------------------------------------|-------------------------------------------------------------|
-| agent: FC-ReLU-GRU-FC of obs, last action, id   | `networks.actor.RecurrentActor`                             |
+| agent: FC-ReLU-GRU-FC of obs, last action, id   | `networks.rnn_agent.RnnAgent`                             |
 | replay of whole episodes                        | `buffers.sequences`                                         |
-| r + gamma Q_tot'(s', best by the online agents) | `_targets`, with td_lambda 0                                |
-| PyMARL2's TD(lambda) target                     | `_targets`, its lambda-returns of the target nets' values   |
+| r + gamma Q_tot'(s', best by the online agents) | `td_targets`, with td_lambda 0                                |
+| PyMARL2's TD(lambda) target                     | `td_targets`, its lambda-returns of the target nets' values   |
 
 The sequence is unrolled once with the online and once with the target parameters, over all of its rows: the last one,
 an episode's end included, is only bootstrapped from. A dead agent goes on with its only legal action, whose value takes
 part in the mixing, as in PyMARL; no other value of the dead reaches a loss. Squares are PyMARL's; PyMARL2 halves them.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,25 +20,18 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import ConfigError, EnvSpec, TimeStep
-from iacjax.algorithms.common.actor_critic import Carry, epsilon_at, last_actions, returns, start_carry
 from iacjax.algorithms.common.config import updates_per_iteration
+from iacjax.algorithms.common.exploration import epsilon_at, epsilon_greedy, greedy_actions
 from iacjax.algorithms.common.optimizer_step import make_optimizer
-from iacjax.algorithms.q_learning.common import (
-    Family,
-    Learner,
-    descend,
-    explore_from,
-    greedy_actions,
-    mix,
-    schedules,
-    start_learner,
-)
+from iacjax.algorithms.common.returns import batch_returns
+from iacjax.algorithms.common.rnn import RnnCarry, init_agents, last_actions, start_carry, step_agents
+from iacjax.algorithms.q_learning.common import Learner, Networks, descend, mix, schedules, start_learner
 from iacjax.algorithms.q_learning.config import QmixConfig
 from iacjax.buffers import sequence_buffer
 from iacjax.distributions import take_action
-from iacjax.networks.actor import RecurrentActor
 from iacjax.networks.mixing import QMixer
-from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, Store, masked_mean
+from iacjax.networks.rnn_agent import RnnAgent
+from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, ReplayBuffer, masked_mean
 
 
 def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
@@ -47,134 +41,129 @@ def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
       ConfigError: choices that do not go together, or a replay too small for its sequences.
     """
     config.check_choices()
-    f = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale))
-    return assemble(f, partial(_init, f), partial(_update, f), partial(_inspect, f))
+    nets = build(spec, config, QMixer(config.mixer_dim, config.hyper_dim, config.mixer_layers, config.mixer_scale))
+    return make_algorithm(nets, init, update, inspect)
 
 
-def build(spec: EnvSpec, config: QmixConfig, mixer: Any) -> Family:
+def build(spec: EnvSpec, config: QmixConfig, mixer: Any) -> Networks:
     """The agents and the optimiser, around this mixer."""
     # At 0.01, where a policy's last layer starts, little of the first gradients would reach the memory.
-    agents = RecurrentActor(config.hidden_dim, spec.action.num_actions, config.share_agents, out_scale=0.5)
-    return Family(spec, config, agents, mixer, make_optimizer(config.optimizer, config.lr, config.max_grad_norm))
+    agents = RnnAgent(config.hidden_dim, spec.action.num_actions, config.share_agents, out_scale=0.5)
+    return Networks(spec, config, agents, mixer, make_optimizer(config.optimizer, config.lr, config.max_grad_norm))
 
 
-def assemble(f: Family, init: Any, update: Any, inspect: Any) -> Algorithm:
-    """The algorithm of these functions; acting, memory and replay are the same whatever the values are mixed by."""
-    c = f.config
-    store, rows = _store(f)
+def make_algorithm(nets: Networks, init: Callable, update: Callable, inspect: Callable) -> Algorithm:
+    """An algorithm of these functions, which take `nets` first; acting and replay do not depend on the mixing."""
+    c = nets.config
+    buffer, rows = _replay(nets)
     return Algorithm(
-        init=init,
+        init=partial(init, nets),
         policy=lambda learner: {"agents": learner.params["agents"]},
-        carry=lambda num_envs: start_carry(num_envs, f.spec.num_agents, c.hidden_dim),
-        act=partial(act, f),
-        update=update,
+        carry=lambda num_envs: start_carry(num_envs, nets.spec.num_agents, c.hidden_dim),
+        act=partial(act, nets),
+        update=partial(update, nets),
         plan=Plan(
             c.num_envs,
             c.rollout_length,
-            store,
+            buffer,
             updates_per_iteration(c.updates_per_step, c.num_envs, c.rollout_length),
             max(c.warmup, c.num_envs * rows),  # from when on there is a whole window
         ),
-        inspect=inspect,
+        inspect=partial(inspect, nets),
         schedules=partial(schedules, c),
     )
 
 
-def _store(f: Family) -> tuple[Store, int]:
+def _replay(nets: Networks) -> tuple[ReplayBuffer, int]:
     """The replay, and the rows of its windows.
 
     Sequences open with an episode: what a shorter one leaves out of every long episode would be bootstrapped from and
     never learned, and its values would run away.
     """
-    c = f.config
-    rows = c.window or f.spec.horizon + 1
-    if rows <= f.spec.horizon:
-        raise ConfigError(f"--window {rows} cuts episodes of up to {f.spec.horizon} steps: give 0, or more rows")
-    store = sequence_buffer(
-        c.buffer_size, c.batch_size, rows, c.num_envs, c.rollout_length, f.spec.horizon,
-        f.spec.state_is_obs, c.storage, c.whole_episodes,
+    c = nets.config
+    rows = c.window or nets.spec.horizon + 1
+    if rows <= nets.spec.horizon:
+        raise ConfigError(f"--window {rows} cuts episodes of up to {nets.spec.horizon} steps: give 0, or more rows")
+    buffer = sequence_buffer(
+        c.buffer_size, c.batch_size, rows, c.num_envs, c.rollout_length, nets.spec.horizon,
+        nets.spec.state_is_obs, c.storage, c.whole_episodes,
     )  # fmt: skip
-    return store, rows
+    return buffer, rows
 
 
-def init_agents(f: Family, key: jax.Array) -> Any:
-    """The agents' first parameters."""
-    agents = f.spec.num_agents
-    hidden, obs = jnp.zeros((1, agents, f.config.hidden_dim)), jnp.zeros((1, 1, agents, f.spec.obs_dim))
-    return f.agents.init(key, hidden, obs, jnp.zeros((1, 1, agents), jnp.int32), jnp.zeros((1, 1), bool))
-
-
-def _init(f: Family, key: jax.Array) -> Learner:
+def init(nets: Networks, key: jax.Array) -> Learner:
+    """The learner before its first update."""
     k_agents, k_mixer = jax.random.split(key)
-    params = {"agents": init_agents(f, k_agents), "mixer": {}}
-    if f.config.mixer == "qmix":
-        params["mixer"] = f.mixer.init(k_mixer, jnp.zeros((1, f.spec.num_agents)), jnp.zeros((1, f.spec.state_dim)))
-    return start_learner(f, params)
+    params = {"agents": init_agents(nets.agents, k_agents, nets.spec), "mixer": {}}
+    if nets.config.mixer == "qmix":
+        params["mixer"] = nets.mixer.init(
+            k_mixer, jnp.zeros((1, nets.spec.num_agents)), jnp.zeros((1, nets.spec.state_dim))
+        )
+    return start_learner(nets, params)
 
 
 def act(
-    f: Family,
-    policy: Any,
-    carry: Carry,
+    nets: Networks,
+    params: Any,
+    carry: RnnCarry,
     timestep: TimeStep,
     first: jax.Array,
     key: jax.Array,
     clock: Clock,
     explore: bool,
-) -> tuple[Carry, jax.Array, tuple[()]]:
+) -> tuple[RnnCarry, jax.Array, tuple[()]]:
     """Greedy over legal actions, or epsilon-greedy, agent by agent (see `Algorithm.act`)."""
-    last_action = jnp.where(first[:, None], -1, carry.last_action)
-    hidden, q = f.agents.apply(policy["agents"], carry.hidden, timestep.obs[None], last_action[None], first[None])
-    action = greedy_actions(q[0], timestep.avail)
+    hidden, q = step_agents(nets.agents, params["agents"], carry, timestep, first)
+    action = greedy_actions(q, timestep.avail)
     if explore:
-        action = explore_from(action, timestep.avail, epsilon_at(f.config, clock), key)
-    return Carry(hidden, action), action, ()
+        action = epsilon_greedy(action, timestep.avail, epsilon_at(nets.config, clock), key)
+    return RnnCarry(hidden, action), action, ()
 
 
-def with_carry(f: Family, batch: Batch) -> Batch:
+def with_carry(nets: Networks, batch: Batch) -> Batch:
     """The batch with the memory of its first row: empty for the replay's windows, which open with an episode."""
-    empty = start_carry(batch.mask.shape[1], f.spec.num_agents, f.config.hidden_dim)
+    empty = start_carry(batch.mask.shape[1], nets.spec.num_agents, nets.config.hidden_dim)
     return batch._replace(carry0=batch.carry0 or empty)
 
 
-def unroll(f: Family, agents: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+def unroll(nets: Networks, agents: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """(values f32[T + 1, B, A, U], memories after each row f32[T + 1, B, A, H]) of all rows of a batch with carry."""
     inputs = batch.carry0.hidden, batch.rows.obs, last_actions(batch), batch.first
-    (_, q), seen = f.agents.apply(agents, *inputs, mutable=["intermediates"])
+    (_, q), seen = nets.agents.apply(agents, *inputs, mutable=["intermediates"])
     return q, jax.tree.leaves(seen)[0]
 
 
-def _targets(f: Family, target: dict[str, Any], batch: Batch, online_q: jax.Array) -> jax.Array:
-    """lambda-returns f32[T, B, K] of the target nets' value of the greedy actions (`returns`; K: see `mix`)."""
-    q = unroll(f, target["agents"], batch)[0][1:]
-    best = greedy_actions(online_q[1:] if f.config.double_q else q, batch.next.avail)
-    value = mix(f, target, take_action(q, best), batch.next.state)
-    return returns(f, batch, f.config.reward_scale * batch.next.reward, value)
+def td_targets(nets: Networks, target: dict[str, Any], batch: Batch, online_q: jax.Array) -> jax.Array:
+    """lambda-returns f32[T, B, K] of the target nets' value of the greedy actions (`batch_returns`; K: see `mix`)."""
+    q = unroll(nets, target["agents"], batch)[0][1:]
+    best = greedy_actions(online_q[1:] if nets.config.double_q else q, batch.next.avail)
+    value = mix(nets, target, take_action(q, best), batch.next.state)
+    return batch_returns(nets.config, batch, nets.config.reward_scale * batch.next.reward, value)
 
 
-def loss(f: Family, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
+def loss(nets: Networks, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
     """Mean of (y - Q_tot)^2 over the steps in which an action was taken; `batch` with carry."""
-    q = unroll(f, params["agents"], batch)[0]
-    team = mix(f, params, take_action(q[:-1], batch.action), batch.ts.state)
-    y = jax.lax.stop_gradient(_targets(f, target, batch, q))
+    q = unroll(nets, params["agents"], batch)[0]
+    team = mix(nets, params, take_action(q[:-1], batch.action), batch.ts.state)
+    y = jax.lax.stop_gradient(td_targets(nets, target, batch, q))
     mask = batch.mask[..., None]
     metrics = {"q_tot": masked_mean(team, mask), "target": masked_mean(y, mask)}
     return masked_mean((y - team) ** 2, mask), metrics
 
 
-def _update(f: Family, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
-    return descend(f, learner, partial(loss, f, target=learner.target, batch=with_carry(f, batch)))
+def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
+    return descend(nets, learner, partial(loss, nets, target=learner.target, batch=with_carry(nets, batch)))
 
 
-def _inspect(f: Family, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
+def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """For a batch's own actions: the team's value `q` f32[T, B] (IQL: mean over agents), the agents' `individual`
     values f32[T, B, A]; and `value` f32[T, B], the team's value of the greedy actions."""
     params, state = learner.params, batch.ts.state
-    q = unroll(f, params["agents"], with_carry(f, batch))[0][:-1]
+    q = unroll(nets, params["agents"], with_carry(nets, batch))[0][:-1]
     individual = take_action(q, batch.action)
     best = take_action(q, greedy_actions(q, batch.ts.avail))
     return {
-        "q": mix(f, params, individual, state).mean(-1),
+        "q": mix(nets, params, individual, state).mean(-1),
         "individual": individual,
-        "value": mix(f, params, best, state).mean(-1),
+        "value": mix(nets, params, best, state).mean(-1),
     }

@@ -1,0 +1,142 @@
+"""Environment steps per second. Run by `python -m experiments.benchmark env`.
+
+Random legal actions are played in our environments and in reference implementations of them (`env_peers`), in the same
+process and by turns. Both restart finished episodes and return everything that an algorithm reads at every step, a
+battle's masks too. Compiling is timed apart; speeds are medians.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from experiments.benchmarks.env_peers import peer_of, random_action, versions
+from experiments.common.arguments import out_file, whole
+from experiments.common.files import write_json
+
+REPEATS = 5
+COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
+HEADER = COLUMNS.format("environment", "envs", "ours /s", "peer /s", "ratio", "compile s", "peer s")
+
+
+class Program(NamedTuple):
+    """A compiled rollout of fixed length: `play(carry, key) -> (carry, steps taken)`, and how long compiling took."""
+
+    play: Callable
+    carry: Any
+    compile_seconds: float
+
+
+def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
+    """(open, step) with carry (state, timestep); restarting takes an environment one step, as in training."""
+    import jax
+
+    def step(carry, key):
+        state, timestep = carry
+        k_act, k_step, k_restart = jax.random.split(key, 3)
+        action = random_action(env.spec.action, timestep.avail, k_act)
+        ended = timestep.boundary
+        state, timestep = env.step(k_step, state, action)
+        state, timestep = env.restart(k_restart, state, timestep, ended)
+        return (state, timestep), num_envs - ended.sum()
+
+    return lambda key: env.reset(key, num_envs), step
+
+
+def _compile(open_episodes: Callable, step: Callable, length: int) -> Program:
+    """Compiles and runs once; the time it reports is that of tracing and compiling alone."""
+    import jax
+
+    carry = jax.block_until_ready(jax.jit(open_episodes)(jax.random.key(0)))
+
+    def play(carry, key):
+        carry, steps = jax.lax.scan(step, carry, jax.random.split(key, length))
+        return carry, steps.sum()
+
+    start = time.perf_counter()
+    compiled = jax.jit(play).lower(carry, jax.random.key(0)).compile()
+    seconds = time.perf_counter() - start
+    carry, _ = jax.block_until_ready(compiled(carry, jax.random.key(1)))
+    return Program(compiled, carry, seconds)
+
+
+def _speeds(programs: list[Program]) -> list[float]:
+    """Median environment steps a second of each, timed by turns so that a busy moment strikes all alike."""
+    import jax
+
+    carries = [program.carry for program in programs]
+    speeds: list[list[float]] = [[] for _ in programs]
+    for repeat in range(REPEATS):
+        for i, program in enumerate(programs):
+            start = time.perf_counter()
+            carries[i], steps = jax.block_until_ready(program.play(carries[i], jax.random.key(2 + repeat)))
+            speeds[i].append(int(steps) / (time.perf_counter() - start))
+    return [statistics.median(values) for values in speeds]
+
+
+def benchmark_env(name: str, num_envs: int, length: int = 100) -> dict[str, Any]:
+    """One row of the table: ours and, where there is one, the peer's speed in environment steps a second."""
+    import jax
+
+    from envs.registry import make_env
+
+    peer = peer_of(name)
+    programs = [_compile(*_ours(make_env(name), num_envs), length)]
+    if peer is not None:
+        programs.append(_compile(*peer.build(num_envs), length))
+    speeds = _speeds(programs)
+    return {
+        "env": name,
+        "num_envs": num_envs,
+        "ours_steps_per_s": speeds[0],
+        "peer": peer.name if peer else None,
+        "peer_steps_per_s": speeds[1] if peer else None,
+        "ratio": speeds[0] / speeds[1] if peer else None,
+        "ours_compile_s": programs[0].compile_seconds,
+        "peer_compile_s": programs[1].compile_seconds if peer else None,
+        "length": length,
+        "repeats": REPEATS,
+        "device": jax.devices()[0].device_kind,
+        "versions": versions(peer),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    ours = (row["env"], row["num_envs"], f"{row['ours_steps_per_s']:,.0f}")
+    seconds = f"{row['ours_compile_s']:.1f}"
+    if row["peer"] is None:
+        return COLUMNS.format(*ours, "-", "-", seconds, "-")
+    ratio = f"{row['ratio']:.1f}x"
+    return COLUMNS.format(*ours, f"{row['peer_steps_per_s']:,.0f}", ratio, seconds, f"{row['peer_compile_s']:.1f}")
+
+
+def run_env(args: argparse.Namespace) -> int:
+    """Measures every pair of environment and number of environments; writes the rows measured so far after each."""
+    from envs.registry import check_name
+
+    for name in args.env:
+        check_name(name)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+    print(HEADER)
+    rows = []
+    for name in args.env:
+        for num_envs in args.num_envs:
+            rows.append(benchmark_env(name, num_envs, args.length))
+            print(_line(rows[-1]), flush=True)
+            if args.json:
+                write_json(args.json, rows)
+    return 0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `env` to the parser of `experiments.benchmark`."""
+    env = commands.add_parser("env", help="environment steps per second, beside a reference implementation")
+    env.add_argument("--env", nargs="+", default=["smax:2s3z", "smax:8m"], metavar="NAME", help="e.g. smax:MMM")
+    env.add_argument(
+        "--num-envs", nargs="+", type=whole(), default=[64, 512], metavar="E", help="parallel environments"
+    )
+    env.add_argument("--length", type=whole(), default=100, help="steps of each timed call (default 100)")
+    env.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+    env.set_defaults(run=run_env)
