@@ -43,7 +43,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return rollout(env, algorithm, policy, runner, key, clock)[1]
 
     def buffer(rows, store, key):
-        return plan.store.sample(store, rows, key, full)
+        return plan.buffer.sample(store, rows, key, full)
 
     seconds = {}
     _, seconds["act"] = timed(act, algorithm.policy(learner), runner, key)

@@ -8,6 +8,7 @@ import pytest
 from experiments.config.presets import PRESETS, Preset
 from experiments.figures.aiir import bars
 from experiments.figures.aiir.bars import TABLES, Map, Row, Table
+from experiments.figures.runs import Run
 from experiments.reproduce import TARGETS, main
 from experiments.run import main as run_main
 from experiments.runs.results import write_summary
@@ -114,12 +115,12 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)
         run = dataclasses.replace(settings.run, seeds=2, total_steps=steps)
-        return Row(name, "default", Settings(run, settings.algorithm))
+        return Row(name, "default", Run(Settings(run, settings.algorithm)))
 
     finished, asked = row("3m", "smax:3m", 500), row("2s3z", "smax:2s3z", 10800)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
-    monkeypatch.setattr(Row, "directory", lambda self: tmp_path if self.map == "3m" else None)
+    monkeypatch.setattr(Run, "directory", property(lambda self: tmp_path if self.env == "smax:3m" else None))
     assert bars.estimated_hours(asked, 5, [finished, asked], "cpu") == pytest.approx(0.1)
     assert bars.estimated_hours(asked, 5, [asked], "cpu") == pytest.approx(108000 / 20000 / 3600)
 
@@ -128,7 +129,7 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     "argv, message",
     [
         (["aiir/bar"], "nothing called 'aiir/bar' to reproduce: did you mean aiir/bars? known are aiir/bars"),
-        (["aiir/bars", "--maps", "4m"], "--maps: no '4m' in this table; it has 3m, 8m"),
+        (["aiir/bars", "--maps", "4m"], "--maps: no '4m' in this figure; it has 3m, 8m"),
         (["aiir/bars", "--variants", "x"], "--variants: no 'x'"),
         (["aiir/bars", "--seeds", "0"], "--seeds must be at least 1"),
     ],
