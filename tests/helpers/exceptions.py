@@ -78,10 +78,6 @@ TODAY = {
         "Episode: envs/smac_backend/arena.py",
         "Map: experiments/figures/aiir/bars.py",
         "Map: experiments/figures/aiir/maps_table.py",
-        "Options: experiments/analysis/scores.py",
-        "Options: experiments/figures/spec.py",
-        "Program: experiments/benchmarks/env_speed.py",
-        "Program: experiments/sweeps/plan.py",
         "Row: experiments/analysis/scores.py",
         "Row: experiments/figures/aiir/bars.py",
         "Row: iacjax/buffers/transitions.py",
@@ -90,15 +86,8 @@ TODAY = {
         "Scene: envs/mpe/rendering.py",
         "Scene: envs/pendulum/rendering.py",
         "Scene: envs/smax/rendering.py",
-        "Score: experiments/benchmarks/scripted.py",
-        "Score: experiments/figures/aiir/maps_table.py",
-        "Speed: experiments/training/pace.py",
-        "Speed: experiments/training/time_estimates.py",
     },
-    "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
-    "private name": {
-        "experiments/benchmarks/updates.py: experiments.benchmarks.train._timed",
-    },
+    "long": {"experiments/smac/games.py: play_on_backend"},
 }
 
 # Test files that still use so many private names of other modules.
