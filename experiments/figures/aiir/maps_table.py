@@ -142,7 +142,7 @@ def write(options: Options) -> None:
     Raises:
       ConfigError: nothing is kept of these methods and maps.
     """
-    kept = win_rates.kept_file(options)
+    kept = win_rates.numbers_file(options)
     curves = win_rates.selected(options, read_curves(kept, options.budget), BUDGETS)
     records = win_rates.records_of(kept, options.budget, curves)
     table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
@@ -166,7 +166,7 @@ def maps_markdown() -> list[str]:
 def win_markdown(table: dict[tuple[str, str], tuple[int, Score]]) -> list[str]:
     """Final win rates in percent, a row a method."""
     envs = [env for env in BUDGETS["paper"].steps if any(known == env for _, known in table)]
-    maps = [style.world_of(env) for env in envs]
+    maps = [style.env_title(env) for env in envs]
     lines = [f"| method | {' | '.join(maps)} | IQM over the maps | the paper, of its figures 3 and 4 |"]
     lines.append("|---" * (len(maps) + 3) + "|")
     for algo in dict.fromkeys(algo for algo, _ in table):
