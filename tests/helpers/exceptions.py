@@ -96,8 +96,6 @@ TODAY = {
         "Scene: envs/smax/rendering.py",
         "Score: experiments/benchmarks/scripted.py",
         "Score: experiments/figures/aiir/maps_table.py",
-        "Speed: experiments/training/time_estimates.py",
-        "Speed: experiments/training/pace.py",
     },
     "long": {
         "experiments/benchmarks/updates.py: time_by_part",
