@@ -17,7 +17,9 @@ from importlib.metadata import version
 
 import pytest
 
-pytest.register_assert_rewrite("tests.helpers")
+pytest.register_assert_rewrite("tests.helpers")  # before they are imported
+
+from tests.helpers import durations  # noqa: E402
 
 # Imported later it would close the handlers of logging that it finds, absl's among them, which closes the file that
 # pytest takes for stderr.
@@ -33,22 +35,17 @@ for flag, value in FLAGS.items():
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={value}".strip()
 
-# The files of over 20 s, longest first: one that is begun last is waited for while the other process has nothing to do.
-LONG = (
-    "test_notebooks.py",
-    "test_probes.py", "test_registry.py", "test_continuous_probes.py", "test_iac.py", "test_maac.py", "test_env.py",
-    "test_sweep_devices.py", "test_sweep_hosts.py", "test_qtran.py", "test_toy.py", "test_run.py", "test_coma.py",
-    "test_ppo.py", "test_intrinsic.py", "test_intrinsic_steps.py", "test_q_recurrent.py",
-    "test_maddpg.py", "test_transitions.py", "test_sequences.py", "test_networks.py", "test_meta.py", "test_check.py",
-    "test_adapter_jaxmarl.py", "test_adapter_jumanji.py", "test_trust.py", "test_damaged_sweeps.py",
-    "test_damaged_runs.py", "test_smac_guard.py",
-)  # fmt: skip
+
+def pytest_addoption(parser):
+    parser.addoption("--write-durations", action="store_true", help="measure, and rewrite tests/durations.json")
 
 
 def pytest_configure(config):
     """A compile cache for the session, of small programs too; a directory that the caller names is used, and kept."""
     gc.set_threshold(50_000, 20, 50)  # tracing makes objects by the million: with Python's 700, an eighth of its time
     os.environ.setdefault(SHORTEST, "0")
+    if config.getoption("--write-durations"):
+        config.pluginmanager.register(durations.Measuring())
     if not os.environ.get(CACHE):  # the workers are given the one that began them
         directory = tempfile.mkdtemp(prefix="iacjax-tests-")
         os.environ[CACHE] = directory
@@ -56,10 +53,16 @@ def pytest_configure(config):
         config.add_cleanup(lambda: os.environ.pop(CACHE))
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items):
-    """Files of LONG first, the others as they were."""
-    rank = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+    """Long files first: one that is begun last is waited for while the other process has nothing to do. What is known
+    to be quick is marked as fast."""
+    known = durations.read()
+    rank = {name: place for place, name in enumerate(known)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    for item in items:
+        if durations.is_fast(item, known):
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="module", autouse=True)
