@@ -59,7 +59,7 @@ def in_order(algos: Sequence[str]) -> list[str]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure of so many inches that draws without a display."""
+    """A figure of `width` x `height` inches that draws without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,14 +82,14 @@ def save(figure: Any, path: pathlib.Path) -> None:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """What `bands` and `percentages` show of runs of so many seeds, in words."""
+    """What `bands` and `percentages` show of runs with these numbers of seeds, as text."""
     text = f"Mean over {span(seeds, 'seed')}"
     text += ", shaded its 95 % interval (Student's t)" * (max(seeds, default=0) >= BAND_FROM)
-    return text + f", thin lines a seed each (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
+    return text + f", thin lines are seeds (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
 
 
 def bands(ax: Any, curves: Sequence[Curves]) -> None:
-    """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded.
+    """Return over env steps: a colour for each method, thin lines for seeds, the mean thick, its 95 % interval shaded.
 
     An interval takes BAND_FROM seeds.
     """

@@ -22,7 +22,7 @@ RUN_FIELDS = (
     "total_steps",
     "eval_every",
     "eval_episodes",
-)  # of a run, in files
+)  # of a run, in a preset file
 
 
 def is_file(name: str) -> bool:
