@@ -22,7 +22,7 @@ from experiments.runs.checkpoint import Checkpoints, Progress, fingerprints_of
 from experiments.training import rows
 from experiments.training.compile import CHUNK_CAPACITY, Compiled
 from experiments.training.hooks import Hook
-from experiments.training.pace import Speed, iterations_until, next_evaluation
+from experiments.training.pace import SpeedMeter, iterations_until, next_evaluation
 
 CHUNK_SECONDS = 5.0
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
@@ -114,7 +114,7 @@ class TrainingLoop:
         self.schedules = rows.schedule_names(context.algorithm)
         self.has_wins = "won" in compiled.states.runner.timestep.info
         self.rows = context.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
-        self.speed = Speed()
+        self.speed = SpeedMeter()
         self.saved = -1  # iteration of the last checkpoint
         self.shown: dict[str, float] = {}  # the newest means, for the progress line
         self.notes: list[str] = []

@@ -34,7 +34,7 @@ def iterations_until(due: int, done: int, rows: int) -> int:
     return max(1, -(-(due - done) // rows))
 
 
-class Speed:
+class SpeedMeter:
     """Iterations and env steps a second, measured over RATE_SECONDS or more."""
 
     def __init__(self) -> None:
