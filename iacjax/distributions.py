@@ -1,5 +1,6 @@
 """Action distributions. Discrete policies: softmax over the legal actions, mixed with uniform exploration."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +8,8 @@ ILLEGAL = -1e9  # finite, so that no NaN comes of it
 
 
 def mask_logits(logits: jax.Array, avail: jax.Array) -> jax.Array:
-    """Logits with illegal actions at -1e9; where nothing is legal (padding) everything is."""
+    """Logits f32[..., U], -1e9 where `avail` bool[..., U] is False; where nothing is legal (padding) as they are."""
+    chex.assert_equal_shape([logits, avail])
     return jnp.where(avail | ~avail.any(-1, keepdims=True), logits, ILLEGAL)
 
 
@@ -16,6 +18,8 @@ def behaviour_log_probs(logits: jax.Array, avail: jax.Array, epsilon: jax.Array)
 
     logits f32[..., U], avail bool[..., U], epsilon f32[...] in [0, 1) -> f32[..., U], -1e9 where illegal.
     """
+    chex.assert_equal_shape([logits, avail])
+    chex.assert_type([logits, avail], [float, bool])
     legal = avail | ~avail.any(-1, keepdims=True)
     greedy = jax.nn.log_softmax(mask_logits(logits, avail), -1) + jnp.log1p(-epsilon)[..., None]
     uniform = jnp.log(epsilon)[..., None] - jnp.log(legal.sum(-1, keepdims=True))
@@ -29,4 +33,7 @@ def entropy(log_probs: jax.Array) -> jax.Array:
 
 def take_action(log_probs: jax.Array, action: jax.Array) -> jax.Array:
     """log p(action): f32[..., U], int32[...] -> f32[...]. A masked sum: a gather's gradient is a slow scatter."""
+    chex.assert_type(action, int)
+    chex.assert_equal_shape_prefix([log_probs, action], action.ndim)
+    chex.assert_rank(log_probs, action.ndim + 1)
     return (log_probs * jax.nn.one_hot(action, log_probs.shape[-1])).sum(-1)

@@ -1,4 +1,4 @@
-"""The one evaluator: exactly N greedy episodes, one per lane, while any is live."""
+"""The one evaluator: exactly N greedy episodes, one in each of N environments."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import Environment
-from iacjax.rollout import _won
+from iacjax.rollout import won
 from iacjax.types import Algorithm, Clock, PolicyParams
 
 
 class Episodes(NamedTuple):
-    """What N episodes came to. Never the first N to finish: that would favour short ones."""
+    """The results of N episodes, one of each environment. The first N to finish would favour short episodes."""
 
     returns: jax.Array  # f32[N]
     length: jax.Array  # int32[N]
-    won: jax.Array  # bool[N]; False in worlds without a winner
+    won: jax.Array  # bool[N]; False where the environment reports no wins
 
 
 def evaluate(
     env: Environment, algorithm: Algorithm, policy: PolicyParams, key: jax.Array, num_episodes: int
 ) -> Episodes:
-    """Plays `num_episodes` episodes greedily, in as many lanes."""
+    """Plays `num_episodes` episodes greedily, in as many parallel environments."""
     k_reset, k_play = jax.random.split(key)
     env_state, timestep = env.reset(k_reset, num_episodes)
     zero = jnp.zeros(num_episodes, jnp.int32)
@@ -40,12 +40,12 @@ def evaluate(
         memory, action, _ = algorithm.act(policy, memory, timestep, first, k_act, clock, explore=False)
         env_state, new = env.step(k_step, env_state, action)
         over = timestep.boundary
-        # A finished lane stays finished: its world may be stepped on, but what it says no longer counts.
+        # A finished environment is stepped on, but stays finished: its rewards no longer count.
         new = new._replace(terminated=over | new.terminated)
         episodes = Episodes(
             returns=episodes.returns + jnp.where(over, 0.0, new.reward),
             length=episodes.length + jnp.where(over, 0, 1),
-            won=jnp.where(over, episodes.won, _won(new)),
+            won=jnp.where(over, episodes.won, won(new)),
         )
         return t + 1, env_state, new, memory, episodes
 

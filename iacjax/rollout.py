@@ -1,4 +1,4 @@
-"""The one rollout: E lanes, T rows, restarts included."""
+"""The one rollout: T rows of E environments, restarts included."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from iacjax.types import Algorithm, Batch, Clock, EpisodeStats, PolicyParams, Ru
 
 
 def start(env: Environment, algorithm: Algorithm, key: jax.Array) -> Runner:
-    """Opens an episode in each of the plan's lanes."""
+    """Begins an episode in each of the plan's environments."""
     num_envs = algorithm.plan.num_envs
     env_state, timestep = env.reset(key, num_envs)
     return Runner(
@@ -21,12 +21,13 @@ def start(env: Environment, algorithm: Algorithm, key: jax.Array) -> Runner:
     )
 
 
-def _won(timestep: TimeStep) -> jax.Array:
+def won(timestep: TimeStep) -> jax.Array:
+    """bool[E], whether an episode was won; False where the environment reports no wins."""
     return timestep.info["won"] if "won" in timestep.info else jnp.zeros_like(timestep.terminated)
 
 
 def _advance(runner: Runner, env_state, timestep, carry) -> tuple[Runner, EpisodeStats]:
-    """Moves the runner to `timestep`, counting returns; lanes that stood at a boundary have just been restarted."""
+    """The runner at `timestep`, returns counted; environments that were at a boundary have just been restarted."""
     fresh = runner.timestep.boundary
     episode_return = jnp.where(fresh, 0.0, runner.episode_return + timestep.reward)
     episode_length = jnp.where(fresh, 0, runner.episode_length + 1)
@@ -35,7 +36,7 @@ def _advance(runner: Runner, env_state, timestep, carry) -> tuple[Runner, Episod
         episodes=ended.sum(),
         return_sum=(ended * episode_return).sum(),
         length_sum=(ended * episode_length).sum(),
-        won_sum=(ended * _won(timestep)).sum(),
+        won_sum=(ended * won(timestep)).sum(),
         env_steps=(~fresh).sum(dtype=jnp.int32),
     )
     return Runner(env_state, timestep, fresh, carry, episode_return, episode_length), stats
@@ -44,9 +45,9 @@ def _advance(runner: Runner, env_state, timestep, carry) -> tuple[Runner, Episod
 def rollout(
     env: Environment, algorithm: Algorithm, policy: PolicyParams, runner: Runner, key: jax.Array, clock: Clock
 ) -> tuple[Runner, Batch, EpisodeStats]:
-    """Acts for T rows. A lane that stands at a boundary spends one row there, without an action, and restarts.
+    """Acts for T rows. An environment at a boundary spends one row there, without an action, and restarts.
 
-    That row is what keeps the final observation in the batch: `next` is row t + 1 everywhere (see `Batch`).
+    That row keeps the final observation in the batch: `next` is row t + 1 everywhere (see `Batch`).
     """
 
     def body(runner, key):

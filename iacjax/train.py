@@ -1,4 +1,4 @@
-"""The one training loop: every algorithm, every store, many seeds in one program."""
+"""The one training step: every algorithm, every replay buffer, many seeds in one program."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from iacjax import rollout as acting
 from iacjax.evaluate import Episodes, evaluate
 from iacjax.types import Algorithm, Clock, EpisodeStats, Metrics, TrainState
 
-LANES = "lanes"  # the one axis of a mesh of devices: each has some of the seeds
+SEEDS = "seeds"  # the one axis of a mesh of devices: each has some of the seeds
 
 
 class Trainer(NamedTuple):
@@ -40,7 +40,7 @@ def init_state(env: Environment, algorithm: Algorithm, key: jax.Array) -> TrainS
         return acting.rollout(env, algorithm, algorithm.policy(learner), runner, key, clock)[1]
 
     batch = jax.eval_shape(one_rollout, learner, runner, k_run)
-    return TrainState(learner, runner, algorithm.plan.store.init(batch), k_run, jnp.zeros((), jnp.int32))
+    return TrainState(learner, runner, algorithm.plan.buffer.init(batch), k_run, jnp.zeros((), jnp.int32))
 
 
 def train_step(
@@ -58,12 +58,12 @@ def train_step(
         runner, batch, stats = acting.rollout(env, algorithm, policy, state.runner, k_rollout, clock)
     env_steps = state.env_steps + stats.env_steps
     with jax.named_scope("replay"):
-        store = plan.store.add(state.store, batch, clock)
+        store = plan.buffer.add(state.store, batch, clock)
 
     def update(learner, key):
         k_sample, k_learn = jax.random.split(key)
         with jax.named_scope("replay"):
-            sampled = plan.store.sample(store, batch, k_sample, clock)
+            sampled = plan.buffer.sample(store, batch, k_sample, clock)
         with jax.named_scope("learning"):
             return algorithm.update(learner, sampled, k_learn, clock)
 
@@ -119,22 +119,22 @@ def add_seeds(tree: Any, num_seeds: int) -> Any:
     return jax.tree.map(lambda x: x[None], tree) if num_seeds == 1 else tree
 
 
-def over_devices(function: Callable, mesh: Mesh | None, lane_axes: tuple, out_axes: Any) -> Callable:
-    """`function` on each device's own lanes; as it is where there is no mesh.
+def over_devices(function: Callable, mesh: Mesh | None, seed_axes: tuple, out_axes: Any) -> Callable:
+    """`function` on each device's own seeds; as it is where there is no mesh.
 
-    Lanes have nothing to tell each other, so each device runs the whole program on what it holds: no collective is
-    possible, and one lane a device is stripped of its axis as one seed alone is.
+    Seeds are independent, so each device runs the whole program on its own: there are no collectives, and where a
+    device has one seed its axis is stripped, as it is of a run of one seed.
 
     Args:
-      lane_axes: for each argument, and `out_axes` for the results, the axis of the lanes; None: there is none.
+      seed_axes: for each argument, and `out_axes` for the results, the axis of the seeds; None: there is none.
     """
     if mesh is None:
         return function
 
     def spec(axis):
-        return PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, LANES)
+        return PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, SEEDS)
 
-    in_specs, out_specs = tuple(map(spec, lane_axes)), jax.tree.map(spec, out_axes)
+    in_specs, out_specs = tuple(map(spec, seed_axes)), jax.tree.map(spec, out_axes)
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
@@ -143,7 +143,7 @@ def make_trainer(
 ) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`.
 
-    With a mesh (one axis, LANES) the seeds, a multiple of its devices, are spread over it.
+    With a mesh (one axis, SEEDS) the seeds, a multiple of its devices, are spread over it.
     """
 
     def evaluate_one(state, key):
@@ -156,10 +156,10 @@ def make_trainer(
 def assemble_trainer(
     init_one: Callable, step: Callable, evaluate_one: Callable, chunk_size: int, mesh: Mesh | None = None
 ) -> Trainer:
-    """The compiled functions of many lanes, given those of one.
+    """The compiled functions of many seeds, given those of one.
 
     Args:
-      init_one: (what a lane starts from, its key for instance) -> state.
+      init_one: (the inputs of one seed, its key for instance) -> state.
       step: (state, iteration) -> (state, metrics, stats).
       evaluate_one: (state, key) -> Episodes.
     """

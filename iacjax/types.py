@@ -1,29 +1,30 @@
-"""The contracts between algorithms, stores and the training loop. Shape letters are those of `envs.base`."""
+"""The contracts between algorithms, replay buffers and the training loop. Shape letters are those of `envs.base`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from envs.base import TimeStep
 
 Learner = Any  # params, targets, optimiser states, statistics: whatever one algorithm learns
-PolicyParams = Any  # what acting reads, and nothing else
-Carry = Any  # recurrent state and last action of acting; () when an algorithm needs none
+PolicyParams = Any  # actor parameters: all that acting needs
+Carry = Any  # recurrent state and last action; () when an algorithm needs none
 Metrics = dict[str, jax.Array]  # scalars
 
 
 class Clock(NamedTuple):
-    """Where a seed stands. Control flow may hang on the iteration alone, which all seeds share, so that it stays
-    unbatched under vmap; `env_steps` is each seed's own and feeds arithmetic only."""
+    """The progress of a seed. Control flow may depend on the iteration alone, which all seeds share, so that it stays
+    unbatched under vmap; `env_steps` is each seed's own and enters arithmetic only."""
 
     iteration: jax.Array  # int32[]
-    env_steps: jax.Array  # int32[] steps in which the agents acted before this iteration, all lanes together
+    env_steps: jax.Array  # int32[] steps in which the agents acted before this iteration, in all environments together
 
 
 class Batch(NamedTuple):
-    """Consecutive rows of B lanes. Row t + 1 is the true successor of row t wherever `mask[t]` is 1.
+    """Consecutive rows of B environments (or sequences). Row t + 1 is the true successor of row t where `mask[t]` is 1.
 
     An episode of L steps fills L + 1 rows: its final observation has a row of its own, from which no action is
     taken (`mask` 0), so no observation is stored twice and none is lost. The row after it opens the next episode.
@@ -55,34 +56,34 @@ class Batch(NamedTuple):
         return jax.tree.map(lambda x: x[1:], self.rows)
 
 
-class Store(NamedTuple):
-    """What an update learns from. `latest` hands back the newest rollout; `ring` keeps older ones and replays them.
+class ReplayBuffer(NamedTuple):
+    """Where updates get their batches from: the newest rollout (`buffers.rollout`), or a replay of older ones.
 
     The clock is that of the iteration that made the newest rollout. All seeds share the iteration, so a position that
     is derived from it stays unbatched under vmap: writing there is a plain slice update, not a scatter.
     """
 
-    init: Callable[[Batch], Any]  # abstract rollout -> store state
+    init: Callable[[Batch], Any]  # abstract rollout -> state
     add: Callable[[Any, Batch, Clock], Any]  # (state, rollout, clock) -> state
     sample: Callable[[Any, Batch, jax.Array, Clock], Batch]  # (state, newest rollout, key, clock) -> batch
 
 
 class Plan(NamedTuple):
-    """How an algorithm wants to be run."""
+    """How an algorithm is run."""
 
     num_envs: int  # E
     rollout_length: int  # T, rows per iteration and environment
-    store: Store
+    buffer: ReplayBuffer
     updates: int = 1  # calls of `update` per iteration
     warmup: int = 0  # env steps before the first update
 
     @property
     def steps_per_iteration(self) -> int:
-        """Rows of a rollout: the env steps of an iteration in which no episode's final observation took a row."""
+        """Rows of a rollout: as many env steps, less one for each episode that ended."""
         return self.num_envs * self.rollout_length
 
     def is_warm(self, env_steps: Any) -> Any:
-        """Whether a seed that has made so many env steps, those of the iteration with them, learns at its end."""
+        """Whether a seed learns at the end of an iteration after which it has made so many env steps."""
         return env_steps >= self.warmup
 
 
@@ -97,14 +98,14 @@ class Algorithm(NamedTuple):
     act: Callable[..., tuple[Carry, jax.Array, Any]]
     update: Callable[[Learner, Batch, jax.Array, Clock], tuple[Learner, Metrics]]
     plan: Plan
-    # What an analysis may look at, e.g. attention weights and intrinsic rewards: (learner, batch) -> named arrays.
+    # For analyses, e.g. attention weights and intrinsic rewards: (learner, batch) -> named arrays.
     inspect: Callable[[Learner, Batch], dict[str, jax.Array]] = lambda learner, batch: {}
-    # What the clock alone decides, e.g. epsilon: logged of every iteration, where metrics are of those that update.
+    # What depends on the clock alone, e.g. epsilon: logged in every iteration, metrics only in those with updates.
     schedules: Callable[[Clock], Metrics] = lambda clock: {}
 
 
 class Runner(NamedTuple):
-    """Where acting stands in each of E lanes, between two rollouts."""
+    """The state of acting in each of E environments, between two rollouts."""
 
     env_state: Any
     timestep: TimeStep  # [E, ...]
@@ -125,22 +126,22 @@ class EpisodeStats(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """A whole run of one seed: checkpointed, vmapped over seeds and donated as one thing."""
+    """The whole state of one seed's training: checkpointed, vmapped over seeds and donated as one."""
 
     learner: Learner
     runner: Runner
-    store: Any
+    store: Any  # the state of the plan's replay buffer
     key: jax.Array
-    env_steps: jax.Array  # int32[] made so far, all lanes together
+    env_steps: jax.Array  # int32[] made so far, in all environments together
 
 
 def with_env_steps(states: Any, env_steps: jax.Array) -> Any:
-    """`states` with other counts of env steps. They may lie within other states, as a sweep's do."""
+    """`states` with other counts of env steps. They may be parts of other states, as a sweep's are."""
     return _map_states(lambda state: state._replace(env_steps=env_steps), states)
 
 
 class _Uncounted(NamedTuple):
-    """A TrainState as checkpoints hold it that are older than the count of env steps."""
+    """A TrainState in checkpoints that are older than the count of env steps."""
 
     learner: Learner
     runner: Runner
@@ -149,7 +150,7 @@ class _Uncounted(NamedTuple):
 
 
 def without_env_steps(states: Any) -> Any:
-    """`states` without their counts, which `with_env_steps` gives them again."""
+    """`states` without their counts; `with_env_steps` is the inverse."""
     return _map_states(lambda state: _Uncounted(state.learner, state.runner, state.store, state.key), states)
 
 
@@ -163,6 +164,7 @@ def _map_states(change: Callable, states: Any) -> Any:
 
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean of `x` where `mask` is 1 (broadcast against each other); 0 where it is 0 everywhere."""
+    """Mean of `x` where `mask` is 1; 0 where it is 0 everywhere. `mask` has the shape of `x`, or axes of size 1."""
+    chex.assert_equal_rank([x, mask])
     mask = jnp.broadcast_to(mask, x.shape)
     return (x * mask).sum() / jnp.maximum(mask.sum(), 1.0)

@@ -1,4 +1,7 @@
-"""Lanes of a sweep: each has a seed and some floats, from which its algorithm is rebuilt inside the mapped function."""
+"""Trials of a sweep in one program: each has a seed and some floats of the configuration, which are traced.
+
+The algorithm of a trial is rebuilt from its floats inside the mapped function.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,8 +17,8 @@ from iacjax.types import Algorithm, TrainState
 Floats = dict[str, jax.Array]  # f32[] by the config's field
 
 
-class LaneState(NamedTuple):
-    """A lane's run, and the floats that its algorithm is made of, so that both are saved and resumed together."""
+class TrialState(NamedTuple):
+    """The training of one trial, and the floats of its algorithm, so that both are saved and resumed together."""
 
     train: TrainState
     floats: Floats
@@ -33,39 +36,39 @@ class LaneState(NamedTuple):
         return self.train.env_steps
 
 
-def make_lane_trainer(
+def make_trial_trainer(
     env: Environment,
     make: Callable[[Floats], Algorithm],
     chunk_size: int,
     eval_episodes: int,
     mesh: Mesh | None = None,
 ) -> Trainer:
-    """As `iacjax.train.make_trainer`, with an algorithm a lane; its `init` takes (keys [S], floats [S] each).
+    """As `iacjax.train.make_trainer`, with an algorithm for each trial; its `init` takes (keys [S], floats [S] each).
 
     Args:
-      make: builds the algorithm from a lane's floats, which are tracers: it must not branch on them (`can_be_lanes`).
+      make: builds the algorithm from a trial's floats, which are tracers: it must not branch on them (`can_be_traced`).
     """
 
     def init_one(key_and_floats):
         key, floats = key_and_floats
-        return LaneState(init_state(env, make(floats), key), floats)
+        return TrialState(init_state(env, make(floats), key), floats)
 
-    def step(lane, iteration):
-        state, metrics, stats = train_step(env, make(lane.floats), lane.train, iteration)
-        return LaneState(state, lane.floats), metrics, stats
+    def step(trial, iteration):
+        state, metrics, stats = train_step(env, make(trial.floats), trial.train, iteration)
+        return TrialState(state, trial.floats), metrics, stats
 
-    def evaluate_one(lane, key):
-        algorithm = make(lane.floats)
-        return evaluate(env, algorithm, algorithm.policy(lane.learner), key, eval_episodes)
+    def evaluate_one(trial, key):
+        algorithm = make(trial.floats)
+        return evaluate(env, algorithm, algorithm.policy(trial.learner), key, eval_episodes)
 
     return assemble_trainer(init_one, step, evaluate_one, chunk_size, mesh)
 
 
-def can_be_lanes(env: Environment, make: Callable[[Floats], Algorithm], names: tuple[str, ...]) -> bool:
+def can_be_traced(env: Environment, make: Callable[[Floats], Algorithm], names: tuple[str, ...]) -> bool:
     """Whether an algorithm can be built and trained with tracers for the config's floats `names`.
 
-    A factory that branches on one of them in Python, or makes a shape of it, cannot: found out by tracing an
-    initial state and an iteration, nothing is compiled.
+    A factory that branches on one of them in Python, or makes a shape of it, cannot. An initial state and an iteration
+    are traced to find out; nothing is compiled.
 
     Raises:
       ConfigError: the algorithm cannot be built at all.

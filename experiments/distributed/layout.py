@@ -76,12 +76,12 @@ def layout_of(size: int, devices: int) -> Layout:
     import jax
     import numpy as np
 
-    from iacjax.train import LANES
+    from iacjax.train import SEEDS
 
     count = min(size, devices)
     if count == 1:
         return Layout(size)
-    return Layout(size, jax.sharding.Mesh(np.array(jax.local_devices()[:count]), (LANES,)))
+    return Layout(size, jax.sharding.Mesh(np.array(jax.local_devices()[:count]), (SEEDS,)))
 
 
 def device_count(asked: int) -> int:

@@ -115,10 +115,10 @@ def layout_of(size: int, asked: int) -> Layout:
     where there are fewer members than processes: the last member is repeated."""
     import jax
 
-    from iacjax.train import LANES
+    from iacjax.train import SEEDS
 
     if collectives.process_count() == 1:
         return layout.layout_of(size, device_count(asked))
     each = collectives.all_min(min(device_count(asked), -(-size // collectives.process_count())))
     mine = [[d for d in jax.devices() if d.process_index == k][:each] for k in range(collectives.process_count())]
-    return GlobalLayout(size, jax.sharding.Mesh(np.array(mine).ravel(), (LANES,)))
+    return GlobalLayout(size, jax.sharding.Mesh(np.array(mine).ravel(), (SEEDS,)))

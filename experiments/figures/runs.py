@@ -120,7 +120,8 @@ def _announce(
         algo, env = each.facts.get("algo", run.algo), each.facts.get("env", run.env)
         source = each.source if (algo, env) == (run.algo, run.env) else f"{each.source} of {algo} on {env}"
         print(f"  {each.hours:6.2f} h  {run.algo} on {run.env}: {each.rate:,.0f} env steps/s, as {source}")
-    print(options.note, flush=True)
+    if options.note:
+        print(options.note, flush=True)
     return left
 
 

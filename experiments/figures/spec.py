@@ -34,22 +34,22 @@ class Budget(NamedTuple):
     settings: str = ""  # what the methods are trained by, in words
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """A figure's command line."""
 
     target: str
-    budget: str
+    budget: str = ""
     seeds: int
-    steps: Mapping[str, int]
-    methods: tuple[str, ...]
+    steps: Mapping[str, int]  # env steps per seed, by environment
+    methods: tuple[str, ...] = ()
     presets: tuple[str, ...]
-    overrides: Mapping[str, Mapping[str, Any]]
-    note: str  # what is left out
+    overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    note: str = ""  # what is left out
     run_dir: pathlib.Path
     out: pathlib.Path  # the picture; its numbers stand beside it
-    redraw: bool
-    numbers: Mapping[str, float]  # what only this figure asks for
+    redraw: bool = False
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what only this figure asks for
     command: str
     asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
 

@@ -56,11 +56,11 @@ def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
 def parts_of(program: Program, runs: Sequence[SweepRun], env: Any) -> list[Part]:
     """The runs in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
     is found out by tracing it, makes parts of its own."""
-    from iacjax.vmapped_trials import can_be_lanes
+    from iacjax.vmapped_trials import can_be_traced
 
     make, names = _maker(program.settings, env.spec), program.floats
-    if names and not can_be_lanes(env, make, names):
-        names = tuple(name for name in names if can_be_lanes(env, make, (name,)))
+    if names and not can_be_traced(env, make, names):
+        names = tuple(name for name in names if can_be_traced(env, make, (name,)))
     fixed = [name for name in program.floats if name not in names]
     parts: dict[tuple, list[SweepRun]] = {}
     for sweep_run in runs:
@@ -158,11 +158,11 @@ def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], s
     """The functions of a batch of so many trials."""
     import jax
 
-    from iacjax.vmapped_trials import make_lane_trainer
+    from iacjax.vmapped_trials import make_trial_trainer
 
     run = context.settings.run
     layout = sharding.layout_of(size, run.devices)
-    trainer = make_lane_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
+    trainer = make_trial_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
     values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}
     return lower_trainer(trainer, (keys, values), keys, layout)

@@ -1,4 +1,4 @@
-"""What updates learn from: one store a file."""
+"""Replay buffers: the newest rollout, transitions, sequences; each is a `ReplayBuffer` of pure functions."""
 
 from iacjax.buffers.reward_moments import normalise_rewards
 from iacjax.buffers.rollout import rollout_buffer

@@ -1,11 +1,11 @@
-"""The on-policy store: an update sees the rollout just made, and nothing is kept between iterations."""
+"""The buffer of on-policy algorithms: an update sees the newest rollout, and nothing is kept between iterations."""
 
-from iacjax.types import Store
+from iacjax.types import ReplayBuffer
 
 
-def rollout_buffer() -> Store:
-    """A store without a state; `sample` hands back the newest rollout."""
-    return Store(
+def rollout_buffer() -> ReplayBuffer:
+    """A buffer without a state; `sample` returns the newest rollout."""
+    return ReplayBuffer(
         init=lambda batch: (),
         add=lambda state, batch, clock: state,
         sample=lambda state, batch, key, clock: batch,

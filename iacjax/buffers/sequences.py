@@ -1,9 +1,9 @@
-"""Replay of sequences: windows of consecutive rows that open with the first row of an episode, where a memory is empty.
+"""Replay of sequences: windows of consecutive rows that begin with an episode, where a recurrent state is empty.
 
-Rows lie in a ring as in `ring`: N rows a lane so far and the head after them, row n at n mod C. Numbers that networks
-read are kept in 16 bits, actions in 8, bools in single bits. What battles of 2s3z show, numbers in [-1, 1], comes back
-from float16 with an error of at most 2.4e-4, from bfloat16 of 2e-3. Which rows open an episode is kept beside them too,
-so that finding all of them reads one byte a row.
+Rows are kept in a ring as in `transitions`: N rows of each environment so far and the head after them, row n at n mod
+C. Observations and states are kept in 16 bits, actions in 8, bools in single bits. Observations of 2s3z, numbers in
+[-1, 1], come back from float16 with an error of at most 2.4e-4, from bfloat16 of 2e-3. Which rows begin an episode is
+kept in an array of its own, so that finding them all reads one byte per row.
 """
 
 import math
@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from envs.base import ConfigError
 from iacjax.buffers import packing
 from iacjax.buffers.transitions import Row, rows_of, timestep_of
-from iacjax.types import Batch, Clock, Store
+from iacjax.types import Batch, Clock, ReplayBuffer
 
 
 class Sizes(NamedTuple):
-    """What the factory fixes."""
+    """The arguments of `sequence_buffer` that its functions need."""
 
     blocks: int  # rollouts that are kept
     batch_size: int  # B
@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The store's state."""
+    """The state of the buffer."""
 
     words: jax.Array  # uint32[C + 1, E, words]
     opens: jax.Array  # bool[C + 1, E]: an episode begins here
@@ -47,17 +47,17 @@ def sequence_buffer(
     state_is_obs: bool = False,
     storage: str = "float16",
     whole_episodes: bool = True,
-) -> Store:
-    """A store that keeps at least the newest `capacity` rows of E lanes together and samples windows of L of them.
+) -> ReplayBuffer:
+    """A buffer that keeps at least the newest `capacity` rows of E environments together and samples windows of L.
 
-    `sample` draws B windows, independently and uniformly among the openings of episodes whose window lies wholly in
-    what is kept: rows [L, B, ...] (observations and states as f32 again), action and aux [L - 1, B, ...], mask
-    f32[L - 1, B], without `info` and carry. With `whole_episodes` the mask is 0 after a window's first episode (PyMARL:
-    one episode a sequence), without it the next episodes count as far as the window shows them. Where nothing is long
-    enough yet, the mask is 0 everywhere; after L rows a lane something is, and always from then on.
+    `sample` draws B windows, independently and uniformly from the beginnings of episodes whose whole window is kept:
+    rows [L, B, ...] (observations and states as f32 again), action and aux [L - 1, B, ...], mask f32[L - 1, B], without
+    `info` and carry. With `whole_episodes` the mask is 0 after a window's first episode (PyMARL: one episode a
+    sequence), without it the following episodes in the window count too. While no window is whole yet, the mask is 0
+    everywhere; from L rows per environment on, one always is.
 
     Raises:
-      ConfigError: a window of less than 2 rows, or a capacity in which a lane might hold no whole window.
+      ConfigError: a window of less than 2 rows, or a capacity in which an environment might have no whole window.
     """
     per_iteration = num_envs * rollout_length
     blocks = math.ceil(capacity / per_iteration)
@@ -68,11 +68,11 @@ def sequence_buffer(
             f"give at least {least} ({num_envs} environments x a window and an episode)"
         )
     sizes = Sizes(blocks, batch_size, length, state_is_obs, storage, whole_episodes)
-    return Store(init=partial(_init, sizes), add=partial(_add, sizes), sample=partial(_sample, sizes))
+    return ReplayBuffer(init=partial(_init, sizes), add=partial(_add, sizes), sample=partial(_sample, sizes))
 
 
 def _narrow(sizes: Sizes, batch: Batch) -> Row:
-    """The T + 1 rows of a rollout as they are kept. Numbers beyond the range of 16 bits are held to its ends."""
+    """The T + 1 rows of a rollout as they are kept. Numbers beyond the range of 16 bits are clipped to it."""
     row, dtype = rows_of(batch, sizes.state_is_obs), jnp.dtype(sizes.storage)
     limit = float(jnp.finfo(dtype).max)
     obs, state = (jnp.clip(x, -limit, limit).astype(dtype) for x in (row.obs, row.state))
@@ -96,7 +96,7 @@ def _add(sizes: Sizes, state: Rows, batch: Batch, clock: Clock) -> Rows:
 
 
 def _ages(capacity: int, written: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How many rows before the head the rows at 0 .. C - 1 were made, int32[C], and which are still there, bool[C]."""
+    """How many rows before the head the rows 0 .. C - 1 were made, int32[C], and which are still kept, bool[C]."""
     age = (written - jnp.arange(capacity) - 1) % capacity + 1
     # The head lies where the oldest row was, save right after the last block: there it has the extra row.
     newest_over_oldest = (written % capacity != 0).astype(jnp.int32)
@@ -104,28 +104,28 @@ def _ages(capacity: int, written: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _choose(sizes: Sizes, opens: jax.Array, written: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
-    """B openings among those whose window is whole: row, lane and age, int32[B] each, and whether there is any."""
-    capacity, lanes = opens.shape[0] - 1, opens.shape[1]
+    """B beginnings with a whole window: row, environment and age, int32[B] each, and whether there is any."""
+    capacity, envs = opens.shape[0] - 1, opens.shape[1]
     age, held = _ages(capacity, written)
     eligible = opens[:-1] & (held & (age >= sizes.length - 1))[:, None]
     count = jnp.cumsum(eligible.reshape(-1).astype(jnp.int32))
     rank = jax.random.randint(key, (sizes.batch_size,), 0, jnp.maximum(count[-1], 1))
     chosen = jnp.searchsorted(count, rank, side="right", method="scan_unrolled")  # one kernel on a GPU, no loop
     chosen = jnp.minimum(chosen, count.size - 1).astype(jnp.int32)
-    row = chosen // lanes
-    return row, chosen % lanes, (written - row - 1) % capacity + 1, count[-1] > 0
+    row = chosen // envs
+    return row, chosen % envs, (written - row - 1) % capacity + 1, count[-1] > 0
 
 
 def _sample(sizes: Sizes, state: Rows, batch: Batch, key: jax.Array, clock: Clock) -> Batch:
     like = jax.eval_shape(partial(_narrow, sizes), batch)
-    capacity, lanes = state.opens.shape[0] - 1, state.opens.shape[1]
+    capacity, envs = state.opens.shape[0] - 1, state.opens.shape[1]
     written = (clock.iteration + 1) * batch.mask.shape[0]
-    row, lane, age, some = _choose(sizes, state.opens, written, key)
+    row, env, age, some = _choose(sizes, state.opens, written, key)
     step = jnp.arange(sizes.length)[:, None]
     in_extra_row = (step == age) & (written % capacity == 0)  # the head after the last block
     at = jnp.where(in_extra_row, capacity, (row + step) % capacity)
     flat = state.words.reshape(-1, state.words.shape[-1])
-    rows = packing.unpack(flat.at[at * lanes + lane].get(mode="promise_in_bounds"), like, 2)
+    rows = packing.unpack(flat.at[at * envs + env].get(mode="promise_in_bounds"), like, 2)
     rows = rows._replace(obs=rows.obs.astype(jnp.float32), state=rows.state.astype(jnp.float32))
     action, aux, mask = jax.tree.map(lambda x: x[:-1], (rows.action, rows.aux, rows.mask & some))
     if jnp.issubdtype(action.dtype, jnp.integer):

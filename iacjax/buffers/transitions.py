@@ -1,9 +1,9 @@
-"""Replay of single transitions: the newest rows of every lane in a ring, sampled uniformly.
+"""Replay of single transitions: the newest rows of every environment in a ring buffer, sampled uniformly.
 
-A row holds what was seen at time t and the action chosen there; its successor is the next row of the lane, so no
+A row holds the timestep at t and the action chosen there; its successor is the environment's next row, so no
 observation is kept twice. Iteration k writes its T rows and the head row after them (row T of the rollout, the first
-of the next one) at k T mod C: a place that the shared clock gives, so that it is one slice update under vmap too. There
-is one row more than C, so that the head of the last block has a place and nothing wraps around within a rollout.
+of the next one) at k T mod C: a position given by the shared clock, so that it is one slice update under vmap too.
+There is one row more than C, so that the head of the last block has a place and no rollout wraps around.
 
 Rows are packed into 32-bit words, bools into single bits: a sample is one gather of words, whatever the rows hold.
 """
@@ -12,12 +12,13 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from envs.base import ConfigError, TimeStep
 from iacjax.buffers import packing
-from iacjax.types import Batch, Clock, Store
+from iacjax.types import Batch, Clock, ReplayBuffer
 
 # Rows drawn for one transition of the batch. Drawing them is most of what a sample costs. With four, no transition is
 # lost where episodes are long; where they are of one step, half of the rows are boundaries, 1 in 16 finds none.
@@ -25,7 +26,7 @@ CANDIDATES = 4
 
 
 class Row(NamedTuple):
-    """What is kept of one row of one lane. `mask` comes first: it is bit 0 of word 0."""
+    """What is kept of one row of one environment. `mask` comes first: it is bit 0 of word 0."""
 
     mask: jax.Array  # bool[]: an action was taken here, and the next row is its consequence
     obs: jax.Array  # f32[A, O]
@@ -42,13 +43,13 @@ class Row(NamedTuple):
 
 def transition_buffer(
     capacity: int, batch_size: int, num_envs: int, rollout_length: int, state_is_obs: bool = False
-) -> Store:
-    """A store that keeps at least the newest `capacity` rows of E lanes together and samples transitions of them.
+) -> ReplayBuffer:
+    """A buffer that keeps at least the newest `capacity` rows of E environments together and samples transitions.
 
-    C rows a lane are kept, `capacity` / E rounded up to a multiple of `rollout_length`; `capacity` counts the boundary
-    rows, of which there is one an episode. The store's state is one array, uint32[C + 1, E, words].
+    Of each environment C rows are kept, `capacity` / E rounded up to a multiple of `rollout_length`; `capacity` counts
+    the boundary rows too, one for each episode. The state is one array, uint32[C + 1, E, words].
 
-    `sample` draws `batch_size` transitions, independently and uniformly among all that are kept. Its batch has T = 1:
+    `sample` draws `batch_size` transitions, independently and uniformly from all that are kept. Its batch has T = 1:
     rows [2, B, ...], first [2, B], action and aux [1, B, ...], mask f32[1, B], without `info` and carry. For each,
     `CANDIDATES` rows are drawn and the first from which an action was taken is it; where there is none among them, its
     mask is 0. With `state_is_obs` (`EnvSpec.state_is_obs`) states are not kept, but made of the observations.
@@ -63,7 +64,7 @@ def transition_buffer(
             f" ({batch_size}) and a rollout ({num_envs} environments x {rollout_length} rows)"
         )
     blocks = num_blocks(capacity, num_envs, rollout_length)
-    return Store(
+    return ReplayBuffer(
         init=partial(_init, blocks=blocks, state_is_obs=state_is_obs),
         add=partial(_add, blocks=blocks, state_is_obs=state_is_obs),
         sample=partial(_sample, blocks=blocks, batch_size=batch_size, state_is_obs=state_is_obs),
@@ -71,12 +72,12 @@ def transition_buffer(
 
 
 def num_blocks(capacity: int, num_envs: int, rollout_length: int) -> int:
-    """Rollouts of T rows that a ring of `capacity` keeps of every lane: C / T."""
+    """Rollouts of T rows that a buffer of `capacity` keeps of every environment: C / T."""
     return math.ceil(capacity / (num_envs * rollout_length))
 
 
 def start_of(clock: Clock, blocks: int, rollout_length: int) -> jax.Array:
-    """The row of the ring where the newest rollout begins, int32[]."""
+    """The row of the buffer where the newest rollout begins, int32[]."""
     return (clock.iteration % blocks) * rollout_length
 
 
@@ -87,6 +88,9 @@ def rows_of(batch: Batch, state_is_obs: bool) -> Row:
         return jnp.concatenate([x, jnp.zeros_like(x[:1])])
 
     ts = batch.rows
+    chex.assert_equal_shape_prefix([ts.obs, ts.state, ts.avail, ts.alive, ts.reward, batch.first], 2)
+    chex.assert_equal_shape_prefix([batch.action, batch.mask], 2)
+    chex.assert_rank([ts.obs, ts.state, batch.mask], [4, 3, 2])
     return Row(
         mask=with_head(batch.mask > 0),
         obs=ts.obs,
@@ -103,7 +107,7 @@ def rows_of(batch: Batch, state_is_obs: bool) -> Row:
 
 
 def timestep_of(row: Row, state_is_obs: bool) -> TimeStep:
-    """What the rows showed, without `info`; leaves [T, B, ...]."""
+    """The timesteps of the rows, without `info`; leaves [T, B, ...]."""
     return TimeStep(
         obs=row.obs,
         state=row.obs.reshape(*row.obs.shape[:-2], -1) if state_is_obs else row.state,
@@ -118,8 +122,8 @@ def timestep_of(row: Row, state_is_obs: bool) -> TimeStep:
 
 def _init(batch: Batch, blocks: int, state_is_obs: bool) -> jax.Array:
     like = jax.eval_shape(partial(rows_of, state_is_obs=state_is_obs), batch)
-    length, lanes = like.mask.shape
-    return jnp.zeros((blocks * (length - 1) + 1, lanes, packing.num_words(like, 2)), jnp.uint32)
+    length, envs = like.mask.shape
+    return jnp.zeros((blocks * (length - 1) + 1, envs, packing.num_words(like, 2)), jnp.uint32)
 
 
 def _add(state: jax.Array, batch: Batch, clock: Clock, blocks: int, state_is_obs: bool) -> jax.Array:
@@ -142,11 +146,11 @@ def _sample(
     state: jax.Array, batch: Batch, key: jax.Array, clock: Clock, blocks: int, batch_size: int, state_is_obs: bool
 ) -> Batch:
     like = jax.eval_shape(partial(rows_of, state_is_obs=state_is_obs), batch)
-    length, lanes = batch.mask.shape
-    written = jnp.minimum(clock.iteration + 1, blocks) * (length * lanes)
-    flat = state.reshape(-1, state.shape[-1])  # time-major: the lane's next row is `lanes` further on
+    length, envs = batch.mask.shape
+    written = jnp.minimum(clock.iteration + 1, blocks) * (length * envs)
+    flat = state.reshape(-1, state.shape[-1])  # time-major: an environment's next row is `envs` further on
     start, valid = _choose(flat, key, written, batch_size)
-    words = flat.at[jnp.stack([start, start + lanes])].get(mode="promise_in_bounds")
+    words = flat.at[jnp.stack([start, start + envs])].get(mode="promise_in_bounds")
     row = packing.unpack(words, like, 2)
     rows = timestep_of(row, state_is_obs)
     action, aux = jax.tree.map(lambda x: x[:1], (row.action, row.aux))

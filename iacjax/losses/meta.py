@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +17,9 @@ def lookahead_objective(
 
     log_prob, old_log_prob, weight f32[T, B, A] (weight 0 for the dead and the padding); advantage_ex, mask f32[T, B].
     """
+    chex.assert_equal_shape([log_prob, old_log_prob, weight])
+    chex.assert_equal_shape([advantage_ex, mask])
+    chex.assert_equal_shape_prefix([weight, mask], 2)
     ratio = jnp.exp(((log_prob - jax.lax.stop_gradient(old_log_prob)) * weight).sum(-1))
     return masked_mean(ratio * advantage_ex, mask)
 
@@ -52,9 +56,11 @@ def meta_gradient(
     Returns:
       (gradient of the shape of `eta`, to be ASCENDED; J_ex at theta').
     """
+    chex.assert_rank([weight, advantage_ex, mask], [3, 2, 2])
     total = jnp.maximum(weight.sum(), 1.0)
     log_prob, along = jax.linearize(log_prob_fn, theta)
     advantage, advantage_vjp = jax.vjp(advantage_fn, eta)
+    chex.assert_equal_shape([log_prob, advantage, weight])
     (ascent,) = jax.linear_transpose(along, theta)(weight * advantage / total)
     ahead = jax.tree.map(lambda p, g: p + lookahead_lr * g, theta, ascent)
 

@@ -10,6 +10,7 @@ squared deviations are kept, joined as Chan et al. 1979 join two samples.
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -27,29 +28,32 @@ class RunningNorm(NamedTuple):
 
 
 def init_norm() -> RunningNorm:
-    """A normaliser that has seen nothing: the identity."""
+    """A normaliser before its first batch: the identity."""
     return RunningNorm(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.float32))
 
 
 def from_raw_moments(norm: RunningNorm) -> RunningNorm:
-    """Of the older kind, whose `square` is that of the targets themselves, the same normaliser of today's kind."""
+    """Converts a normaliser of older checkpoints, whose `square` is that of the targets themselves."""
+    chex.assert_equal_shape(list(norm))
     mean = norm.mean / jnp.maximum(norm.weight, 1e-12)
     return norm._replace(square=jnp.maximum(norm.square - norm.mean * mean, 0.0))
 
 
 def all_from_raw_moments(tree: Any) -> Any:
-    """`from_raw_moments` of every normaliser in `tree`."""
+    """Converts every normaliser in `tree`; see `from_raw_moments`."""
+    chex.assert_tree_no_nones(tree)
     is_norm = lambda node: isinstance(node, RunningNorm)  # noqa: E731
     return jax.tree.map(lambda node: from_raw_moments(node) if is_norm(node) else node, tree, is_leaf=is_norm)
 
 
 def update_norm(norm: RunningNorm, x: jax.Array, mask: jax.Array, decay: float = 0.9) -> RunningNorm:
-    """Takes in one batch of targets.
+    """The normaliser after one more batch of targets.
 
     Args:
       x: f32[...]; mask: broadcasts against it, 0 where there is no target. A batch without any changes nothing.
       decay: what is kept of the averages; 1 - decay is the batch's weight.
     """
+    chex.assert_equal_rank([x, mask])
     batch_mean = masked_mean(x, mask)
     batch_variance = masked_mean((x - batch_mean) ** 2, mask)
     weight = decay * norm.weight + (1.0 - decay)
@@ -64,7 +68,7 @@ def update_norm(norm: RunningNorm, x: jax.Array, mask: jax.Array, decay: float =
 
 
 def _moments(norm: RunningNorm) -> tuple[jax.Array, jax.Array]:
-    """(mean, variance), debiased; 0 and 0 of one that has seen nothing."""
+    """(mean, variance), debiased; 0 and 0 before the first batch."""
     weight = jnp.where(norm.weight == 0.0, 1.0, norm.weight)
     return norm.mean / weight, norm.square / weight
 
@@ -75,12 +79,14 @@ def _scale(norm: RunningNorm) -> tuple[jax.Array, jax.Array]:
 
 
 def normalised(norm: RunningNorm, x: jax.Array) -> jax.Array:
-    """x in units of the running deviation, from the running mean."""
+    """(x - mean) / deviation, by the running moments."""
+    chex.assert_rank(list(norm), 0)
     mean, std = _scale(norm)
     return (x - mean) / std
 
 
 def denormalised(norm: RunningNorm, x: jax.Array) -> jax.Array:
     """The inverse of `normalised`."""
+    chex.assert_rank(list(norm), 0)
     mean, std = _scale(norm)
     return x * std + mean

@@ -1,5 +1,6 @@
 """Individual action values with continuous actions: IAC's attention critic, and the plain one."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,14 @@ def _without(x: jax.Array, i: int) -> jax.Array:
 
 
 class PlainCritic(nn.Module):
-    """Q_i(o_i, u_i) of every agent by itself: the critic of SQ, SIQ and DDPG-MIX (table 7: 3 hidden layers)."""
+    """Q_i(o_i, u_i) of each agent: the critic of SQ, SIQ and DDPG-MIX (table 7: 3 hidden layers)."""
 
     hidden: tuple[int, ...]
 
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """obs f32[..., A, O], action f32[..., A, D] -> (Q f32[..., A], attention f32[..., 1, A, A], all 0)."""
+        chex.assert_equal_shape_prefix([obs, action], obs.ndim - 1)
         num_agents = obs.shape[-2]
         q = AgentMlp(self.hidden, 1)(jnp.concatenate([obs, action], -1))[..., 0]
         return q, jnp.zeros((*obs.shape[:-2], 1, num_agents, num_agents))
@@ -45,8 +47,9 @@ class AttentionCritic(nn.Module):
     def __call__(self, obs: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """obs f32[..., A, O], action f32[..., A, D] -> (Q f32[..., A], attention f32[..., heads, A, A], rows sum to 1).
 
-        A team of one has nobody to attend to: x is 0.
+        A single agent attends to nothing: x is 0.
         """
+        chex.assert_equal_shape_prefix([obs, action], obs.ndim - 1)
         lead, num_agents = obs.shape[:-2], obs.shape[-2]
         x = agents_first(jnp.concatenate([obs, action], -1))
         e = nn.relu(AgentLayers((self.dim,), name="g")(x))

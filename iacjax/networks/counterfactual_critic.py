@@ -1,5 +1,6 @@
-"""COMA's critic: in one pass, what each of an agent's actions is worth beside the others' actual ones."""
+"""COMA's critic: in one pass, the values of all of an agent's actions, given the others' actual ones."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,8 @@ class CounterfactualCritic(nn.Module):
     @nn.compact
     def __call__(self, state: jax.Array, obs: jax.Array, last_action: jax.Array, action: jax.Array) -> jax.Array:
         """state f32[..., X], obs f32[..., A, O], last_action and action int32[..., A] (-1: none) -> f32[..., A, U]."""
+        chex.assert_equal_shape([last_action, action])
+        chex.assert_equal_shape_prefix([obs, action], action.ndim)
         num_agents = obs.shape[-2]
         joint = num_agents * self.num_actions
         before = jax.nn.one_hot(last_action, self.num_actions).reshape(*state.shape[:-1], joint)

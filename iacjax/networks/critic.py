@@ -1,5 +1,6 @@
 """Feed-forward state-value critics. The part of the first layer that all agents share is computed once."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ class AgentCritic(nn.Module):
         self, state: jax.Array, obs: jax.Array, last_action: jax.Array, action: jax.Array | None = None
     ) -> jax.Array:
         """state f32[..., X], obs f32[..., A, O], last_action and action int32[..., A] (-1: none) -> f32[..., A]."""
+        chex.assert_equal_shape_prefix([obs, last_action], last_action.ndim)
+        chex.assert_equal_shape_prefix([obs, state], state.ndim - 1)
         num_agents = obs.shape[-2]
         own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
         x = Dense(self.hidden_dim, kernel_init=_init, name="state")(state)[..., None, :]

@@ -1,5 +1,6 @@
 """Individual intrinsic rewards r_in of every agent: AIIR's attention (eq. 9 to 12), and LIIR's net without it."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ class AttentionReward(nn.Module):
         Returns (r_in f32[..., A], attention f32[..., A, A], row i the weights of agent i). The dead are no keys, and
         their own rows and rewards are 0; so is everything where nobody is alive.
         """
+        chex.assert_equal_shape([action, alive])
+        chex.assert_equal_shape_prefix([obs, action], action.ndim)
         x = jnp.concatenate([obs, jax.nn.one_hot(action, self.num_actions)], -1)
         x = nn.relu(Dense(self.embed_dim)(x))
         x = Dense(self.embed_dim)(x)
@@ -78,6 +81,8 @@ class MlpReward(nn.Module):
 
         The attention it reports is each living agent's on itself.
         """
+        chex.assert_equal_shape([action, alive, last_action])
+        chex.assert_equal_shape_prefix([obs, action], action.ndim)
         num_agents = obs.shape[-2]
         last = jax.nn.one_hot(last_action, self.num_actions).reshape(*state.shape[:-1], -1)
         # The first layer in parts: what all agents read is multiplied once.

@@ -1,5 +1,6 @@
 """QTRAN's joint value Q(s, u) and the value V(s) beside it, as PyMARL's QTRAN-base has them."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ class JointValue(nn.Module):
     @nn.compact
     def __call__(self, hidden: jax.Array, action: jax.Array, state: jax.Array) -> tuple[jax.Array, jax.Array]:
         """hidden f32[..., A, H], action int32[..., A], state f32[..., X] -> (Q f32[...], V f32[...])."""
+        chex.assert_equal_shape_prefix([hidden, action], action.ndim)
         x = jnp.concatenate([hidden, jax.nn.one_hot(action, self.num_actions)], -1)
         x = Dense(x.shape[-1], name="encode_2")(nn.relu(Dense(x.shape[-1], name="encode_1")(x))).sum(-2)
         layers = (self.hidden_dim, self.hidden_dim)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ OFF = -1e9  # a score that weighs nothing
 
 
 class LeakyMlp(nn.Module):
-    """One MLP an agent, LeakyReLU between its layers: f32[..., A, F] -> f32[..., A, out]."""
+    """One MLP for each agent, LeakyReLU between its layers: f32[..., A, F] -> f32[..., A, out]."""
 
     hidden: tuple[int, ...]
     out: int
@@ -47,6 +48,7 @@ class MaacCritic(nn.Module):
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array, own: jax.Array | None = None) -> MaacValues:
         """obs f32[..., A, O], action f32[..., A, D]; `own` replaces the action that f_i sees of agent i itself."""
+        chex.assert_equal_shape_prefix([obs, action], obs.ndim - 1)
         lead, num_agents = obs.shape[:-2], obs.shape[-2]
         encoder = AgentMlp((), self.dim, name="encoder")
 

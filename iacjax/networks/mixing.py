@@ -1,5 +1,6 @@
 """QMIX's mixing network: one team value of the agents' values, monotone in each, its weights made from the state."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,9 @@ from iacjax.networks.dense import Dense
 class Hypernet(nn.Module):
     """Layers of ReLU and a linear one that makes `out` weights, for a layer of `fan_in` inputs, from the state.
 
-    The last layer's initial weights are smaller by the root of `fan_in`, so that the values which the made layer gives
-    do not grow with its inputs' number. With QMIX's absolute values, which all add up, lecun-normal ones would start a
-    mixer of 64 units with a slope of about 16 in each Q_i of two agents.
+    The last layer's initial weights are smaller by the root of `fan_in`, so that the outputs of the layer they are used
+    in do not grow with its number of inputs. With QMIX's absolute values, which all add up, lecun-normal weights would
+    start a mixer of 64 units with a slope of about 16 in each Q_i of two agents.
     """
 
     hidden: int
@@ -47,6 +48,7 @@ class QMixer(nn.Module):
     @nn.compact
     def __call__(self, q: jax.Array, state: jax.Array) -> jax.Array:
         """q f32[..., A], state f32[..., X] -> f32[...]; their leading axes are broadcast against each other."""
+        chex.assert_type([q, state], float)
         agents, units = q.shape[-1], self.mixer_dim
         w_1 = Hypernet(self.hyper_dim, self.hyper_layers, agents * units, agents, self.init_scale, name="w_1")(state)
         linear = nn.initializers.variance_scaling(self.init_scale**2, "fan_in", "truncated_normal")

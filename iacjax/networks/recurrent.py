@@ -5,6 +5,7 @@ import contextvars
 from collections.abc import Iterator
 from functools import partial
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,9 +25,9 @@ def gru_form() -> str:
 
 @contextlib.contextmanager
 def use_gru_form(form: str) -> Iterator[None]:
-    """While it lasts, GRUs that this thread traces take `form`, one of FORMS; functions jitted before keep theirs.
+    """Within it, GRUs that this thread traces take `form`, one of FORMS; functions jitted before keep theirs.
 
-    Other threads do not see it, nor so what they compile (`experiments.training.compile.compile_lowered`).
+    It does not affect what other threads compile.
 
     Raises:
       ValueError: there is no such form.
@@ -105,11 +106,11 @@ def gru(
 ) -> jax.Array:
     """GRU (Cho et al. 2014, in PyTorch's gate convention) over time, from projected inputs.
 
-    "remat": the step is computed anew in the backward pass: 2.2 times as fast on a CPU (320 lanes, 32 steps, 64 units:
-    30 against 67 ms a gradient) as keeping its parts, which are more memory traffic than the step is work.
+    "remat": the step is computed anew in the backward pass: 2.2 times as fast on a CPU (320 sequences, 32 steps, 64
+    units: 30 against 67 ms a gradient) as keeping its parts, which are more memory traffic than the step is work.
     "batched": all that needs no order in time is taken out of the backward scan. A gradient is 188 kernels on a GPU in
-    place of 910 (80 lanes, 32 steps), and a kernel's launch is what such small steps cost there; on a CPU it takes 1.3
-    to 1.6 times as long.
+    place of 910 (80 sequences, 32 steps), and a kernel's launch is what such small steps cost there; on a CPU it takes
+    1.3 to 1.6 times as long.
 
     Args:
       h0: f32[L, H].
@@ -121,6 +122,9 @@ def gru(
     Returns:
       f32[T, L, H], the memories after each row.
     """
+    chex.assert_equal_shape([*gates])
+    chex.assert_shape(h0, gates[0].shape[1:])
+    chex.assert_shape(first, gates[0].shape[:2])
     keep = 1.0 - first.astype(h0.dtype)[..., None]
     return (_batched if (form or gru_form()) == "batched" else _scan)(h0, gates, keep, kernel, bias)
 
@@ -136,10 +140,10 @@ class ResetGRU(nn.Module):
 
         Where `first[t]`, the carry is zeroed BEFORE step t.
         """
-        dim, length, lanes = self.hidden_dim, x.shape[0], carry.shape[:-1]
+        dim, length, lead = self.hidden_dim, x.shape[0], carry.shape[:-1]
         gates = tuple(Dense(dim, name=name)(x).reshape(length, -1, dim) for name in ("reset", "update", "candidate"))
         kernel = self.param("recurrent", orthogonal(), (dim, 3 * dim))
         bias = self.param("candidate_bias", nn.initializers.zeros, (dim,))
         hidden = gru(carry.reshape(-1, dim), gates, first.reshape(length, -1), kernel, bias)
-        hidden = hidden.reshape(length, *lanes, dim)
+        hidden = hidden.reshape(length, *lead, dim)
         return hidden[-1], hidden

@@ -1,5 +1,6 @@
-"""The critic of PPO: a value of every agent, with or without a memory."""
+"""The critic of PPO: a value for each agent, recurrent or feed-forward."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ class RecurrentCritic(nn.Module):
 
         Returns (carry, values f32[T, B, A]). The carry is left as it is where there is no memory.
         """
+        chex.assert_rank([state, obs, last_action, first], [3, 4, 3, 2])
+        chex.assert_equal_shape_prefix([state, obs, last_action, first], 2)
         dim = self.hidden_dim
 
         def norm(name, x):

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,8 @@ class RewardMixing(nn.Module):
     @nn.compact
     def __call__(self, r_ex: jax.Array, r_in: jax.Array) -> jax.Array:
         """r_ex f32[...], r_in f32[..., A] -> r_total f32[..., A]."""
+        chex.assert_equal_shape_prefix([r_ex, r_in], r_ex.ndim)
+        chex.assert_rank(r_in, r_ex.ndim + 1)
         dim = self.hidden_dim
         if self.start == "identity":
             small, root = 0.01 / dim**0.5, 1.0 / dim**0.5
@@ -66,6 +69,8 @@ class LinearCombination(nn.Module):
     @nn.compact
     def __call__(self, r_ex: jax.Array, r_in: jax.Array) -> jax.Array:
         """r_ex f32[...], r_in f32[..., A] -> r_total f32[..., A]."""
+        chex.assert_equal_shape_prefix([r_ex, r_in], r_ex.ndim)
+        chex.assert_rank(r_in, r_ex.ndim + 1)
         if not self.learned:
             return r_ex[..., None] + self.weight * r_in
         a = self.param("extrinsic", nn.initializers.ones, ())

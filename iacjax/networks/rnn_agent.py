@@ -1,5 +1,6 @@
-"""The recurrent actor of discrete worlds: observation, last action and agent id in, logits out."""
+"""Recurrent agents with discrete actions: observation, last action and agent id in, logits or values out."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,13 +24,13 @@ class _AgentNet(nn.Module):
         x = nn.relu(Dense(self.hidden_dim, kernel_init=orthogonal(2.0**0.5))(x))
         x = layer_norm("norm_encoder")(x) if self.layer_norm else x
         carry, x = ResetGRU(self.hidden_dim)(carry, x, first)
-        self.sow("intermediates", "hidden", x)  # for those who ask for it: QTRAN's joint value reads the memories
+        self.sow("intermediates", "hidden", x)  # QTRAN's joint value reads it
         x = layer_norm("norm_memory")(x) if self.layer_norm else x
         return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 
 class RnnAgent(nn.Module):
-    """One policy network for all agents, told apart by an id input (`shared`), or one an agent."""
+    """One network for all agents, with the agent's id as input (`shared`), or one for each agent."""
 
     hidden_dim: int
     num_actions: int
@@ -43,9 +44,11 @@ class RnnAgent(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """carry f32[B, A, H], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first bool[T, B].
 
-        Returns (carry, logits f32[T, B, A, U]), or values of actions for that matter. With `mutable=["intermediates"]`
+        Returns (carry, logits or values of actions f32[T, B, A, U]). With `mutable=["intermediates"]`
         the memories after each row come too, f32[T, B, A, H].
         """
+        chex.assert_rank([carry, obs, last_action, first], [3, 4, 3, 2])
+        chex.assert_equal_shape_prefix([obs, last_action], 3)
         num_agents = obs.shape[-2]
         inputs = [obs, jax.nn.one_hot(last_action, self.num_actions)]
         if self.shared:

@@ -13,7 +13,7 @@ from envs.errors import ConfigError
 from experiments.runs import checkpoint, state_files
 from experiments.runs.checkpoint import Checkpoints, Progress
 from iacjax.types import TrainState, without_env_steps
-from iacjax.vmapped_trials import LaneState
+from iacjax.vmapped_trials import TrialState
 
 
 class State(NamedTuple):
@@ -260,7 +260,7 @@ def test_what_an_older_version_saved_is_read(opened):
     assert said == []
 
 
-@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: LaneState(state, {"lr": jnp.ones(2)})])
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: TrialState(state, {"lr": jnp.ones(2)})])
 def test_a_checkpoint_that_counted_rows_goes_on_from_them(opened, monkeypatch, wrap):
     """Before env steps were counted, the state had no count and its run took each of an iteration's rows for one."""
     make, said, _ = opened

@@ -5,19 +5,17 @@ ALLOWED = {
         "envs/smac_backend/battle_logs.py: game._controller": "StarCraft2Env has no public name for its connection",
         "envs/smac_backend/battle_logs.py: game._episode_count": "StarCraft2Env has no public name for it",
         "envs/smac_backend/battle_logs.py: game._obs": "StarCraft2Env has no public name for the raw observation",
-        "experiments/benchmarks/peers.py: jax._src": "see jax._src",
-        "experiments/benchmarks/point.py: jax._src.interpreters": "see jax._src",
-        "experiments/benchmarks/point.py: jax._src.lib.mlir.dialects": "see jax._src",
-        "experiments/benchmarks/point.py: mlir._platform_specific_lowerings": "see jax._src",
+        "experiments/benchmarks/job.py: jax._src.interpreters": "see jax._src",
+        "experiments/benchmarks/job.py: jax._src.lib.mlir.dialects": "see jax._src",
+        "experiments/benchmarks/job.py: mlir._platform_specific_lowerings": "see jax._src",
         "experiments/distributed/connection.py: jax._src.distributed": "see jax._src",
         "experiments/distributed/connection.py: jax._src.lib": "see jax._src",
         "experiments/distributed/connection.py: jax._src.lib._jax": "see jax._src",
     },
     "jax._src": {
-        "experiments/benchmarks/peers.py": "what jax.nn.initializers calls has no public name",
         "experiments/distributed/connection.py": "jax has no option for the address at which Gloo is reached",
         "tests/experiments/test_sweep_hosts.py": "see experiments/distributed/connection.py",
-        "experiments/benchmarks/point.py": "which lowering rule a primitive has on a platform has no public name",
+        "experiments/benchmarks/job.py": "which lowering rule a primitive has on a platform has no public name",
     },
     "writes a file": {
         "experiments/loggers/console.py: open": "a log grows line by line",
@@ -69,32 +67,9 @@ PRIVATE_IN_TESTS = {
 
 # What breaks a rule while the tree is being rearranged; whoever moves a module moves its lines here too.
 TODAY = {
-    "calls chunk": {"experiments/benchmarks/training.py", "experiments/training/time_estimates.py"},
-    "class name": {
-        "Peer: experiments/benchmarks/env_peers.py",
-        "Peer: experiments/benchmarks/peers.py",
-        "Program: experiments/benchmarks/env_speed.py",
-        "Program: experiments/sweeps/plan.py",
-    },
+    "calls chunk": {"experiments/training/time_estimates.py", "experiments/benchmarks/training.py"},
+    "class name": {"Program: experiments/benchmarks/env_speed.py", "Program: experiments/sweeps/plan.py"},
     "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
-    "loss": {
-        "iacjax/losses/meta.py: lookahead_objective",
-        "iacjax/losses/meta.py: meta_gradient",
-        "iacjax/losses/policy.py: clipped_policy_loss",
-        "iacjax/losses/policy.py: normalise",
-        "iacjax/losses/value.py: clipped_value_loss",
-        "iacjax/losses/value.py: huber",
-        "iacjax/losses/value_norm.py: all_from_raw_moments",
-        "iacjax/losses/value_norm.py: denormalised",
-        "iacjax/losses/value_norm.py: from_raw_moments",
-        "iacjax/losses/value_norm.py: normalised",
-        "iacjax/losses/value_norm.py: update_norm",
-    },
-    "private name": {
-        "experiments/benchmarks/learn_peer.py: self._env",
-        "experiments/benchmarks/updates.py: experiments.benchmarks.train._timed",
-        "iacjax/evaluate.py: iacjax.rollout._won",
-    },
 }
 
 # Test files that still use so many private names of other modules.

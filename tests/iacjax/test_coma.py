@@ -68,7 +68,7 @@ def test_baseline_by_enumeration():
     params = net.init(KEY, state, obs, last, action)
     params = jax.tree.map(lambda x: jnp.asarray(0.5 * rng.normal(size=x.shape), jnp.float32), params)
     logits, epsilon = jnp.asarray(rng.normal(size=(5, 2, 3)), jnp.float32), jnp.full((5, 2), 0.1)
-    log_probs = behaviour_log_probs(logits, jnp.asarray(avail), epsilon)
+    log_probs = behaviour_log_probs(logits, jnp.broadcast_to(avail, logits.shape), epsilon)
     ask = jax.jit(lambda action: net.apply(params, state, obs, last, action))
     ours = coma.counterfactual_advantage(ask(action), log_probs, action)
     chance = np.exp(np.asarray(log_probs))
@@ -90,7 +90,8 @@ def test_the_baseline_moves_no_expected_gradient():
     q, logits = (jnp.asarray(rng.normal(size=(6, 4)), jnp.float32) for _ in range(2))
     log_probs = jax.nn.log_softmax(logits)
     every = jnp.broadcast_to(jnp.arange(4), (6, 4))
-    advantage = coma.counterfactual_advantage(q[:, None], log_probs[:, None], every)
+    of_all = [jnp.broadcast_to(x[:, None], (6, 4, 4)) for x in (q, log_probs)]
+    advantage = coma.counterfactual_advantage(*of_all, every)
     np.testing.assert_allclose((jnp.exp(log_probs) * advantage).sum(-1), 0.0, atol=1e-6)
 
 
@@ -98,7 +99,7 @@ def test_the_baseline_moves_no_expected_gradient():
 
 
 def test_policy_loss_by_hand():
-    # 1 step, 1 lane, 2 agents, the second dead: pi = (.25, .75), q = (2, 6), action 0: A = 2 - (.5 + 4.5) = -3;
+    # 1 step, 1 environment, 2 agents, the second dead: pi = (.25, .75), q = (2, 6), action 0: A = 2 - (.5 + 4.5) = -3;
     # loss = 3 log .25 = -4.158883, entropy = .25 log 4 + .75 log(4/3) = .562335; gradient in log pi(0): 3
     log_probs = jnp.log(jnp.array([0.25, 0.75])) * jnp.ones((1, 1, 2, 1))
     q = jnp.array([[[[2.0, 6.0], [50.0, -50.0]]]])

@@ -67,7 +67,7 @@ def test_clipped_value_loss():
     value = jnp.array([2.0, 1.2, 0.0])
 
     def loss(value, clip):
-        return clipped_value_loss(value, jnp.float32(1.0), jnp.float32(3.0), clip, 0.0)
+        return clipped_value_loss(value, jnp.ones_like(value), jnp.full_like(value, 3.0), clip, 0.0)
 
     np.testing.assert_allclose(loss(value, 0.5), [1.125, 1.62, 4.5], rtol=1e-6)
     np.testing.assert_allclose(jax.vmap(jax.grad(loss), (0, None))(value, 0.5), [0.0, -1.8, -3.0], rtol=1e-6)

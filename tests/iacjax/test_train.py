@@ -7,7 +7,7 @@ import pytest
 
 from envs.toy.probes import TOYS
 from iacjax.train import init_state, make_trainer
-from iacjax.types import Store
+from iacjax.types import ReplayBuffer
 from tests.helpers.scripted import make_scripted
 
 SEEDS = jax.random.split(jax.random.key(7), 3)
@@ -85,13 +85,13 @@ def test_the_evaluation_leaves_the_state_alone(trainer):
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 
 
-def counting_store() -> Store:
+def counting_store() -> ReplayBuffer:
     """Counts what is added, and hands back the newest rollout with the count for a reward."""
 
     def sample(state, batch, key, clock):
         return batch._replace(rows=batch.rows._replace(reward=jnp.full_like(batch.rows.reward, state)))
 
-    return Store(init=lambda batch: jnp.float32(0), add=lambda state, batch, clock: state + 1, sample=sample)
+    return ReplayBuffer(init=lambda batch: jnp.float32(0), add=lambda state, batch, clock: state + 1, sample=sample)
 
 
 def test_only_steps_in_which_the_agents_acted_are_counted():

@@ -9,7 +9,7 @@ import numpy as np
 from envs.toy.probes import TOYS
 from iacjax.algorithms.registry import get_entry
 from iacjax.train import make_trainer
-from iacjax.vmapped_trials import can_be_lanes, make_lane_trainer
+from iacjax.vmapped_trials import can_be_traced, make_trial_trainer
 from tests.helpers.scripted import Counter, make_scripted
 
 ENV = TOYS["variable"]()
@@ -29,7 +29,7 @@ def make(floats):
 def test_each_lane_is_the_algorithm_of_its_floats():
     keys = jax.random.split(jax.random.key(7), 3)
     steps = np.array([1.0, -2.0, 0.5], np.float32)
-    trainer = make_lane_trainer(ENV, make, 10, eval_episodes=4)
+    trainer = make_trial_trainer(ENV, make, 10, eval_episodes=4)
     lanes, metrics, _ = trainer.chunk(trainer.init((keys, {"step": steps})), 0, 5)
     assert lanes.floats["step"].tolist() == steps.tolist()
     assert lanes.learner.updates.tolist() == [5, 5, 5]
@@ -44,7 +44,7 @@ def test_each_lane_is_the_algorithm_of_its_floats():
 
 def test_the_same_seed_in_lanes_of_other_floats_differs_by_them_alone():
     keys = jnp.stack([jax.random.key(3)] * 2)
-    trainer = make_lane_trainer(ENV, make, 4, eval_episodes=1)
+    trainer = make_trial_trainer(ENV, make, 4, eval_episodes=1)
     start = trainer.init((keys, {"step": np.array([1.0, 3.0], np.float32)}))
     first = np.asarray(start.learner.rewards)
     lanes, metrics, _ = trainer.chunk(start, 0, 4)
@@ -61,6 +61,6 @@ def test_floats_that_a_factory_branches_on_cannot_be_lanes():
     def maker(floats):
         return entry.make(ENV.spec, dataclasses.replace(config, **floats))
 
-    assert can_be_lanes(ENV, maker, ("lr", "gamma"))
-    assert not can_be_lanes(ENV, maker, ("updates_per_step",))
-    assert not can_be_lanes(ENV, maker, ("lr", "updates_per_step"))
+    assert can_be_traced(ENV, maker, ("lr", "gamma"))
+    assert not can_be_traced(ENV, maker, ("updates_per_step",))
+    assert not can_be_traced(ENV, maker, ("lr", "updates_per_step"))

@@ -1,14 +1,13 @@
-"""AIIR-MIX's figures 5 and 6: what its reward nets make of one episode of 2s3z.
+"""AIIR-MIX's figures 5 and 6: intrinsic rewards and attention weights in one episode of 2s3z.
 
-    python -m experiments.reproduce aiir/fig5              # trains 2s3z unless that was done, plays, draws
-    python -m experiments.reproduce aiir/fig6 --run DIR    # of a run that is there already
+    python -m experiments.reproduce aiir/fig5              # trains on 2s3z if needed, plays, draws
+    python -m experiments.reproduce aiir/fig6 --run DIR    # of an existing run
     python -m experiments.reproduce aiir/fig5 --redraw     # from the numbers beside the picture
 
-Both are drawn from episode.csv, a row a unit and step, and episode.json, which says how it was made.
+Both are drawn from episode.csv, a row for each unit and step, and episode.json, which says how it was made.
 """
 
 import argparse
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,14 +18,11 @@ from envs.errors import ConfigError
 from experiments.analysis.inspection import TrainedSeed, load_seed
 from experiments.common.arguments import PICTURES, out_file, whole, word
 from experiments.common.files import read_json, write_csv, write_json
-from experiments.config.preset_io import default_settings
-from experiments.config.schema import Settings, read_config
-from experiments.config.validation import check_run
+from experiments.config.schema import RunConfig, read_config
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
-from experiments.figures.runs import device_and_versions
-from experiments.figures.spec import parser
+from experiments.figures.runs import device_and_versions, make_run, train_all
+from experiments.figures.spec import Options, parser
 from experiments.figures.store import number
-from experiments.runs import find
 
 SUMMARIES = {
     "aiir/fig5": "Figure 5: the intrinsic rewards and the attention weights in an episode of 2s3z.",
@@ -59,9 +55,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     target = argv[0]
     options = parser(target, SUMMARIES[target])
     options.set_defaults(seeds=1, total_steps=500_000, run_dir="runs/aiir")
-    options.add_argument("--run", type=word, metavar="DIR", help="a run directory that there is; nothing is trained")
+    options.add_argument("--run", type=word, metavar="DIR", help="use this run directory; nothing is trained")
     options.add_argument(
-        "--seed-index", type=whole(0), default=None, help="which of its seeds, from 0 (default: the best)"
+        "--seed-index", type=whole(0), default=None, help="seed of the run, from 0 (default: the best)"
     )
     to_write, out = out_file(*PICTURES, parents=True), f"results/{target}.png"
     options.add_argument("--out", type=to_write, default=out, help="picture to write (default: %(default)s)")
@@ -70,25 +66,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
     """The run of the default preset, trained to its end: (directory, exit code of the training)."""
-    import jax
-
-    from experiments.training.train import train
-
-    settings = default_settings("aiir_mix", "default", ENV)
-    run = dataclasses.replace(
-        settings.run, seeds=args.seeds, total_steps=args.total_steps, run_dir=str(args.run_dir), pictures=False
+    options = Options(
+        target=args.target,
+        seeds=args.seeds,
+        steps={ENV: args.total_steps},
+        presets=("default",),
+        run_dir=args.run_dir,
+        out=args.out,
+        command="python -m experiments.reproduce " + " ".join(argv),
     )
-    check_run(run)
-    settings = Settings(run, settings.algorithm)
-    directory, code = find.newest_run(settings), 0
-    if find.status(directory) not in find.FINISHED:
-        platform = "cpu" if jax.devices()[0].platform == "cpu" else "gpu"
-        hours = args.total_steps * args.seeds * AGENTS / AGENT_STEPS_PER_SECOND[platform] / 3600
-        print(f"{args.target}: one run to train: about {hours:.2f} hours on this {platform}", flush=True)
-        code = train(settings if directory is None else read_config(directory), directory)
-        if code:
-            print("stopped; go on with: python -m experiments.reproduce " + " ".join(argv))
-    return find.newest_run(settings), code
+    run = make_run(options, "aiir_mix", ENV, eval_episodes=RunConfig.eval_episodes)
+    guess = {platform: rate / AGENTS for platform, rate in AGENT_STEPS_PER_SECOND.items()}
+    code = train_all(options, [run], lambda run: None, guess=guess)
+    return run.directory, code
 
 
 def choose(timesteps: Sequence[Any]) -> tuple[int, int, bool]:

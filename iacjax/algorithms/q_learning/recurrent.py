@@ -31,7 +31,7 @@ from iacjax.buffers import sequence_buffer
 from iacjax.distributions import take_action
 from iacjax.networks.mixing import QMixer
 from iacjax.networks.rnn_agent import RnnAgent
-from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, Store, masked_mean
+from iacjax.types import Algorithm, Batch, Clock, Metrics, Plan, ReplayBuffer, masked_mean
 
 
 def make(spec: EnvSpec, config: QmixConfig) -> Algorithm:
@@ -74,7 +74,7 @@ def make_algorithm(nets: Networks, init: Callable, update: Callable, inspect: Ca
     )
 
 
-def _replay(nets: Networks) -> tuple[Store, int]:
+def _replay(nets: Networks) -> tuple[ReplayBuffer, int]:
     """The replay, and the rows of its windows.
 
     Sequences open with an episode: what a shorter one leaves out of every long episode would be bootstrapped from and

@@ -75,7 +75,7 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
     write_summary(directory, "interrupted", {})
     out.with_suffix(".json").write_text(out.with_suffix(".json").read_text().replace('"finished"', '"begun"'))
     options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
-    assert "not finished: fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
+    assert "not finished: Fake on toy:constant" in curves.small_print(options, out.with_suffix(".csv"))
     capsys.readouterr()
     assert main(argv) == 0
     assert "1 runs, 1 to train" in capsys.readouterr().out

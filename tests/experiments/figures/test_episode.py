@@ -13,6 +13,7 @@ from experiments.common.files import read_csv, write_csv
 from experiments.config.preset_io import default_settings
 from experiments.figures.aiir import episode, episode_drawing
 from experiments.reproduce import main
+from experiments.runs import find
 
 A, N = 5, 10  # 2s3z: agents, units
 HEALTH = np.full((5, N), 50.0)  # 4 steps: zealot 3's enemy (unit 8) falls at step 2, agent 1 at step 3
@@ -179,13 +180,13 @@ def test_it_trains_what_is_missing_and_keeps_the_episode(tmp_path, monkeypatch, 
     monkeypatch.setattr(episode, "load_seed", lambda directory, seed_index: Played())
     monkeypatch.setattr(episode, "choose", lambda timesteps: (1, 4, True))
     monkeypatch.setattr(episode, "read_config", lambda directory: asked[0][0])
-    monkeypatch.setattr(episode.find, "newest_run", lambda settings: tmp_path / "run" if asked else None)
+    monkeypatch.setattr(find, "newest_run", lambda settings: tmp_path / "run" if asked else None)
     out = tmp_path / "fig5.png"
     assert main(["aiir/fig5", "--out", str(out), "--total-steps", "640", "--run-dir", str(tmp_path)]) == 0
     ((settings, begun),) = asked
     run = settings.run
     assert (run.algo, run.env, run.total_steps, begun) == ("aiir_mix", "smax:2s3z", 640, None)
-    assert "one run to train: about 0.00 hours on this" in capsys.readouterr().out
+    assert "1 runs, 1 to train: about 0.0 hours on this" in capsys.readouterr().out
     record = json.loads((tmp_path / "episode.json").read_text())
     assert (record["seed"], record["won"], record["steps"], record["preset"]) == (3, True, 4, "default")
     assert out.exists() and len(read_csv(tmp_path / "episode.csv")) == 5 * N
