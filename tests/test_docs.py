@@ -15,9 +15,11 @@ def text(page):
 
 
 def test_paths_exist():
-    missing = []
+    missing, made = [], walk_files()
     for page in PAGES:
         for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", text(page)):
+            if path in made or any(file.startswith(path) for file in made):
+                continue
             if path.split("/")[0] in TOPS and not path.startswith(MADE) and not (ROOT / path).exists():
                 missing.append(f"{page.name}: {path}")
     assert missing == []
@@ -33,11 +35,12 @@ def test_links_lead_to_files():
 
 
 def test_modules_exist():
-    missing = []
+    missing, made = [], walk_files()
     for page in PAGES:
         for name in re.findall(r"\b((?:envs|experiments|iacjax|tests)(?:\.\w+)+)", text(page)):
             parts = name.split(".")
-            found = any((ROOT / "/".join(parts[:k])).with_suffix(".py").exists() for k in range(2, len(parts) + 1))
+            files = ["/".join(parts[:k]) + ".py" for k in range(2, len(parts) + 1)]
+            found = any(file in made or (ROOT / file).exists() for file in files)
             if not found and not (ROOT / "/".join(parts)).is_dir():
                 missing.append(f"{page.name}: {name}")
     assert missing == []
@@ -52,3 +55,40 @@ def test_definitions_are_where_readme_says():
         missing += [f"{path}: {name}" for name in re.findall(r"`(\w+)`", names) if name not in defined]
         count += 1
     assert count > 10 and missing == []
+
+
+def walk_files():
+    """The files that CONTRIBUTING's walks write: {path: source}."""
+    pattern = r"^`([\w/]+\.py)`:\n\n```python\n(.*?)```"
+    return dict(re.findall(pattern, text(ROOT / "CONTRIBUTING.md"), flags=re.DOTALL | re.MULTILINE))
+
+
+def definitions(path):
+    tree = ast.parse(path.read_text())
+    names = {getattr(node, "name", None) for node in ast.walk(tree)}
+    names |= {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return names | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def test_walks_import_what_exists():
+    """Code in CONTRIBUTING parses, and the names that it imports from our packages are defined there."""
+    made, missing = walk_files(), []
+    assert len(made) >= 8
+    for path, source in made.items():
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.ImportFrom) or node.module.split(".")[0] not in TOPS:
+                continue
+            file = ROOT / node.module.replace(".", "/")
+            if f"{node.module.replace('.', '/')}.py" in made:
+                continue
+            names = {alias.name for alias in node.names}
+            if file.is_dir():
+                names = {name for name in names if not (file / f"{name}.py").exists()}
+                file = file / "__init__"
+            missing += [f"{path}: {node.module}.{name}" for name in names - definitions(file.with_suffix(".py"))]
+    assert missing == []
