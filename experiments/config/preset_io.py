@@ -16,13 +16,8 @@ from iacjax.algorithms.registry import get_entry
 from iacjax.schema import check_values, types_of
 
 PARTS = ("run", "algorithm")
-RUN_FIELDS = (
-    "env",
-    "env_options",
-    "total_steps",
-    "eval_every",
-    "eval_episodes",
-)  # of a run, in a preset file
+# Fields of a run that a preset file has.
+RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")
 
 
 def is_file(name: str) -> bool:
