@@ -1,1 +1,1 @@
-"""What `python -m experiments.benchmark` measures: training, learning and updates beside the peers', and yardsticks."""
+"""Measurements of speed and learning, ours and of reference implementations (`benchmarks_reference`)."""

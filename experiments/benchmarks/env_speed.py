@@ -1,23 +1,25 @@
 """Environment steps per second. Run by `python -m experiments.benchmark env`.
 
-Random legal actions are played in our environments and in reference implementations of them (`env_peers`), in the same
-process and by turns. Both restart finished episodes and return everything that an algorithm reads at every step, a
-battle's masks too. Compiling is timed apart; speeds are medians.
+Random legal actions are played in our environments and in reference implementations of them, in the same process and by
+turns. Both restart finished episodes and return everything that an algorithm reads at every step, action masks too.
+Compiling is timed apart; speeds are medians.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from experiments.benchmarks.env_peers import peer_of, random_action, versions
-from experiments.common.arguments import out_file, whole
-from experiments.common.files import write_json
+from envs.errors import ConfigError
+from experiments.benchmarks.arguments import add_json, keep
+from experiments.benchmarks.reference import load_reference
+from experiments.common.arguments import whole
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
-HEADER = COLUMNS.format("environment", "envs", "ours /s", "peer /s", "ratio", "compile s", "peer s")
+HEADER = COLUMNS.format("environment", "envs", "ours /s", "other /s", "ratio", "compile s", "other s")
 
 
 class Program(NamedTuple):
@@ -26,6 +28,27 @@ class Program(NamedTuple):
     play: Callable
     carry: Any
     compile_seconds: float
+
+
+def random_legal(avail, key):
+    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number an agent."""
+    import jax
+    import jax.numpy as jnp
+
+    legal = avail.astype(bool)
+    count = legal.sum(-1, keepdims=True)
+    place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
+    return (legal.cumsum(-1) <= place).sum(-1).astype(jnp.int32)
+
+
+def random_action(action: Any, avail: Any, key: Any) -> Any:
+    """Random actions of an `ActionSpec`: int32[E, A] legal in `avail` bool[E, A, U], or f32[E, A, D] in the bounds."""
+    import jax
+
+    if action.discrete:
+        return random_legal(avail, key)
+    shape = (*avail.shape[:-1], action.dim)
+    return jax.random.uniform(key, shape, minval=action.low, maxval=action.high)
 
 
 def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
@@ -76,30 +99,39 @@ def _speeds(programs: list[Program]) -> list[float]:
 
 
 def benchmark_env(name: str, num_envs: int, length: int = 100) -> dict[str, Any]:
-    """One row of the table: ours and, where there is one, the peer's speed in environment steps a second."""
+    """One row of the table: the env steps a second of ours and, where there is one, of a reference implementation."""
     import jax
 
     from envs.registry import make_env
 
-    peer = peer_of(name)
+    reference = _reference_of(name)
     programs = [_compile(*_ours(make_env(name), num_envs), length)]
-    if peer is not None:
-        programs.append(_compile(*peer.build(num_envs), length))
+    if reference is not None:
+        programs.append(_compile(*reference.build(num_envs), length))
     speeds = _speeds(programs)
+    packages = ("jax", "jaxlib", *([reference.package] if reference else []))
     return {
         "env": name,
         "num_envs": num_envs,
         "ours_steps_per_s": speeds[0],
-        "peer": peer.name if peer else None,
-        "peer_steps_per_s": speeds[1] if peer else None,
-        "ratio": speeds[0] / speeds[1] if peer else None,
+        "peer": reference.name if reference else None,
+        "peer_steps_per_s": speeds[1] if reference else None,
+        "ratio": speeds[0] / speeds[1] if reference else None,
         "ours_compile_s": programs[0].compile_seconds,
-        "peer_compile_s": programs[1].compile_seconds if peer else None,
+        "peer_compile_s": programs[1].compile_seconds if reference else None,
         "length": length,
         "repeats": REPEATS,
         "device": jax.devices()[0].device_kind,
-        "versions": versions(peer),
+        "versions": {package: version(package) for package in packages},
     }
+
+
+def _reference_of(name: str) -> Any:
+    """The reference implementation of our environment; None where there is none, or it is not installed."""
+    try:
+        return load_reference("environments").reference_of(name)
+    except ConfigError:
+        return None
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -117,16 +149,13 @@ def run_env(args: argparse.Namespace) -> int:
 
     for name in args.env:
         check_name(name)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
     print(HEADER)
     rows = []
     for name in args.env:
         for num_envs in args.num_envs:
             rows.append(benchmark_env(name, num_envs, args.length))
             print(_line(rows[-1]), flush=True)
-            if args.json:
-                write_json(args.json, rows)
+            keep(args.json, rows)
     return 0
 
 
@@ -138,5 +167,5 @@ def add_parser(commands: Any) -> None:
         "--num-envs", nargs="+", type=whole(), default=[64, 512], metavar="E", help="parallel environments"
     )
     env.add_argument("--length", type=whole(), default=100, help="steps of each timed call (default 100)")
-    env.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+    add_json(env)
     env.set_defaults(run=run_env)

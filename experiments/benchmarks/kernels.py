@@ -13,10 +13,9 @@ import signal
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.benchmarks.point import split_name
+from experiments.benchmarks.arguments import add_json, add_seeds, add_training, check_training, keep, split_name
 from experiments.benchmarks.worker import fresh_process
-from experiments.common.arguments import out_file, whole
-from experiments.config.validation import MAX_SEEDS
+from experiments.common.arguments import whole
 
 LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
 LINE = "{:>6} {:>12} {:>9} {:>8} {:>8} {:>8} {:>15} {:>10} {:>10} {:>9}"
@@ -66,35 +65,26 @@ def _device(card: str) -> Any:
 
 
 def compiled_for(
-    card: str, algo: str, preset: str, env_name: str, lanes: int, num_envs: int = 0
+    card: str, algo: str, preset: str, env_name: str, seeds: int, num_envs: int = 0
 ) -> tuple[Any, Any, Any]:
     """(the chunk of a training compiled for the card, the shapes of its states, the algorithm's plan)."""
-    import dataclasses
-
     import jax
     import numpy as np
 
-    from envs.registry import make_env
-    from experiments.config.preset_io import default_settings
+    from experiments.benchmarks.training import make_training
     from experiments.training.compile import lower_run
-    from iacjax.algorithms.registry import check_fits, get_entry
     from iacjax.networks.recurrent import use_gru_form
 
     place = jax.sharding.SingleDeviceSharding(_device(card))
-    env = make_env(env_name)
-    check_fits(algo, env.spec)
-    config = default_settings(algo, preset, env_name).algorithm
-    if num_envs:
-        config = dataclasses.replace(config, num_envs=num_envs)
-    algorithm = get_entry(algo).make(env.spec, config)
+    env, _, algorithm = make_training(algo, preset, env_name, num_envs)
     with use_gru_form("batched"):  # as on a GPU
-        traced = lower_run(env, algorithm, lanes, eval_episodes=1)
+        traced = lower_run(env, algorithm, seeds, eval_episodes=1)
         states = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), traced.states)
         number = jax.ShapeDtypeStruct((), np.int32, sharding=place)
         return traced.trainer.chunk.lower(states, number, number).compile(), states, algorithm.plan
 
 
-def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_envs: int = 0) -> dict[str, Any]:
+def measure(card: str, algo: str, preset: str, env_name: str, seeds: int, num_envs: int = 0) -> dict[str, Any]:
     """The row of one program; `loops` are the places that launch most."""
     import time
 
@@ -104,14 +94,14 @@ def measure(card: str, algo: str, preset: str, env_name: str, lanes: int, num_en
     from experiments.training.memory import tree_bytes
 
     start = time.perf_counter()
-    program, states, plan = compiled_for(card, algo, preset, env_name, lanes, num_envs)
+    program, states, plan = compiled_for(card, algo, preset, env_name, seeds, num_envs)
     found = kernels(program.as_text(), plan.updates)
     memory, launches = program.memory_analysis(), total(found)
     return {
-        "card": card, "algo": algo, "preset": preset, "env": env_name, "lanes": lanes, "num_envs": plan.num_envs,
+        "card": card, "algo": algo, "preset": preset, "env": env_name, "lanes": seeds, "num_envs": plan.num_envs,
         "kernels": launches, "steps_per_iteration": plan.steps_per_iteration, "updates": plan.updates,
         "kernels_per_step": launches / plan.steps_per_iteration, "parts": by_part(found), "loops": by_loop(found)[:8],
-        "steps_per_s_at_most": lanes * plan.steps_per_iteration / (launches * LAUNCH),
+        "steps_per_s_at_most": seeds * plan.steps_per_iteration / (launches * LAUNCH),
         "state_bytes": tree_bytes(states), "bytes_needed": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
         "compile_s": time.perf_counter() - start, "jax": jax.__version__, "flags": os.environ.get("XLA_FLAGS", ""),
     }  # fmt: skip
@@ -135,7 +125,7 @@ def in_a_process(job: tuple) -> dict[str, Any]:
         try:
             return pool.submit(measure_in_child, job).result()
         except concurrent.futures.BrokenExecutor:
-            text = "the process that compiles has died, most likely for memory: ask for fewer --lanes or --num-envs"
+            text = "the process that compiles has died, most likely for memory: ask for fewer --seeds or --num-envs"
             raise ConfigError(text) from None
 
 
@@ -152,23 +142,15 @@ def line(row: dict[str, Any]) -> str:
 
 
 def run_kernels(args: argparse.Namespace) -> int:
-    """Compiles each number of lanes in a process of its own; then says where the kernels are."""
-    from envs.registry import check_name
-    from experiments.common.files import write_json
-    from experiments.config.preset_io import default_settings
-
-    check_name(args.env)
-    default_settings(*split_name(args.algo), args.env)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
+    """Compiles each number of seeds in a process of its own; then says where the kernels are."""
+    check_training(args.env, args.algo)
     print(f"{args.algo} on {args.env}, compiled for one {args.card}; speed at most by {LAUNCH * 1e6:g} us a launch")
     rows: list[dict[str, Any]] = []
-    for lanes in args.lanes:
-        job = (args.card, *split_name(args.algo), args.env, lanes, args.num_envs)
+    for seeds in args.seeds:
+        job = (args.card, *split_name(args.algo), args.env, seeds, args.num_envs)
         rows.append(in_a_process(job))
         print(*([] if rows[1:] else [LINE.format(*HEADS)]), line(rows[-1]), sep="\n", flush=True)
-        if args.json:
-            write_json(args.json, {"note": args.note, "rows": rows})
+        keep(args.json, {"note": args.note, "rows": rows})
     print("\nkernels an iteration by the loops they are in, with their turns")
     for name, count in rows[-1]["loops"]:
         print(f"{count:>9,} {count / rows[-1]['kernels']:>6.1%}  {name}")
@@ -179,18 +161,9 @@ def add_parser(commands: Any) -> None:
     """Adds the command `kernels` to the parser of `experiments.benchmark`."""
     parser = commands.add_parser("kernels", help="what a GPU will be given to do, and its memory, without a GPU")
     add = parser.add_argument
-    add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
-    add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    add(
-        "--lanes",
-        nargs="+",
-        type=whole(1, MAX_SEEDS),
-        default=[1, 64],
-        metavar="S",
-        help="seeds in one program (default 1 64)",
-    )
-    add("--num-envs", type=whole(0), default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add_training(parser)
+    add_seeds(parser, [1, 64])
+    add("--num-envs", type=whole(0), default=0, metavar="E", help="parallel environments per seed; 0: the preset's")
     add("--card", choices=sorted(CARDS), default="h100", help="compile for it (default h100)")
-    add("--note", default="", help="kept in the file")
-    add("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+    add_json(parser, note=True)
     parser.set_defaults(run=run_kernels)

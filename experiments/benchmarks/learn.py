@@ -1,9 +1,9 @@
 """`python -m experiments.benchmark learn`: our IPPO and QMIX beside JaxMARL's own scripts, in JaxMARL's own SMAX.
 
-A clone of JaxMARL (`--peer-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of its
-configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other. Told
-for both: win rates and returns while training, a greedy evaluation of the final policies in the same episodes, and the
-wall-clock of training, compiling apart.
+A clone of JaxMARL (`--reference-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of
+its configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other.
+Reported for both: win rates and returns while training, a greedy evaluation of the final policies in the same episodes,
+and the wall-clock of training, compiling apart.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.benchmarks.learn_ours import our_settings, train_ours
-from experiments.benchmarks.learn_peer import LEARNERS, Point, peer_config, train_peer
-from experiments.benchmarks.peers import check_peers
+from experiments.benchmarks.learn_ours import CurvePoint, our_settings, train_ours
+from experiments.benchmarks.reference import add_reference, load_reference
 from experiments.benchmarks.worker import fresh_process
-from experiments.common.arguments import folder, out_file, out_folder, whole
+from experiments.common.arguments import out_file, out_folder, whole
 from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
 from experiments.training.time_estimates import Speed, estimate
 
+ALGOS = ("ippo", "qmix")  # that both have
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
-# Env steps a second on two CPU cores with five agents, where no row of the file tells: for the prediction only.
+# Env steps a second on two CPU cores with five agents, where the file has no row of them: for the estimate only.
 SPEEDS = {("jaxmarl", "ippo"): 3900, ("jaxmarl", "qmix"): 2000, ("ours", "ippo"): 5000, ("ours", "qmix"): 5000}
 COLUMNS = ("algo", "map", "system", "name", "seed", "env_steps", "episodes", "train_win_rate", "train_return")
 COLUMNS += (*(f"win_rate_at_{q}" for q in QUARTERS), "greedy_win_rate", "greedy_return")
@@ -53,7 +53,7 @@ def read_changes(words: Sequence[str], option: str) -> dict[str, Any]:
     return changes
 
 
-def _mean(points: Sequence[Point]) -> tuple[float | None, float | None]:
+def _mean(points: Sequence[CurvePoint]) -> tuple[float | None, float | None]:
     """(win rate, return) by episodes; None where none ended."""
     episodes = sum(point.episodes for point in points)
     if not episodes:
@@ -61,13 +61,13 @@ def _mean(points: Sequence[Point]) -> tuple[float | None, float | None]:
     return sum(p.won for p in points) / episodes, sum(p.returns for p in points) / episodes
 
 
-def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[float, float]) -> dict[str, Any]:
+def seed_result(seed: int, curve: Sequence[CurvePoint], steps: int, greedy: tuple[float, float]) -> dict[str, Any]:
     """What is kept of one seed: the last tenth of its `steps`, the curve in windows of 5 %, the greedy evaluation.
 
     A window holds the updates that end in it; None where it holds none.
     """
     last = [point for point in curve if point.steps > 0.9 * steps]
-    windows: list[list[Point]] = [[] for _ in range(WINDOWS)]
+    windows: list[list[CurvePoint]] = [[] for _ in range(WINDOWS)]
     for point in curve:
         windows[min(WINDOWS, math.ceil(point.steps * WINDOWS / steps)) - 1].append(point)
     means = [_mean(window) for window in windows]
@@ -83,16 +83,17 @@ def seed_result(seed: int, curve: Sequence[Point], steps: int, greedy: tuple[flo
     }
 
 
-def measure(job: dict[str, Any], peer_dir: str, run_dir: str) -> dict[str, Any]:
+def measure(job: dict[str, Any], clone: str, run_dir: str) -> dict[str, Any]:
     """One row of the file: trains and evaluates what `job` names."""
     from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device
 
-    directory = pathlib.Path(peer_dir)
+    directory = pathlib.Path(clone)
     algo, battle, steps = job["algo"], job["map"], job["steps"]
     if job["system"] == "jaxmarl":
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # its one long program would not hear of a Ctrl-C
-        found = train_peer(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # its one long program would not notice a Ctrl-C
+        train = load_reference("learning").train_script
+        found = train(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
     else:
         found = train_ours(job, our_settings(job, run_dir))
     curves, greedy = found.pop("curves"), found.pop("greedy")
@@ -114,22 +115,25 @@ def in_a_process(*args: Any) -> dict[str, Any]:
 
 
 def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """What is to be measured, each pair by turns; ConfigError for what cannot be, before anything is trained."""
+    """What is to be measured, in pairs; ConfigError where something cannot be, before anything is trained."""
     from envs.registry import check_name
 
-    check_peers(args.peer_dir)
-    peer_set, our_set = read_changes(args.peer_set, "--peer-set"), read_changes(args.our_set, "--our-set")
+    if args.reference_dir is None:
+        raise ConfigError("--reference-dir: give a clone of github.com/FLAIROx/JaxMARL")
+    load_reference("scripts").check_clone(args.reference_dir)
+    script_config = load_reference("learning").script_config
+    theirs, our_set = read_changes(args.reference_set, "--reference-set"), read_changes(args.our_set, "--our-set")
     jobs = []
     for name in args.maps:
         check_name(f"jaxmarl:smax:{name}")
         for algo in args.algos:
-            config = peer_config(algo, args.peer_dir, name, args.steps, peer_set)
+            config = script_config(algo, args.reference_dir, name, args.steps, theirs)
             common = {"algo": algo, "map": name, "seeds": args.seeds, "episodes": args.episodes}
             common |= {"steps": config["TOTAL_TIMESTEPS"], "options": config["ENV_KWARGS"]}
             ours = common | {"system": "ours", "preset": args.preset, "changes": our_set}
             our_settings(ours, str(args.run_dir))
-            # Ours comes first: what it refuses only when it starts costs no training of the peer's.
-            jobs += [ours, common | {"system": "jaxmarl", "preset": "", "changes": peer_set}]
+            # Ours comes first: what it refuses only when it starts costs no training of theirs.
+            jobs += [ours, common | {"system": "jaxmarl", "preset": "", "changes": theirs}]
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
 
@@ -181,15 +185,15 @@ def print_row(row: dict[str, Any]) -> None:
         numbers = [_cell(seed[name]) for name in ("train_win_rate", "train_return", "greedy_win_rate", "greedy_return")]
         times = [_cell(row[name], ",.1f") for name in ("train_s", "compile_s", "cpu_s")]
         print(LINE.format(row["job"]["map"], row["name"], seed["seed"], quarters, *numbers, *times))
-    told = row["config"] if row["job"]["system"] == "jaxmarl" else row["job"]["changes"]
-    settings = ", ".join(f"{name} {value}" for name, value in told.items())
+    shown = row["config"] if row["job"]["system"] == "jaxmarl" else row["job"]["changes"]
+    settings = ", ".join(f"{name} {value}" for name, value in shown.items())
     print(f"       {row['env_steps']:,} env steps a seed" + (f"; {settings}" if settings else ""), flush=True)
 
 
 def verdict(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     """One line: are our mean win rate over the last tenth and our wall-clock at least as good as theirs?
 
-    Processor time, compiling included, is told beside the clock: other work on the machine slows the clock alone.
+    Processor time, compiling included, is printed beside the clock: other work on the machine slows the clock alone.
     """
     job = ours["job"]
     us, them = _mean_seed(ours["seeds"]), _mean_seed(theirs["seeds"])
@@ -200,14 +204,14 @@ def verdict(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     (train, greedy), (their_train, their_greedy) = rates
     return (
         f"{job['algo']} on {job['map']}: ours / theirs win rate {train:.3f} / {their_train:.3f} (greedy {greedy:.3f} / "
-        f"{their_greedy:.3f}), wall-clock of training x {ratio:.2f}{cpu}: the bar is {reached}"
+        f"{their_greedy:.3f}), wall-clock of training x {ratio:.2f}{cpu}: the target is {reached}"
     )
 
 
 def command_of(args: argparse.Namespace) -> str:
     """The command again, but for where things lie on this machine."""
-    words = ["python -m experiments.benchmark learn --peer-dir CLONE"]
-    for name in ("maps", "algos", "steps", "seeds", "preset", "our_set", "peer_set", "episodes"):
+    words = ["python -m experiments.benchmark learn --reference-dir CLONE"]
+    for name in ("maps", "algos", "steps", "seeds", "preset", "our_set", "reference_set", "episodes"):
         value = getattr(args, name)
         values = value if isinstance(value, list) else [value]
         words += ["--" + name.replace("_", "-"), *map(str, values)] if values else []
@@ -225,9 +229,9 @@ def run_learn(args: argparse.Namespace) -> int:
     for i, job in enumerate(missing):
         print(f"[{i + 1}/{len(missing)}] {job['system']} {job['algo']} on {job['map']}", flush=True)
         try:
-            row = in_a_process(job, str(args.peer_dir), str(args.run_dir))
+            row = in_a_process(job, str(args.reference_dir), str(args.run_dir))
         except (KeyboardInterrupt, concurrent.futures.BrokenExecutor):
-            print(f"stopped; what {args.out} holds is kept, and the same command goes on")
+            print(f"stopped; what {args.out} holds is kept, and the same command resumes")
             return 130
         rows.append(row | {"command": command_of(args)})
         write_results(rows, args.out)
@@ -244,14 +248,14 @@ def run_learn(args: argparse.Namespace) -> int:
 def add_parser(commands: Any) -> None:
     """Adds the command `learn` to the parser of `experiments.benchmark`."""
     learn = commands.add_parser("learn", help="win rates and wall-clock of IPPO and QMIX, beside JaxMARL's scripts")
-    learn.add_argument("--peer-dir", type=folder, required=True, metavar="CLONE", help="of FLAIROx/JaxMARL")
     learn.add_argument("--maps", nargs="+", default=["3m", "2s3z"], metavar="MAP", help="of JaxMARL's SMAX")
-    learn.add_argument("--algos", nargs="+", default=list(LEARNERS), choices=list(LEARNERS))
+    learn.add_argument("--algos", nargs="+", default=list(ALGOS), choices=list(ALGOS))
     learn.add_argument("--steps", type=whole(), default=1_000_000, help="env steps a seed (default 1000000)")
     learn.add_argument("--seeds", type=whole(1, MAX_SEEDS), default=2, help="in one program (default 2)")
     learn.add_argument("--preset", default="default", help="of our algorithms (default: default)")
     learn.add_argument("--our-set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings of ours")
-    learn.add_argument("--peer-set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. HIDDEN_SIZE=512 LR=5e-4")
+    setting = {"nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "e.g. HIDDEN_SIZE=512 LR=5e-4"}
+    add_reference(learn, set=setting)
     learn.add_argument(
         "--episodes", type=whole(1, MAX_EPISODES), default=100, help="greedy ones at the end, a seed (default 100)"
     )

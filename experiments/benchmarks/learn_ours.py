@@ -1,19 +1,27 @@
-"""Our side of `experiments.benchmark learn`: the run that stands beside a peer's script, trained and evaluated."""
+"""Our side of `experiments.benchmark learn`: the run that is compared with a reference script."""
 
 import dataclasses
 import pathlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.benchmarks.learn_peer import Point
 from experiments.config.command_line import parse_fields
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings
 
 
+class CurvePoint(NamedTuple):
+    """One entry of a training curve: sums over the episodes that ended in the steps up to `steps`."""
+
+    steps: int
+    episodes: float
+    won: float
+    returns: float
+
+
 def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
-    """The run that stands beside the peer's: the job's steps a seed in the same world, evaluated at its end only.
+    """The run to compare with the script: the job's steps per seed in the same environment, evaluated at its end only.
 
     A preset that anneals over its whole run anneals over this one, as JaxMARL's scripts do.
     """
@@ -38,19 +46,19 @@ def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
     return parse_fields(argv, Settings(run, algorithm))
 
 
-def our_curves(directory: pathlib.Path, seeds: int) -> list[list[Point]]:
+def our_curves(directory: pathlib.Path, seeds: int) -> list[list[CurvePoint]]:
     """metrics.csv as a curve a seed."""
     from experiments.loggers.csv import read_table
 
-    curves: list[list[Point]] = [[] for _ in range(seeds)]
+    curves: list[list[CurvePoint]] = [[] for _ in range(seeds)]
     for row in read_table(directory / "metrics.csv"):
         sums = [row["episodes"] * row[name] if row["episodes"] else 0.0 for name in ("win_rate", "return_mean")]
-        curves[int(row["seed"])].append(Point(int(row["env_steps"]), row["episodes"], *sums))
+        curves[int(row["seed"])].append(CurvePoint(int(row["env_steps"]), row["episodes"], *sums))
     return curves
 
 
 def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Trains (or goes on with, or takes the finished run of) `settings`; what `train_peer` returns.
+    """Trains (or goes on with, or takes the finished run of) `settings`; the result is as of `train_script`.
 
     compile_s is all of the call but training, evaluating and saving; None where the run was begun by another call.
     """
@@ -65,7 +73,7 @@ def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     if status(begun) not in FINISHED:
         code = train(settings, begun)
         if code:
-            raise ConfigError(f"our {job['algo']} stopped on {job['map']} (code {code}): the same command goes on")
+            raise ConfigError(f"our {job['algo']} stopped on {job['map']} (code {code}): the same command resumes it")
     wall, cpu = time.perf_counter() - began, time.process_time() - worked
     directory = newest_run(settings)
     summary = read_json(directory / "summary.json")

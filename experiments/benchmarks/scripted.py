@@ -1,4 +1,4 @@
-"""Yardsticks: what policies without learning win on each map. Run by `python -m experiments.benchmark scripted`.
+"""Scripted baselines: what policies without learning win. Run by `python -m experiments.benchmark scripted`.
 
 Those of predator-prey are in `experiments.benchmarks.scripted_hunters`.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.benchmarks.scripted_hunters import WORLDS, print_table
+from experiments.benchmarks.scripted_hunters import HUNTS, print_table
 from experiments.common.arguments import whole
 from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES
@@ -38,7 +38,7 @@ def policies(env) -> dict[str, Any]:
 
 
 def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
-    """Plays `episodes` episodes, one a lane, on the StarCraft map `name` (smax:...) by the policy called `label`."""
+    """Plays `episodes` parallel episodes on the StarCraft map `name` (smax:...) by the policy called `label`."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -53,7 +53,7 @@ def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
         live = ~timestep.boundary
         key, k_act, k_step = jax.random.split(key, 3)
         state, after = env.step(k_step, state, policy(timestep, k_act))
-        # A lane that is over keeps its last time step, and so stays over.
+        # An episode that has ended keeps its last time step, and so stays ended.
         timestep = jax.tree.map(
             lambda new, old: jnp.where(live.reshape(live.shape + (1,) * (new.ndim - 1)), new, old), after, timestep
         )
@@ -72,7 +72,7 @@ def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
 
 
 def markdown(scores: Sequence[Score]) -> str:
-    """A table with a row a score."""
+    """A table with a row per score."""
     rows = ["| map | policy | win rate (95 % interval) | return | steps |", "|---|---|---|---|---|"]
     for s in scores:
         win = f"{s.win_rate:.2f} ({s.win_low:.2f} to {s.win_high:.2f})"
@@ -88,9 +88,9 @@ def run_scripted(args: argparse.Namespace) -> int:
     names = args.env or [f"smax:{name}" for name in SCENARIOS]
     for name in names:
         check_name(name)
-        if not name.startswith("smax:") and name not in WORLDS:
-            raise ConfigError(f"'{name}' has no scripted policies: give smax:<map>, {' or '.join(WORLDS)}")
-    maps, hunts = ([name for name in names if (name in WORLDS) == hunt] for hunt in (False, True))
+        if not name.startswith("smax:") and name not in HUNTS:
+            raise ConfigError(f"'{name}' has no scripted policies: give smax:<map>, {' or '.join(HUNTS)}")
+    maps, hunts = ([name for name in names if (name in HUNTS) == hunt] for hunt in (False, True))
     if maps:
         print("\n".join(markdown([]).splitlines()))
     for name in maps:

@@ -1,4 +1,4 @@
-"""Yardsticks of predator-prey: what hunters that learn nothing earn, under both readings of the reward and physics.
+"""Scripted baselines of predator-prey: what predators that learn nothing earn, by both readings of reward and physics.
 
 Run by `python -m experiments.benchmark scripted --env predator_prey po_predator_prey`.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.common.stats import Interval, mean_interval
 
-WORLDS = ("predator_prey", "po_predator_prey")
+HUNTS = ("predator_prey", "po_predator_prey")
 HUNTERS = ("intercept", "chase", "random")
 
 
@@ -25,7 +25,7 @@ class Hunt(NamedTuple):
 
 
 def play_hunters(name: str, policy: str, episodes: int, physics: str = "openai", seed: int = 0) -> Hunt:
-    """Plays `episodes` episodes of `name`, one a lane, by the hunter called `policy`; all run to the time limit."""
+    """Plays `episodes` parallel episodes of `name` by the hunter called `policy`; all run to the time limit."""
     import jax
     import jax.numpy as jnp
 
@@ -57,7 +57,7 @@ def play_hunters(name: str, policy: str, episodes: int, physics: str = "openai",
 
 def header() -> str:
     """The table's first two lines."""
-    titles = ("world", "physics", "hunter", "return per pair (95 %)", "flat (95 %)", "largest")
+    titles = ("environment", "physics", "hunter", "return per pair (95 %)", "flat (95 %)", "largest")
     return f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}"
 
 
@@ -68,7 +68,7 @@ def line(hunt: Hunt) -> str:
 
 
 def print_table(names: list[str], episodes: int) -> None:
-    """Plays and prints a row for each world of `names`, physics and hunter, as soon as it is known."""
+    """Plays and prints a row for each environment of `names`, physics and hunter, as soon as it is known."""
     from envs.mpe.physics import PHYSICS
 
     print(header())

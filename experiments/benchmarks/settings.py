@@ -1,9 +1,9 @@
 """`python -m experiments.benchmark settings`: which settings of the runtime pay, and whether the numbers stay.
 
-The same training under each setting, a process each. Beside its speed stand the numbers: by how much the first update's
+The same training under each setting, a process each. Beside its speed are its numbers: by how much the first update's
 metrics differ from the default's, the mean return of the episodes while training, and whether a second training of the
-same seeds gives the same numbers bit by bit. On a CPU, fast matrix products are made by rounding what is multiplied:
-their numbers are a GPU's, their time says nothing.
+same seeds gives the same numbers bit by bit. On a CPU, fast matrix products are emulated by rounding the factors: the
+numbers are those of a GPU, the time says nothing.
 """
 
 import argparse
@@ -12,10 +12,17 @@ import statistics
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
-from experiments.benchmarks.point import Job, in_a_process, split_name
-from experiments.common.arguments import number, out_file, whole
-from experiments.config.validation import MAX_SEEDS
-from iacjax.schema import POSITIVE
+from experiments.benchmarks.arguments import (
+    add_json,
+    add_seconds,
+    add_seeds,
+    add_training,
+    check_training,
+    keep,
+    split_name,
+)
+from experiments.benchmarks.job import Job, in_a_process
+from experiments.common.arguments import whole
 
 BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
 LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default's kinds, and whole loops and branches
@@ -69,7 +76,7 @@ def difference(ours: dict[str, list[float]], default: dict[str, list[float]]) ->
 
 
 def mean_return(returns: list[float | None]) -> tuple[float, float]:
-    """(mean, its standard error over lanes) of those in which an episode ended; NaN where there are too few."""
+    """(mean, its standard error over seeds) of those in which an episode ended; NaN where there are too few."""
     known = [value for value in returns if value is not None]
     if not known:
         return math.nan, math.nan
@@ -121,27 +128,19 @@ def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
 
 def run_settings(args: argparse.Namespace) -> int:
     """Measures the default, then setting after setting; `--json` holds those measured so far."""
-    from envs.registry import check_name
-    from experiments.common.files import write_json
-    from experiments.config.preset_io import default_settings
-
-    check_name(args.env)
-    default_settings(*split_name(args.algo), args.env)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-    job = Job("ours", *split_name(args.algo), args.env, args.lanes, args.num_envs, 1, args.seconds, args.updates)
-    print(f"{args.algo} on {args.env}, {args.lanes} lanes; returns over the first {args.updates} iterations that learn")
+    check_training(args.env, args.algo)
+    job = Job("ours", *split_name(args.algo), args.env, args.seeds, args.num_envs, 1, args.seconds, args.updates)
+    print(f"{args.algo} on {args.env}, {args.seeds} seeds; returns over the first {args.updates} iterations that learn")
     print(LINE.format(*HEADS))
     rows: list[dict[str, Any]] = []
     for setting in SETTINGS:
         default = rows[0] if rows else {}
         row = measured(setting, job, default.get("platform", ""))
         if not rows and row["status"] != "ok":
-            raise ConfigError(f"the default cannot be measured ({row['why']}): lower --lanes or --num-envs")
+            raise ConfigError(f"the default cannot be measured ({row['why']}): lower --seeds or --num-envs")
         rows.append(compared(setting, row, default or row))
         print(line(rows[-1]), flush=True)
-        if args.json:
-            write_json(args.json, {"job": job._asdict(), "note": args.note, "rows": rows})
+        keep(args.json, {"job": job._asdict(), "note": args.note, "rows": rows})
     return 0
 
 
@@ -149,12 +148,10 @@ def add_parser(commands: Any) -> None:
     """Adds the command `settings` to the parser of `experiments.benchmark`."""
     settings = commands.add_parser("settings", help="training speed and numbers under each setting of the runtime")
     add = settings.add_argument
-    add("--algo", default="aiir_mix", metavar="NAME[:PRESET]", help="default aiir_mix")
-    add("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
-    add("--lanes", type=whole(1, MAX_SEEDS), default=4, metavar="S", help="seeds in one program (default 4)")
-    add("--num-envs", type=whole(0), default=0, metavar="E", help="environments a seed; 0: the preset's")
+    add_training(settings)
+    add_seeds(settings, 4)
+    add("--num-envs", type=whole(0), default=0, metavar="E", help="parallel environments per seed; 0: the preset's")
     add("--updates", type=whole(), default=50, help="iterations whose numbers are compared (default 50)")
-    add("--seconds", type=number(POSITIVE), default=5.0, help="about so long is each timed call, three a setting")
-    add("--note", default="", help="kept in the file, e.g. what else ran on the machine")
-    add("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+    add_seconds(settings, 5.0)
+    add_json(settings, note=True)
     settings.set_defaults(run=run_settings)

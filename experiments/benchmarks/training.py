@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 REPEATS = 3
+TURNS = 10  # of a part, in one call of `timed`
 
 
 class DoesNotFit(Exception):
@@ -16,15 +17,57 @@ class DoesNotFit(Exception):
 
 
 class Training(NamedTuple):
-    """A compiled training of some lanes."""
+    """A compiled training of some seeds."""
 
     init: Callable  # () -> states
-    run: Callable  # (states, first iteration, n) -> (states, metrics [., lanes], episode statistics [., lanes])
+    run: Callable  # (states, first iteration, n) -> (states, metrics [., seeds], episode statistics [., seeds])
     plan: Any
-    lanes: int
+    seeds: int
     compile_seconds: float
     state_bytes: int
     bytes_needed: int  # the state, and what an iteration needs beside it; all devices together
+
+
+def make_training(algo: str, preset: str, env_name: str, num_envs: int = 0, **changes: Any) -> tuple[Any, Any, Any]:
+    """(environment, configuration, algorithm).
+
+    Args:
+      num_envs: parallel environments; 0: the preset's.
+      changes: other fields of the configuration.
+
+    Raises:
+      ConfigError: the algorithm cannot handle the environment.
+    """
+    import dataclasses
+
+    from envs.registry import make_env
+    from experiments.config.preset_io import default_settings
+    from iacjax.algorithms.registry import check_fits, get_entry
+
+    env = make_env(env_name)
+    check_fits(algo, env.spec)
+    changes |= {"num_envs": num_envs} if num_envs else {}
+    config = dataclasses.replace(default_settings(algo, preset, env_name).algorithm, **changes)
+    return env, config, get_entry(algo).make(env.spec, config)
+
+
+def benchmark_ours(env: Any, algorithm: Any, seeds: int, seconds: float) -> dict[str, Any]:
+    """Training speed in environment steps a second, all seeds together: the median of REPEATS calls.
+
+    Args:
+      env, algorithm: as the run would have them.
+      seeds: trained in one program.
+      seconds: about how long each timed call takes.
+    """
+    return speed_of(compile_training(env, algorithm, seeds), seconds)
+
+
+def machine() -> dict[str, Any]:
+    """The device and the software versions that a row is measured with."""
+    from experiments.runs.directory import software_versions
+    from experiments.training.runtime import describe_device
+
+    return {"device": describe_device(), "versions": software_versions(describe_device())}
 
 
 def check_memory(needed: int, free: int | None) -> None:
@@ -36,8 +79,8 @@ def check_memory(needed: int, free: int | None) -> None:
         raise DoesNotFit(f"needs {human(needed)}, {human(free)} are free")
 
 
-def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, free: int | None = None) -> Training:
-    """Compiles the training of `lanes` seeds, spread over `devices`; nothing is allocated yet.
+def compile_training(env: Any, algorithm: Any, seeds: int, devices: int = 1, free: int | None = None) -> Training:
+    """Compiles the training of `seeds` seeds, spread over `devices`; nothing is allocated yet.
 
     Raises:
       DoesNotFit: its state, or what the compiler says it will need, is more than the `free` bytes.
@@ -49,7 +92,7 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
     from experiments.training.compile import lower_run
     from experiments.training.memory import needed_bytes, tree_bytes
 
-    traced = lower_run(env, algorithm, lanes, eval_episodes=1, devices=devices)
+    traced = lower_run(env, algorithm, seeds, eval_episodes=1, devices=devices)
     state_bytes, layout = tree_bytes(traced.states), traced.layout
     check_memory(state_bytes, free)
     number, states = jax.ShapeDtypeStruct((), np.int32), layout.abstract(traced.states)
@@ -63,9 +106,9 @@ def compile_training(env: Any, algorithm: Any, lanes: int, devices: int = 1, fre
         return jax.block_until_ready(chunk(states, np.int32(first), np.int32(count)))
 
     def start_states():
-        return init(layout.shard(seed_keys(tuple(range(lanes)))))
+        return init(layout.shard(seed_keys(tuple(range(seeds)))))
 
-    return Training(start_states, run, algorithm.plan, lanes, seconds, state_bytes, needed)
+    return Training(start_states, run, algorithm.plan, seeds, seconds, state_bytes, needed)
 
 
 def idle_iterations(plan: Any) -> int:
@@ -74,9 +117,9 @@ def idle_iterations(plan: Any) -> int:
 
 
 def speed_of(training: Training, seconds: float) -> dict[str, Any]:
-    """Env steps a second, all lanes together: the median of REPEATS calls of about `seconds` each.
+    """Env steps a second, all seeds together: the median of REPEATS calls of about `seconds` each.
 
-    Steps in which the agents acted; `steps_per_iteration` is their mean over lanes.
+    Steps in which the agents acted; `steps_per_iteration` is their mean over seeds.
     """
     import numpy as np
 
@@ -95,23 +138,23 @@ def speed_of(training: Training, seconds: float) -> dict[str, Any]:
         states, _, stats = run(states, idle + 1 + repeat * count, count)
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - worked)
-        made.append(int(np.asarray(stats.env_steps)[:count, : training.lanes].sum()))
+        made.append(int(np.asarray(stats.env_steps)[:count, : training.seeds].sum()))
     steps = statistics.mean(made)
     return {
         "steps_per_s": steps / statistics.median(wall),
         "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
         "s_per_iteration": statistics.median(wall) / count,
-        "steps_per_iteration": steps / count / training.lanes,
+        "steps_per_iteration": steps / count / training.seeds,
         "compile_s": training.compile_seconds,
     }
 
 
 def numbers_of(training: Training, updates: int) -> dict[str, Any]:
-    """What the first iterations that learn come to, to compare settings by; the same lanes are trained twice.
+    """What the first iterations that learn come to, to compare settings by; the same seeds are trained twice.
 
     Returns:
-      first_update: the metrics of the first iteration that learns, each a list over lanes.
-      returns: mean return of the episodes that ended while learning, over lanes; None where none ended.
+      first_update: the metrics of the first iteration that learns, each a list over seeds.
+      returns: mean return of the episodes that ended while learning, over seeds; None where none ended.
       repeats: whether the second time gave the same numbers, bit by bit.
     """
     import jax
@@ -122,8 +165,8 @@ def numbers_of(training: Training, updates: int) -> dict[str, Any]:
         _, metrics, stats = training.run(training.init(), 0, 2 * idle_iterations(training.plan) + updates)
         twice.append(jax.device_get((metrics, stats)))
     metrics, stats = twice[0]
-    made = np.asarray(stats.env_steps)[:, : training.lanes].cumsum(0)
-    first = int(training.plan.is_warm(made).all(1).argmax())  # of all lanes
+    made = np.asarray(stats.env_steps)[:, : training.seeds].cumsum(0)
+    first = int(training.plan.is_warm(made).all(1).argmax())  # of all seeds
     same = [np.array_equal(a, b, equal_nan=True) for a, b in zip(*map(jax.tree.leaves, twice), strict=True)]
     ended, total = (np.asarray(x)[first : first + updates].sum(0) for x in (stats.episodes, stats.return_sum))
     return {
@@ -131,6 +174,31 @@ def numbers_of(training: Training, updates: int) -> dict[str, Any]:
         "returns": [float(t / n) if n else None for t, n in zip(total, ended, strict=True)],
         "repeats": all(same),
     }
+
+
+def timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
+    """The function's result, and its processor seconds, looped as in training: the least of three.
+
+    Called once, a program asks the system for fresh memory, which can cost as much as its work. `first` of each turn
+    depends on the result before, so that nothing can be moved out of the loop.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    def nudged(result, first):
+        scalar = 1e-12 * jax.tree.leaves(result)[0].ravel()[0].astype(jnp.float32)
+        return jax.tree.map(lambda x: x + scalar if jnp.issubdtype(x.dtype, jnp.floating) else x, first)
+
+    def turns(count, result, first, rest):
+        return jax.lax.fori_loop(0, count, lambda _, result: function(nudged(result, first), *rest), result)
+
+    result = jax.jit(function)(first, *rest)
+    compiled, seconds = jax.jit(turns).lower(TURNS, result, first, rest).compile(), []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        jax.block_until_ready(compiled(TURNS, result, first, rest))
+        seconds.append((time.process_time() - start) / TURNS)
+    return result, min(seconds)
 
 
 def forget_peak() -> None:

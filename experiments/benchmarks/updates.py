@@ -4,14 +4,11 @@ One seed and several in one vmapped program, at the paper's settings: an update 
 """
 
 import argparse
-import dataclasses
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.common.arguments import number, out_file, whole
-from experiments.common.files import write_json
-from experiments.config.validation import MAX_SEEDS
-from iacjax.schema import POSITIVE
+from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep
+from experiments.benchmarks.training import benchmark_ours, machine, make_training, timed
 
 FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
 
@@ -25,7 +22,6 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from experiments.benchmarks.train import _timed
     from iacjax.algorithms.common.off_policy import transition
     from iacjax.algorithms.common.optimizer_step import optimizer_step
     from iacjax.algorithms.iac import learner as iac
@@ -50,10 +46,10 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         return plan.buffer.sample(store, rows, key, full)
 
     seconds = {}
-    _, seconds["act"] = _timed(act, algorithm.policy(learner), runner, key)
-    rows, whole = _timed(play, algorithm.policy(learner), runner, key)
+    _, seconds["act"] = timed(act, algorithm.policy(learner), runner, key)
+    rows, whole = timed(play, algorithm.policy(learner), runner, key)
     seconds["env"] = max(whole - seconds["act"], 0.0)
-    batch, seconds["buffer"] = _timed(buffer, rows, state.store, key)
+    batch, seconds["buffer"] = timed(buffer, rows, state.store, key)
     ts, after = transition(batch)
     mask, action = jnp.ones_like(batch.mask[0]), batch.action[0]
     noise = iac_policy.draw_noise(nets.policy, key, mask.shape)
@@ -67,32 +63,21 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         loss = lambda critic: iac.critic_loss(nets, critic, ts, action, target, mask)[0]  # noqa: E731
         return optimizer_step(nets.optimizers["critic"], params, learner.opt["critic"], jax.grad(loss)(params))
 
-    _, seconds["actor"] = _timed(actor, learner.params["actor"], learner)
-    _, seconds["critic"] = _timed(critic, learner.params["critic"], learner)
+    _, seconds["actor"] = timed(actor, learner.params["actor"], learner)
+    _, seconds["critic"] = timed(critic, learner.params["critic"], learner)
     return {part: value * 1e6 for part, value in seconds.items()}
 
 
 def run_updates(args: argparse.Namespace) -> int:
     """Measures and prints row after row; `--json` holds those measured so far."""
-    from envs.registry import check_name
-
-    check_name(args.env)
+    check_training(args.env)
     if args.algo not in FAMILY:
         raise ConfigError(f"--algo {args.algo}: give one of {', '.join(FAMILY)}")
-    from envs.registry import make_env
-    from experiments.benchmarks.train import benchmark_ours
-    from experiments.runs.directory import software_versions
-    from experiments.training.runtime import describe_device
-    from iacjax.algorithms.registry import check_fits, get_entry
-
-    env, rows = make_env(args.env), []
-    check_fits(args.algo, env.spec)
-    entry = get_entry(args.algo)
-    config = dataclasses.replace(entry.config(), warmup=0)
-    device = describe_device()
-    print(f"{args.algo} on {args.env}, {device}\n{'seeds':>5} {'updates/s':>10} {'compile s':>10}")
+    env, config, algorithm = make_training(args.algo, "default", args.env, warmup=0)
+    rows, facts = [], machine()
+    print(f"{args.algo} on {args.env}, {facts['device']}\n{'seeds':>5} {'updates/s':>10} {'compile s':>10}")
     for i, seeds in enumerate(args.seeds):
-        speed = benchmark_ours(env, entry.make(env.spec, config), seeds, args.seconds)
+        speed = benchmark_ours(env, algorithm, seeds, args.seconds)
         row = {"algo": args.algo, "env": args.env, "seeds": seeds, "updates_per_s": speed["steps_per_s"]}
         row |= {"cpu_us_per_update": speed["cpu_us_per_step"], "compile_s": speed["compile_s"]}
         print(f"{seeds:>5} {row['updates_per_s']:>10,.0f} {row['compile_s']:>10.1f}", flush=True)
@@ -100,10 +85,8 @@ def run_updates(args: argparse.Namespace) -> int:
             parts = row["cpu_us_by_part"] = time_by_part(env, config)
             shares = ", ".join(f"{name} {value / sum(parts.values()):.0%}" for name, value in parts.items())
             print(f"  of its processor time: {shares}", flush=True)
-        rows.append(row | {"device": device, "versions": software_versions(device)})
-        if args.json:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            write_json(args.json, rows)
+        rows.append(row | facts)
+        keep(args.json, rows)
     return 0
 
 
@@ -112,9 +95,7 @@ def add_parser(commands: Any) -> None:
     updates = commands.add_parser("updates", help="gradient updates a second of IAC and its ablations")
     updates.add_argument("--algo", default="iac", metavar="NAME", help=f"one of {', '.join(FAMILY)}; default iac")
     updates.add_argument("--env", default="multi_pendulum:2", metavar="NAME", help="default multi_pendulum:2")
-    updates.add_argument(
-        "--seeds", nargs="+", type=whole(1, MAX_SEEDS), default=[1, 5], metavar="S", help="seeds in one program"
-    )
-    updates.add_argument("--seconds", type=number(POSITIVE), default=10.0, help="about so long is each timed call")
-    updates.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+    add_seeds(updates, [1, 5], old="")
+    add_seconds(updates, 10.0)
+    add_json(updates)
     updates.set_defaults(run=run_updates)

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks_reference.environments import reference_of
 from envs.base import ActionSpec
 from experiments import benchmark
-from experiments.benchmarks.env_peers import peer_of, random_action, random_legal
-from experiments.benchmarks.env_speed import benchmark_env
+from experiments.benchmarks.env_speed import benchmark_env, random_action, random_legal
 from experiments.benchmarks.scripted import Score, markdown, play_scripted
 from experiments.common.cli import run_command
 
 FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
 
 
-def test_rows_without_a_peer(tmp_path, capsys):
+def test_rows_without_a_reference_implementation(tmp_path, capsys):
     file = tmp_path / "rows.json"
     argv = ["env", "--env", "matrix_game", "toy:memory", "--num-envs", "2", "3", "--length", "4", "--json", str(file)]
     assert run_command(benchmark.command, argv) == 0
@@ -47,7 +47,7 @@ def test_row_beside_gymnax():
 
 def test_gymnax_plays_as_many_pendulums_and_restarts_them():
     """3 environments of 2 pendulums: 6 of gymnax's, an environment step each for 3; at step 200 they begin anew."""
-    open_episodes, step = peer_of("multi_pendulum:2").build(3)
+    open_episodes, step = reference_of("multi_pendulum:2").build(3)
     carry = open_episodes(jax.random.key(0))
     assert carry[1].shape == (6, 3)
     carry, steps = jax.jit(lambda c, k: jax.lax.scan(step, c, k))(carry, jax.random.split(jax.random.key(1), 200))
@@ -57,7 +57,7 @@ def test_gymnax_plays_as_many_pendulums_and_restarts_them():
 
 def test_jaxmarl_hunts_with_as_many_bodies_and_restarts():
     """Their episode ends with the step taken at count 100, the 101st; observations as ours, 3 predators of 16."""
-    open_episodes, step = peer_of("predator_prey").build(2)
+    open_episodes, step = reference_of("predator_prey").build(2)
     carry = open_episodes(jax.random.key(0))
     assert carry[1].shape == (2, 3, 16) and carry[0].p_pos.shape == (2, 6, 2)
     carry, steps = jax.jit(lambda c, k: jax.lax.scan(step, c, k))(carry, jax.random.split(jax.random.key(1), 101))
@@ -65,8 +65,12 @@ def test_jaxmarl_hunts_with_as_many_bodies_and_restarts():
     assert carry[0].step.tolist() == [0, 0]
 
 
-def test_worlds_without_a_peer():
-    assert peer_of("simple_world") is None and peer_of("po_predator_prey") is None and peer_of("smax:MMM2") is None
+def test_environments_without_a_reference_implementation():
+    assert (
+        reference_of("simple_world") is None
+        and reference_of("po_predator_prey") is None
+        and reference_of("smax:MMM2") is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,18 @@ def test_refusals(argv, text, capsys):
     assert run_command(benchmark.command, argv) == 2
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["learn", "train", "seeds"])
+def test_reference_implementations_are_in_a_clone_alone(command, tmp_path, monkeypatch, capsys):
+    """As where the package is installed without the folder. --peer-dir is the option's old name."""
+    for name in [name for name in sys.modules if name.startswith("benchmarks_reference")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "benchmarks_reference", None)
+    assert run_command(benchmark.command, [command, "--peer-dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "run from a clone of this repository only" in error and error.count("\n") == 1
+    assert benchmark_env("multi_pendulum:2", 3, length=4)["peer"] is None
 
 
 def test_help_imports_no_jax():

@@ -1,4 +1,4 @@
-"""The learning benchmark beside JaxMARL's scripts: its curves, its settings, the peer's policies, a whole tiny call."""
+"""The learning benchmark beside JaxMARL's scripts: its curves, its settings, their policies, a whole tiny call."""
 
 import csv
 import json
@@ -10,14 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks_reference import learning, scripts
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
 from experiments import benchmark
 from experiments.benchmarks import learn as benchmark_learn
 from experiments.benchmarks import learn_ours as benchmark_learn_ours
-from experiments.benchmarks import learn_peer as benchmark_learn_peer
-from experiments.benchmarks import peers as benchmark_peers
-from experiments.benchmarks.learn_peer import Point
+from experiments.benchmarks.learn_ours import CurvePoint
 from experiments.common.cli import run_command
 
 CONFIG = """
@@ -61,12 +60,12 @@ class State:
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A clone whose IPPO is the stand-in, and whatever its scripts import is there."""
-    for algo, name in benchmark_learn_peer.LEARNERS.items():
-        peer = benchmark_peers.PEERS[name]
-        for path, text in ((peer.script, SCRIPT), (peer.config, QMIX_CONFIG if algo == "qmix" else CONFIG)):
+    for algo, name in learning.LEARNERS.items():
+        script = scripts.SCRIPTS[name]
+        for path, text in ((script.script, SCRIPT), (script.config, QMIX_CONFIG if algo == "qmix" else CONFIG)):
             (tmp_path / "clone" / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "clone" / path).write_text(text)
-    monkeypatch.setattr(benchmark_learn, "check_peers", lambda directory: None)
+    monkeypatch.setattr(scripts, "check_clone", lambda directory: None)
     return tmp_path / "clone"
 
 
@@ -75,13 +74,13 @@ def test_a_curve_of_ippo_counts_updates_and_leaves_out_those_without_an_episode(
         {"env_step": 20.0, "win_rate": 0.5, "returns": 1.5},
         {"env_step": 0.0, "win_rate": math.nan, "returns": math.nan},
     ]
-    assert benchmark_learn_peer.curve_of(reports, 20) == [Point(20, 0.0, 0.0, 0.0), Point(40, 1.0, 0.5, 1.5)]
+    assert learning.curve_of(reports, 20) == [CurvePoint(20, 0.0, 0.0, 0.0), CurvePoint(40, 1.0, 0.5, 1.5)]
 
 
 def test_a_curve_of_qmix_goes_by_episodes():
     """Of 20 rows 2 ended an episode (mean 0.1), one of them won (0.05); their returns sum to 3 (0.15)."""
     report = {"env_step": 20, "returned_episode": 0.1, "ended_won": 0.05, "ended_returns": 0.15}
-    (point,) = benchmark_learn_peer.curve_of([report | {"returned_won_episode": 0.9}], 20)
+    (point,) = learning.curve_of([report | {"returned_won_episode": 0.9}], 20)
     np.testing.assert_allclose(point, (20, 2.0, 1.0, 3.0))
 
 
@@ -92,7 +91,7 @@ def test_what_ended_is_told_at_the_step_that_ends_it():
     def step(key, state, action):
         return "obs", state, 0.0, False, old | {"returned_episode": jnp.array([False, True])}
 
-    env = benchmark_learn_peer.telling_what_ended(types.SimpleNamespace(step=step, agents=["a", "b"]))
+    env = learning.with_ended_episodes(types.SimpleNamespace(step=step, agents=["a", "b"]))
     info = env.step(None, None, None)[-1]
     assert info["ended_won"].tolist() == [0.0, 1.0] and info["ended_returns"].tolist() == [0.0, 1.5]
     assert env.agents == ["a", "b"] and info.keys() >= old.keys()
@@ -100,20 +99,20 @@ def test_what_ended_is_told_at_the_step_that_ends_it():
 
 def test_reports_are_told_apart():
     turns = [{"x": 0}, {"x": 1}, {"x": 2}, {"x": 3}]
-    assert benchmark_learn_peer.split_reports(turns, [7, 9]) == [turns[::2], turns[1::2]]
+    assert learning.split_reports(turns, [7, 9]) == [turns[::2], turns[1::2]]
     named = [{"rng9/env_step": 1}, {"rng7/env_step": 1}, {"rng7/env_step": 2}]
-    assert benchmark_learn_peer.split_reports(named, [7, 9]) == [named[1:], named[:1]]
+    assert learning.split_reports(named, [7, 9]) == [named[1:], named[:1]]
 
 
-def test_the_peers_configuration(clone):
+def test_a_scripts_configuration(clone):
     """150 steps are 7 updates of 20; 140 steps are 28 rollouts of 5, which is what the replay needs to hold."""
-    config = benchmark_learn_peer.peer_config("qmix", clone, "3m", 150, {"LR": 0.1})
+    config = learning.script_config("qmix", clone, "3m", 150, {"LR": 0.1})
     assert (config["TOTAL_TIMESTEPS"], config["MAP_NAME"], config["LR"]) == (140, "3m", 0.1)
     assert (config["HIDDEN_SIZE"], config["BUFFER_SIZE"]) == (64, 28)
-    with pytest.raises(ConfigError, match="--peer-set LRR: ippo has no such setting: did you mean LR?"):
-        benchmark_learn_peer.peer_config("ippo", clone, "3m", 150, {"LRR": 1})
+    with pytest.raises(ConfigError, match="--reference-set LRR: ippo has no such setting: did you mean LR?"):
+        learning.script_config("ippo", clone, "3m", 150, {"LRR": 1})
     with pytest.raises(ConfigError, match="less than one update of JaxMARL's ippo: give at least 20"):
-        benchmark_learn_peer.peer_config("ippo", clone, "3m", 19, {})
+        learning.script_config("ippo", clone, "3m", 19, {})
 
 
 def job(**changes):
@@ -138,7 +137,12 @@ def test_a_seeds_result():
 
     (1 + 0) wins of (1 + 3) episodes are 0.25; returns (2 + 4) / 4 = 1.5.
     """
-    curve = [Point(25, 2, 1, 3.0), Point(90, 5, 5, 5.0), Point(95, 1, 1, 2.0), Point(100, 3, 0, 4.0)]
+    curve = [
+        CurvePoint(25, 2, 1, 3.0),
+        CurvePoint(90, 5, 5, 5.0),
+        CurvePoint(95, 1, 1, 2.0),
+        CurvePoint(100, 3, 0, 4.0),
+    ]
     result = benchmark_learn.seed_result(1, curve, 100, (0.75, 1.75))
     assert (result["train_win_rate"], result["train_return"]) == (0.25, 1.5)
     rates = result["curve_win_rate"]
@@ -161,14 +165,14 @@ class _Echo:
 
 
 @pytest.mark.parametrize("algo", ["ippo", "qmix"])
-def test_a_peers_policy_reads_what_its_script_gives_it(algo):
+def test_a_scripts_policy_reads_what_its_script_gives_it(algo):
     """Two agents, the second dead: its memory is reset; QMIX's agents know their ids, and dead ones read zeros."""
     made = []
     name = {"ippo": "ActorCriticRNN", "qmix": "RNNQNetwork"}[algo]
     module = types.SimpleNamespace(**{name: lambda *args, **config: made.append(_Echo()) or made[0]})
     spec = EnvSpec("world", 2, 1, 2, ActionSpec(num_actions=3), 5, True)
     config = {"GRU_HIDDEN_DIM": 4, "HIDDEN_SIZE": 4}
-    algorithm = benchmark_learn_peer.peer_algorithm(algo, module, config, spec)
+    algorithm = learning.script_policy(algo, module, config, spec)
     no = jnp.zeros(1, bool)
     timestep = TimeStep(
         obs=jnp.array([[[5.0], [6.0]]]), state=jnp.zeros((1, 2)),
@@ -189,7 +193,7 @@ def test_a_peers_policy_reads_what_its_script_gives_it(algo):
     assert memory.tolist() == [[1.0] * 4] * 2
 
 
-def test_a_peers_script_is_trained(clone, monkeypatch):
+def test_a_script_is_trained(clone, monkeypatch):
     """7 updates: the last reports win rate 0.6, and leaves 7 in the parameter of either seed; seeds are told apart."""
 
     def evaluated(algo, module, config, params, seeds, episodes):
@@ -197,7 +201,7 @@ def test_a_peers_script_is_trained(clone, monkeypatch):
         assert params["count"].tolist() == [7.0, 7.0]
         return [(0.5, 1.0), (0.25, 2.0)]
 
-    monkeypatch.setattr(benchmark_learn_peer, "evaluate_peer", evaluated)
+    monkeypatch.setattr(learning, "evaluate_script", evaluated)
     row = benchmark_learn.measure(job(system="jaxmarl", preset=""), str(clone), "")
     assert (row["name"], row["env_steps"]) == ("ippo_rnn_smax", 140)
     assert row["config"] == {"num_envs": 4, "num_steps": 5, "lr": 0.5}
@@ -210,7 +214,7 @@ def test_a_peers_script_is_trained(clone, monkeypatch):
 
 
 def row_of(job, win_rate, seconds):
-    seed = benchmark_learn.seed_result(0, [Point(140, 10, 10 * win_rate, 5.0)], 140, (win_rate, 1.0))
+    seed = benchmark_learn.seed_result(0, [CurvePoint(140, 10, 10 * win_rate, 5.0)], 140, (win_rate, 1.0))
     times = {"train_s": seconds, "compile_s": 2.0, "cpu_s": 3.0}
     return {"job": job, "name": job["system"], "env_steps": 140, "config": {"lr": 1}, "seeds": [seed] * 2, **times}
 
@@ -225,12 +229,24 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(benchmark_learn, "in_a_process", measured)
     out = tmp_path / "new" / "learn.json"
-    argv = ["learn", "--peer-dir", str(clone), "--maps", "3m", "--algos", "ippo", "--steps", "150", "--out", str(out)]
+    argv = [
+        "learn",
+        "--reference-dir",
+        str(clone),
+        "--maps",
+        "3m",
+        "--algos",
+        "ippo",
+        "--steps",
+        "150",
+        "--out",
+        str(out),
+    ]
     for _ in range(2):
         assert run_command(benchmark.command, argv) == 0
         printed = capsys.readouterr().out
         assert "ippo on 3m: ours / theirs win rate 0.750 / 0.500 (greedy 0.750 / 0.500)" in printed
-        assert "wall-clock of training x 0.50, processor time x 1.00: the bar is reached" in printed
+        assert "wall-clock of training x 0.50, processor time x 1.00: the target is reached" in printed
     assert calls == ["ours", "jaxmarl"]
     rows = json.loads(out.read_text())
     assert [row["job"]["system"] for row in rows] == calls and "--steps 150" in rows[0]["command"]
@@ -242,9 +258,9 @@ def test_a_whole_call_and_its_second(clone, tmp_path, capsys, monkeypatch):
 
 def test_a_slower_or_worse_one_does_not_reach_the_bar():
     theirs = row_of(job(system="jaxmarl"), 0.5, 10.0)
-    assert "the bar is not reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.75, 10.5))
-    assert "the bar is not reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.25, 9.0))
-    assert "the bar is reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.5, 10.0))
+    assert "the target is not reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.75, 10.5))
+    assert "the target is not reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.25, 9.0))
+    assert "the target is reached" in benchmark_learn.verdict(theirs, row_of(job(), 0.5, 10.0))
 
 
 @pytest.mark.parametrize(
@@ -252,18 +268,18 @@ def test_a_slower_or_worse_one_does_not_reach_the_bar():
     [
         (["--steps", "0"], "--steps must be at least 1, not 0"),
         (["--maps", "9z"], "unknown environment 'jaxmarl:smax:9z'"),
-        (["--peer-set", "LR"], "--peer-set LR: write KEY=VALUE, e.g. LR=5e-4"),
+        (["--peer-set", "LR"], "--reference-set LR: write KEY=VALUE, e.g. LR=5e-4"),
         (["--our-set", "lrr=1"], "unknown option --lrr: did you mean --lr?"),
         (["--preset", "papre"], "did you mean paper?"),
     ],
 )
 def test_refusals(clone, argv, text, capsys):
-    given = ["learn", "--peer-dir", str(clone), "--algos", "ippo", *argv]
+    given = ["learn", "--reference-dir", str(clone), "--algos", "ippo", *argv]
     assert run_command(benchmark.command, given) == 2
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1
 
 
 def test_no_clone(tmp_path, capsys):
-    assert run_command(benchmark.command, ["learn", "--peer-dir", str(tmp_path)]) == 2
+    assert run_command(benchmark.command, ["learn", "--reference-dir", str(tmp_path)]) == 2
     assert "no baselines/IPPO/ippo_rnn_smax.py" in capsys.readouterr().err

@@ -11,8 +11,9 @@ import pytest
 from envs.errors import ConfigError
 from envs.registry import make_env
 from experiments import benchmark
-from experiments.benchmarks import point, seeds, settings, training
-from experiments.benchmarks.point import Job
+from experiments.benchmarks import job as jobs
+from experiments.benchmarks import seeds, settings, training
+from experiments.benchmarks.job import Job
 from experiments.common.cli import run_command
 from experiments.config.schema import RunConfig
 from experiments.sweeps.command_line import parse
@@ -27,7 +28,7 @@ def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
     """A seed a device, in a process of two virtual devices, which draw their orthogonal matrices at the same time."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     job = LIIR._replace(algo=algo)
-    two, one = point.in_a_process(job._replace(devices=2)), point.measure(job)
+    two, one = jobs.in_a_process(job._replace(devices=2)), jobs.measure(job)
     assert two["status"] == one["status"] == "ok" and (two["devices"], one["devices"]) == (2, 1)
     assert two["first_update"].keys() == one["first_update"].keys()
     for name, values in one["first_update"].items():
@@ -41,7 +42,7 @@ def test_a_real_algorithm_on_two_devices_is_that_of_one(algo, monkeypatch):
 
 def test_what_does_not_fit_is_a_row(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda devices: 1000)
-    row = point.measure(LIIR)
+    row = jobs.measure(LIIR)
     assert row["status"] == "does not fit" and "1000 B are free" in row["why"]
 
 
@@ -60,7 +61,7 @@ def test_products_of_a_gpu_on_a_cpu():
     def product(a, b):
         return jax.value_and_grad(lambda a: (a @ b)[0, 0])(a)
 
-    with point.rounded_products(7):
+    with jobs.rounded_products(7):
         value, gradient = jax.jit(product)(a, b)
     coarse = [np.asarray(x.astype(jnp.bfloat16).astype(jnp.float32)) for x in (a, b)]
     np.testing.assert_allclose(value, (coarse[0] @ coarse[1])[0, 0], rtol=1e-5)
@@ -70,7 +71,7 @@ def test_products_of_a_gpu_on_a_cpu():
 
 
 @pytest.mark.parametrize("name", ["smax:3m", "multi_pendulum:2", "predator_prey"])
-def test_worlds_multiply_no_matrices(name):
+def test_environments_multiply_no_matrices(name):
     """So what --matmul-precision changes is the networks alone."""
     env = make_env(name)
     key = jax.random.key(0)
@@ -94,7 +95,7 @@ def test_the_precision_of_products(monkeypatch):
 
 
 def row_of(lanes, seconds, **more):
-    """A row as `point.measure` gives it: 100 env steps an iteration and lane."""
+    """A row as `jobs.measure` gives it: 100 env steps an iteration and seed."""
     row = {"status": "ok", "lanes": lanes, "platform": "cpu", "device": "cpu, 2 cores", "versions": {"jax": "0"}}
     row |= {"steps_per_s": 100 * lanes / seconds, "s_per_iteration": seconds, "compile_s": 3.0, "num_envs": 4}
     row |= {"state_bytes": 2048 * lanes, "bytes_needed": 4096 * lanes, "peak_bytes": 10**9, "cpu_us_per_step": 1.0}
@@ -102,30 +103,30 @@ def row_of(lanes, seconds, **more):
 
 
 def test_the_table_of_seeds(monkeypatch, tmp_path, capsys):
-    """Iterations of 1, 1.5 and 2.5 s with 1, 2 and 4 lanes: 1, 1.33 and 1.6 times one lane; 8 lanes do not fit."""
+    """Iterations of 1, 1.5 and 2.5 s with 1, 2 and 4 seeds: 1, 1.33 and 1.6 times one seed; 8 seeds do not fit."""
     took, asked = {1: 1.0, 2: 1.5, 4: 2.5}, []
 
     def fake(job):
-        asked.append((job.lanes, job.devices))
-        if job.lanes not in took:
+        asked.append((job.seeds, job.devices))
+        if job.seeds not in took:
             return {"status": "does not fit", "why": "needs 2.0 GiB, 1.0 GiB are free"}
-        return row_of(job.lanes, took[job.lanes], devices=job.devices)
+        return row_of(job.seeds, took[job.seeds], devices=job.devices)
 
     monkeypatch.setattr(seeds, "in_a_process", fake)
     file = tmp_path / "new" / "seeds.json"
-    argv = ["seeds", "--env", "matrix_game", "--lanes", "8", "1", "4", "2", "16", "--devices", "2", "1"]
+    argv = ["seeds", "--env", "matrix_game", "--seeds", "8", "1", "4", "2", "16", "--devices", "2", "1"]
     argv += ["--predict-seeds", "3", "--predict-steps", "1050", "--json", str(file), "--note", "busy"]
     assert run_command(benchmark.command, argv) == 0
     assert asked == [(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (4, 2), (8, 2)]
     found = json.loads(file.read_text())
     assert (found["note"], found["device"], found["platform"]) == ("busy", "cpu, 2 cores", "cpu")
     assert [row.get("x_one_lane") for row in found["rows"]] == pytest.approx([1, 4 / 3, 1.6, None, 4 / 3, 1.6, None])
-    # 1050 steps are 11 iterations; three lanes lie half way between 1.5 and 2.5 s.
+    # 1050 steps are 11 iterations; three seeds lie half way between 1.5 and 2.5 s.
     assert [(p["devices"], p["seconds"], p["interpolated"]) for p in found["predictions"]] == [
         (1, 22.0, True), (2, 22.0, True)
     ]  # fmt: skip
     out = capsys.readouterr().out
-    assert "2.0 KiB" in out and "does not fit: needs 2.0 GiB" in out and "--peer-dir" in out
+    assert "2.0 KiB" in out and "does not fit: needs 2.0 GiB" in out and "--reference-dir" in out
     assert "3 seeds x 1,050 env steps, training alone: 0:22 (interpolated)" in out
 
 
@@ -137,10 +138,12 @@ def test_what_was_not_measured_is_not_predicted():
     }  # fmt: skip
 
 
-def test_peers_train_as_many_seeds(tmp_path):
-    args = argparse.Namespace(peer_dir=tmp_path, env="smax:3m", peer_updates=2, peers=["ippo"], lanes=[1, 4])
-    [column] = seeds.peer_columns(args)
-    assert [(job.system, job.env, job.lanes) for job in column] == [
+def test_scripts_train_as_many_seeds(tmp_path):
+    args = argparse.Namespace(
+        reference_dir=tmp_path, env="smax:3m", reference_updates=2, references=["ippo"], seeds=[1, 4]
+    )
+    [column] = seeds.reference_columns(args)
+    assert [(job.system, job.env, job.seeds) for job in column] == [
         ("jaxmarl ippo_rnn", "3m", 1), ("jaxmarl ippo_rnn", "3m", 4)
     ]  # fmt: skip
 
@@ -191,7 +194,7 @@ def test_numbers_of_returns():
     [
         (["seeds", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["seeds", "--algo", "qmx"], "did you mean qmix"),
-        (["seeds", "--lanes", "0"], "--lanes must be at least 1, not 0"),
+        (["seeds", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["seeds", "--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
         (["settings", "--algo", "aiir_mix:papre"], "did you mean paper?"),
         (["settings", "--updates", "0"], "--updates must be at least 1, not 0"),
@@ -206,5 +209,5 @@ def test_refusals(argv, text, capsys):
 def test_what_the_default_cannot_do_is_refused(monkeypatch):
     monkeypatch.setattr(settings, "in_a_process", lambda job: {"status": "does not fit", "why": "needs 2 B"})
     args = benchmark.parser().parse_args(["settings", "--env", "matrix_game"])
-    with pytest.raises(ConfigError, match="the default cannot be measured .needs 2 B.: lower --lanes"):
+    with pytest.raises(ConfigError, match="the default cannot be measured .needs 2 B.: lower --seeds"):
         args.run(args)

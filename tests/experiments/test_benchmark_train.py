@@ -1,4 +1,4 @@
-"""The training benchmark: its rows, the harness around a peer's script, its refusals."""
+"""The training benchmark: its rows, the harness around a reference script, its refusals."""
 
 import json
 import pathlib
@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from benchmarks_reference import scripts
 from envs.errors import ConfigError
 from envs.registry import make_env
 from experiments import benchmark
-from experiments.benchmarks import peers as benchmark_peers
 from experiments.benchmarks import train as benchmark_train
+from experiments.benchmarks import training as training_module
 from experiments.benchmarks.training import Training
 from experiments.common.cli import run_command
 from iacjax.algorithms.intrinsic.config import AiirMixConfig
@@ -41,7 +42,7 @@ def make_train(config):
 
     def train(key):
         def body(carry, i):
-            jax.experimental.io_callback(report, None, i + carry)  # a report a seed, since the carry hangs on the key
+            jax.experimental.io_callback(report, None, i + carry)  # a report a seed, since the carry depends on the key
             return carry, i
         return jax.lax.scan(body, 0 * key[0].astype(jnp.int32), jnp.arange(updates))
     return train
@@ -50,31 +51,31 @@ def make_train(config):
 
 def fake_clone(directory: pathlib.Path, kl: float) -> pathlib.Path:
     """A clone whose scripts do nothing but report."""
-    for peer in benchmark_peers.PEERS.values():
-        for name, text in ((peer.script, SCRIPT), (peer.config, f"NUM_ENVS: 4\nNUM_STEPS: 5\nKL: {kl}\nOTHER: x\n")):
+    for each in scripts.SCRIPTS.values():
+        for name, text in ((each.script, SCRIPT), (each.config, f"NUM_ENVS: 4\nNUM_STEPS: 5\nKL: {kl}\nOTHER: x\n")):
             (directory / name).parent.mkdir(parents=True, exist_ok=True)
             (directory / name).write_text(text)
     return directory
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_a_peer_is_timed_by_its_reports(tmp_path, seeds):
-    row = benchmark_peers.benchmark_peer("jaxmarl ippo_rnn", fake_clone(tmp_path, 0.1), "3m", seeds, updates=3)
+def test_a_script_is_timed_by_its_reports(tmp_path, seeds):
+    row = scripts.time_script("jaxmarl ippo_rnn", fake_clone(tmp_path, 0.1), "3m", seeds, updates=3)
     assert row["steps_per_s"] > 0 and row["compile_s"] > 0 and row["cpu_us_per_step"] >= 0
     assert row["config"] == {"num_envs": 4, "num_steps": 5}
 
 
-def test_a_peer_that_does_not_learn_is_refused(tmp_path):
+def test_a_script_that_does_not_learn_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match="not learning"):
-        benchmark_peers.benchmark_peer("jaxmarl ippo_rnn", fake_clone(tmp_path, 0.0), "3m", 1, updates=2)
+        scripts.time_script("jaxmarl ippo_rnn", fake_clone(tmp_path, 0.0), "3m", 1, updates=2)
 
 
 def test_seconds_per_update():
     """Two seeds report one after the other; an update ends with the second's report: at 1, 3 and 6 s."""
-    reports = benchmark_peers.Reports()
+    reports = scripts.Reports()
     for wall, cpu, steps in ((0.5, 0.5, 8), (1, 1, 8), (2.5, 3, 16), (3, 4, 16), (5.5, 8, 24), (6, 9, 24)):
         reports.reports.append((wall, cpu, {"grad_steps": steps}))
-    assert benchmark_peers.seconds_per_update(reports, seeds=2, updates=2) == ([2.0, 3.0], [3.0, 5.0])
+    assert scripts.seconds_per_update(reports, seeds=2, updates=2) == ([2.0, 3.0], [3.0, 5.0])
 
 
 @pytest.mark.slow
@@ -102,8 +103,8 @@ def test_a_replays_warm_up_is_not_timed(monkeypatch):
 
     state = TrainState(None, None, None, None, np.zeros(1, np.int32))
     training = Training(lambda: state, run, plan, 1, compile_seconds=7.0, state_bytes=1, bytes_needed=2)
-    monkeypatch.setattr(benchmark_train, "compile_training", lambda *args: training)
-    row = benchmark_train.benchmark_ours(env, None, seeds=1, seconds=1e-9)
+    monkeypatch.setattr(training_module, "compile_training", lambda *args: training)
+    row = training_module.benchmark_ours(env, None, seeds=1, seconds=1e-9)
     assert row["compile_s"] == 7.0 and runs == [(0, 5), (5, 1), (6, 1), (7, 1), (8, 1)]
     # four of the six rows are steps
     assert row["steps_per_iteration"] == 4
@@ -125,7 +126,7 @@ def test_rows(tmp_path, capsys, monkeypatch):
     assert ["cpu_us_by_part" in row for row in rows] == [True, False, False, False]
     assert all(row.keys() >= {"device", "versions", "config", "env", *figures} for row in rows)
     out = capsys.readouterr().out
-    assert "--peer-dir" in out and "act 25%, epochs 75%" in out
+    assert "--reference-dir" in out and "act 25%, epochs 75%" in out
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_rows(tmp_path, capsys, monkeypatch):
         (["--algos", "aiir_mix:papre"], "did you mean paper?"),
         (["--algos", "qmx"], "did you mean qmix"),
         (["--seeds", "0"], "--seeds must be at least 1, not 0"),
-        (["--peer-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
+        (["--reference-dir", "nowhere"], "no baselines/IPPO/ippo_rnn_smax.py in nowhere"),
     ],
 )
 def test_refusals(argv, text, capsys):
@@ -145,6 +146,6 @@ def test_refusals(argv, text, capsys):
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark_peers.importlib.util, "find_spec", lambda name: None if name == "yaml" else name)
+    monkeypatch.setattr(scripts.importlib.util, "find_spec", lambda name: None if name == "yaml" else name)
     with pytest.raises(ConfigError, match="pip install pyyaml"):
-        benchmark_peers.check_peers(fake_clone(tmp_path, 0.1))
+        scripts.check_clone(fake_clone(tmp_path, 0.1))

@@ -38,7 +38,7 @@ COMMANDS = {
     "smac_probe": [[]],
     "sweep": [["--algo", "liir", "--env", "smax:3m", "--dry-run"]],
     "benchmark": [[name] for name in ("env", "scripted", "train", "seeds", "settings", "updates", "kernels")]
-    + [["learn", "--peer-dir", "nowhere"]],
+    + [["learn", "--reference-dir", "nowhere"]],
     "reproduce": [[name] for name in ("aiir/bars", "aiir/fig3", "aiir/fig5", "aiir/table1", "iac/tables", "iac/fig2")]
     + [[name] for name in ("iac/fig4", "iac/fig5", "iac/fig7")],
 }

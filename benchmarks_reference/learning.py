@@ -1,8 +1,8 @@
 """JaxMARL's own scripts trained to the end: their reports as a curve, and their final policies in our evaluator.
 
-`benchmarks.peers` runs the scripts unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX
-reports means over all steps of what its log wrapper holds, which is 0 before the first episode of a rollout has ended;
-it takes its environment as an argument, so one that also tells what ended just now gives the rate by episodes.
+`scripts` runs them unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX reports means over
+all steps of what its log wrapper holds, which is 0 before the first episode of a rollout has ended; it takes its
+environment as an argument, so one that also reports what ended just now gives the rate by episodes.
 """
 
 import contextlib
@@ -12,27 +12,19 @@ import math
 import pathlib
 import time
 import types
-from typing import Any, NamedTuple
+from typing import Any
 
+from benchmarks_reference.scripts import FACTS, SCRIPTS, Reports, import_script, make_program, orthogonal_one_by_one
 from envs.errors import ConfigError
-from experiments.benchmarks.peers import FACTS, PEERS, Reports, import_script, make_program, orthogonal_one_by_one
+from experiments.benchmarks.learn_ours import CurvePoint
 
-LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in PEERS
+LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in SCRIPTS
 SHOWN = (*FACTS, "LR", "BUFFER_SIZE", "EPS_DECAY")
 ENDED = {"ended_won": "returned_won_episode", "ended_returns": "returned_episode_returns"}  # ours -> their wrapper's
 
 
-class Point(NamedTuple):
-    """One entry of a training curve: sums over the episodes that ended in the steps up to `steps`."""
-
-    steps: int
-    episodes: float
-    won: float
-    returns: float
-
-
-def peer_config(algo: str, directory: pathlib.Path, map_name: str, steps: int, changes: dict[str, Any]) -> dict:
-    """The script's configuration: its file, the changes of `PEERS`, the map and the steps, then `changes`.
+def script_config(algo: str, directory: pathlib.Path, map_name: str, steps: int, changes: dict[str, Any]) -> dict:
+    """The script's configuration: its file, the changes of `SCRIPTS`, the map and the steps, then `changes`.
 
     TOTAL_TIMESTEPS becomes the multiple of a rollout that the script trains, at most `steps`.
 
@@ -41,14 +33,14 @@ def peer_config(algo: str, directory: pathlib.Path, map_name: str, steps: int, c
     """
     import yaml
 
-    peer = PEERS[LEARNERS[algo]]
-    config = yaml.safe_load((directory / peer.config).read_text())
+    script = SCRIPTS[LEARNERS[algo]]
+    config = yaml.safe_load((directory / script.config).read_text())
     for name in changes:
         if name not in config:
             near = difflib.get_close_matches(name, config, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"see {peer.config}; --algos takes one at a time"
-            raise ConfigError(f"--peer-set {name}: {algo} has no such setting: {hint}")
-    config |= {"MAP_NAME": map_name, **peer.changes, **changes}
+            hint = f"did you mean {near[0]}?" if near else f"see {script.config}; --algos takes one at a time"
+            raise ConfigError(f"--reference-set {name}: {algo} has no such setting: {hint}")
+    config |= {"MAP_NAME": map_name, **script.changes, **changes}
     rows = config["NUM_ENVS"] * config["NUM_STEPS"]
     if steps < rows:
         raise ConfigError(f"--steps {steps} is less than one update of JaxMARL's {algo}: give at least {rows}")
@@ -60,33 +52,33 @@ def peer_config(algo: str, directory: pathlib.Path, map_name: str, steps: int, c
     return config
 
 
-def telling_what_ended(env: Any) -> Any:
+def with_ended_episodes(env: Any) -> Any:
     """JaxMARL's `env`, whose infos also hold returns and wins where an episode has just ended, and 0 elsewhere."""
     from jaxmarl.wrappers.baselines import JaxMARLWrapper
 
-    class Telling(JaxMARLWrapper):
+    class WithEndedEpisodes(JaxMARLWrapper):
         def step(self, key, state, action):
             *rest, info = self._env.step(key, state, action)
             ended = {name: info[theirs] * info["returned_episode"] for name, theirs in ENDED.items()}
             return *rest, info | ended
 
-    return Telling(env)
+    return WithEndedEpisodes(env)
 
 
-def curve_of(reports: list[dict[str, float]], rows: int) -> list[Point]:
+def curve_of(reports: list[dict[str, float]], rows: int) -> list[CurvePoint]:
     """One seed's reports, one an update of `rows` steps, in any order, as a curve.
 
-    IPPO tells no number of episodes: an update in which any ended counts as one (its updates are of one size).
+    IPPO reports no number of episodes: an update in which any ended counts as one (its updates are of one size).
     """
     points = []
     for i, report in enumerate(sorted(reports, key=lambda report: report["env_step"])):
         steps = (i + 1) * rows
         if "win_rate" in report:
             none = math.isnan(report["win_rate"])
-            points.append(Point(steps, *((0.0,) * 3 if none else (1.0, report["win_rate"], report["returns"]))))
+            points.append(CurvePoint(steps, *((0.0,) * 3 if none else (1.0, report["win_rate"], report["returns"]))))
         else:
             means = (report["returned_episode"], report["ended_won"], report["ended_returns"])
-            points.append(Point(steps, *(mean * rows for mean in means)))
+            points.append(CurvePoint(steps, *(mean * rows for mean in means)))
     return points
 
 
@@ -104,7 +96,7 @@ def _final_params(state: Any) -> Any:
     return state.params["agent"] if "agent" in state.params else state.params
 
 
-def peer_algorithm(algo: str, module: types.ModuleType, config: dict[str, Any], spec: Any) -> types.SimpleNamespace:
+def script_policy(algo: str, module: types.ModuleType, config: dict[str, Any], spec: Any) -> types.SimpleNamespace:
     """The script's own network, acting greedily behind the interface that our evaluator calls.
 
     Dead agents have their memory reset, as in the scripts; QMIX's agents read their id, and zeros once dead, as its
@@ -119,24 +111,24 @@ def peer_algorithm(algo: str, module: types.ModuleType, config: dict[str, Any], 
         network, hidden_dim = module.RNNQNetwork(num_actions, config["HIDDEN_SIZE"]), config["HIDDEN_SIZE"]
 
     def act(params, memory, timestep, first, key, clock, explore):
-        lanes, agents = timestep.alive.shape
+        num_envs, agents = timestep.alive.shape
         obs, dead = timestep.obs, (~timestep.alive | first[:, None]).reshape(1, -1)
         if algo == "qmix":
-            identity = jnp.broadcast_to(jnp.eye(agents), (lanes, agents, agents))
+            identity = jnp.broadcast_to(jnp.eye(agents), (num_envs, agents, agents))
             obs = jnp.where(timestep.alive[..., None], jnp.concatenate([obs, identity], -1), 0.0)
-        obs, avail = obs.reshape(1, lanes * agents, -1), timestep.avail.reshape(1, lanes * agents, -1)
+        obs, avail = obs.reshape(1, num_envs * agents, -1), timestep.avail.reshape(1, num_envs * agents, -1)
         if algo == "ippo":
             memory, policy, _ = network.apply(params, memory, (obs, dead, avail.astype(jnp.float32)))
             values = policy.logits
         else:
             memory, values = network.apply(params, memory, obs, dead)
         action = jnp.where(avail, values, -jnp.inf).argmax(-1)
-        return memory, action.reshape(lanes, agents).astype(jnp.int32), ()
+        return memory, action.reshape(num_envs, agents).astype(jnp.int32), ()
 
-    return types.SimpleNamespace(carry=lambda lanes: jnp.zeros((lanes * spec.num_agents, hidden_dim)), act=act)
+    return types.SimpleNamespace(carry=lambda num_envs: jnp.zeros((num_envs * spec.num_agents, hidden_dim)), act=act)
 
 
-def evaluate_peer(
+def evaluate_script(
     algo: str, module: types.ModuleType, config: dict[str, Any], params: Any, seeds: int, episodes: int
 ) -> list[tuple[float, float]]:
     """(win rate, mean return) of greedy episodes, seed by seed: the very episodes that ours are evaluated in."""
@@ -148,7 +140,7 @@ def evaluate_peer(
     from iacjax.evaluate import evaluate
 
     env = make_env(f"jaxmarl:smax:{config['MAP_NAME']}", **config["ENV_KWARGS"])
-    algorithm = peer_algorithm(algo, module, config, env.spec)
+    algorithm = script_policy(algo, module, config, env.spec)
     play = jax.jit(lambda params, key: evaluate(env, algorithm, params, key, episodes))
     results = []
     for seed in range(seeds):
@@ -158,38 +150,38 @@ def evaluate_peer(
     return results
 
 
-def train_peer(
+def train_script(
     algo: str, directory: pathlib.Path, map_name: str, steps: int, seeds: int, episodes: int, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Trains the script's `seeds` in one vmapped program, as it does itself, then evaluates the final policies.
 
     Returns:
-      name, env_steps (a seed), config (what the table shows), curves (a list of `Point` a seed), greedy (win rate and
-      return a seed), train_s (training alone), compile_s (building, tracing and compiling it), cpu_s (of both).
+      name, env_steps (a seed), config (what the table shows), curves (a list of `CurvePoint` a seed), greedy (win rate
+      and return a seed), train_s (training alone), compile_s (building, tracing and compiling it), cpu_s (of both).
     """
     import jax
     import numpy as np
 
     began, worked = time.perf_counter(), time.process_time()
-    config, reports = peer_config(algo, directory, map_name, steps, changes), Reports()
+    config, reports = script_config(algo, directory, map_name, steps, changes), Reports()
     kept = copy.deepcopy(config)  # the script changes its own
-    module = import_script(directory / PEERS[LEARNERS[algo]].script, reports)
+    module = import_script(directory / SCRIPTS[LEARNERS[algo]].script, reports)
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
-        train = make_program(module, config, telling_what_ended)
+        train = make_program(module, config, with_ended_episodes)
         program = jax.jit(jax.vmap(lambda key: _final_params(train(key)["runner_state"]))).lower(keys).compile()
     compiled = time.perf_counter()
     params = jax.block_until_ready(program(keys))
     jax.effects_barrier()
     trained, cpu = time.perf_counter(), time.process_time() - worked
     rows = kept["NUM_ENVS"] * kept["NUM_STEPS"]
-    told = split_reports([report for _, _, report in reports.reports], np.asarray(keys)[:, 0].tolist())
+    by_seed = split_reports([report for _, _, report in reports.reports], np.asarray(keys)[:, 0].tolist())
     return {
-        "name": PEERS[LEARNERS[algo]].script.rpartition("/")[2].removesuffix(".py"),
+        "name": SCRIPTS[LEARNERS[algo]].script.rpartition("/")[2].removesuffix(".py"),
         "env_steps": kept["TOTAL_TIMESTEPS"],
         "config": {name.lower(): kept[name] for name in SHOWN if name in kept},
-        "curves": [curve_of(each, rows) for each in told],
-        "greedy": evaluate_peer(algo, module, kept, params, seeds, episodes),
+        "curves": [curve_of(each, rows) for each in by_seed],
+        "greedy": evaluate_script(algo, module, kept, params, seeds, episodes),
         "train_s": trained - compiled,
         "compile_s": compiled - began,
         "cpu_s": cpu,

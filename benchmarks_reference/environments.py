@@ -1,19 +1,20 @@
-"""The worlds of others that `experiments.benchmark env` times beside ours, given the same work.
+"""Reference implementations of our environments, which `experiments.benchmark env` times with the same work.
 
-A peer restarts within its own step, as its users have it, and hands back the observations (and what else an algorithm
-reads) of every step, in the carry of the scan, so that no compiler can leave them out.
+They restart within their own step, as their users have it, and return the observations (and what else an algorithm
+reads) of every step in the carry of the scan, so that no compiler can leave them out.
 """
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from experiments.benchmarks.env_speed import random_legal
 
 SMAX_MAPS = ("3m", "8m", "25m", "2s3z", "3s5z", "3s5z_vs_3s6z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "6h_vs_8z")
 
 
-class Peer(NamedTuple):
-    """Another's counterpart of a world of ours."""
+class ReferenceEnvironment(NamedTuple):
+    """A reference implementation of one of our environments."""
 
     name: str
     package: str  # whose version is written beside the numbers
@@ -21,29 +22,8 @@ class Peer(NamedTuple):
     build: Callable[[int], tuple[Callable, Callable]]
 
 
-def random_legal(avail, key):
-    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number an agent."""
-    import jax
-    import jax.numpy as jnp
-
-    legal = avail.astype(bool)
-    count = legal.sum(-1, keepdims=True)
-    place = jnp.floor(jax.random.uniform(key, count.shape) * count).astype(jnp.int32)
-    return (legal.cumsum(-1) <= place).sum(-1).astype(jnp.int32)
-
-
-def random_action(action: Any, avail: Any, key: Any) -> Any:
-    """Random actions of an `ActionSpec`: int32[E, A] legal in `avail` bool[E, A, U], or f32[E, A, D] in the bounds."""
-    import jax
-
-    if action.discrete:
-        return random_legal(avail, key)
-    shape = (*avail.shape[:-1], action.dim)
-    return jax.random.uniform(key, shape, minval=action.low, maxval=action.high)
-
-
 def _smax(map_name: str, num_envs: int) -> tuple[Callable, Callable]:
-    """JaxMARL's battle of the same map; carry (state, observations, masks [E, A, U])."""
+    """JaxMARL's SMAX on the same map; carry (state, observations, masks [E, A, U])."""
     import jax
     import jax.numpy as jnp
     from jaxmarl.environments.smax import HeuristicEnemySMAX, map_name_to_scenario
@@ -121,18 +101,13 @@ def _simple_tag(num_envs: int) -> tuple[Callable, Callable]:
     return open_episodes, step
 
 
-def peer_of(name: str) -> Peer | None:
-    """The peer of our environment called `name`, if it has one."""
+def reference_of(name: str) -> ReferenceEnvironment | None:
+    """The reference implementation of our environment `name`, if there is one."""
     family, _, member = name.partition(":")
     if family == "smax" and member in SMAX_MAPS:
-        return Peer("jaxmarl HeuristicEnemySMAX", "jaxmarl", partial(_smax, member))
+        return ReferenceEnvironment("jaxmarl HeuristicEnemySMAX", "jaxmarl", partial(_smax, member))
     if family in ("multi_pendulum", "multi_pendulum_shaped"):
-        return Peer("gymnax Pendulum-v1", "gymnax", partial(_pendulum, int(member)))
-    if name == "predator_prey":  # nobody's has a partial version
-        return Peer("jaxmarl SimpleTagMPE", "jaxmarl", _simple_tag)
+        return ReferenceEnvironment("gymnax Pendulum-v1", "gymnax", partial(_pendulum, int(member)))
+    if name == "predator_prey":  # there is none of the partially observed one
+        return ReferenceEnvironment("jaxmarl SimpleTagMPE", "jaxmarl", _simple_tag)
     return None
-
-
-def versions(peer: Peer | None) -> dict[str, str]:
-    """Of jax and of the peer's package."""
-    return {name: version(name) for name in ("jax", "jaxlib", *([peer.package] if peer else []))}

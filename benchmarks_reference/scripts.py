@@ -1,8 +1,8 @@
 """JaxMARL's own training scripts, run unchanged from a clone, so that their speed can be measured beside ours.
 
-`ippo_rnn_smax.py` and `qmix_rnn.py` report every update to Weights & Biases. A module of that name made here takes
-these reports and keeps when they came, which gives the time of each update apart from compiling, and shows whether the
-peer was learning at all. Their configurations are the files beside the scripts; what is changed is listed in `PEERS`.
+`ippo_rnn_smax.py` and `qmix_rnn.py` report every update to Weights & Biases. A module of that name made here receives
+these reports and their times, which gives the time of each update apart from compiling, and shows whether the script
+learns at all. Their configurations are the files beside the scripts; `SCRIPTS` lists what is changed.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from envs.errors import ConfigError
 
 
-class Peer(NamedTuple):
-    """One training script: where it lies in a clone, its configuration, and what differs from that."""
+class Script(NamedTuple):
+    """A training script: its place in a clone, its configuration, and what differs from that."""
 
     script: str
     config: str
@@ -32,9 +32,11 @@ class Peer(NamedTuple):
 # QMIX learns from its 33rd update on, when its buffer holds BUFFER_BATCH_SIZE rollouts, whatever LEARNING_STARTS says.
 # Where it is only timed, its buffer is as large as so short a run fills, which costs memory, not time; its evaluations
 # are left out always.
-PEERS = {
-    "jaxmarl ippo_rnn": Peer("baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1, {}),
-    "jaxmarl qmix_rnn (GRU 64)": Peer(
+SCRIPTS = {
+    "jaxmarl ippo_rnn": Script(
+        "baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1, {}
+    ),
+    "jaxmarl qmix_rnn (GRU 64)": Script(
         "baselines/QLearning/qmix_rnn.py",
         "baselines/QLearning/config/alg/ql_rnn_smax.yaml",
         {"HIDDEN_SIZE": 64, "TEST_DURING_TRAINING": False, "WANDB_MODE": "online"},
@@ -47,7 +49,7 @@ FACTS += ("GRU_HIDDEN_DIM", "HIDDEN_SIZE")
 
 
 class Reports:
-    """Stands where wandb is imported: `log` keeps the report and the moment it came."""
+    """Takes the place of the module wandb: `log` keeps the report and its time."""
 
     def __init__(self):
         self.reports: list[tuple[float, float, dict[str, float]]] = []
@@ -59,25 +61,16 @@ class Reports:
         self.reports.append((time.perf_counter(), time.process_time(), numbers))
 
 
-def check_peers(directory: pathlib.Path) -> None:
-    """Raises ConfigError where `directory` is no clone of JaxMARL, or what its scripts import is missing."""
-    for peer in PEERS.values():
-        for path in (peer.script, peer.config):
+def check_clone(directory: pathlib.Path) -> None:
+    """Raises ConfigError where `directory` is no clone of JaxMARL, or a package that its scripts import is missing."""
+    for script in SCRIPTS.values():
+        for path in (script.script, script.config):
             if not (directory / path).is_file():
                 raise ConfigError(f"no {path} in {directory}: give a clone of github.com/FLAIROx/JaxMARL")
     for name in ("jaxmarl", "flashbax", "yaml"):
         if importlib.util.find_spec(name) is None:
             package = "pyyaml" if name == "yaml" else name
             raise ConfigError(f"JaxMARL's scripts need {package}: pip install {package}")
-
-
-def check_peers_of(directory: pathlib.Path | None, env: str) -> None:
-    """Raises ConfigError where the peers in `directory` (None: none) cannot train on our environment `env`."""
-    if directory is None:
-        return
-    check_peers(directory)
-    if not env.startswith("smax:"):
-        raise ConfigError(f"JaxMARL's scripts train battles: give a map of smax beside --peer-dir, not {env}")
 
 
 def import_script(path: pathlib.Path, reports: Reports) -> types.ModuleType:
@@ -127,13 +120,13 @@ def orthogonal_one_by_one():
         yield
 
 
-def benchmark_peer(
+def time_script(
     name: str, directory: pathlib.Path, map_name: str, seeds: int, updates: int, free: int | None = None
 ) -> dict[str, Any]:
-    """One row: the peer's training speed, median over `updates` updates in which it learned.
+    """One row: the script's training speed, median over `updates` updates in which it learned.
 
     Args:
-      name: a key of `PEERS`.
+      name: a key of `SCRIPTS`.
       directory: a clone of JaxMARL.
       map_name: of its SMAX, e.g. "2s3z".
       seeds: how many are trained in one vmapped program.
@@ -148,13 +141,13 @@ def benchmark_peer(
 
     from experiments.benchmarks.training import check_memory, forget_peak
 
-    peer, reports = PEERS[name], Reports()
-    config = yaml.safe_load((directory / peer.config).read_text()) | {"MAP_NAME": map_name}
-    config |= peer.changes | peer.timing
+    script, reports = SCRIPTS[name], Reports()
+    config = yaml.safe_load((directory / script.config).read_text()) | {"MAP_NAME": map_name}
+    config |= script.changes | script.timing
     rows = config["NUM_ENVS"] * config["NUM_STEPS"]
-    config["TOTAL_TIMESTEPS"] = rows * (peer.idle_updates + updates)
+    config["TOTAL_TIMESTEPS"] = rows * (script.idle_updates + updates)
     facts = {fact.lower(): config[fact] for fact in FACTS if fact in config}
-    module = import_script(directory / peer.script, reports)
+    module = import_script(directory / script.script, reports)
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     start = time.perf_counter()
     with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
@@ -191,6 +184,6 @@ def seconds_per_update(reports: Reports, seeds: int, updates: int) -> tuple[list
     first, last = ends[0][2], ends[-1][2]
     learned = last["grad_steps"] - first["grad_steps"] if "grad_steps" in last else last["approx_kl"]
     if not learned > 0:
-        raise RuntimeError(f"the peer was not learning while it was timed: {last}")
+        raise RuntimeError(f"the script was not learning while it was timed: {last}")
     pairs = list(zip(ends, ends[1:], strict=False))
     return [b[0] - a[0] for a, b in pairs], [b[1] - a[1] for a, b in pairs]

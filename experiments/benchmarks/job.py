@@ -1,6 +1,6 @@
-"""One measured training in a process of its own: devices, XLA's flags and the peak of memory are a process's.
+"""One measured training in a process of its own, as devices, XLA's flags and the peak of memory are per process.
 
-A job names what is trained and the settings of the process (`Job`). The row that comes back says how it went.
+A `Job` names what is trained and the settings of the process. The row that comes back says how it went.
 """
 
 import concurrent.futures
@@ -17,28 +17,22 @@ from experiments.benchmarks.worker import fresh_process
 class Job(NamedTuple):
     """What is measured, and how the process is set."""
 
-    system: str  # "ours", or a key of `peers.PEERS`
+    system: str  # "ours", or a key of `benchmarks_reference.scripts.SCRIPTS`
     algo: str
     preset: str
-    env: str  # of a peer: the map
-    lanes: int
+    env: str  # of a reference script: the map
+    seeds: int  # in one program
     num_envs: int = 0  # 0: the preset's
     devices: int = 1
-    seconds: float = 5.0  # about so long is each timed call
-    updates: int = 0  # whose numbers are told
-    peer_dir: str = ""
-    peer_updates: int = 3
+    seconds: float = 5.0  # duration of each timed call, about
+    updates: int = 0  # whose numbers are reported
+    reference_dir: str = ""
+    reference_updates: int = 3
     variables: tuple[tuple[str, str], ...] = ()  # of the environment, set before jax is imported
     flags: str = ""  # added to XLA_FLAGS
     precision: str = "default"  # of matrix products (RunConfig.matmul_precision)
     bits: int = 0  # not 0: on a CPU, round what is multiplied to so many bits of mantissa
     other_gru: bool = False  # differentiate GRUs in the way that is not the platform's own
-
-
-def split_name(word: str) -> tuple[str, str]:
-    """ "qmix:tuned" -> its algorithm and preset; "qmix" -> the preset `default`."""
-    algo, _, preset = word.partition(":")
-    return algo, preset or "default"
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -51,12 +45,12 @@ def measure(job: Job) -> dict[str, Any]:
     from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
 
     set_precision(job.precision)
-    known = {"lanes": job.lanes, "devices": job.devices, "device": describe_device()}
+    known = {"lanes": job.seeds, "devices": job.devices, "device": describe_device()}
     known |= {"platform": jax.default_backend(), "versions": software_versions(describe_device())}
     try:
         form = next(name for name in FORMS if (name == gru_form()) != job.other_gru)
         with rounded_products(job.bits), use_gru_form(form):
-            row = _ours(job) if job.system == "ours" else _peer(job)
+            row = _ours(job) if job.system == "ours" else _reference(job)
     except DoesNotFit as error:
         return known | {"status": "does not fit", "why": str(error)}
     except RuntimeError as error:
@@ -67,21 +61,13 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def _ours(job: Job) -> dict[str, Any]:
-    from envs.registry import make_env
-    from experiments.benchmarks.training import compile_training, forget_peak, numbers_of, speed_of
-    from experiments.config.preset_io import default_settings
+    from experiments.benchmarks.training import compile_training, forget_peak, make_training, numbers_of, speed_of
     from experiments.distributed.layout import device_count
     from experiments.training.memory import available_bytes
-    from iacjax.algorithms.registry import check_fits, get_entry
 
-    env = make_env(job.env)
-    check_fits(job.algo, env.spec)
-    config = default_settings(job.algo, job.preset, job.env).algorithm
-    if job.num_envs:
-        config = dataclasses.replace(config, num_envs=job.num_envs)
-    algorithm = get_entry(job.algo).make(env.spec, config)
+    env, config, algorithm = make_training(job.algo, job.preset, job.env, job.num_envs)
     devices = device_count(job.devices)
-    training = compile_training(env, algorithm, job.lanes, devices, available_bytes(devices))
+    training = compile_training(env, algorithm, job.seeds, devices, available_bytes(devices))
     forget_peak()
     row = speed_of(training, job.seconds) | {"num_envs": config.num_envs}
     row |= {"state_bytes": training.state_bytes, "bytes_needed": training.bytes_needed}
@@ -89,12 +75,13 @@ def _ours(job: Job) -> dict[str, Any]:
     return row | (numbers_of(training, job.updates) if job.updates else {})
 
 
-def _peer(job: Job) -> dict[str, Any]:
-    from experiments.benchmarks.peers import benchmark_peer
+def _reference(job: Job) -> dict[str, Any]:
+    from experiments.benchmarks.reference import load_reference
     from experiments.training.memory import available_bytes
 
-    directory = pathlib.Path(job.peer_dir)
-    row = benchmark_peer(job.system, directory, job.env, job.lanes, job.peer_updates, available_bytes())
+    time_script = load_reference("scripts").time_script
+    directory = pathlib.Path(job.reference_dir)
+    row = time_script(job.system, directory, job.env, job.seeds, job.reference_updates, available_bytes())
     return row | {"num_envs": row["config"]["num_envs"]}
 
 
@@ -146,7 +133,7 @@ def in_a_process(job: Job) -> dict[str, Any]:
 def _child(job: Job) -> dict[str, Any]:
     from experiments.training.runtime import one_blas_thread
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without output
     os.environ.update(job.variables)  # all before jax is imported
     flags = [os.environ.get("XLA_FLAGS", ""), job.flags]
     if job.devices > 1:  # as many CPU devices; a GPU's are as many as there are

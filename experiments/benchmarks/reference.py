@@ -1,0 +1,53 @@
+"""Reference implementations: the folder `benchmarks_reference` of this repository, which is not installed with it."""
+
+import argparse
+import importlib
+import pathlib
+from types import ModuleType
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.common.arguments import folder, whole
+
+JAXMARL = "github.com/FLAIROx/JaxMARL"
+OURS_ALONE = f"ours alone: --reference-dir with a clone of {JAXMARL} measures its IPPO and QMIX beside it"
+UPDATES = {"type": whole(), "default": 3, "metavar": "N", "help": "updates of the reference that are timed (default 3)"}
+
+
+def load_reference(name: str) -> ModuleType:
+    """The module `name` of `benchmarks_reference`.
+
+    Raises:
+      ConfigError: the folder is not there.
+    """
+    try:
+        return importlib.import_module(f"benchmarks_reference.{name}")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("benchmarks_reference"):
+            raise
+        text = "reference implementations run from a clone of this repository only: they are not installed with it"
+        raise ConfigError(f"{text} (no folder benchmarks_reference here)") from None
+
+
+def check_reference(directory: pathlib.Path | None, env: str) -> None:
+    """Raises ConfigError where the scripts in `directory` (None: none) cannot train on our environment `env`."""
+    if directory is None:
+        return
+    load_reference("scripts").check_clone(directory)
+    if not env.startswith("smax:"):
+        raise ConfigError(f"JaxMARL's scripts train on SMAX: give one of its maps beside --reference-dir, not {env}")
+
+
+def add_reference(parser: argparse.ArgumentParser, **names: Any) -> None:
+    """The options of a clone of JaxMARL; `names`: further options and their settings."""
+    add_renamed(parser, "reference-dir", "peer-dir", type=folder, metavar="CLONE", help=f"clone of {JAXMARL}")
+    for name, settings in names.items():
+        add_renamed(parser, f"reference-{name}", f"peer-{name}", **settings)
+
+
+def add_renamed(parser: argparse.ArgumentParser, name: str, old: str, **settings: Any) -> None:
+    """Adds the option --`name`, and its name in older versions, which --help does not show."""
+    dest = name.replace("-", "_")
+    parser.add_argument(f"--{name}", dest=dest, **settings)
+    hidden = {**settings, "help": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+    parser.add_argument(f"--{old}", dest=dest, **hidden)
