@@ -11,7 +11,7 @@ from experiments.figures.aiir.episode import observe
 from experiments.figures.aiir.episode_drawing import Kept, as_kept, over_uniform
 
 
-class Battle(NamedTuple):
+class RecordedBattle(NamedTuple):
     """A greedy episode of T steps, and what the learner's reward nets make of it. A agents; nan for the fallen."""
 
     kept: Kept  # units, intrinsic rewards and attention at T + 1 moments
@@ -42,7 +42,7 @@ class Battle(NamedTuple):
         return f"{r['algo']} on {r['env']}, seed {r['seed']}{trained}: {end} in {self.steps} steps"
 
 
-def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Battle:
+def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> RecordedBattle:
     """A greedy battle of one seed of a run (None: the best), of a few one that was won and has cost an agent.
 
     Raises:
@@ -53,4 +53,4 @@ def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Battle
     if not trained.env.spec.name.startswith("smax:"):
         raise ConfigError(f"{directory} is of {trained.env.spec.name}: give a run of a StarCraft map")
     seen = observe(trained, directory)
-    return Battle(as_kept(seen.rows), seen.reward, seen.record)
+    return RecordedBattle(as_kept(seen.rows), seen.reward, seen.record)

@@ -1,4 +1,4 @@
-"""Pictures of a `battle.Battle` for notebooks: each function returns a matplotlib figure, which a notebook shows."""
+"""Pictures of a `RecordedBattle`: each function returns a matplotlib figure, which a notebook shows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.figures.aiir.battle import Battle
+from experiments.figures.aiir.battle import RecordedBattle
 from experiments.figures.aiir.episode_drawing import colours, curves, falls, heat_map, mark, moments, snapshot, title
 
 DOTS = 100  # an inch: pictures in a notebook are small files
@@ -16,7 +16,7 @@ ABOVE_EQUAL = "attention against equal attention, %"
 FALLEN, ENEMY = "#d5d8dc", "#c0392b"
 
 
-def rewards_view(battle: Battle) -> Any:
+def rewards_view(battle: RecordedBattle) -> Any:
     """Every agent's intrinsic reward over the battle, and below it the reward of the team.
 
     A cross: the agent falls. A triangle: an enemy falls. Letters: the moments of `moments_view`.
@@ -34,13 +34,13 @@ def rewards_view(battle: Battle) -> Any:
     return figure
 
 
-def _team_reward(ax: Any, battle: Battle) -> None:
+def _team_reward(ax: Any, battle: RecordedBattle) -> None:
     ax.bar(np.arange(battle.steps + 1), battle.reward, width=0.7, color="#6b7280")
     ax.set_xlim(0, battle.steps + 0.5)
     style.plain(ax)
 
 
-def attention_view(battle: Battle, agents: Sequence[int] = ()) -> Any:
+def attention_view(battle: RecordedBattle, agents: Sequence[int] = ()) -> Any:
     """Attention over the battle: a panel an agent that attends, in it a row each agent attended to, grey the fallen.
 
     Args:
@@ -91,7 +91,7 @@ def _over_time(ax: Any, kept: Any, weights: np.ndarray, limit: float) -> Any:
     return image
 
 
-def moments_view(battle: Battle) -> Any:
+def moments_view(battle: RecordedBattle) -> Any:
     """Up to four moments in a row: the battle with each agent's intrinsic reward, below it who attends to whom."""
     kept, marks = battle.kept, moments(battle.kept)
     rows = 2 if battle.has_attention else 1
@@ -111,7 +111,7 @@ def moments_view(battle: Battle) -> Any:
     return figure
 
 
-def step_view(battle: Battle, step: int) -> Any:
+def step_view(battle: RecordedBattle, step: int) -> Any:
     """One step: the battle, every agent's intrinsic reward and attention beside it, and below where it stands.
 
     Raises:
@@ -149,7 +149,7 @@ def _bars(ax: Any, kept: Any, step: int) -> None:
     ax.set_title("intrinsic reward $r^{in}_i$", fontsize=10)
 
 
-def _attention_now(ax: Any, battle: Battle, step: int) -> None:
+def _attention_now(ax: Any, battle: RecordedBattle, step: int) -> None:
     if not battle.has_attention:
         ax.axis("off")
         ax.text(0.5, 0.5, "its reward nets\nhave no attention", ha="center", va="center", color="#888888")
@@ -159,7 +159,7 @@ def _attention_now(ax: Any, battle: Battle, step: int) -> None:
     ax.set_ylabel("of", fontsize=9, labelpad=6)
 
 
-def _weights(battle: Battle) -> np.ndarray:
+def _weights(battle: RecordedBattle) -> np.ndarray:
     if not battle.has_attention:
         raise ConfigError(f"the reward nets of {battle.record['algo']} have no attention: give a run of aiir_mix")
     return battle.weights

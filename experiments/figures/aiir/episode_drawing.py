@@ -252,10 +252,10 @@ def close_up(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def _scene(kept: Kept, step: int) -> Any:
-    from envs.smax.rendering import Scene
+    from envs.smax.rendering import BattleScene
 
     now, before = ({name: values[max(t, 0)] for name, values in kept.units.items()} for t in (step, step - 1))
     left = np.where(now["health"] > 0, now["health"] + now["shield"], 0.0)
     lost = np.maximum(before["health"] + before["shield"] - left, 0.0)
     last = len(kept.r_in) - 1
-    return Scene("", kept.types, kept.num_agents, **now, lost=lost, step=step, limit=last)
+    return BattleScene("", kept.types, kept.num_agents, **now, lost=lost, step=step, limit=last)

@@ -24,7 +24,7 @@ def make(attention=ATTENTION, record=RECORD):
     still = np.broadcast_to([10.0, 11.0, 14.0], HEALTH.shape)
     units = {"x": still, "y": still, "health": HEALTH, "shield": 0 * HEALTH, "energy": 0 * HEALTH}
     units["target"] = np.tile([2, 2, 0], (4, 1))
-    return battle.Battle(Kept(("marine",) * 3, 2, units, R_IN, attention), REWARD, record)
+    return battle.RecordedBattle(Kept(("marine",) * 3, 2, units, R_IN, attention), REWARD, record)
 
 
 def test_attention_against_equal():
