@@ -14,7 +14,7 @@ class Sink(Protocol):
     """Receives rows of two tables, `metrics` and `eval`; each row has iteration, env_steps and seed."""
 
     def write(self, table: str, rows: list[Row]) -> None:
-        """Appends rows, of one iteration, one a seed."""
+        """Appends the rows of one iteration, one per seed."""
 
     def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
         """Raises ConfigError where the rows of `seeds` up to `iteration` are not those whose `digests` are `known`."""
@@ -23,13 +23,13 @@ class Sink(Protocol):
         """Drops the rows of `seeds` after `iteration`, which will be written again. Called once, before any write."""
 
     def digests(self, seeds: Sequence[int]) -> dict[str, str]:
-        """Digests of all rows of `seeds`, by names of the sink's own, for a checkpoint; empty where it keeps none."""
+        """Digests of all rows of `seeds` by a name each, for a checkpoint; empty if the sink keeps none."""
 
     def sync(self) -> None:
-        """What was written so far survives the death of the process."""
+        """Makes the rows written so far survive the death of the process."""
 
     def close(self) -> None:
-        """Ends the sink; nothing is called after it."""
+        """Closes the sink; no method is called after it."""
 
 
 def check_sinks(run: RunConfig) -> None:
@@ -48,8 +48,8 @@ def open_sinks(settings: Settings, directory: pathlib.Path, trials_of: str = "")
     """The sinks that the run asks for, CSV first.
 
     Args:
-      trials_of: where the run is a part of a sweep, the name of its configuration, by which W&B groups its seeds. A
-        sweep has more files than a process may hold open, so none stays open between two writes.
+      trials_of: if the run belongs to a sweep, the name of its configuration, by which W&B groups its seeds. A sweep
+        has more files than a process may hold open, so none stays open between two writes.
 
     Raises:
       ConfigError: an optional package is not installed.

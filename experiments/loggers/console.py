@@ -1,4 +1,4 @@
-"""What the user sees: lines, kept in log.txt too, and one progress line below them."""
+"""Output on the screen: lines, also written to log.txt, and one progress line below them."""
 
 import contextlib
 import datetime
@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 PLAIN_SECONDS = 20.0  # between progress lines where there is no terminal
-CELL_SECONDS, CELL_BAR = 0.2, 16  # of a notebook's progress line: how often it moves; characters of its bar
+CELL_SECONDS, CELL_BAR = 0.2, 16  # progress line of a notebook: seconds between updates, width of the bar
 
 
 class Cell:
-    """The progress line in the output of a notebook's cell: one piece of output, which is replaced.
+    """The progress line in the output of a notebook cell: one output that is replaced.
 
     Not a carriage return: a notebook that is executed without a browser would keep every line that was overwritten.
     """
@@ -21,7 +21,7 @@ class Cell:
         self._last = 0.0
 
     def show(self, steps: int, total: int, text: str) -> None:
-        """Draws the line anew, unless that was done just now."""
+        """Updates the line, unless it was updated less than CELL_SECONDS ago."""
         if self._shown and steps < total and time.monotonic() - self._last < CELL_SECONDS:
             return
         self._last = time.monotonic()
@@ -44,7 +44,7 @@ class Console:
         self._log = log.open("a")
         self.terminal = Terminal(soft_wrap=True, highlight=False)
         self._cell = Cell() if self.terminal.is_jupyter else None
-        if self._cell:  # plain lines there, too: rich would make a piece of HTML of each
+        if self._cell:  # plain lines there, too: rich would make HTML of each
             self.terminal = Terminal(soft_wrap=True, highlight=False, force_jupyter=False, force_terminal=False)
         self._bar: Any = None
         self._task: Any = None
@@ -55,21 +55,21 @@ class Console:
 
     def __exit__(self, *exception: object) -> None:
         self.end_progress()
-        with contextlib.suppress(OSError):  # each line was flushed: what was refused then is refused again
+        with contextlib.suppress(OSError):  # each line was flushed, and has raised what closing raises again
             self._log.close()
 
     def say(self, text: str) -> None:
-        """Prints a line and keeps it in log.txt with its UTC time."""
+        """Prints a line and writes it to log.txt with its UTC time."""
         self.terminal.print(text, markup=False)
         self.record(text)
 
     def record(self, text: str) -> None:
-        """Keeps a line in log.txt alone."""
+        """Writes a line to log.txt alone."""
         self._log.write(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} {text}\n")
         self._log.flush()
 
     def progress(self, steps: int, total: int, text: str) -> None:
-        """Moves the progress line; with neither a terminal nor a notebook a plain line now and then."""
+        """Updates the progress line; without a terminal or notebook, prints a plain line every PLAIN_SECONDS."""
         if self._cell:
             self._cell.show(steps, total, text)
             return

@@ -16,31 +16,31 @@ from experiments.common.files import read_csv, write_bytes, write_csv
 from iacjax.digests import digest
 
 TABLES = ("metrics", "eval")
-WHOLE = ("iteration", "env_steps", "seed")  # in each row
-INTEGERS = ("iteration", "env_steps", "seed", "episodes")
+ROW_KEYS = ("iteration", "env_steps", "seed")  # columns of every row that say where it belongs
+INTEGERS = (*ROW_KEYS, "episodes")
 
 
 def _cell(name: str, value: float) -> str:
-    if value != value:  # nothing to tell, e.g. no episode ended
+    if value != value:  # undefined, e.g. the mean return where no episode ended
         return ""
     return str(int(value)) if name in INTEGERS else format(float(value), ".8g")
 
 
 class _Rows(NamedTuple):
-    """A CSV file as it stands on disk: its header, and (line, seed, iteration) of each whole row."""
+    """A CSV file on disk: its header, and (line, seed, iteration) of each complete row."""
 
     header: str
     rows: list[tuple[bytes, int, int]]
 
 
 def _read(path: pathlib.Path) -> _Rows:
-    """What cannot be a row, such as the one in which the process died, is left out; so is a header without its end.
+    """Reads a file. Incomplete lines, as a killed process leaves them, are skipped; so is an incomplete header.
 
     Raises:
-      ConfigError: the header is not that of rows of ours, or a directory stands there.
+      ConfigError: the header has no seed and iteration, or `path` is a directory.
     """
     if path.is_dir():
-        raise ConfigError(f"{path} has become a directory: restore the file")
+        raise ConfigError(f"{path} is a directory: restore the file")
     head, end, rest = (path.read_bytes() if path.exists() else b"").partition(b"\n")
     if not end:
         return _Rows("", [])
@@ -57,7 +57,7 @@ def _read(path: pathlib.Path) -> _Rows:
 
 
 def _digest(header: str, hashes: dict[int, Any], seeds: Sequence[int]) -> str:
-    """Of the rows of `seeds`, in that order, given a hash of each seed's; of the header too, once there is a row."""
+    """The digest of the rows of `seeds`, in that order, from a hash per seed; with the header if there is a row."""
     parts = [hashes[seed].hexdigest() if seed in hashes else "" for seed in seeds]
     return digest("\n".join([header if any(parts) else "", *parts]).encode())
 
@@ -75,7 +75,7 @@ class CsvSink:
     """Appends to <directory>/metrics.csv and eval.csv, and keeps digests of each seed's rows for its checkpoints."""
 
     def __init__(self, directory: pathlib.Path, seeds: Sequence[int] | None = None, keep_open: bool = True):
-        """`seeds`: all that write here; None: any may. `keep_open`: whether files stay open between two writes."""
+        """`seeds`: all seeds that write here; None: any. `keep_open`: whether files stay open between two writes."""
         self._directory, self._seeds, self._keep_open = directory, seeds, keep_open
         self._files: dict[str, IO[str]] = {}
         self._columns: dict[str, list[str]] = {}
@@ -86,7 +86,7 @@ class CsvSink:
 
     def _open(self, table: str, columns: list[str]) -> IO[str]:
         path = self.path(table)
-        header = _header(path)
+        header = header_of(path)
         if header and header != [""] and header != columns:
             if not set(header) <= set(columns):
                 raise ConfigError(f"{path} has other columns than this run writes: move it away")
@@ -100,7 +100,7 @@ class CsvSink:
         return file
 
     def _widen(self, path: pathlib.Path, columns: list[str]) -> None:
-        """Gives the rows that a version with fewer columns wrote the others, empty."""
+        """Adds empty columns to the rows of a version that wrote fewer."""
         write_csv(path, read_csv(path), columns)
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
@@ -120,9 +120,9 @@ class CsvSink:
         return {t: _digest(",".join(self._columns.get(t, [])), self._hashes[t], seeds) for t in TABLES}
 
     def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
-        """Raises ConfigError where the rows of `seeds` up to `iteration` are not those that `known` are the digests of.
+        """Raises ConfigError where the rows of `seeds` up to `iteration` do not have the digests `known`.
 
-        Tables that it does not name, as those of a checkpoint of an older version, pass.
+        Tables without a digest in `known`, as of older checkpoints, are not checked.
         """
         for name, due in known.items():
             table = _read(self.path(name))
@@ -130,7 +130,7 @@ class CsvSink:
                 raise ConfigError(f"{self.path(name)} has lost or changed rows up to iteration {iteration}")
 
     def trim(self, seeds: Sequence[int], iteration: int) -> None:
-        """Drops what `seeds` wrote after `iteration` (it will be written again), and what is no row of this run's."""
+        """Drops the rows of `seeds` after `iteration`, to be written again, and lines that are not of this run."""
         for name in TABLES:
             path = self.path(name)
             if not path.exists():
@@ -149,10 +149,10 @@ class CsvSink:
         return at <= iteration if seed in seeds else self._seeds is None or seed in self._seeds
 
     def sync(self) -> None:
-        """What was written so far survives the death of the process.
+        """Flushes everything to disk.
 
         Raises:
-          OSError: it was deleted or moved away: what was written went nowhere.
+          OSError: a file was deleted or moved away while it was open: its new rows are lost.
         """
         for table, file in self._files.items():
             file.flush()
@@ -163,7 +163,7 @@ class CsvSink:
 
     def close(self) -> None:
         for file in self._files.values():
-            with contextlib.suppress(OSError):  # each write was flushed: what was refused then is refused again
+            with contextlib.suppress(OSError):  # each write was flushed, and has raised what closing raises again
                 file.close()
         self._files.clear()
 
@@ -172,7 +172,7 @@ def _gone(path: pathlib.Path) -> OSError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def _header(path: pathlib.Path) -> list[str]:
+def header_of(path: pathlib.Path) -> list[str]:
     if not path.exists():
         return []
     with path.open(newline="", errors="replace") as file:
@@ -182,13 +182,13 @@ def _header(path: pathlib.Path) -> list[str]:
 def read_table(path: pathlib.Path, needs: tuple[str, ...] = ("seed", "env_steps")) -> list[dict[str, float]]:
     """The rows of a CSV file that a `CsvSink` wrote, as numbers; empty cells are nan, no file has no rows.
 
-    A last line without its end, which is just being written, is left out.
+    An incomplete last line, which is just being written, is skipped.
 
     Args:
       needs: columns that the file must have.
 
     Raises:
-      ConfigError: a cell is no number, or a row has more or fewer cells than there are columns, or others.
+      ConfigError: a cell is no number, a row has too few or too many cells, or a column of `needs` is missing.
     """
     if not path.exists():
         return []
@@ -197,10 +197,10 @@ def read_table(path: pathlib.Path, needs: tuple[str, ...] = ("seed", "env_steps"
             lines = [line for line in file if line.endswith("\n")]
         columns, *rows = [row for row in csv.reader(lines, strict=True) if row] or [[]]
         if any(len(row) != len(columns) for row in rows) or rows and not set(needs) <= set(columns):
-            raise ValueError("its columns are other ones")
+            raise ValueError("unexpected columns")
         table = [{k: float(v) if v else math.nan for k, v in zip(columns, row, strict=True)} for row in rows]
-        if any(not row[name].is_integer() for row in table for name in WHOLE if name in row):
-            raise ValueError("a seed or a number of steps is not whole")
+        if any(not row[name].is_integer() for row in table for name in ROW_KEYS if name in row):
+            raise ValueError("a seed or a number of steps is no integer")
         return table
     except (ValueError, csv.Error) as error:
         raise ConfigError(f"{path} is damaged ({error}): restore it from a copy") from None

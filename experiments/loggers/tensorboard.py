@@ -1,4 +1,4 @@
-"""TensorBoard events, one run a seed, so that its own smoothing and averaging stay the reader's choice."""
+"""TensorBoard events: one TensorBoard run per seed, so that users choose how to smooth and average."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.loggers.csv import WHOLE
+from experiments.loggers.csv import ROW_KEYS
 
 
 def check_package() -> None:
@@ -23,12 +23,12 @@ def check_package() -> None:
 class SeedEvents:
     """The event file of one seed and process, open only while it is appended to: a sweep has hundreds of them.
 
-    tensorboardX's SummaryWriter is of no use: it writes in a thread, and where the disk is full that thread ends with a
-    traceback, and the training waits for it for ever.
+    tensorboardX's SummaryWriter cannot be used: it writes in a thread, which ends with a traceback when the disk is
+    full, and the training then waits for it forever.
     """
 
     def __init__(self, directory: pathlib.Path, purge_step: int):
-        """What stands in `directory` of `purge_step` and later is hidden."""
+        """TensorBoard hides earlier events in `directory` from `purge_step` on."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ class SeedEvents:
         self._append([Event(wall_time=now, step=step, summary=scalar(*item)) for item in scalars.items()])
 
     def _append(self, events: Sequence[Any]) -> None:
-        """As TFRecords: length, its checksum, data, their checksum."""
+        """Appends the events as TFRecords: length, checksum of the length, data, checksum of the data."""
         from tensorboardX.record_writer import masked_crc32c
 
         with self._path.open("ab") as file:
@@ -61,7 +61,7 @@ class SeedEvents:
                 file.write(length + next(checksums) + data + next(checksums))
 
     def sync(self) -> None:
-        """The file survives the death of the machine."""
+        """Flushes the file to disk."""
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -72,7 +72,7 @@ class TensorboardSink:
     def __init__(self, directory: pathlib.Path):
         check_package()
         self._directory = directory / "tensorboard"
-        self._directory.mkdir(exist_ok=True)  # now, before anything is compiled
+        self._directory.mkdir(exist_ok=True)  # fails now, before anything is compiled
         self._events: dict[int, SeedEvents] = {}
 
     def write(self, table: str, rows: list[dict[str, float]]) -> None:
@@ -80,16 +80,17 @@ class TensorboardSink:
             seed, steps = int(row["seed"]), int(row["env_steps"])
             if seed not in self._events:
                 self._events[seed] = SeedEvents(self._directory / f"seed_{seed}", purge_step=steps)
-            names = [name for name in row if name not in WHOLE and row[name] == row[name]]
+            names = [name for name in row if name not in ROW_KEYS and row[name] == row[name]]
             self._events[seed].write({f"{table}/{name}": row[name] for name in names}, steps)
 
     def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
-        """Event files are not read back."""
+        """Nothing to check: event files are not read."""
 
     def trim(self, seeds: Sequence[int], iteration: int) -> None:
-        """What is written again takes the place of what was there, when it is written (`purge_step`)."""
+        """Nothing to do: the first row that is written again hides the later ones (`purge_step`)."""
 
     def digests(self, seeds: Sequence[int]) -> dict[str, str]:
+        """None are kept."""
         return {}
 
     def sync(self) -> None:
@@ -97,4 +98,4 @@ class TensorboardSink:
             events.sync()
 
     def close(self) -> None:
-        """Nothing is open between two writes."""
+        """Nothing to do: no file is open between two writes."""

@@ -1,4 +1,4 @@
-"""Weights & Biases: one of its runs a seed, all seeds of a run in one group, so that W&B itself averages over seeds."""
+"""Weights & Biases: one W&B run per seed, grouped by run, so that W&B can average over seeds."""
 
 import hashlib
 import pathlib
@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.config.schema import Settings, to_dict
-from experiments.loggers.csv import WHOLE
+from experiments.loggers.csv import ROW_KEYS
 
 NO_LOGIN = ("offline", "dryrun", "disabled")  # modes of W&B
 
@@ -24,7 +24,7 @@ def log_in() -> None:
     """Logs in, or asks for the key where there is a terminal.
 
     Raises:
-      ConfigError: the package is not installed, or W&B does not let us in.
+      ConfigError: the package is not installed, or W&B refuses the login.
     """
     wandb = _package()
     if wandb.setup().settings.mode in NO_LOGIN:
@@ -41,13 +41,13 @@ def _refused(error: Exception) -> str:
 
 
 class WandbSink:
-    """Logs `metrics/<name>` and `eval/<name>` over environment steps; a resumed run goes on in the same W&B runs."""
+    """Logs `metrics/<name>` and `eval/<name>` over environment steps; a resumed run continues the same W&B runs."""
 
     def __init__(self, settings: Settings, directory: pathlib.Path, trials_of: str = ""):
-        """`trials_of`: where the run is a part of a sweep, the name of its configuration."""
+        """`trials_of`: if the run belongs to a sweep, the name of its configuration."""
         self._wandb, self._settings, self._directory = _package(), settings, directory
         self._group, self._id = trials_of or directory.name, directory.name
-        if trials_of:  # directories of several sweeps, environments and algorithms have the same name
+        if trials_of:  # directories of different sweeps have the same name
             self._id = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
         self._runs: dict[int, Any] = {}
 
@@ -61,7 +61,7 @@ class WandbSink:
             dir=str(self._directory),
             config={**to_dict(self._settings), "seed": seed},
             resume="allow",
-            reinit="create_new",  # the other seeds' runs stay open
+            reinit="create_new",  # the runs of the other seeds stay open
         )
         try:
             opened = self._wandb.init(**arguments)
@@ -77,21 +77,22 @@ class WandbSink:
             seed = int(row["seed"])
             if seed not in self._runs:
                 self._runs[seed] = self._open(seed)
-            names = [name for name in row if name not in WHOLE and row[name] == row[name]]
+            names = [name for name in row if name not in ROW_KEYS and row[name] == row[name]]
             named = {f"{table}/{name}": row[name] for name in names}
             self._runs[seed].log({"env_steps": int(row["env_steps"]), **named})
 
     def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
-        """W&B has the rows, which nobody reads back."""
+        """Nothing to check: rows are not read back from W&B."""
 
     def trim(self, seeds: Sequence[int], iteration: int) -> None:
-        """W&B drops nothing: rows that are written again stand there twice, over the same env steps."""
+        """W&B cannot drop rows: those that are written again appear twice, at the same env steps."""
 
     def digests(self, seeds: Sequence[int]) -> dict[str, str]:
+        """None are kept."""
         return {}
 
     def sync(self) -> None:
-        """W&B sends from its own process, which outlives this one."""
+        """Nothing to do: W&B sends from another process, which outlives this one."""
 
     def close(self) -> None:
         for run in self._runs.values():

@@ -22,7 +22,7 @@ def build(settings: Settings) -> tuple[Any, Any]:
 
 
 def seed_keys(seeds: tuple[int, ...]) -> Any:
-    """One typed key a seed, the same whichever seeds stand beside it."""
+    """One typed key per seed, independent of the other seeds."""
     import jax
 
     return jax.vmap(jax.random.key)(np.array(seeds, np.uint32))

@@ -1,9 +1,9 @@
-"""A TrainState on disk: orbax's checkpoint of one compressed .npz file, its arrays by their path in the tree; and what
-older versions saved.
+"""A TrainState on disk: an orbax checkpoint of one compressed .npz file, with its arrays by their path in the tree; and
+reading the files of older versions.
 
-Orbax makes the checkpoint, whole or not at all, but does not write the arrays: older versions let it, and each save
-left some hundred bytes for each array in TensorStore, for ever; where a disk is full or files are few, its threads
-fail after the save has returned. zlib's fastest level packs a replay buffer as well, in the same time.
+Orbax makes the checkpoint atomically, but does not write the arrays, as it did in older versions: each save leaked some
+hundred bytes per array in TensorStore, and when a disk is full or too few files may be open, its threads fail after the
+save has returned. zlib's fastest level compresses a replay buffer as well, in the same time.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ STATE = "state.npz"
 
 @functools.cache
 def saver() -> tuple[Any, type]:
-    """(orbax's Checkpointer, the arguments that it takes: `saver.save(directory, args=Tree(states))` makes `directory`
-    with the states in it, `saver.restore(directory, args=Tree(abstract))` reads them)."""
-    import orbax.checkpoint as ocp  # here: half a second that the first update need not wait for
+    """(orbax's Checkpointer, the class of its arguments `Tree`): `saver.save(directory, args=Tree(states))` makes
+    `directory` with the states in it, `saver.restore(directory, args=Tree(abstract))` reads them."""
+    import orbax.checkpoint as ocp  # imported late: it takes half a second
 
     class Handler(ocp.CheckpointHandler):
         def save(self, directory, args):
@@ -42,18 +42,18 @@ def saver() -> tuple[Any, type]:
 
 
 def _of_this_process() -> Any:
-    """Of several processes, one alone uses a directory: the others need not be waited for."""
+    """Of several processes only one uses a directory, so orbax must not wait for the others."""
     import jax
     from orbax.checkpoint.options import MultiprocessingOptions
 
     if jax.process_count() == 1:
         return MultiprocessingOptions()
-    own = jax.process_index()
-    return MultiprocessingOptions(primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}")
+    here = jax.process_index()
+    return MultiprocessingOptions(primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"process_{here}")
 
 
 def write_state(directory: pathlib.Path, states: Any) -> None:
-    """Writes the leaves, one after the other; what is written survives a power cut.
+    """Writes the leaves, one after the other, and flushes them to disk.
 
     Raises:
       OSError: the disk is full, or the like.
@@ -72,7 +72,7 @@ def write_state(directory: pathlib.Path, states: Any) -> None:
 
 
 def read_state(directory: pathlib.Path, abstract: Any) -> Any:
-    """The states that `write_state` wrote, NumPy arrays but for keys.
+    """The states that `write_state` wrote: NumPy arrays, and typed keys.
 
     Args:
       abstract: their shapes and dtypes.
@@ -86,15 +86,15 @@ def read_state(directory: pathlib.Path, abstract: Any) -> Any:
         plain = jax.eval_shape(jax.random.key_data, due) if is_key(due) else due
         with archive.open(_member(path)) as member:
             array = np.lib.format.read_array(member, allow_pickle=False)
-            member.read(1)  # the end, where it is checked
-        array = array.view(plain.dtype) if array.dtype.kind == "V" else array  # bfloat16 is none of NumPy's own
+            member.read(1)  # at the end its checksum is verified
+        array = array.view(plain.dtype) if array.dtype.kind == "V" else array  # NumPy knows no bfloat16
         if (array.shape, array.dtype) != (plain.shape, plain.dtype):
             raise ConfigError(f"{_member(path)} is {array.dtype}{array.shape}, not {plain.dtype}{plain.shape}")
         return jax.random.wrap_key_data(array) if is_key(due) else array
 
     with zipfile.ZipFile(directory / STATE) as archive:
         if len(archive.namelist()) != len(jax.tree.leaves(abstract)):
-            raise ConfigError("it holds other arrays than this version's state")
+            raise ConfigError("its arrays are not those of the state of this version")
         return jax.tree_util.tree_map_with_path(one, abstract)
 
 
@@ -112,31 +112,31 @@ def read_orbax_state(directory: pathlib.Path, abstract: Any) -> Any:
     options = _of_this_process()
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)
     with ocp.Checkpointer(handler, multiprocessing_options=options) as reader:
-        tree = reader.restore(directory.absolute(), args=ocp.args.StandardRestore(_stand_in(abstract)))
-    return _put_back(tree, abstract)
+        tree = reader.restore(directory.absolute(), args=ocp.args.StandardRestore(_shapes_in_orbax(abstract)))
+    return _from_orbax(tree, abstract)
 
 
-def _stand_in(abstract: Any) -> Any:
-    """The shapes as orbax saved them. It saves no empty array (a continuous world's masks): one element stood for it.
-    Of several processes it takes NumPy arrays alone, so there keys were saved as their data."""
+def _shapes_in_orbax(abstract: Any) -> Any:
+    """The shapes as orbax saved them. It saves no empty arrays (the masks of continuous actions): one element replaced
+    each. With several processes it takes only NumPy arrays, so keys were saved as their data."""
     import jax
 
-    alone = jax.process_count() == 1
+    single = jax.process_count() == 1
 
     def one(leaf):
         shape = leaf.shape if leaf.size else (1,)
-        if alone:
+        if single:
             return jax.ShapeDtypeStruct(shape, leaf.dtype)
         if is_key(leaf):
             leaf = jax.eval_shape(jax.random.key_data, leaf)
             shape = leaf.shape
-        return np.broadcast_to(np.zeros((), leaf.dtype), shape)  # no memory
+        return np.broadcast_to(np.zeros((), leaf.dtype), shape)  # takes no memory
 
     return jax.tree.map(one, abstract)
 
 
-def _put_back(tree: Any, abstract: Any) -> Any:
-    """The inverse of `_stand_in`, given the true shapes."""
+def _from_orbax(tree: Any, abstract: Any) -> Any:
+    """The inverse of `_shapes_in_orbax`, given the true shapes."""
     import jax
     import jax.numpy as jnp
 

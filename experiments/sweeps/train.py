@@ -54,8 +54,8 @@ def _maker(settings: Settings, spec: Any) -> Callable[[dict[str, Any]], Any]:
 
 
 def parts_of(program: Program, runs: Sequence[SweepRun], env: Any) -> list[Part]:
-    """The runs in parts that one compiled program can hold: a float that the algorithm's factory branches on, which
-    is found out by tracing it, makes parts of its own."""
+    """The runs in parts that one compiled program can train: runs that differ in a float on which the factory of the
+    algorithm branches, which tracing it shows, are in different parts."""
     from iacjax.vmapped_trials import can_be_traced
 
     make, names = _maker(program.settings, env.spec), program.floats
@@ -76,7 +76,7 @@ def train_program(
     stop: Callable[[], bool],
     watch: Watch,
 ) -> None:
-    """Trains the runs of a program to their end, on from their checkpoints; nothing where they have ended.
+    """Trains the runs of a program to their end, from their checkpoints; does nothing if they have ended.
 
     Args:
       directory: of this program's checkpoints and of the marker that it has ended.
@@ -89,7 +89,7 @@ def train_program(
     marker = directory / "finished.json"
     if collectives.broadcast_from_main(marker.exists):
         console.say(f"finished {program.title}: {len(program.configurations)} configuration(s)")
-        _remove_parts(directory)  # where it was killed on the way
+        _remove_parts(directory)  # if it was killed before it removed them
         return
     seeds = program.settings.run.seeds
     console.say(f"program  {program.title}: {len(program.configurations)} configuration(s), {seeds} seed(s)")
@@ -116,7 +116,7 @@ def train_program(
 
 
 def _remove_parts(directory: pathlib.Path) -> None:
-    """Of a program that has ended: whole states; the policies and the rows stay."""
+    """Removes the checkpoints of a program that has ended; policies and rows stay."""
     for part in directory.glob("part_*") if collectives.is_main() else ():
         shutil.rmtree(part)
 
@@ -169,12 +169,11 @@ def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], s
 
 
 def _open_part(part: Part, directory: pathlib.Path, run: RunConfig) -> int:
-    """Makes the directories. The size of the batches that the part's checkpoints are of, if it was begun, or is
-    asked for."""
+    """Makes the directories; returns the recorded size of the part's batches, or the one that was asked for."""
     directory.mkdir(exist_ok=True)
     size = read_json(directory / "groups.json").get("size", run.seeds_per_batch)
     if not isinstance(size, int):
-        raise ConfigError(f"{directory / 'groups.json'} says no size of batches: restore it from a copy")
+        raise ConfigError(f"{directory / 'groups.json'} has no size of batches: restore it from a copy")
     _open_runs(part, dataclasses.replace(run, seeds_per_batch=size))
     return size
 
@@ -183,7 +182,7 @@ def _keep_size(directory: pathlib.Path, trials: int, size: int) -> None:
     """Records the size of the batches.
 
     Raises:
-      ConfigError: there are checkpoints of batches of another size: they would be trained from the start, silently.
+      ConfigError: there are checkpoints of batches of another size, which would be ignored.
     """
     file = directory / "groups.json"
     due = {batch_name(some[0], len(some)) for some in split(range(trials), size)}

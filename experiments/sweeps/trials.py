@@ -66,7 +66,7 @@ def batch_name(at: int, count: int) -> str:
 
 
 def _by_run(trials: Sequence[Trial]) -> Iterator[tuple[SweepRun, tuple[int, ...]]]:
-    """The runs of a batch, in order, and the places of their trials in it."""
+    """The runs of a batch, in order, and the indices of their trials."""
     places: dict[pathlib.Path, list[int]] = {}
     for k, trial in enumerate(trials):
         places.setdefault(trial.run.directory, []).append(k)
@@ -75,15 +75,15 @@ def _by_run(trials: Sequence[Trial]) -> Iterator[tuple[SweepRun, tuple[int, ...]
 
 
 class TrialSinks:
-    """Sends the rows of a batch, one a trial, to the sinks of their runs; those of a diverged trial end.
+    """Sends the rows of a batch, one per trial, to the sinks of their runs; a diverged trial has no further rows.
 
     Of several processes that train together, all call it with the same rows, and process 0 writes.
     """
 
     def __init__(self, trials: Sequence[Trial], run: RunConfig):
         """Raises ConfigError where a package that `run` asks for is not installed."""
-        self.diverged: dict[str, int] = {}  # place of a trial -> iteration of its first number that is not finite
-        self._runs: list[tuple[list[Sink], tuple[int, ...], tuple[int, ...]]] = []  # sinks, places, seeds
+        self.diverged: dict[str, int] = {}  # index of a trial -> iteration of its first value that is not finite
+        self._runs: list[tuple[list[Sink], tuple[int, ...], tuple[int, ...]]] = []  # sinks, indices, seeds
         collectives.broadcast_from_main(lambda: self._open(trials, run))
 
     def _open(self, trials: Sequence[Trial], run: RunConfig) -> None:
@@ -141,7 +141,7 @@ class TrialSinks:
 
 
 class TrialHook(Hook):
-    """Ends trials whose numbers are not finite, while the others go on, and says how far the whole sweep is."""
+    """Ends trials whose values are not finite, while the others continue, and reports the progress of the sweep."""
 
     def __init__(self, trials: Sequence[Trial], sinks: TrialSinks, watch: Watch):
         self._trials, self._sinks, self._watch = trials, sinks, watch
@@ -162,7 +162,7 @@ class TrialHook(Hook):
         for k in np.flatnonzero(np.any([mask.any(axis=0) for mask in bad.values()], axis=0)):
             row, name = min((int(mask[:, k].argmax()), name) for name, mask in bad.items() if mask[:, k].any())
             if loop.progress.diverged.setdefault(str(k), at + row + 1) > at:
-                text = f"{name} is not finite at iteration {at + row + 1}; this trial ends, the others go on"
+                text = f"{name} is not finite at iteration {at + row + 1}; this trial ends, the others continue"
                 which = self._trials[k].run.configuration.name
                 loop.context.console.say(f"diverged {which}, seed {self._trials[k].seed}: {text}")
         values |= {name: np.where(bad[name], 0.0, value) for name, value in values.items()}
@@ -176,14 +176,14 @@ def make_loop(
     Args:
       context: that of the program; its sinks are replaced by those of the trials.
       floats: the fields in which the trials differ, inputs of the compiled functions.
-      at: place of the first trial among all of the program's.
-      watch: receives how far the batch is.
+      at: index of the first trial among all of the program.
+      watch: receives the progress of the batch.
     """
     sinks = TrialSinks(trials, context.settings.run)
     hook = TrialHook(trials, sinks, watch)
     seeds = tuple(trial.seed for trial in trials)
     configurations = [trial.run.configuration for trial in trials]
-    with np.errstate(over="ignore"):  # what is too large for a float32 is infinite: that trial diverges
+    with np.errstate(over="ignore"):  # too large for a float32: infinite, so that trial diverges
         values = {name: np.array([each.values[name] for each in configurations], np.float32) for name in floats}
     targets = [
         PolicyTarget(sweep_run.directory, sweep_run.configuration.settings, tuple(seeds[k] for k in index), index)
@@ -202,7 +202,7 @@ def make_loop(
 
 
 def _fingerprint(trials: Sequence[Trial], settings: Settings) -> str:
-    """Of the trials' configurations and seeds, for their checkpoints."""
+    """The fingerprint of the trials' configurations and seeds, for their checkpoints."""
     alike = Settings(dataclasses.replace(settings.run, seeds_per_batch=0), settings.algorithm)
     text = json.dumps([fingerprint(alike), [(trial.run.configuration.values, trial.seed) for trial in trials]])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

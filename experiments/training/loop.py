@@ -22,7 +22,7 @@ from experiments.runs.checkpoint import Checkpoints, Progress, fingerprints_of
 from experiments.training import rows
 from experiments.training.compile import CHUNK_CAPACITY, Compiled
 from experiments.training.hooks import Hook
-from experiments.training.pace import Speed, iterations_until, next_evaluation
+from experiments.training.pace import Throughput, iterations_until, next_evaluation
 
 CHUNK_SECONDS = 5.0
 EVALUATION = 0x6576616C  # folded into a seed's key, so that evaluations share no randomness with training
@@ -67,7 +67,7 @@ def stop_at_nonfinite(loop: "TrainingLoop", values: Values, at: int) -> None:
 
 
 class TrainingLoop:
-    """Trains a batch of seeds, in one vmapped program, from where their checkpoints stand to the end.
+    """Trains a batch of seeds, in one vmapped program, from their newest checkpoint to the end.
 
     Public attributes, for hooks: `context`, `seeds`, `compiled`, `keys`, `states` (as the compiled functions take
     them), `progress`, `slowest`, `saved`, and `notes`, further parts of the progress line, which a hook may set.
@@ -113,21 +113,21 @@ class TrainingLoop:
         self.evaluate_at, self.check_finite = evaluate_at, check_finite
         self.schedules = rows.schedule_names(context.algorithm)
         self.has_wins = "won" in compiled.states.runner.timestep.info
-        self.rows = context.algorithm.plan.steps_per_iteration  # of an iteration: no seed makes more env steps
-        self.speed = Speed()
+        self.rows = context.algorithm.plan.steps_per_iteration  # per iteration: no seed makes more env steps
+        self.throughput = Throughput()
         self.saved = -1  # iteration of the last checkpoint
         self.shown: dict[str, float] = {}  # the newest means, for the progress line
         self.notes: list[str] = []
 
     @property
     def slowest(self) -> int:
-        """Env steps of the seed that has made the fewest. Where episodes end, a row goes to their last observation, so
-        seeds differ by a little; the slowest one decides when to evaluate and when to end."""
+        """Env steps of the seed that has made the fewest. The last observation of an episode takes a row without a
+        step, so seeds differ slightly; the slowest one decides when to evaluate and when to end."""
         return min(self.progress.env_steps)
 
     @property
     def seconds(self) -> float:
-        """Seconds spent on training, evaluating and saving, earlier processes' included."""
+        """Seconds of training, evaluation and saving, including those of earlier processes."""
         return self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
 
     def train(self) -> Progress:
@@ -139,7 +139,7 @@ class TrainingLoop:
         """
         self._start()
         total = self.context.settings.run.total_steps
-        if self.slowest < total and not self.progress.reached_target_win_rate:  # a longer run: its end is still to come
+        if self.slowest < total and not self.progress.reached_target_win_rate:  # a finished run was extended
             (self.context.directory / "summary.json").unlink(missing_ok=True)
         while self.slowest < total and not self.progress.reached_target_win_rate:
             due = next_evaluation(self.slowest, self.context.settings.run, self.evaluate_at)
@@ -174,9 +174,9 @@ class TrainingLoop:
             sink.check(self.seeds, saved.iteration, saved.rows)
 
     def _chunk_length(self, due: int) -> int:
-        """Iterations of which none but the last can reach `due` env steps, at most a few seconds' worth by the clock of
-        this process; one where the speed is unknown."""
-        n = self.context.settings.run.chunk_iterations or max(1, int(self.speed.iterations * CHUNK_SECONDS))
+        """Iterations of which only the last can reach `due` env steps, at most CHUNK_SECONDS of them by this
+        process's clock; one if the throughput is unknown."""
+        n = self.context.settings.run.chunk_iterations or max(1, int(self.throughput.iterations * CHUNK_SECONDS))
         return min(n, CHUNK_CAPACITY, iterations_until(due, self.slowest, self.rows))
 
     def _chunk(self, n: int) -> None:
@@ -198,7 +198,7 @@ class TrainingLoop:
         self.progress.iteration = at + n
         seconds = time.monotonic() - began
         self.progress.train_seconds += seconds
-        self.speed.add(n, sum(self.progress.env_steps) - sum(before), seconds)
+        self.throughput.add(n, sum(self.progress.env_steps) - sum(before), seconds)
 
     def _log_iteration(self, values: dict[str, np.ndarray], iteration: int) -> None:
         """Adds an iteration to the window, and writes the window when it is full."""
@@ -212,7 +212,7 @@ class TrainingLoop:
         self.progress.window = {}
 
     def _write(self, table: str, iteration: int, found: list[dict[str, float]]) -> list[dict[str, float]]:
-        """Writes a row a seed, each preceded by its iteration, env steps and seed; the whole rows."""
+        """Writes one row per seed, with its iteration, env steps and seed in front; returns these rows."""
         where = zip(self.progress.env_steps, self.seeds, found, strict=True)
         whole = [{"iteration": iteration, "env_steps": steps, "seed": seed, **row} for steps, seed, row in where]
         for sink in self.context.sinks:
@@ -238,7 +238,7 @@ class TrainingLoop:
     def _evaluate(self) -> None:
         import jax
 
-        play = self.compiled.evaluate.result()  # waits here, once, where it still compiles
+        play = self.compiled.evaluate.result()  # the first time, waits until it is compiled
         began, progress, layout = time.monotonic(), self.progress, self.compiled.layout
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         keys = fold(fold(self.keys, EVALUATION), progress.iteration)
@@ -261,14 +261,14 @@ class TrainingLoop:
         self.progress.rows = {name: value for sink in sinks for name, value in sink.digests(self.seeds).items()}
         states = self.compiled.layout.unshard(self.states)
         self.checkpoints.save(states, self.progress)
-        for hook in self.hooks:  # a process that is killed before them calls on_start with these states
+        for hook in self.hooks:  # if the process dies before, on_start gets these states
             hook.on_save(self, states)
         self.saved = self.progress.iteration
 
     def _show(self) -> None:
         total = self.context.settings.run.total_steps
         done = min(self.slowest, total)
-        parts = [f"{self.slowest:,} steps", f"{self.speed.steps:,.0f} steps/s"]
+        parts = [f"{self.slowest:,} steps", f"{self.throughput.steps:,.0f} steps/s"]
         for name, label in (("return_mean", "return"), ("win_rate", "win rate")):
             if name in self.shown:
                 greedy = f" (greedy {self.shown['greedy ' + name]:.2f})" if "greedy " + name in self.shown else ""

@@ -1,4 +1,4 @@
-"""The memory that a training needs, the memory that is free, and how many seeds fit into it."""
+"""How much memory a training needs, how much is free, and how many seeds fit."""
 
 import pathlib
 from typing import Any
@@ -13,7 +13,7 @@ HEADROOM = 0.9  # of the memory that is free
 
 
 def available_bytes(devices: int = 1) -> int | None:
-    """Memory that is free where the run will live, on the first `devices` together; None where it cannot be told."""
+    """Free memory of the first `devices` together (of the host, on a CPU), in bytes; None if it is unknown."""
     import jax
 
     if jax.local_devices()[0].platform != "cpu":
@@ -35,21 +35,21 @@ def available_bytes(devices: int = 1) -> int | None:
 
 
 def tree_bytes(tree: Any) -> int:
-    """Bytes of all leaves; shapes are enough."""
+    """Bytes of all leaves, which may be shapes."""
     import jax
 
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def needed_bytes(compiled: Any, states: Any, devices: int) -> int:
-    """The chunk's own account of its memory (of one device), or the state twice where the compiler keeps none."""
+    """Bytes of the state and of what a chunk works on, as the compiler reports it; otherwise twice the state."""
     stats = compiled.memory_analysis()
     temporary = getattr(stats, "temp_size_in_bytes", 0) if stats is not None else 0
     return tree_bytes(states) + (devices * temporary or tree_bytes(states))
 
 
 def fitting_seeds(wanted: int, bytes_needed: int, num_seeds: int, run: RunConfig, free: int | None) -> int:
-    """How many seeds to train at a time, given that `num_seeds` need `bytes_needed`: `wanted`, or as many as fit.
+    """How many seeds to train at the same time: `wanted`, or as many as fit if `num_seeds` need `bytes_needed`.
 
     Raises:
       ConfigError: not one seed fits, or fewer than --seeds-per-batch asks for.

@@ -1,6 +1,6 @@
-"""Looking at a learner while it trains: arrays of its insides at chosen times, for figures 2 and 5 of IAC's paper.
+"""Observing a learner while it trains: arrays of its state at chosen times, for figures 2 and 5 of IAC's paper.
 
-What was seen is saved beside the run's checkpoints, so that a resumed run sees the rest.
+Observations are saved in the run directory, so that a resumed run adds the rest.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class Observer(Hook):
             self._directory = self._directory / batch_name(loop.seeds)
 
     def on_evaluation(self, loop: Loop, rows: list[dict[str, float]]) -> None:
-        """Comes before the checkpoint of these states, so a run that is resumed from it has seen them."""
+        """Called before the checkpoint of these states, so a run resumed from it has their observation."""
         import jax
 
         layout, steps = loop.compiled.layout, np.array(loop.progress.env_steps, np.int32)
@@ -53,10 +53,7 @@ class Observer(Hook):
 
 
 def read_seen(directory: pathlib.Path) -> list[Seen]:
-    """What an `Observer` has saved of a run so far, in the order of time.
-
-    Of seeds that were trained batch after batch, as much as the last batch has seen.
-    """
+    """The observations of a run so far, in order of time; of batches of seeds, as many as the last batch has."""
     whole = _read_files(directory / "seen")
     batches = sorted((directory / "seen").glob("seeds_*"), key=lambda path: int(path.name.split("_")[1].split("-")[0]))
     parts = [_read_files(batch) for batch in batches]
@@ -75,5 +72,5 @@ def train_and_observe(
     settings: Settings, directory: pathlib.Path | None, times: Sequence[int], make_look: MakeLook
 ) -> int:
     """As `train`, evaluating and looking after each of `times` env steps and at the end, nowhere else."""
-    run = dataclasses.replace(settings.run, pictures=False)  # the caller draws its own
+    run = dataclasses.replace(settings.run, pictures=False)  # the caller draws other ones
     return train(Settings(run, settings.algorithm), directory, [Observer(make_look)], times)

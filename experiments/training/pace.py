@@ -1,4 +1,4 @@
-"""When a run logs and evaluates, how many iterations lead there, and how fast it goes."""
+"""When a run logs and evaluates, how many iterations there are until then, and its throughput."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,36 +9,35 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.config.schema import RunConfig, Settings
 
-LOG_ROWS, EVALUATIONS = 500, 50  # a run, where --log-every and --eval-every are 0
-
-RATE_SECONDS = 0.5  # the speed is measured over chunks of at least so long together: one alone may be of one iteration
+LOG_ROWS, EVALUATIONS = 500, 50  # in a run, if --log-every and --eval-every are 0
+RATE_SECONDS = 0.5  # chunks are measured together until they last this long: one may have a single iteration
 
 
 def evaluation_due(done: int, every: int, total: int) -> int:
-    """The env steps, more than `done`, at which the next evaluation is due: each `every`, and at the end.
+    """The env steps, more than `done`, at which the next evaluation is due: every `every`, and at the end.
 
-    It stands after the first iteration at which the slowest seed has made as many.
+    It takes place after the first iteration in which the slowest seed reaches them.
     """
     return min((done // every + 1) * every, total)
 
 
 def next_evaluation(done: int, run: RunConfig, times: Sequence[int]) -> int:
-    """As `evaluation_due` of a run; where there are `times`, the first of them after `done`, or the run's end."""
+    """As `evaluation_due`, for a run; if there are `times` (env steps), the first of them after `done`, or the end."""
     if not times:
         return evaluation_due(done, run.eval_every, run.total_steps)
     return min((time for time in times if done < time < run.total_steps), default=run.total_steps)
 
 
 def iterations_until(due: int, done: int, rows: int) -> int:
-    """Iterations of at most `rows` env steps before the last of which `due` env steps cannot be reached from `done`."""
+    """The largest number of iterations, of at most `rows` env steps each, of which only the last can reach `due`."""
     return max(1, -(-(due - done) // rows))
 
 
-class Speed:
-    """Iterations and env steps a second, measured over RATE_SECONDS or more."""
+class Throughput:
+    """Iterations and env steps per second, measured over RATE_SECONDS or more."""
 
     def __init__(self) -> None:
-        self.iterations = self.steps = 0.0  # a second; 0: unknown
+        self.iterations = self.steps = 0.0  # per second; 0: unknown
         self._since = np.zeros(3)  # iterations, env steps, seconds
 
     def add(self, iterations: int, steps: int, seconds: float) -> None:
@@ -49,7 +48,7 @@ class Speed:
 
 
 def check_warmup(settings: Settings, plan: Any) -> None:
-    """Raises ConfigError where the run would end before its first update."""
+    """Raises ConfigError if the run would end before its first update."""
     steps, asked = settings.run.total_steps, getattr(settings.algorithm, "warmup", 0)
     if plan.warmup <= steps:
         return
@@ -62,7 +61,7 @@ def check_warmup(settings: Settings, plan: Any) -> None:
 
 
 def resolve(settings: Settings, plan: Any) -> Settings:
-    """Puts numbers where 0 meant "about so many a run", so that a continued run keeps them.
+    """Replaces 0 in eval_every and log_every by the numbers it stands for, so that a resumed run keeps them.
 
     Raises:
       ConfigError: the run would end before its first update.

@@ -1,4 +1,4 @@
-"""Saving the policies of a training beside each of its checkpoints, and refusing to overwrite those of another one."""
+"""Saving the policies of a training with each checkpoint, and refusing to overwrite those of a lost training."""
 
 import pathlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class PolicyTarget(NamedTuple):
 
     @property
     def files(self) -> list[pathlib.Path]:
-        """Where the policies stand."""
+        """The files of the policies."""
         return [self.directory / "policy" / f"seed_{seed}.npz" for seed in self.seeds]
 
 

@@ -1,4 +1,4 @@
-"""jax's settings before anything is compiled, and the name of the device."""
+"""Settings of jax, made before anything is compiled, and the name of the device."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ from experiments.distributed.layout import device_count
 
 
 def cache_dir() -> pathlib.Path:
-    """Where compiled programs are kept: $XDG_CACHE_HOME/iacjax, by default ~/.cache/iacjax."""
+    """The directory of compiled programs: $XDG_CACHE_HOME/iacjax, by default ~/.cache/iacjax."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "iacjax"
 
 
@@ -33,14 +33,14 @@ def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
             say(f"no compile cache: {cache_dir()} cannot be made ({error.strerror})")
             return
         jax.config.update("jax_compilation_cache_dir", str(cache_dir()))
-    # What cannot be kept is compiled again; a disk that is full is an error where something is lost.
+    # What cannot be cached is compiled again: a full disk is reported where results are written.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def one_blas_thread() -> None:
-    """Of LAPACK, which draws orthogonal matrices on a CPU; without effect once jax is imported.
+    """Gives LAPACK, which draws orthogonal matrices on a CPU, one thread; without effect once jax is imported.
 
     On several devices at once OpenBLAS's threads wait for each other, spinning: on two busy cores 320 matrices on
     eight virtual devices took 2 s with one thread; with two they were not drawn in 44 s of processor time.
@@ -49,7 +49,7 @@ def one_blas_thread() -> None:
 
 
 def set_precision(name: str) -> None:
-    """Of float32 matrix products, which networks alone make: a word of `RunConfig.matmul_precision`."""
+    """Sets the precision of float32 matrix products, which only networks make, to a `RunConfig.matmul_precision`."""
     if name == "default":
         return
     import jax
@@ -67,6 +67,6 @@ def describe_device() -> str:
 
 
 def describe_devices(asked: int = 0) -> str:
-    """The device, and how many of its kind are used (see `RunConfig.devices`)."""
+    """The name of the devices that are used, with their number (`asked`: see `RunConfig.devices`)."""
     count = device_count(asked)
     return f"{count} x {describe_device()}" if count > 1 else describe_device()

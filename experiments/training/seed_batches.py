@@ -1,4 +1,4 @@
-"""Batches of seeds (of a sweep: of trials) that fit in memory: as many at a time as a measured estimate allows."""
+"""Batches of seeds (of a sweep: of trials) that fit in memory: as many at a time as the compiler's estimate allows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 
 def split(seeds: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """As few batches of at most `size` seeds as can be, in order; all of one size, but the last may be smaller."""
+    """The fewest batches of at most `size` seeds, in order; all of the same size, but the last may be smaller."""
     size = -(-len(seeds) // -(-len(seeds) // size))
     return [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
@@ -25,7 +25,8 @@ def compile_largest(count: int, lower: Lower, run: RunConfig, say: Say, noun: st
     """Compiles the program of `count` seeds, or of as many as fit in memory or `run.seeds_per_batch` asks for.
 
     Args:
-      noun: what a seed is called in the lines that it says about the device, the memory and the compiler's seconds.
+      say: prints the lines about the device, the memory and the compilation.
+      noun: what a seed is called in them.
 
     Raises:
       ConfigError: not one seed fits, or fewer than were asked for.
@@ -51,7 +52,7 @@ def compile_largest(count: int, lower: Lower, run: RunConfig, say: Say, noun: st
 
 
 def compile_batch(size: int, compiled: Compiled, lower: Lower, say: Say, noun: str = "seed") -> Compiled:
-    """`compiled` where it is of `size` seeds, else the program of so many."""
+    """`compiled` if it is of `size` seeds, else the program of so many."""
     return compiled if compiled.num_seeds == size else _compile(lower(size), say, noun)
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a training runs: remembered, so that the chunk ends and is saved."""
+"""Ctrl-C and SIGTERM during training: the running chunk is finished and saved."""
 
 import contextlib
 import os
@@ -21,8 +21,8 @@ class Signals:
         def remember(number: int, frame: Any) -> None:
             if self.received and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.received = number  # first: a second signal may come while this one is told
-            if number == signal.SIGINT:  # by write: a signal may come in the middle of a print
+            self.received = number  # first: a second signal may come during the message below
+            if number == signal.SIGINT:  # os.write: a signal may come in the middle of a print
                 os.write(2, b"\nstopping once this chunk is saved; Ctrl-C again stops at once\n")
 
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""Training a run from its settings: environment and algorithm, compiled programs, one loop a batch of seeds, results.
+"""Training a run from its settings: environment and algorithm, compiled programs, one loop per batch of seeds, results.
 
 build -> compile_largest -> TrainingLoop.train -> summary.json
 """
@@ -42,11 +42,11 @@ def train(
 ) -> int:
     """Trains to the end, in a new run directory or on from the checkpoints of `directory`; the exit code.
 
-    config.json is written when the run begins, so that it can be resumed from then on, and once more if only the
-    compiler, minutes later, tells how many seeds fit into the memory at a time.
+    config.json is written when the run begins, so that it can be resumed if it is killed while it compiles, and again
+    when the compiler has shown how many seeds fit in memory, if their number was not given.
 
     Args:
-      hooks: what is done beside it (see `training.hooks`); each gets the loop of every batch of seeds.
+      hooks: called by the loop of every batch of seeds (see `training.hooks`).
       evaluate_at: env steps at which to evaluate, beside the end; empty: each `eval_every`.
 
     Returns:
@@ -122,14 +122,14 @@ def train_batches(context: RunContext, stop: Signals, hooks: Sequence[Hook], eva
 
 @contextlib.contextmanager
 def _explained(directory: pathlib.Path, again: str) -> Iterator[None]:
-    """Inside, what the system or the device refuses is a ConfigError that says what to do; `again`: the command that
-    resumes the run."""
+    """Turns errors of the file system and of the device memory into ConfigErrors that say what to do; `again`: the
+    command that resumes the run."""
     try:
         yield
     except OSError as error:
         if error.errno is None or not any(directory.glob("checkpoints/*/[0-9]*")):
             raise
-        raise ConfigError(f"{explain(error)}; what was saved goes on with: {again}") from error
+        raise ConfigError(f"{explain(error)}; resume what was saved with: {again}") from error
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -148,7 +148,7 @@ def _keep_batch_size(context: RunContext, size: int) -> RunContext:
 
 
 def _finish(context: RunContext, finished: list[Progress], status: str) -> None:
-    """The table of the last evaluations, the line of the times, the pictures, and summary.json."""
+    """Prints the last evaluations and the times, draws the pictures, and writes summary.json."""
     steps = sum(sum(p.env_steps) for p in finished)
     timing = {
         name: sum(getattr(p, name) for p in finished) for name in ("train_seconds", "eval_seconds", "save_seconds")
@@ -165,4 +165,4 @@ def _finish(context: RunContext, finished: list[Progress], status: str) -> None:
     )
     if rows and status != "interrupted" and context.settings.run.pictures:
         draw_pictures(context.directory, context.console.say)
-    results.write_summary(context.directory, status, timing)  # last: what has one has all else, too
+    results.write_summary(context.directory, status, timing)  # last: a run that has it is complete

@@ -28,7 +28,7 @@ def sweeps(tmp_path_factory):
 
     def save_then_signal(self, states, progress):
         save(self, states, progress)
-        if self._directory.name == "lanes_2-3" and progress.iteration == 6:  # at an evaluation
+        if self.directory.name == "lanes_2-3" and progress.iteration == 6:  # at an evaluation
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,7 @@ def set_size(out, size):
 
 DAMAGE = {
     "torn groups": (lambda out: (out / PART / "groups.json").write_text('{"size": '), "groups.json cannot be read"),
-    "text in groups": (lambda out: set_size(out, "2"), "groups.json says no size"),
+    "text in groups": (lambda out: set_size(out, "2"), "groups.json has no size"),
     "a list of groups": (lambda out: (out / PART / "groups.json").write_text("[2]"), "groups.json was changed"),
     "other groups": (lambda out: set_size(out, 4), 'are of batches of 2 trial(s), not of 4: write {"size": 2} into'),
     "a torn request": (lambda out: (out / "sweep.json").write_text("{"), "sweep.json cannot be read"),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from experiments.loggers.csv import WHOLE, read_table
+from experiments.loggers.csv import ROW_KEYS, read_table
 from experiments.runs import checkpoint
 from experiments.sweep import main
 from tests.experiments.test_sinks import FakeRun, refuse, wandb_that
@@ -31,7 +31,7 @@ def rows_of(directory, seed):
     found = {}
     for table in ("metrics", "eval"):
         for row in read_table(directory / f"{table}.csv"):
-            for name in row.keys() - set(WHOLE) if row["seed"] == seed else ():
+            for name in row.keys() - set(ROW_KEYS) if row["seed"] == seed else ():
                 if not math.isnan(row[name]):
                     found.setdefault(f"{table}/{name}", []).append((int(row["env_steps"]), row[name]))
     return found

@@ -8,7 +8,7 @@ from experiments.common.stats import wilson
 from experiments.common.text import human
 from experiments.config.schema import RunConfig
 from experiments.training.memory import fitting_seeds, tree_bytes
-from experiments.training.pace import Speed, evaluation_due, iterations_until
+from experiments.training.pace import Throughput, evaluation_due, iterations_until
 from experiments.training.rows import find_nonfinite, metrics_row
 from experiments.training.seed_batches import split
 
@@ -48,7 +48,7 @@ def test_evaluations_stand_where_they_do_however_the_iterations_are_cut():
 
 def test_the_speed_is_not_that_of_one_short_chunk():
     """10 iterations of 40 steps in 1 s; then 1 in 0.4 s is too little to tell, and with 5 in 0.2 s it is 6 in 0.6 s."""
-    speed = Speed()
+    speed = Throughput()
     speed.add(10, 40, 1.0)
     speed.add(1, 4, 0.4)
     assert (speed.iterations, speed.steps) == (10, 40)

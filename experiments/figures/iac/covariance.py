@@ -126,7 +126,7 @@ def draw(options: FigureOptions) -> None:
     found = matrices(rows)
     figure, steps = heat_maps(found)
     record = next(r for r in read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
-    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
+    note = f"{style.env_title(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
     note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
     note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."
     style.foot_note(figure, note, 28 * steps)

@@ -150,7 +150,7 @@ def draw_tasks(options: FigureOptions) -> None:
     figure = style.new_figure(4.1 * len(envs), 3.9)
     for ax, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
         style.bands(ax, [c for c in curves if c.env == env])
-        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_title(style.env_title(env), fontsize=10)
     figure.axes[0].set_ylabel("episode return (greedy)", fontsize=9)
     style.legend(figure, [c.label for c in curves], ncols=8 if len(envs) > 1 else 4)
     style.foot_note(figure, small_print(options, table), 62 * len(envs))
@@ -166,7 +166,7 @@ def draw_scalability(options: FigureOptions) -> None:
     *panels, last = figure.subplots(1, len(envs) + 1, squeeze=False)[0]
     for ax, env in zip(panels, envs, strict=True):
         style.bands(ax, [c for c in curves if c.env == env])
-        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_title(style.env_title(env), fontsize=10)
         ax.set_ylim(-4, 104)  # 200 steps x 0.5
     for algo in style.in_order([c.label for c in curves]):
         _over_n(last, algo, [c for c in curves if c.label == algo])

@@ -115,9 +115,9 @@ def draw(options: FigureOptions, rows: Sequence[dict[str, Any]], threshold: floa
         open_ended = {row["certain"] for row in mine} - {"exact"}
         _bar(left, x, algo, [row["saved_steps"] / 1000 for row in mine], hatch="///" if open_ended else "")
         _bar(right, x, algo, [row["return_difference"] for row in mine])
-    left.set_title(f"{style.world_of(SPEED)}: steps saved to reach {threshold:g}", fontsize=10)
+    left.set_title(f"{style.env_title(SPEED)}: steps saved to reach {threshold:g}", fontsize=10)
     left.set_ylabel("thousand env steps", fontsize=9)
-    right.set_title(f"{style.world_of(RETURN)}: return - DDPG-MIX's", fontsize=10)
+    right.set_title(f"{style.env_title(RETURN)}: return - DDPG-MIX's", fontsize=10)
     right.set_ylabel("episode return", fontsize=9)
     for ax in (left, right):
         ax.axhline(0, color="#444444", lw=0.8)

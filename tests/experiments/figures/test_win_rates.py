@@ -129,7 +129,7 @@ def test_the_papers_budget(target):
     assert (paper.seeds, small.seeds) == (5, 2)
     assert set(small.steps.items()) == {("smax:2s3z", 500_000), ("smax:8m", 500_000)}
     maps = {"8m", "2s3z", "3s5z", "MMM"} if target == "aiir/fig3" else {"8m", "2s3z"}
-    assert {style.world_of(env) for env in paper.steps} == maps
+    assert {style.env_title(env) for env in paper.steps} == maps
     methods = {"aiir/fig3": {"aiir_mix", "liir", "qmix", "coma", "qtran"},
                "aiir/fig4": {"aiir_mix", "rmix", "aiir", "liir"}}  # fmt: skip
     assert set(paper.methods) == methods[target]
