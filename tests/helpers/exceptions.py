@@ -69,7 +69,7 @@ PRIVATE_IN_TESTS = {
 TODAY = {
     "calls chunk": {"experiments/training/time_estimates.py", "experiments/benchmarks/training.py"},
     "class name": {"Program: experiments/benchmarks/env_speed.py", "Program: experiments/sweeps/plan.py"},
-    "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
+    "long": {"experiments/benchmarks/updates.py: time_by_part"},
 }
 
 # Test files that still use so many private names of other modules.
