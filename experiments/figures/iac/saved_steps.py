@@ -15,7 +15,7 @@ from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
 from experiments.figures.runs import make_run, train_all
-from experiments.figures.spec import Options
+from experiments.figures.spec import FigureOptions
 
 BASE = "ddpg_mix"
 METHODS = ("iac", "siaq", "sq", "siq")
@@ -61,12 +61,12 @@ def saved(base: Curves, method: Curves, threshold: float) -> Saved:
     return Saved(t_base - t_method, certain)
 
 
-def comparison(curves: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
+def comparison(saved: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
     """A row for each (method, seed) with all four curves: saved steps, and the difference of the final returns."""
-    of = {(c.label, c.env, c.seed): c for c in curves}
+    of = {(c.label, c.env, c.seed): c for c in saved}
     rows = []
     for algo in METHODS:
-        for seed in sorted({c.seed for c in kept_curves if c.label == algo}):
+        for seed in sorted({c.seed for c in saved if c.label == algo}):
             four = [of.get((name, env, seed)) for env in (SPEED, RETURN) for name in (BASE, algo)]
             if any(curve is None for curve in four):
                 continue
@@ -105,7 +105,7 @@ def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, A
     write_csv(path, [*others, *new], COLUMNS)
 
 
-def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> None:
+def draw(options: FigureOptions, rows: Sequence[dict[str, Any]], threshold: float) -> None:
     """Two panels of bars with 95 % intervals over seeds; hatched where a seed did not reach the threshold."""
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     figure = style.new_figure(8.6, 3.9)
@@ -134,7 +134,7 @@ def _bar(ax: Any, x: int, algo: str, values: Sequence[float], hatch: str = "") -
     ax.scatter([x] * len(values), values, s=9, color="#222222", zorder=3)
 
 
-def _small_print(options: Options, rows: Sequence[dict[str, Any]]) -> str:
+def _small_print(options: FigureOptions, rows: Sequence[dict[str, Any]]) -> str:
     counts: dict[str, int] = {}
     for row in rows:
         if row["certain"] != "exact":

@@ -64,7 +64,7 @@ def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, c
     assert "other settings" not in curves.small_print(options, table)
     changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
     text = curves.small_print(spec.parse(argv, "", changed), table)
-    assert "made by other settings than these, or not told by which: all 2" in text
+    assert "made with other or unknown settings: all 2" in text
 
 
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
@@ -89,7 +89,7 @@ def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, c
     seen = []
     code = runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
-    assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
+    assert f"resume with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
     assert runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 
