@@ -130,7 +130,7 @@ def play_on_backend(
     act = jax.jit(lambda params, *inputs: policy._replace(params=(params,)).act(*inputs))
     results: dict[int, list[GameEpisode]] = {}
 
-    def save(number: int, episode: "GameEpisode") -> None:
+    def note(number: int, episode: "GameEpisode") -> None:
         results.setdefault(number, []).append(episode)
         count, outcome = len(results[number]), "won" if episode.won else "not won"
         journal.add(number, count, episode)
@@ -143,7 +143,7 @@ def play_on_backend(
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
                     carry = policy.carry(len(arena.slots))
-                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: save(n, e))
+                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: note(n, e))
                 if save_replay:
                     replays = arena.save_replays()
             complete = True

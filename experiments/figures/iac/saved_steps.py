@@ -61,12 +61,12 @@ def saved(base: Curves, method: Curves, threshold: float) -> Saved:
     return Saved(t_base - t_method, certain)
 
 
-def comparison(saved: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
+def comparison(found: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
     """A row for each (method, seed) with all four curves: saved steps, and the difference of the final returns."""
-    of = {(c.label, c.env, c.seed): c for c in saved}
+    of = {(c.label, c.env, c.seed): c for c in found}
     rows = []
     for algo in METHODS:
-        for seed in sorted({c.seed for c in saved if c.label == algo}):
+        for seed in sorted({c.seed for c in found if c.label == algo}):
             four = [of.get((name, env, seed)) for env in (SPEED, RETURN) for name in (BASE, algo)]
             if any(curve is None for curve in four):
                 continue
