@@ -102,9 +102,7 @@ def test_rewards_are_scaled_and_nothing_else(recurrent):
         plain, scaled = (targets(nets, learner_of(nets), batch) for nets in (build(), build(reward_scale=10.0)))
     else:
         both = [q_mixing.build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
-        plain, scaled = (
-            q_mixing.td_target(nets, q_mixing.init(nets, jax.random.key(0)), batch.next) for nets in both
-        )
+        plain, scaled = (q_mixing.td_target(nets, q_mixing.init(nets, jax.random.key(0)), batch.next) for nets in both)
     np.testing.assert_allclose(scaled - plain, 9 * np.array([[1, 1], [2, 2]])[..., None], rtol=1e-4)
 
 
