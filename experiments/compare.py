@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from envs.errors import ConfigError
 from experiments.analysis.comparison import notes, table, to_json
 from experiments.analysis.curves import read_runs
-from experiments.analysis.scores import METRICS, Options, choose_metric, compare, group_runs
+from experiments.analysis.scores import METRICS, ComparisonOptions, choose_metric, compare, group_runs
 from experiments.common.arguments import PICTURES, Parser, number, out_file, whole, word
 from experiments.common.cli import run_command
 from experiments.common.files import write_text
@@ -57,7 +57,7 @@ def _command(argv: Sequence[str]) -> int:
     curves = read_runs(args.runs)
     groups = group_runs(curves)
     metric = choose_metric(curves, args.metric)
-    options = Options(metric, args.last, args.against, args.target, args.resamples)
+    options = ComparisonOptions(metric, args.last, args.against, args.target, args.resamples)
     rows = compare(groups, options)
     terminal = Console()
     terminal = terminal if terminal.is_terminal else Console(width=WIDTH)

@@ -59,7 +59,7 @@ def _answered(theirs: Any, before: Any, action: jax.Array, after: Any, over: jax
     return action[before.agent_in_room] == theirs.game_actions["TELL"]
 
 
-class Rules(NamedTuple):
+class FamilyFacts(NamedTuple):
     """Facts about a family of environments that JaxMARL's interface does not tell."""
 
     horizon: Callable[[Any], int] = _late  # (theirs) -> the longest episode, in steps
@@ -73,18 +73,18 @@ class Rules(NamedTuple):
 
 
 RULES = {  # by prefix of the name; the first match counts
-    "smax:": Rules(
+    "smax:": FamilyFacts(
         ended=_battle_over,
         legal="get_avail_actions",
         alive=lambda theirs, inner: _sides(theirs, inner)[0],
         won=_battle_won,
         world_state=True,
     ),
-    "MPE_simple_facmac": Rules(agents="adversaries"),  # the good agents, the prey, are scripted
-    "MPE_": Rules(same_reward=False),
-    "overcooked": Rules(horizon=_punctual),
-    "hanabi": Rules(horizon=_hanabi_horizon, ended=lambda *step: step[-1], legal="get_legal_moves"),
-    "switch_riddle": Rules(horizon=_punctual, ended=_answered),
+    "MPE_simple_facmac": FamilyFacts(agents="adversaries"),  # the good agents, the prey, are scripted
+    "MPE_": FamilyFacts(same_reward=False),
+    "overcooked": FamilyFacts(horizon=_punctual),
+    "hanabi": FamilyFacts(horizon=_hanabi_horizon, ended=lambda *step: step[-1], legal="get_legal_moves"),
+    "switch_riddle": FamilyFacts(horizon=_punctual, ended=_answered),
 }
 MODULES = {  # prefix of the name -> (JaxMARL module, class)
     "smax:": ("smax", "HeuristicEnemySMAX"),
@@ -167,7 +167,7 @@ def _build(member: str, factory: Callable, reward: str | None = None, **options)
 class _View:
     """A JaxMARL environment in terms of our contract: its dicts become arrays with an agent axis."""
 
-    def __init__(self, theirs: Any, rules: Rules, how: str):
+    def __init__(self, theirs: Any, rules: FamilyFacts, how: str):
         self.theirs, self.rules, self.how = theirs, rules, how
         self.agents = tuple(getattr(theirs, rules.agents))
         self.rest = tuple(agent for agent in theirs.agents if agent not in self.agents)

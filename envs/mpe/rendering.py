@@ -24,7 +24,7 @@ FORCE = 0.1  # units by which a full force is drawn beyond the predator's edge
 LEAST_SPAN, MOST_SPAN, MARGIN = 2.5, 3.4, 0.25  # units across a frame; margin around the bodies
 
 
-class Scene(NamedTuple):
+class ParticleScene(NamedTuple):
     """What one frame shows: NumPy arrays of one environment; K bodies: predators, then prey, then landmarks."""
 
     x: np.ndarray  # f32[K]
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     values: np.ndarray | None = None  # f32[P] a number to show at each predator
 
 
-class Canvas:
+class ParticleCanvas:
     """Draws in environment units, `span` of them across around `centre`, on a larger image that is then scaled down."""
 
     def __init__(self, width: int, centre: tuple[float, float], span: float):
@@ -76,7 +76,7 @@ class Canvas:
         return self.image.resize(self.size, Image.Resampling.LANCZOS)
 
 
-def cameras(env: PredatorPrey, scenes: list[Scene]) -> list[tuple[tuple[float, float], float]]:
+def cameras(env: PredatorPrey, scenes: list[ParticleScene]) -> list[tuple[tuple[float, float], float]]:
     """(centre, span) for each frame.
 
     If MOST_SPAN is enough, the camera stands still and shows the whole episode; else it follows the moving bodies and
@@ -106,9 +106,9 @@ def _around(values, extreme, reach=8):
     return values
 
 
-def draw_frame(env: PredatorPrey, scenes: list[Scene], view: tuple, width: int = WIDTH) -> Image.Image:
+def draw_frame(env: PredatorPrey, scenes: list[ParticleScene], view: tuple, width: int = WIDTH) -> Image.Image:
     """An image of the last of `scenes`, with trails from the earlier ones; `view` is one of `cameras`."""
-    canvas, scene = Canvas(width, *view), scenes[-1]
+    canvas, scene = ParticleCanvas(width, *view), scenes[-1]
     _ground(canvas)
     if env.radius is not None:
         for i in range(env.num_predators):
@@ -211,12 +211,12 @@ def _panels(canvas, env, scene):
 
 def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[Image.Image]:
     """Images of environment `index` of `episode`, up to the end of its episode."""
-    scenes: list[Scene] = []
+    scenes: list[ParticleScene] = []
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
         x, y = (np.asarray(v)[:, index] for v in state.motion[:2])
         gained = float(np.asarray(timestep.reward)[index])
         scenes.append(
-            Scene(
+            ParticleScene(
                 x=x,
                 y=y,
                 touching=np.asarray(env.contacts(state.motion))[..., index],

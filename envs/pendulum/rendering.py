@@ -27,7 +27,7 @@ REST, UP, LEFT, RIGHT = (214, 92, 84), (255, 205, 70), (86, 204, 242), (255, 150
 LINES = {"rod": 0.135, "rim": 0.022, "arrow": 0.045}  # line widths, in dial radii
 
 
-class Scene(NamedTuple):
+class PendulumScene(NamedTuple):
     """What one frame shows: NumPy arrays of one environment with N pendulums."""
 
     name: str
@@ -51,7 +51,7 @@ def grid(count: int) -> tuple[int, int]:
     return -(-count // rows), rows
 
 
-class Canvas:
+class PendulumCanvas:
     """A frame for `count` dials, drawn larger and scaled down at the end."""
 
     def __init__(self, width: int, count: int):
@@ -96,10 +96,10 @@ def tip(x: float, y: float, length: float, angle: float) -> tuple[float, float]:
     return x - length * math.sin(angle), y - length * math.cos(angle)
 
 
-def draw_frame(scene: Scene, width: int = WIDTH) -> Image.Image:
+def draw_frame(scene: PendulumScene, width: int = WIDTH) -> Image.Image:
     """One image of `scene`, `width` pixels wide."""
     count = scene.angle.shape[1]
-    canvas = Canvas(width, count)
+    canvas = PendulumCanvas(width, count)
     for n in range(count):
         _face(canvas, scene, n)
         _pendulum(canvas, scene, n)
@@ -190,7 +190,7 @@ def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[I
     return [draw_frame(scene, width) for scene in scenes(env, episode, index)]
 
 
-def scenes(env: MultiPendulum, episode: Episode, index: int) -> list[Scene]:
+def scenes(env: MultiPendulum, episode: Episode, index: int) -> list[PendulumScene]:
     """What the frames of environment `index` show, up to the end of its episode."""
     angles = np.stack([np.asarray(state.angle)[:, index] for state in episode.states])
     rewards = np.array([float(np.asarray(ts.reward)[index]) for ts in episode.timesteps[1:]])
@@ -202,5 +202,5 @@ def scenes(env: MultiPendulum, episode: Episode, index: int) -> list[Scene]:
         torque = np.asarray(episode.actions[t - 1])[index, :, 0] if t else None
         values = np.asarray(episode.values[t - 1])[index] if episode.values is not None and t else None
         trail = angles[max(0, t + 1 - TRAIL) : t + 1]
-        shown.append(Scene(spec.name, env.upright, spec.horizon, trail, torque, rewards[:t], full, values))
+        shown.append(PendulumScene(spec.name, env.upright, spec.horizon, trail, torque, rewards[:t], full, values))
     return shown

@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
-class Episode(NamedTuple):
+class GameEpisode(NamedTuple):
     """One finished episode."""
 
     game: int
@@ -68,11 +68,11 @@ class GameSlot:
         """Counts a step."""
         self.moment, self.length, self.total = moment, self.length + 1, self.total + moment.reward
 
-    def finish(self) -> Episode:
+    def finish(self) -> GameEpisode:
         """Returns the episode that has just terminated."""
         last, self.moment, self.failures = self.moment, None, 0
         seconds = time.monotonic() - self.began
-        return Episode(
+        return GameEpisode(
             self.number, last.won, self.total, self.length, last.dead_allies, last.dead_enemies, round(seconds, 3)
         )
 
@@ -114,7 +114,7 @@ class Arena:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def play(self, act: Act, carry: Any, episodes: int, record: Callable[[Episode], None]) -> None:
+    def play(self, act: Act, carry: Any, episodes: int, record: Callable[[GameEpisode], None]) -> None:
         """Plays `episodes` episodes to their end and passes each to `record` when it ends.
 
         Exactly as many episodes are started, so that short ones are not favoured. `act` receives all games in one

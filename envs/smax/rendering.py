@@ -44,7 +44,7 @@ from envs.smax.units import UNITS
 View = tuple[float, float, float, float]  # x0, x1, y0, y1 in map units
 
 
-class Scene(NamedTuple):
+class BattleScene(NamedTuple):
     """What one frame shows. N units, agents first; NumPy arrays of one environment."""
 
     name: str  # of the map
@@ -63,7 +63,7 @@ class Scene(NamedTuple):
     values: np.ndarray | None = None  # f32[A] a number to show at each agent, e.g. its intrinsic reward
 
 
-def camera(scenes: list[Scene], margin: float = 1.6) -> View:
+def camera(scenes: list[BattleScene], margin: float = 1.6) -> View:
     """The smallest part of the map, in the frame's aspect, that shows all living units of `scenes` and a margin."""
     x, y = (np.concatenate([getattr(s, axis)[s.health > 0] for s in scenes]) for axis in "xy")
     if x.size == 0:
@@ -79,7 +79,7 @@ def camera(scenes: list[Scene], margin: float = 1.6) -> View:
     return x0, x0 + 2 * half[0], y0, y0 + 2 * half[1]
 
 
-def draw_frame(scene: Scene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
+def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
     """One image of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
     canvas = Canvas(width, view)
     _ground(canvas)
@@ -258,8 +258,8 @@ def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[I
 
 
 def scene_of(
-    scenario: Scenario, battle: Any, index: int, step: int, action: np.ndarray | None, before: Scene | None
-) -> Scene:
+    scenario: Scenario, battle: Any, index: int, step: int, action: np.ndarray | None, before: BattleScene | None
+) -> BattleScene:
     """The scene after a step of a battle.
 
     Args:
@@ -270,7 +270,7 @@ def scene_of(
       action: int[A] the agents' actions of the step, None at the reset.
       before: the scene one step earlier, from which the losses are computed.
     """
-    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, index] for name in Scene._fields[3:8])
+    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, index] for name in BattleScene._fields[3:8])
     target, lost = np.full(len(scenario.units), -1), np.zeros(len(scenario.units))
     if action is not None:
         enemy_targets = np.asarray(battle.target)[scenario.num_allies :, index]
@@ -280,7 +280,7 @@ def scene_of(
         lost = np.maximum(before.health + before.shield - left, 0)
         target = np.where(before.health > 0, target, -1)
     units = (x, y, health, shield, energy, target, lost)
-    return Scene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
+    return BattleScene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
 
 
 def agent_targets(scenario: Scenario, action: np.ndarray) -> np.ndarray:

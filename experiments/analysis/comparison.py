@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.analysis.scores import ALL, Groups, Options, Row, shared_tasks
+from experiments.analysis.scores import ALL, ComparisonOptions, Groups, ScoreRow, shared_tasks
 from experiments.common.stats import Interval
 
 FEW = 5  # seeds below which the bootstrap is said to be too narrow
@@ -20,7 +20,7 @@ def cell(interval: Interval | None, rate: bool) -> str:
     return value if math.isnan(float(interval.low)) else f"{value} [{low:.3f}, {high:.3f}]"
 
 
-def table(rows: Sequence[Row], options: Options) -> Any:
+def table(rows: Sequence[ScoreRow], options: ComparisonOptions) -> Any:
     """A rich table: a row for each environment and label."""
     from rich.table import Column, Table
 
@@ -40,12 +40,12 @@ def table(rows: Sequence[Row], options: Options) -> Any:
     return found
 
 
-def _size(row: Row, steps: str) -> tuple[str, str]:
+def _size(row: ScoreRow, steps: str) -> tuple[str, str]:
     seeds, tasks = row.scores.shape
     return (f"{seeds}" if tasks == 1 else f"{seeds} x {tasks}"), steps
 
 
-def notes(groups: Groups, rows: Sequence[Row], options: Options) -> list[str]:
+def notes(groups: Groups, rows: Sequence[ScoreRow], options: ComparisonOptions) -> list[str]:
     """What a reader of the table should know: few seeds, unlike budgets, what is left out, returns rescaled."""
     said = []
     if min(len(row.scores) for row in rows) < FEW:
@@ -70,13 +70,13 @@ def notes(groups: Groups, rows: Sequence[Row], options: Options) -> list[str]:
     return said
 
 
-def to_json(rows: Sequence[Row], options: Options) -> str:
+def to_json(rows: Sequence[ScoreRow], options: ComparisonOptions) -> str:
     """Every number of the table and the scores; null where there is no interval."""
     data = {**options._asdict(), "level": 0.95, "rows": [_row_dict(row) for row in rows]}
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
 
-def _row_dict(row: Row) -> dict[str, Any]:
+def _row_dict(row: ScoreRow) -> dict[str, Any]:
     def numbers(interval: Interval | None) -> list[float | None] | None:
         return interval and [None if math.isnan(x) else float(x) for x in map(float, interval)]
 

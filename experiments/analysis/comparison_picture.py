@@ -1,4 +1,4 @@
-"""The picture of `experiments.compare`: a row of panels a task, and one for all tasks together.
+"""The picture of `experiments.compare`: a row of panels for each task, and one for all tasks together.
 
 IQM over env steps, the performance profile (share of the runs with a score above the threshold), the IQM's intervals,
 and how likely a run scores higher than one of another algorithm. Bands (from three seeds on) and bars are 95 %, by the
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis import scores
-from experiments.analysis.scores import ALL, Groups, Options, Row, with_interval
+from experiments.analysis.scores import ALL, ComparisonOptions, Groups, ScoreRow, with_interval
 from experiments.analysis.style import BAND_FROM, COLOURS, colour_of, new_figure
 from experiments.common import stats
 from experiments.common.files import save_figure
@@ -25,7 +25,7 @@ TITLE_WIDTH = 44  # characters
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
-    """A colour a label: its algorithm's own in the figures, if no label before it has it, else the next free one."""
+    """The colour of each label: its algorithm's in the figures, or a free one if an earlier label has that."""
     taken: dict[str, str] = {}
     for label in labels:
         own = colour_of(label.split()[0])
@@ -34,7 +34,7 @@ def colours_of(labels: Sequence[str]) -> dict[str, str]:
     return taken
 
 
-def draw(groups: Groups, rows: Sequence[Row], options: Options, out: str | pathlib.Path) -> None:
+def draw(groups: Groups, rows: Sequence[ScoreRow], options: ComparisonOptions, out: str | pathlib.Path) -> None:
     """Draws the comparison into `out` (its suffix names the format).
 
     Raises:
@@ -61,7 +61,7 @@ def draw(groups: Groups, rows: Sequence[Row], options: Options, out: str | pathl
     save_figure(figure, out)
 
 
-def _legend(figure: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
+def _legend(figure: Any, rows: Sequence[ScoreRow], colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     seeds = {label: max(len(row.scores) for row in rows if row.label == label) for label in colours}
@@ -70,7 +70,9 @@ def _legend(figure: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
     figure.legend(lines, texts, loc="outside lower center", ncols=min(6, len(texts)), frameon=False, fontsize=9)
 
 
-def _curves(ax: Any, groups: Groups, rows: Sequence[Row], options: Options, colours: dict[str, str]) -> None:
+def _curves(
+    ax: Any, groups: Groups, rows: Sequence[ScoreRow], options: ComparisonOptions, colours: dict[str, str]
+) -> None:
     task = rows[0].env
     envs = scores.shared_tasks(groups) if task == ALL else [task]
     ranges = scores.task_ranges(groups, envs, options) if task == ALL else [(0.0, 1.0)]
@@ -90,7 +92,7 @@ def _curves(ax: Any, groups: Groups, rows: Sequence[Row], options: Options, colo
         ax.set_ylim(-0.03, 1.03)
 
 
-def _profile(ax: Any, rows: Sequence[Row], options: Options, colours: dict[str, str]) -> None:
+def _profile(ax: Any, rows: Sequence[ScoreRow], options: ComparisonOptions, colours: dict[str, str]) -> None:
     everything = np.concatenate([row.scores.ravel() for row in rows])
     rate = options.metric == "win_rate" or rows[0].env == ALL
     low, high = (0.0, 1.0) if rate else (float(everything.min()), float(everything.max()))
@@ -107,8 +109,8 @@ def _profile(ax: Any, rows: Sequence[Row], options: Options, colours: dict[str, 
     ax.set_ylim(-0.03, 1.03)
 
 
-def _bars(ax: Any, rows: Sequence[Row], name: str, title: str, colours: dict[str, str]) -> None:
-    """A dot a label with its interval, the first label on top."""
+def _bars(ax: Any, rows: Sequence[ScoreRow], name: str, title: str, colours: dict[str, str]) -> None:
+    """A mark for each label with its interval, the first label on top."""
     shown = [row for row in rows if getattr(row, name) is not None]
     for y, row in enumerate(reversed(shown)):
         value, low, high = map(float, getattr(row, name))
@@ -123,7 +125,7 @@ def _title(ax: Any, text: str) -> None:
     ax.set_title(textwrap.fill(text, TITLE_WIDTH), fontsize=11)
 
 
-def _name(task: str, options: Options) -> str:
+def _name(task: str, options: ComparisonOptions) -> str:
     if options.metric == "win_rate":
         return "win rate"
     return "rescaled return" if task == ALL else "episode return"

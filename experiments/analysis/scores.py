@@ -1,4 +1,4 @@
-"""What `experiments.compare` says of runs: the scores of seeds on tasks, and statistics over them with intervals.
+"""The scores of seeds on tasks, and statistics over them with intervals, for `experiments.compare`.
 
 A task is an environment; a score is the mean of a seed's last greedy evaluations. Sources: `experiments.common.stats`;
 rescaling returns to a task's own range before tasks are pooled: Gorsane et al. 2022 (arXiv 2209.10485), section 4.
@@ -16,11 +16,11 @@ from experiments.common import stats
 ALL = "all tasks"
 METRICS = ("win_rate", "return_mean")
 POINTS = 60  # of a curve over env steps
-Groups = dict[str, dict[str, list[Curves]]]  # environment -> label -> a curve a seed, by seed
+Groups = dict[str, dict[str, list[Curves]]]  # environment -> label -> a curve for each seed, by seed
 Range = tuple[float, float]
 
 
-class Options(NamedTuple):
+class ComparisonOptions(NamedTuple):
     """How runs are compared."""
 
     metric: str
@@ -30,7 +30,7 @@ class Options(NamedTuple):
     resamples: int = 2000
 
 
-class Row(NamedTuple):
+class ScoreRow(NamedTuple):
     """A label on one task, or on all. An interval has nan bounds where there is one seed."""
 
     env: str
@@ -81,11 +81,11 @@ def shared_tasks(groups: Groups) -> list[str]:
     return [env for env in groups if len(groups[env]) == len(labels_of(groups))]
 
 
-def score(curve: Curves, options: Options) -> float:
+def score(curve: Curves, options: ComparisonOptions) -> float:
     return float(np.mean(curve.columns[options.metric][-options.last :]))
 
 
-def scores_of(groups: Groups, label: str, envs: Sequence[str], options: Options) -> np.ndarray:
+def scores_of(groups: Groups, label: str, envs: Sequence[str], options: ComparisonOptions) -> np.ndarray:
     """f[S, T]: of S seeds on T tasks, as many as the task with the fewest has."""
     return _stack([[score(c, options) for c in groups[env][label]] for env in envs])
 
@@ -95,7 +95,7 @@ def _stack(columns: Sequence[Sequence]) -> np.ndarray:
     return np.stack([np.asarray(column[:count]) for column in columns], axis=1)
 
 
-def task_ranges(groups: Groups, envs: Sequence[str], options: Options) -> list[Range]:
+def task_ranges(groups: Groups, envs: Sequence[str], options: ComparisonOptions) -> list[Range]:
     """What is 0 and what is 1 on each task: least and greatest evaluation of all runs; a win rate stays what it is."""
     if options.metric == "win_rate":
         return [(0.0, 1.0)] * len(envs)
@@ -109,7 +109,9 @@ def rescale(scores: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
     return (scores - low) / np.where(high > low, high - low, 1.0)
 
 
-def curve_scores(groups: Groups, label: str, envs: Sequence[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
+def curve_scores(
+    groups: Groups, label: str, envs: Sequence[str], options: ComparisonOptions
+) -> tuple[np.ndarray, np.ndarray]:
     """Env steps f[K], and what the scores were there, f[S, T, K], by straight lines.
 
     From the latest first to the earliest last evaluation of the label's runs; K = 0 where that comes before the other.
@@ -121,7 +123,7 @@ def curve_scores(groups: Groups, label: str, envs: Sequence[str], options: Optio
     return steps, _stack(lines)
 
 
-def scores_over_steps(curve: Curves, options: Options) -> np.ndarray:
+def scores_over_steps(curve: Curves, options: ComparisonOptions) -> np.ndarray:
     """f[K]: the mean of an evaluation and those just before it, as many as count for a score; the last is the score."""
     sums = np.concatenate([[0.0], np.cumsum(curve.columns[options.metric])])
     ends = np.arange(1, len(sums))
@@ -129,7 +131,7 @@ def scores_over_steps(curve: Curves, options: Options) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def compare(groups: Groups, options: Options) -> list[Row]:
+def compare(groups: Groups, options: ComparisonOptions) -> list[ScoreRow]:
     """A row for each environment and label, and for all shared environments together where there are several.
 
     Raises:
@@ -143,7 +145,7 @@ def compare(groups: Groups, options: Options) -> list[Row]:
     return rows + [_row(groups, ALL, label, shared, options) for label in labels if len(shared) > 1]
 
 
-def _row(groups: Groups, name: str, label: str, envs: Sequence[str], options: Options) -> Row:
+def _row(groups: Groups, name: str, label: str, envs: Sequence[str], options: ComparisonOptions) -> ScoreRow:
     several = name == ALL
     ranges = task_ranges(groups, envs, options) if several else [(0.0, 1.0)]
     scores = rescale(scores_of(groups, label, envs, options), ranges)
@@ -161,13 +163,13 @@ def _row(groups: Groups, name: str, label: str, envs: Sequence[str], options: Op
     if target is not None:
         gap = with_interval(scores, lambda x: stats.optimality_gap(x, target), options)
     iqm = with_interval(scores, stats.iqm, options)
-    return Row(name, label, scores, (min(ends), max(ends)), mean, iqm, better, gap)
+    return ScoreRow(name, label, scores, (min(ends), max(ends)), mean, iqm, better, gap)
 
 
 def with_interval(
     scores: np.ndarray | tuple[np.ndarray, ...],
     statistic: Callable[..., np.ndarray],
-    options: Options,
+    options: ComparisonOptions,
     seeds: int = 2,
 ) -> stats.Interval:
     """The bootstrap's interval; nan bounds where a score is of fewer than `seeds`, since one seed shows no spread."""

@@ -86,7 +86,7 @@ class CsvSink:
 
     def _open(self, table: str, columns: list[str]) -> IO[str]:
         path = self.path(table)
-        header = _header(path)
+        header = header_of(path)
         if header and header != [""] and header != columns:
             if not set(header) <= set(columns):
                 raise ConfigError(f"{path} has other columns than this run writes: move it away")
@@ -172,7 +172,7 @@ def _gone(path: pathlib.Path) -> OSError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def _header(path: pathlib.Path) -> list[str]:
+def header_of(path: pathlib.Path) -> list[str]:
     if not path.exists():
         return []
     with path.open(newline="", errors="replace") as file:

@@ -65,7 +65,7 @@ class Checkpoints:
         say: Callable[[str], None] = print,
     ):
         """`fingerprints`: checkpoints are written with the first one and read with any of them."""
-        self._directory, self._say = directory, say
+        self.directory, self._say = directory, say
         self._fingerprint, self._accepted = fingerprints[0], set(fingerprints)
         self._every, self._keep = every, keep
         self._due = time.monotonic() + every
@@ -81,22 +81,22 @@ class Checkpoints:
         """
         began = time.monotonic()
         record = {"fingerprint": self._fingerprint, **dataclasses.asdict(progress)}
-        saving = self._directory / SAVING
+        saving = self.directory / SAVING
         self._clean(saving)
-        for place in (self._directory.parent, self._directory, saving):  # no run directory that was moved away
+        for place in (self.directory.parent, self.directory, saving):  # no run directory that was moved away
             place.mkdir(exist_ok=True)
         try:
             self._write(saving / str(progress.iteration), states, record)
         finally:
             shutil.rmtree(saving, ignore_errors=True)  # frees a full disk
         for old in self._steps()[: -self._keep]:
-            shutil.rmtree(self._directory / str(old), ignore_errors=True)
+            shutil.rmtree(self.directory / str(old), ignore_errors=True)
         now = time.monotonic()
         progress.save_seconds += now - began
         self._due = now + (max(self._every, (now - began) / MAX_SHARE) if self._every else 0.0)
 
     def _clean(self, saving: pathlib.Path) -> None:
-        for left in (saving, *self._directory.glob("*.orbax-checkpoint-tmp*")):  # the latter by older versions
+        for left in (saving, *self.directory.glob("*.orbax-checkpoint-tmp*")):  # the latter by older versions
             shutil.rmtree(left, ignore_errors=True)
 
     def _write(self, place: pathlib.Path, states: Any, record: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ class Checkpoints:
         saver.save(place.absolute(), args=tree(states))
         (place / PROGRESS).write_text(json.dumps(record))
         write_sums(place)
-        place.replace(self._directory / place.name)
+        place.replace(self.directory / place.name)
 
     def latest(self) -> int | None:
         """Iteration of the newest checkpoint, whether or not it can be read."""
@@ -115,7 +115,7 @@ class Checkpoints:
     def _steps(self) -> list[int]:
         """Iterations of the checkpoints; other names (0099, ²) are ignored."""
         try:
-            names = [path.name for path in self._directory.iterdir()]
+            names = [path.name for path in self.directory.iterdir()]
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]{0,17}", name))
@@ -149,14 +149,14 @@ class Checkpoints:
                 self._set_aside(newer)
             return found
         if steps:
-            text = f"no usable checkpoint in {self._directory}: {reasons[0]}"
+            text = f"no usable checkpoint in {self.directory}: {reasons[0]}"
             raise ConfigError(f"{text}: restore what was changed from a copy, or start a new run")
         return None
 
     def _read(self, step: int, abstract: Any, rows: int, check: Callable[[Progress], None]) -> tuple[Any, Progress]:
         from iacjax.types import without_env_steps
 
-        place = self._directory / str(step)
+        place = self.directory / str(step)
         check_sums(place)
         current = (place / state_files.STATE).exists()
         record = json.loads((place / (PROGRESS if current else OLD_PROGRESS)).read_text())
@@ -192,12 +192,12 @@ class Checkpoints:
 
     def _set_aside(self, step: int) -> None:
         """Moves a refused checkpoint away, so that the run can save that iteration again."""
-        refused = self._directory.parent.parent / "refused"
+        refused = self.directory.parent.parent / "refused"
         refused.mkdir(exist_ok=True)
-        name = f"{self._directory.name}-{step}"
+        name = f"{self.directory.name}-{step}"
         names = itertools.chain([name], (f"{name}-{k}" for k in itertools.count(2)))  # earlier ones stay
         target = next(refused / name for name in names if not (refused / name).exists())
-        shutil.move(self._directory / str(step), target)
+        shutil.move(self.directory / str(step), target)
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from experiments.analysis.evaluation import Evaluation, summarise
 from experiments.common.arguments import word
 
 if TYPE_CHECKING:
-    from envs.smac_backend.arena import Episode
+    from envs.smac_backend.arena import GameEpisode
     from envs.smac_backend.backend import Backend
     from iacjax import Policy
 
@@ -75,7 +75,7 @@ class Journal:
     def __exit__(self, *_: Any) -> None:
         self._handle.close()
 
-    def add(self, seed: int, number: int, e: "Episode") -> None:
+    def add(self, seed: int, number: int, e: "GameEpisode") -> None:
         """Writes the `number`-th finished episode of `seed`."""
         numbers = (e.length, e.dead_allies, e.dead_enemies, e.seconds)
         self._write((seed, number, e.game, int(e.won), format(e.episode_return, ".8g"), *numbers))
@@ -121,16 +121,16 @@ def play_on_backend(
     `file` gets a row for each episode as it ends. KeyboardInterrupt closes the games and returns what was finished.
 
     Raises:
-      ConfigError: the game is not installed, plays another map, or keeps failing; the rows are kept.
+      ConfigError: the game is not installed, plays another map, or keeps failing; the rows written so far stay.
     """
     import jax
 
     from envs.smac_backend.arena import Arena
 
-    act = jax.jit(lambda params, *seen: policy._replace(params=(params,)).act(*seen))
-    results: dict[int, list[Episode]] = {}
+    act = jax.jit(lambda params, *inputs: policy._replace(params=(params,)).act(*inputs))
+    results: dict[int, list[GameEpisode]] = {}
 
-    def keep(number: int, episode: "Episode") -> None:
+    def keep(number: int, episode: "GameEpisode") -> None:
         results.setdefault(number, []).append(episode)
         count = len(results[number])
         journal.add(number, count, episode)

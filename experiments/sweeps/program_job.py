@@ -34,7 +34,11 @@ class ProgramJob:
         prepare_jax(program.settings.run, print)
         place = launch.program_dir(directory, program)
         place.mkdir(parents=True, exist_ok=True)
-        with Console(place / "log.txt") as console, Signals().listening() as stop, _time_is_up(stop) as queue_again:
+        with (
+            Console(place / "log.txt") as console,
+            Signals().listening() as stop,
+            stop_at_limit(stop) as queue_again,
+        ):
             try:
                 launch.train_queue(directory, [program], console, stop)
             except Interrupted:
@@ -53,7 +57,7 @@ class ProgramJob:
 
 
 @contextlib.contextmanager
-def _time_is_up(stop: Signals) -> Iterator[Callable[[], None]]:
+def stop_at_limit(stop: Signals) -> Iterator[Callable[[], None]]:
     """Inside, SIGUSR2, which Slurm sends 90 s before a job's time is up, stops as Ctrl-C does, at the end of the chunk,
     saved. Yields what submitit by itself does on that signal at once: it queues the job again and exits."""
     submitits = signal.getsignal(signal.SIGUSR2)

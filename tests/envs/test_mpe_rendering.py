@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from envs.mpe.predator_prey import PredatorPrey, po_predator_prey, predator_prey
-from envs.mpe.rendering import FOOTER, GOLD, HEADER, LANDMARK, PREDATORS, PREY, WIDTH, Scene, cameras, draw_frame
+from envs.mpe.rendering import (
+    FOOTER,
+    GOLD,
+    HEADER,
+    LANDMARK,
+    PREDATORS,
+    PREY,
+    WIDTH,
+    ParticleScene,
+    cameras,
+    draw_frame,
+)
 from envs.rendering import Episode, frames
 
 VIEW = ((0.0, 0.0), 2.5)
@@ -14,7 +25,7 @@ VIEW = ((0.0, 0.0), 2.5)
 
 def make_scene(env, x, y, **changes):
     touching = np.zeros((env.num_predators, env.num_prey), bool)
-    return Scene(np.array(x), np.array(y), touching, step=7, gained=0.0, total=30.0)._replace(**changes)
+    return ParticleScene(np.array(x), np.array(y), touching, step=7, gained=0.0, total=30.0)._replace(**changes)
 
 
 def pixel(image, x, y):

@@ -9,7 +9,19 @@ import pytest
 from PIL import Image
 
 from envs.pendulum.multi_pendulum import multi_pendulum, multi_pendulum_shaped
-from envs.pendulum.rendering import LEFT, REST, RIGHT, ROD, UP, Canvas, Scene, draw_frame, grid, scenes, tip
+from envs.pendulum.rendering import (
+    LEFT,
+    REST,
+    RIGHT,
+    ROD,
+    UP,
+    PendulumCanvas,
+    PendulumScene,
+    draw_frame,
+    grid,
+    scenes,
+    tip,
+)
 from envs.rendering import Episode, frames, frames_per_second, save_gif
 
 WIDTH = 320  # half of the 640 that lengths are given for
@@ -18,7 +30,7 @@ WIDTH = 320  # half of the 640 that lengths are given for
 def scene(*angles, torque=None, rewards=(), upright=0.2):
     """A scene of pendulums at `angles` without a trail."""
     torque = None if torque is None else np.array(torque)
-    return Scene("multi_pendulum:x", upright, 200, np.array([angles]), torque, np.array(rewards, float), 5.0)
+    return PendulumScene("multi_pendulum:x", upright, 200, np.array([angles]), torque, np.array(rewards, float), 5.0)
 
 
 def near(image, place, colour, reach=3):
@@ -41,7 +53,7 @@ def test_rods_are_drawn_at_their_angles_and_coloured_by_being_up():
     angles = (0.1, math.pi / 2, -2.0)
     image = draw_frame(scene(*angles), WIDTH)
     for n, (angle, colour) in enumerate(zip(angles, (UP, REST, REST), strict=True)):
-        x, y, r = Canvas(WIDTH, 3).dial(n)
+        x, y, r = PendulumCanvas(WIDTH, 3).dial(n)
         assert near(image, tip(x, y, 0.9 * ROD * r, angle), colour), n
         assert not near(image, tip(x, y, 0.6 * r, angle + 2.5), colour), n
 
@@ -49,7 +61,7 @@ def test_rods_are_drawn_at_their_angles_and_coloured_by_being_up():
 def test_the_arrow_turns_to_the_side_of_the_torque():
     image = draw_frame(scene(0.0, 0.0, torque=(2.0, -2.0)), WIDTH)
     for n, (colour, other, side) in enumerate([(LEFT, RIGHT, 1), (RIGHT, LEFT, -1)]):
-        x, y, r = Canvas(WIDTH, 2).dial(n)
+        x, y, r = PendulumCanvas(WIDTH, 2).dial(n)
         assert near(image, (x + side * 0.27 * r, y), colour) and not near(image, (x - side * 0.27 * r, y), colour)
         assert not near(image, (x + side * 0.27 * r, y), other)
 

@@ -13,7 +13,7 @@ from experiments.analysis import scores
 from experiments.analysis.comparison import cell, notes
 from experiments.analysis.curves import Curves
 from experiments.analysis.marl_eval import to_marl_eval
-from experiments.analysis.scores import ALL, Options, choose_metric, compare, curve_scores, group_runs
+from experiments.analysis.scores import ALL, ComparisonOptions, choose_metric, compare, curve_scores, group_runs
 from experiments.common.stats import Interval
 from experiments.compare import main
 
@@ -54,7 +54,7 @@ def write_run(path, algo="ours", env="smax:3m", wins=((0, 0.5), (0.5, 1.0)), ste
 
 
 def test_rows_by_hand():
-    rows = compare(group_runs(some_runs()), Options("win_rate", last=1, against="old", resamples=200))
+    rows = compare(group_runs(some_runs()), ComparisonOptions("win_rate", last=1, against="old", resamples=200))
     assert [(r.env, r.label) for r in rows] == [
         ("smax:3m", "ours"), ("smax:3m", "old"), ("smax:8m", "ours"), ("smax:8m", "old"), (ALL, "ours"), (ALL, "old"),
     ]  # fmt: skip
@@ -85,7 +85,7 @@ def test_the_same_seeds_with_other_options_are_another_task(tmp_path, capsys):
 
 def test_score_is_the_mean_of_the_last_evaluations():
     curves = [curve("ours", "smax:3m", 0, (0.0, 0.5, 1.0))]
-    row = compare(group_runs(curves), Options("win_rate", last=2))[0]
+    row = compare(group_runs(curves), ComparisonOptions("win_rate", last=2))[0]
     assert row.scores == [[0.75]]
     assert np.isnan([row.mean.low, row.iqm.low, row.gap.low]).all()  # one seed has no interval
     assert row.steps == (300, 300)
@@ -93,7 +93,7 @@ def test_score_is_the_mean_of_the_last_evaluations():
 
 def test_a_label_without_runs_on_a_task_is_left_out_of_all_tasks():
     curves = [*some_runs(), curve("ours", "smax:MMM", 0, (0, 0, 1))]
-    rows = compare(group_runs(curves), Options("win_rate", last=1, against="old", resamples=100))
+    rows = compare(group_runs(curves), ComparisonOptions("win_rate", last=1, against="old", resamples=100))
     assert [r.better for r in rows if r.env == "smax:MMM"] == [None]
     assert [r.scores.shape for r in rows if r.env == ALL] == [(2, 2), (2, 2)]
 
@@ -107,17 +107,17 @@ def test_returns_are_put_on_one_scale_before_tasks_are_pooled():
         curve("b", "y", 0, nan, (-1, 1), (1, 2)),
     ]
     assert choose_metric(curves) == "return_mean"
-    rows = compare(group_runs(curves), Options("return_mean", last=1))
+    rows = compare(group_runs(curves), ComparisonOptions("return_mean", last=1))
     # x: 0 to 100, y: -1 to 1. a: 1 and 0.5; b: 0.5 and 1.
     np.testing.assert_array_equal([r.scores for r in rows if r.env == ALL], [[[1, 0.5]], [[0.5, 1]]])
     assert [r.gap is None for r in rows] == [True] * 4 + [False] * 2  # what a return misses needs a --target
-    row = compare(group_runs(curves), Options("return_mean", last=1, target=80.0))[1]
+    row = compare(group_runs(curves), ComparisonOptions("return_mean", last=1, target=80.0))[1]
     assert row.gap.mean == 30.0
 
 
 def test_curves_over_the_steps_that_all_runs_have_seen():
     runs = [curve("a", "x", 0, (0, 1), steps=(0, 100)), curve("a", "x", 1, (0.5, 0.5), steps=(50, 200))]
-    steps, values = curve_scores(group_runs(runs), "a", ["x"], Options("win_rate", last=1))
+    steps, values = curve_scores(group_runs(runs), "a", ["x"], ComparisonOptions("win_rate", last=1))
     assert (steps[0], steps[-1], values.shape) == (50, 100, (2, 1, scores.POINTS))
     np.testing.assert_allclose(values[0, 0], steps / 100)
     np.testing.assert_allclose(values[1, 0], 0.5)
@@ -125,7 +125,7 @@ def test_curves_over_the_steps_that_all_runs_have_seen():
 
 def test_the_last_point_of_a_curve_is_the_score():
     run = curve("a", "x", 0, (0.0, 1.0, 0.5, 0.75), steps=(1, 2, 3, 4))
-    options = Options("win_rate", last=2)  # (0) / 1, (0 + 1) / 2, (1 + 0.5) / 2, (0.5 + 0.75) / 2
+    options = ComparisonOptions("win_rate", last=2)  # (0) / 1, (0 + 1) / 2, (1 + 0.5) / 2, (0.5 + 0.75) / 2
     np.testing.assert_allclose(scores.scores_over_steps(run, options), [0, 0.5, 0.75, 0.625])
     assert scores.score(run, options) == 0.625
 
@@ -140,7 +140,7 @@ def test_notes_say_what_the_table_does_not_show():
     curves += [curve(label, "8m", 0, (0, 1), steps=(1, 100)) for label in ("ours", "old")]
 
     def said(curves):
-        groups, options = group_runs(curves), Options("win_rate", last=1)
+        groups, options = group_runs(curves), ComparisonOptions("win_rate", last=1)
         return " | ".join(notes(groups, compare(groups, options), options))
 
     assert "fewer than 5 seeds" in said(curves) and "on 3m runs ended after 100 to 200 env steps" in said(curves)

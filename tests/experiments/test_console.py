@@ -76,7 +76,7 @@ def test_what_a_full_disk_refuses_is_an_error_once(tmp_path, monkeypatch):
     """Of the write, and not of the closing too, which would hide what the first has to say."""
     sink = CsvSink(tmp_path)
     monkeypatch.setattr(CsvSink, "path", lambda self, table: pathlib.Path("/dev/full"))
-    monkeypatch.setattr(csv, "_header", lambda path: [])  # reading there has no end
+    monkeypatch.setattr(csv, "header_of", lambda path: [])  # reading there has no end
     with pytest.raises(OSError) as error:
         sink.write("metrics", [row(1, 0)])
     assert error.value.errno == errno.ENOSPC

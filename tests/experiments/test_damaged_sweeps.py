@@ -28,7 +28,7 @@ def sweeps(tmp_path_factory):
 
     def save_then_signal(self, states, progress):
         save(self, states, progress)
-        if self._directory.name == "lanes_2-3" and progress.iteration == 6:  # at an evaluation
+        if self.directory.name == "lanes_2-3" and progress.iteration == 6:  # at an evaluation
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -106,8 +106,8 @@ def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch,
 
     def save_then_signal(self, states, progress):
         save(self, states, progress)
-        count.append(self._directory.name)
-        if self._directory.name == "lanes_2-3" and count.count("lanes_2-3") == 2:
+        count.append(self.directory.name)
+        if self.directory.name == "lanes_2-3" and count.count("lanes_2-3") == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:

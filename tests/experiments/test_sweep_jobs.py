@@ -219,7 +219,7 @@ def test_the_end_of_a_jobs_time_stops_it_as_ctrl_c_does_and_queues_it_again():
     before = signal.signal(signal.SIGUSR2, lambda number, frame: told.append(number))
     try:
         stop = Signals()
-        with program_job._time_is_up(stop) as queue_again:
+        with program_job.stop_at_limit(stop) as queue_again:
             signal.raise_signal(signal.SIGUSR2)
             assert stop() and stop.received == signal.SIGUSR2 and told == []
             queue_again()

@@ -63,7 +63,7 @@ def stopped_after(group, iteration):
 
     def save_then_signal(self, states, progress):
         save(self, states, progress)
-        if (self._directory.name, progress.iteration) == (group, iteration):
+        if (self.directory.name, progress.iteration) == (group, iteration):
             signal.raise_signal(signal.SIGTERM)
 
     return save_then_signal

@@ -67,44 +67,9 @@ PRIVATE_IN_TESTS = {
 
 # What breaks a rule while the tree is being rearranged; whoever moves a module moves its lines here too.
 TODAY = {
-    "calls chunk": {"experiments/benchmarks/training.py", "experiments/training/time_estimates.py"},
-    "class name": {
-        "Battle: envs/smax/battle.py",
-        "Battle: experiments/figures/aiir/battle.py",
-        "Canvas: envs/mpe/rendering.py",
-        "Canvas: envs/pendulum/rendering.py",
-        "Canvas: envs/smax/canvas.py",
-        "Episode: envs/rendering.py",
-        "Episode: envs/smac_backend/arena.py",
-        "Map: experiments/figures/aiir/bars.py",
-        "Map: experiments/figures/aiir/maps_table.py",
-        "Options: experiments/analysis/scores.py",
-        "Options: experiments/figures/spec.py",
-        "Program: experiments/benchmarks/env_speed.py",
-        "Program: experiments/sweeps/plan.py",
-        "Row: experiments/analysis/scores.py",
-        "Row: experiments/figures/aiir/bars.py",
-        "Row: iacjax/buffers/transitions.py",
-        "Rules: envs/adapters/jaxmarl.py",
-        "Rules: envs/smax/battle.py",
-        "Scene: envs/mpe/rendering.py",
-        "Scene: envs/pendulum/rendering.py",
-        "Scene: envs/smax/rendering.py",
-        "Score: experiments/benchmarks/scripted.py",
-        "Score: experiments/figures/aiir/maps_table.py",
-    },
-    "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
-    "private name": {
-        "experiments/benchmarks/updates.py: experiments.benchmarks.train._timed",
-    },
+    "calls chunk": {"experiments/training/time_estimates.py", "experiments/benchmarks/training.py"},
+    "long": {"experiments/smac/games.py: play_on_backend"},
 }
 
 # Test files that still use so many private names of other modules.
-PRIVATE_NAMES_OF_TODAY = {
-    "tests.experiments.test_console": 1,
-    "tests.experiments.test_damaged_sweeps": 1,
-    "tests.experiments.test_notebook": 1,
-    "tests.experiments.test_sweep": 1,
-    "tests.experiments.test_sweep_jobs": 1,
-    "tests.faults.test_corruption": 1,
-}
+PRIVATE_NAMES_OF_TODAY = {}

@@ -61,7 +61,7 @@ TABLES = {
 }
 
 
-class Row(NamedTuple):
+class BarsRow(NamedTuple):
     """One row of the table."""
 
     map: str
@@ -73,7 +73,7 @@ class Row(NamedTuple):
         return self.run.status in find.FINISHED
 
 
-def make_rows(table: Table, args: argparse.Namespace) -> list[Row]:
+def make_rows(table: Table, args: argparse.Namespace) -> list[BarsRow]:
     """The rows that the command line asks for, variant by variant, so that the first maps are compared early."""
     rows = []
     for variant in chosen(args.variants, tuple(table.variants), tuple(table.variants), "--variants"):
@@ -88,11 +88,11 @@ def make_rows(table: Table, args: argparse.Namespace) -> list[Row]:
                 run_dir=str(pathlib.Path(args.run_dir) / variant),
             )
             check_run(run)
-            rows.append(Row(name, variant, Run(Settings(run, settings.algorithm))))
+            rows.append(BarsRow(name, variant, Run(Settings(run, settings.algorithm))))
     return rows
 
 
-def estimated_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -> float:
+def estimated_hours(row: BarsRow, agents: int, rows: Sequence[BarsRow], platform: str) -> float:
     """Hours that a row takes: by the speed of a finished row (its own variant and map first), or by a rough guess."""
     agents_of = {m.env: m.agents for table in TABLES.values() for m in table.maps.values()}
     speeds = []
@@ -105,7 +105,7 @@ def estimated_hours(row: Row, agents: int, rows: Sequence[Row], platform: str) -
     return time_estimates.estimate(work, wanted, speeds, AGENT_STEPS_PER_SECOND[platform]).hours
 
 
-def result(row: Row, command: str) -> dict[str, str]:
+def result(row: BarsRow, command: str) -> dict[str, str]:
     """The cells of a row; empty where it is not finished."""
     run, directory = row.run.settings.run, row.run.directory
     wins, steps, hours, made = [], [], 0.0, {"device": "", "versions": ""}
@@ -141,7 +141,7 @@ def merged(old: Sequence[dict[str, str]], new: Sequence[dict[str, str]]) -> list
     return list(table.values())
 
 
-def keep_curve(row: Row, folder: pathlib.Path) -> None:
+def keep_curve(row: BarsRow, folder: pathlib.Path) -> None:
     """Copies the row's evaluations beside the table, so that its curves can be drawn again without training."""
     directory = row.run.directory
     if directory is not None and (directory / "eval.csv").exists():
@@ -161,7 +161,7 @@ def print_table(rows: Sequence[dict[str, str]], title: str) -> None:
     Console().print(table)
 
 
-def write_table(rows: Sequence[Row], out: pathlib.Path, command: str) -> None:
+def write_table(rows: Sequence[BarsRow], out: pathlib.Path, command: str) -> None:
     """Writes the table and prints it; rows of earlier calls stay in it."""
     results = merged(read_csv(out), [result(row, command) for row in rows])
     write_csv(out, results)
@@ -176,7 +176,7 @@ def _is_evaluated(directory: pathlib.Path) -> bool:
     return fresh and bool(seeds) and seeds[0]["episodes"] == EPISODES
 
 
-def make_row(row: Row) -> int:
+def make_row(row: BarsRow) -> int:
     """Trains (or continues) a row and evaluates it. Returns the exit code of the training."""
     from experiments.analysis.evaluation import evaluate_policy, write_evaluation
     from experiments.training.train import train
@@ -232,7 +232,7 @@ def command(argv: Sequence[str]) -> int:
         keep_curve(row, args.out.with_suffix(""))
         write_table(rows, args.out, again)
         if code >= 128:
-            print(f"stopped; go on with: {again}")
+            print(f"stopped; resume with: {again}")
             return code
     write_table(rows, args.out, again)
     return 0

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from envs.errors import ConfigError
-from experiments.figures.aiir.battle import Battle
+from experiments.figures.aiir.battle import RecordedBattle
 from experiments.figures.aiir.battle_views import DOTS, step_view
 
 PLAY_MILLISECONDS, DRAWN_MILLISECONDS = 700, 300  # a step while pictures have yet to be drawn, and once all are
@@ -20,7 +20,7 @@ class Browser:
     on the slider is followed at once.
     """
 
-    def __init__(self, battle: Battle, step: int):
+    def __init__(self, battle: RecordedBattle, step: int):
         import ipywidgets as widgets
 
         self._battle, self._pictures, self._loop = battle, {}, None
@@ -73,7 +73,7 @@ class Browser:
         return {**self.box._repr_mimebundle_(**kwargs), "image/png": shown}
 
 
-def browse(battle: Battle, step: int | None = None) -> Browser:
+def browse(battle: RecordedBattle, step: int | None = None) -> Browser:
     """A slider over the steps of a battle that begins at `step` (None: the first at which an agent or enemy falls).
 
     Raises:
@@ -85,5 +85,5 @@ def browse(battle: Battle, step: int | None = None) -> Browser:
         raise ConfigError('the slider needs ipywidgets: pip install "iacjax[notebooks]"') from None
     from experiments.figures.aiir.episode_drawing import falls
 
-    fallen = falls(battle.kept).any(1)
+    fallen = falls(battle.data).any(1)
     return Browser(battle, int(fallen.argmax()) if step is None else step)

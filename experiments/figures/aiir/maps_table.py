@@ -17,7 +17,7 @@ from experiments.common.files import write_csv, write_text
 from experiments.common.stats import bootstrap_interval, iqm, mean_interval
 from experiments.figures.aiir import win_rates
 from experiments.figures.iac.curves import LAST
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, read_curves
 
 SUMMARY = "Table 1: the paper's maps beside ours, and the final greedy win rates of all methods on them."
@@ -27,7 +27,7 @@ BUDGETS: dict[str, Budget] = {
 }
 
 
-class Map(NamedTuple):
+class TableMap(NamedTuple):
     """A row of table 1."""
 
     allies: str
@@ -38,10 +38,10 @@ class Map(NamedTuple):
 _2S3Z, _3S5Z = "2 Stalkers 3 Zealots", "3 Stalkers 5 Zealots"
 _MMM = "1 Medivac 2 Marauders 7 Marines"
 PAPER_MAPS = {
-    "2s3z": Map(_2S3Z, _2S3Z, "heterogeneous"),
-    "3s5z": Map(_3S5Z, _3S5Z, "heterogeneous"),
-    "8m": Map("8 Marines", "8 Marines", "homogeneous"),
-    "MMM": Map(_MMM, _MMM, "heterogeneous"),
+    "2s3z": TableMap(_2S3Z, _2S3Z, "heterogeneous"),
+    "3s5z": TableMap(_3S5Z, _3S5Z, "heterogeneous"),
+    "8m": TableMap("8 Marines", "8 Marines", "homogeneous"),
+    "MMM": TableMap(_MMM, _MMM, "heterogeneous"),
 }
 # Section 5.2: the paper gives no numbers.
 PAPER_SAYS = {
@@ -69,13 +69,15 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def our_map(name: str) -> Map:
+def our_map(name: str) -> TableMap:
     """A map of our SMAX in the words of the paper's table."""
     from envs.smax.scenarios import get_scenario
 
     scenario = get_scenario(name)
     kinds = set(scenario.allies)
-    return Map(_team(scenario.allies), _team(scenario.enemies), "homogeneous" if len(kinds) == 1 else "heterogeneous")
+    return TableMap(
+        _team(scenario.allies), _team(scenario.enemies), "homogeneous" if len(kinds) == 1 else "heterogeneous"
+    )
 
 
 def _team(units: Sequence[str]) -> str:
@@ -88,14 +90,14 @@ def final_win_rate(curve: Curves) -> float:
     return 100 * float(np.mean(curve.columns["win_rate"][-LAST:]))
 
 
-class Score(NamedTuple):
+class MapScore(NamedTuple):
     """Estimates over seeds, in percent: (value, low, high) each, the bounds nan where there is one seed."""
 
     mean: tuple[float, float, float]
     iqm: tuple[float, float, float]
 
 
-def score(finals: np.ndarray) -> Score:
+def score(finals: np.ndarray) -> MapScore:
     """Mean with Student's t interval, and interquartile mean with the stratified bootstrap's.
 
     Args:
@@ -106,10 +108,10 @@ def score(finals: np.ndarray) -> Score:
     middle = (iqm(finals), math.nan, math.nan)
     if len(finals) > 1:
         middle = tuple(float(x) for x in bootstrap_interval(finals))
-    return Score(mean, middle)
+    return MapScore(mean, middle)
 
 
-def table_of(finals: dict[tuple[str, str, int], float]) -> dict[tuple[str, str], tuple[int, Score]]:
+def table_of(finals: dict[tuple[str, str, int], float]) -> dict[tuple[str, str], tuple[int, MapScore]]:
     """(algo, env) -> (seeds, score); env `all` is over a method's maps, of the seeds that it has on every one.
 
     Args:
@@ -136,13 +138,13 @@ def cell(value: tuple[float, float, float]) -> str:
     return f"{middle:.0f}" if math.isnan(low) else f"{middle:.0f} [{low:.0f}, {high:.0f}]"
 
 
-def write(options: Options) -> None:
+def write(options: FigureOptions) -> None:
     """Writes both files and prints the first.
 
     Raises:
       ConfigError: nothing is kept of these methods and maps.
     """
-    kept = win_rates.kept_file(options)
+    kept = win_rates.numbers_file(options)
     curves = win_rates.selected(options, read_curves(kept, options.budget), BUDGETS)
     records = win_rates.records_of(kept, options.budget, curves)
     table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
@@ -163,10 +165,10 @@ def maps_markdown() -> list[str]:
     return lines
 
 
-def win_markdown(table: dict[tuple[str, str], tuple[int, Score]]) -> list[str]:
+def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str]:
     """Final win rates in percent, a row a method."""
     envs = [env for env in BUDGETS["paper"].steps if any(known == env for _, known in table)]
-    maps = [style.world_of(env) for env in envs]
+    maps = [style.env_title(env) for env in envs]
     lines = [f"| method | {' | '.join(maps)} | IQM over the maps | the paper, of its figures 3 and 4 |"]
     lines.append("|---" * (len(maps) + 3) + "|")
     for algo in dict.fromkeys(algo for algo, _ in table):
@@ -179,7 +181,7 @@ def win_markdown(table: dict[tuple[str, str], tuple[int, Score]]) -> list[str]:
     return lines
 
 
-def note(options: Options, records: Sequence[dict]) -> str:
+def note(options: FigureOptions, records: Sequence[dict]) -> str:
     """What the numbers are and how they were made."""
     seeds = style.span([r["seeds"] for r in records], "seed")
     text = f"Percent of episodes won, greedy, in the last {LAST} evaluations of {win_rates.EVAL_EPISODES} episodes: "
@@ -188,7 +190,7 @@ def note(options: Options, records: Sequence[dict]) -> str:
     return text + "prints no numbers of its win rates. " + win_rates.made_with(options, records)
 
 
-def csv_rows(budget: str, table: dict[tuple[str, str], tuple[int, Score]], records: Sequence[dict]) -> list[dict]:
+def csv_rows(budget: str, table: dict[tuple[str, str], tuple[int, MapScore]], records: Sequence[dict]) -> list[dict]:
     """One row a (method, map), and one a method over its maps."""
     made = {(r["algo"], r["env"]): r for r in records}
     rows = []

@@ -9,7 +9,7 @@ from PIL import Image
 from envs.base import ConfigError
 from envs.rendering import Episode, frames, has_renderer, save_gif
 from envs.smax.canvas import ALLY, ENEMY, HEADER, HEAL, LOST, PLUS, SHIELD, VIEW, WIDTH
-from envs.smax.rendering import Scene, agent_targets, camera, draw_frame
+from envs.smax.rendering import BattleScene, agent_targets, camera, draw_frame
 from envs.smax.scenarios import get_scenario
 from envs.smax.units import UNITS
 
@@ -18,7 +18,7 @@ SCALE = WIDTH / (VIEW[1] - VIEW[0])  # pixels a map unit when all of the map is 
 
 def make_scene(types=("marine", "marine"), num_allies=1, **changes):
     count = len(types)
-    scene = Scene(
+    scene = BattleScene(
         name="test",
         types=types,
         num_allies=num_allies,

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.config.presets import PRESETS, Preset
 from experiments.figures.aiir import bars
-from experiments.figures.aiir.bars import TABLES, Map, Row, Table
+from experiments.figures.aiir.bars import TABLES, BarsRow, Map, Table
 from experiments.figures.runs import Run
 from experiments.reproduce import TARGETS, main
 from experiments.run import main as run_main
@@ -115,7 +115,7 @@ def test_prediction_uses_the_speed_of_finished_rows(monkeypatch, tmp_path):
     def row(name, env, steps):
         settings = default_settings("aiir_mix", "default", env)
         run = dataclasses.replace(settings.run, seeds=2, total_steps=steps)
-        return Row(name, "default", Run(Settings(run, settings.algorithm)))
+        return BarsRow(name, "default", Run(Settings(run, settings.algorithm)))
 
     finished, asked = row("3m", "smax:3m", 500), row("2s3z", "smax:2s3z", 10800)
     summary = {"status": "finished", "train_seconds": 8.0, "eval_seconds": 2.0, "seeds": [{"env_steps": 500}] * 2}
