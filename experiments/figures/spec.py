@@ -1,8 +1,8 @@
 """The command line of the figures. No jax here.
 
 A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
-have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
-the picture, what it trains by and what it leaves out.
+figures have `tuned`, equally long, with settings under which the methods learn. --help, the output and the picture
+state the settings of a budget and what it leaves out.
 """
 
 import argparse
@@ -22,7 +22,7 @@ EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 round
 
 
 class Budget(NamedTuple):
-    """What one budget of a figure trains. `steps` (env steps a seed) also says which environments it has."""
+    """What one budget of a figure trains. The keys of `steps` (env steps per seed) are its environments."""
 
     seeds: int
     steps: Mapping[str, int]
@@ -31,7 +31,7 @@ class Budget(NamedTuple):
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
-    settings: str = ""  # what the methods are trained by, in words
+    settings: str = ""  # the settings of the methods, in words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,11 +58,11 @@ def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
     parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds per run (default: the target's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the target's)")
     runs = f"runs/{target.split('/')[0]}"
     parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
-    parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
+    parser.add_argument("--redraw", action="store_true", help="train nothing: use the numbers saved beside --out")
     return parser
 
 
@@ -118,12 +118,12 @@ def parse(
 def _add_choices(
     options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
 ) -> None:
-    """The options that choose among what a figure has; `word` is that of its environments."""
+    """The options that choose among what a figure has; `word` is the option for its environments."""
     known = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
     options.add_argument("--budget", default="small", help=f"one of {known} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
-    presets = "of each method the first of these that it has, instead of the budget's choice"
+    presets = "for each method the first of these that it has, instead of the budget's"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
 
 
@@ -147,7 +147,7 @@ def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequenc
 
 
 def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
-    """Env steps a seed by environment; another member of a family (another number of pendulums) has the family's."""
+    """Env steps per seed by environment; another member of a family (another number of pendulums) has the family's."""
     by_family = {env.split(":")[0]: steps for env, steps in budget.steps.items()}
     families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
     if not asked:
@@ -158,7 +158,7 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
 
 
 def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
-    """Env steps a seed by environment; a map that only another budget has is trained as long as this one's first."""
+    """Env steps per seed by environment; a map of another budget is trained as long as the first map of this one."""
     steps = budgets[name].steps
     known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
     envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]
