@@ -1,4 +1,4 @@
-"""The runs of a figure: trained once, resumed when begun, and their time estimated before."""
+"""The runs of a figure: their time is estimated, missing ones are trained, and unfinished ones resumed."""
 
 import dataclasses
 import pathlib
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
     @property
     def updates_per_step(self) -> float:
-        """Of the learners that say so: updates per env step."""
+        """Updates per env step; 1 for learners without such a field."""
         return dataclasses.asdict(self.settings.algorithm).get("updates_per_step", 1.0)
 
 
@@ -47,7 +47,7 @@ def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
     from experiments.config.presets import PRESETS
 
     names = [name.replace("{family}", env.split(":")[0]) for name in wanted]
-    if len(names) == 1:  # asked for by name: an error where a method has no such preset
+    if len(names) == 1:  # requested by name: an error if a method has no such preset
         return names[0]
     return next((name for name in names if name in PRESETS.get(algo, {})), "default")
 
@@ -134,12 +134,12 @@ def train_all(
     records: pathlib.Path | None = None,
     guess: Mapping[str, float] | None = None,
 ) -> int:
-    """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
+    """Trains the missing runs, resumes unfinished ones, and passes each run to `keep`. Returns the exit code.
 
     Args:
       train: (settings, directory or None) -> exit code; by default that of `experiments.run`.
-      records: json of how the kept runs were made, for the prediction.
-      guess: env steps a second by platform where nothing was measured, for the prediction.
+      records: json file that says how the saved runs were made, for the time estimate.
+      guess: env steps per second by platform, for the time estimate if nothing was measured.
     """
     if train is None:
         from experiments.training.train import train
@@ -152,16 +152,16 @@ def train_all(
             _forget()
         keep(run)
         if code >= 128:
-            print(f"stopped; go on with: {options.command}")
+            print(f"stopped; continue with: {options.command}")
             return code
         if code:
-            print(f"{run.algo} on {run.env} failed; going on with the others")
+            print(f"{run.algo} on {run.env} failed; continuing with the others")
             failed = code
     return failed
 
 
 def _forget() -> None:
-    """Frees a run's compiled programs and replay: a figure of 24 runs would keep them all."""
+    """Frees a run's compiled programs and replay buffer; otherwise all runs of a figure would stay in memory."""
     import gc
 
     import jax
@@ -171,7 +171,7 @@ def _forget() -> None:
 
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
-    """What a run's numbers were made with."""
+    """The device and the software versions of a run."""
     versions = read_json(directory / "versions.json")
     device = versions.pop("device", "")
     return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

@@ -1,8 +1,8 @@
 """The command line of the figures. No jax here.
 
-A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
-have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
-the picture, what it trains by and what it leaves out.
+A figure has budgets. `small` takes less than an hour on two cores; `paper` has the paper's seeds, steps and settings;
+some figures have `tuned`, which is as long, with settings under which the methods learn. --help, the output and the
+picture say which settings a budget uses and what it leaves out.
 """
 
 import argparse
@@ -22,16 +22,20 @@ EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 round
 
 
 class Budget(NamedTuple):
-    """What one budget of a figure trains. `steps` (env steps a seed) also says which environments it has."""
+    """What one budget of a figure trains. The keys of `steps` (env steps per seed) are its environments."""
 
     seeds: int
     steps: Mapping[str, int]
     methods: tuple[str, ...]
-    presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
+    presets: tuple[
+        str, ...
+    ]  # names to look for, best first; {family} stands for the environment's family; else `default`
     leaves_out: str = ""  # "" where nothing is missing
-    overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
-    also: tuple[str, ...] = ()  # further methods that the command line may name
-    settings: str = ""  # what the methods are trained by, in words
+    overrides: Mapping[
+        str, Mapping[str, Any]
+    ] = {}  # by environment family: fields of algorithms that have no preset for it
+    also: tuple[str, ...] = ()  # further methods that --methods accepts
+    settings: str = ""  # the settings of the methods, in words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,9 +51,9 @@ class Options:
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     note: str = ""  # what is left out
     run_dir: pathlib.Path
-    out: pathlib.Path  # the picture; its numbers stand beside it
+    out: pathlib.Path  # the picture; its numbers have the same name
     redraw: bool = False
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what only this figure asks for
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # options of this figure only
     command: str
     asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
 
@@ -58,11 +62,11 @@ def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
     parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds per run (default: the budget's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the budget's)")
     runs = f"runs/{target.split('/')[0]}"
     parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
-    parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
+    parser.add_argument("--redraw", action="store_true", help="only draw, from the saved numbers")
     return parser
 
 
@@ -78,11 +82,11 @@ def parse(
 
     Args:
       numbers: further options, by name: default and help.
-      family: of all environments of the figure, where it has only one: then `--maps` names its members.
+      family: if all environments of the figure are of one family: then `--maps` names its members.
       suffix: of the file to write.
 
     Raises:
-      ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
+      ConfigError: the figure has no such budget, method or environment, or a number is out of range.
     """
     target = argv[0]
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
@@ -123,23 +127,23 @@ def _add_choices(
     options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
-    presets = "of each method the first of these that it has, instead of the budget's choice"
+    presets = "presets to look for, best first, instead of the budget's; each method uses the first one that it has"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
 
 
 def _add_output(
     options: argparse.ArgumentParser, default: str, suffix: str, numbers: Mapping[str, tuple[float, str]]
 ) -> None:
-    """The file to write, and the numbers that only this figure asks for."""
+    """The file to write, and the numbers that are options of this figure only."""
     to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    text = "file to write, its numbers beside it (default: %(default)s)"
+    text = "file to write; its numbers get the same name (default: %(default)s)"
     options.add_argument("--out", type=to_write, default=default, help=text)
     for name, (value, text) in numbers.items():
         options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=value, help=f"{text} ({value:g})")
 
 
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
-    """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
+    """`asked`, or `default` if it is empty; ConfigError if something in `asked` is not in `known`."""
     unknown = [name for name in asked or () if name not in known]
     if unknown:
         raise ConfigError(f"{option}: no {unknown[0]!r} in this figure; it has {', '.join(known)}")
@@ -147,7 +151,7 @@ def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequenc
 
 
 def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
-    """Env steps a seed by environment; another member of a family (another number of pendulums) has the family's."""
+    """Env steps per seed by environment; another member of a family (another number of pendulums) has the family's."""
     by_family = {env.split(":")[0]: steps for env, steps in budget.steps.items()}
     families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
     if not asked:
@@ -158,7 +162,7 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
 
 
 def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
-    """Env steps a seed by environment; a map that only another budget has is trained as long as this one's first."""
+    """Env steps per seed by environment; a map that only another budget has is trained as long as the first map."""
     steps = budgets[name].steps
     known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
     envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]

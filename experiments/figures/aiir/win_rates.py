@@ -1,7 +1,7 @@
 """AIIR-MIX's figure 3 (methods on four maps) and figure 4 (its ablations on two): greedy win rates over env steps.
 
-Both figures and table 1 keep their numbers in one file, `fig3.csv` beside the picture: a run that two of them need is
-trained once.
+Both figures and table 1 save their numbers in one file, `fig3.csv` in the directory of the picture, so a run that two
+of them need is trained once.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from experiments.runs import find
 
 METHODS = ("aiir_mix", "liir", "qmix", "qtran", "coma")
 ABLATIONS = ("aiir_mix", "rmix", "aiir", "liir")
-OTHERS = ("ippo", "mappo", "vdn", "iql")  # not in the paper, but what its readers will ask for
+OTHERS = ("ippo", "mappo", "vdn", "iql")  # not in the paper, but of interest to its readers
 FAMILY = "smax"
 # "evaluated every 5000 timesteps of training in 20 independent evaluation episodes" (section 5.1)
 EVAL_EVERY, EVAL_EPISODES = 5000, 20
-# Env steps a second of a learner where nothing was measured: half of AIIR-MIX's; for the prediction only.
+# Env steps per second of a learner that was not measured: half of AIIR-MIX's; for the time estimate only.
 GUESS = {"cpu": 3000.0, "gpu": 50_000.0}
 
 _ALL_MAPS = {f"{FAMILY}:{name}": 2_000_000 for name in ("8m", "2s3z", "3s5z", "MMM")}  # the paper does not say how long
@@ -36,7 +36,7 @@ _PUBLISHED = (
     "The paper names no settings: LIIR's published ones for the methods with intrinsic rewards, PyMARL's for QMIX, "
     "QTRAN and COMA"
 )
-_FAIR = ("tuned", "default")  # every method by the settings that are quick for it; the intrinsic rewards' are `default`
+_FAIR = ("tuned", "default")  # the best settings of each method; those with intrinsic rewards have `default`
 SUMMARIES = {
     "aiir/fig3": "Figure 3: greedy win rates of AIIR-MIX, LIIR, QMIX, QTRAN and COMA on 8m, 2s3z, 3s5z and MMM.",
     "aiir/fig4": "Figure 4: greedy win rates of AIIR-MIX, its ablations RMIX and AIIR, and LIIR on 8m and 2s3z.",
@@ -52,11 +52,11 @@ BUDGETS = {
     },
 }
 # 20 episodes tell a win rate to some 10 %: unsmoothed, 400 evaluations of five methods are a thicket.
-NUMBERS = {"smooth": (5.0, "evaluations that the drawn moving mean goes over; the paper names none")}
+NUMBERS = {"smooth": (5.0, "evaluations in the moving mean that is drawn; the paper does not give it")}
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 3 or 4 and draws it. Returns the exit code."""
+    """Trains the missing runs of figure 3 or 4 and draws it. Returns the exit code."""
     target = argv[0]
     options = parse(argv, SUMMARIES[target], BUDGETS[target], NUMBERS, FAMILY)
     smooth = options.numbers["smooth"]
@@ -64,12 +64,12 @@ def command(argv: Sequence[str]) -> int:
         raise ConfigError(f"--smooth must be a whole number of at least 1, not {smooth:g}")
     code = 0 if options.redraw else train(options)
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options, BUDGETS[target])  # stopped by the user: of what there is
+        draw(options, BUDGETS[target])  # stopped by the user: draw what there is
     return code
 
 
 def train(options: Options) -> int:
-    """Trains what is missing, map by map, so that the first panel is full first. Returns the exit code."""
+    """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code."""
     table = numbers_file(options)
     runs = [
         make_run(options, algo, env, "win_rates", EVAL_EVERY, EVAL_EPISODES)
@@ -89,10 +89,10 @@ def numbers_file(options: Options) -> pathlib.Path:
 
 
 def selected(options: Options, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
-    """Of what is kept, what belongs to the figure; with --redraw only the methods and maps asked for.
+    """The saved curves that belong to the figure; with --redraw only the requested methods and maps.
 
     Raises:
-      ConfigError: nothing of that is kept.
+      ConfigError: there are none.
     """
     only = options.asked if options.redraw else ()
     mine = {name for budget in budgets.values() for name in (*budget.methods, *budget.also)}
@@ -100,7 +100,9 @@ def selected(options: Options, curves: Sequence[Curves], budgets: dict[str, Budg
     envs = set(options.steps) if "envs" in only else {env for budget in budgets.values() for env in budget.steps}
     found = [c for c in curves if c.label in methods and c.env in envs]
     if not found:
-        raise ConfigError(f"none of these methods and maps is kept in {numbers_file(options)}: train them first")
+        raise ConfigError(
+            f"there are no numbers of these methods and maps in {numbers_file(options)}: train them first"
+        )
     return found
 
 
@@ -113,10 +115,10 @@ def in_percent(curve: Curves, smooth: int = 1) -> Curves:
 
 
 def draw(options: Options, budgets: dict[str, Budget]) -> None:
-    """One panel a map, in the order of the paper's budget.
+    """One panel per map, in the order of the paper's budget.
 
     Raises:
-      ConfigError: nothing is kept of it, or the picture cannot be written.
+      ConfigError: there are no numbers, or the picture cannot be written.
     """
     table, smooth = numbers_file(options), int(options.numbers["smooth"])
     curves = selected(options, read_curves(table, options.budget), budgets)
@@ -141,7 +143,7 @@ def records_of(table: pathlib.Path, budget: str, curves: Sequence[Curves]) -> li
 
 
 def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
-    """What is drawn and how it was made, from the records beside the numbers."""
+    """The small print: what is drawn and how it was made, from the records saved with the numbers."""
     records = records_of(table, options.budget, curves)
     seeds = [r["seeds"] for r in records]
     text = style.seeds_text(seeds)

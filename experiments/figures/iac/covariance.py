@@ -21,9 +21,9 @@ SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several time
 ENV, EPISODES = "multi_pendulum:3", 8
 SHARES = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)  # of the training, at which to look
 COLUMNS = ("budget", "seed", "env_steps", "return_mean", "row", "column", "covariance")
-_EXPLORE = "Table 5, but noise correlated in time, and 16 worlds with an update every 16 of their steps"
+_EXPLORE = "Table 5, but temporally correlated noise, and 16 environments with an update every 16 of their steps"
 BUDGETS = {
-    # With the paper's own exploration IAC meets no reward on three pendulums in so many steps.
+    # With the paper's exploration, IAC never gets a reward on three pendulums in so many steps.
     "small": Budget(
         2,
         {ENV: 600_000},
@@ -51,7 +51,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
     def look(state, key, steps):
         k_start, k_play = jax.random.split(key)
         runner = rollout.start(env, player, k_start)
-        # As acting is after the warm-up: the first matrix is that of the initial policy, not of uniform actions.
+        # Acts as after the warm-up, so the first matrix is that of the initial policy, not of uniform actions.
         clock = Clock(jnp.int32(0), jnp.maximum(steps, algorithm.plan.warmup))
         batch = rollout.rollout(env, player, algorithm.policy(state.learner), runner, k_play, clock)[1]
         weight = batch.mask[..., None, None]
@@ -62,12 +62,12 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 
 def times(total_steps: int) -> list[int]:
-    """Env steps at which to look: after the first iteration, then at `SHARES` of the training."""
+    """Env steps at which to observe: after the first iteration, then at `SHARES` of the training."""
     return [max(1, round(share * total_steps)) for share in SHARES]
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 5 and draws it. Returns the exit code."""
+    """Trains the missing run of figure 5 and draws it. Returns the exit code."""
     options = parse(argv, SUMMARY, BUDGETS)
     code = 0
     if not options.redraw:
@@ -81,7 +81,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def keep(options: Options, run: Run) -> None:
-    """Writes what the run has seen; other budgets' rows stay."""
+    """Writes the observations of the run; the rows of other budgets stay."""
     if run.directory is None:
         return
     rows = []
@@ -112,17 +112,17 @@ def matrices(rows: Sequence[dict[str, str]]) -> dict[tuple[int, int], tuple[np.n
 
 
 def colour_limit(found: Sequence[np.ndarray]) -> float:
-    """The largest covariance of two different agents: between them is what the figure is about, and an agent's own
-    variance, many times that at first, would leave it white."""
+    """The largest covariance of two different agents, which the figure is about. With the agents' variances, which are
+    many times larger at first, as the limit, the covariances would be invisible."""
     return max(float(np.abs(m - np.diag(np.diag(m))).max()) for m in found)
 
 
 def draw(options: Options) -> None:
-    """Heat maps, a row a seed, a column a time, one diverging scale for all."""
+    """Heat maps with one diverging scale: one row per seed, one column per time."""
     table = options.out.with_suffix(".csv")
     rows = [row for row in read_csv(table) if row["budget"] == options.budget]
     if not rows:
-        raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
+        raise ConfigError(f"there are no numbers of budget {options.budget} in {table}: train first, without --redraw")
     found = matrices(rows)
     figure, steps = heat_maps(found)
     record = next(r for r in read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
@@ -134,12 +134,12 @@ def draw(options: Options) -> None:
 
 
 def heat_maps(found: dict[tuple[int, int], tuple[np.ndarray, float]]) -> tuple[Any, int]:
-    """The figure of (seed, env steps) -> (covariance f[n, n], greedy return), a row a seed; and its number of columns.
+    """The figure of (seed, env steps) -> (covariance f[n, n], greedy return), one row per seed; and its columns.
 
-    All have one scale. Diverging colours: red where two agents lean the same way, blue where they lean apart.
+    All have one scale with diverging colours: red for positive, blue for negative covariances.
     """
     seeds = sorted({seed for seed, _ in found})
-    looks = {seed: sorted(at for other, at in found if other == seed) for seed in seeds}  # by env steps of its own
+    looks = {seed: sorted(at for other, at in found if other == seed) for seed in seeds}  # by the seed's own env steps
     columns = len(looks[seeds[0]])
     limit = colour_limit([matrix for matrix, _ in found.values()])
     figure = style.new_figure(2.0 * columns + 0.8, 2.15 * len(seeds) + 0.9)

@@ -27,15 +27,16 @@ SUMMARY = "Figure 7: env steps saved on predator-prey and return won on po_preda
 
 
 class Saved(NamedTuple):
-    """t_DDPG-MIX - t_method of one seed, in env steps. A seed that never got there counts with its last evaluation:
-    then the true number is larger (`certain` "at least"), smaller ("at most") or not known ("neither got there")."""
+    """t_DDPG-MIX - t_method of one seed, in env steps. A seed that never reached the threshold counts with its last
+    evaluation; the true number is then larger (`certain` "at least"), smaller ("at most") or unknown ("neither got
+    there")."""
 
     steps: float
     certain: str  # exact, at least, at most, neither got there
 
 
 def budgets() -> dict[str, spec.Budget]:
-    """Figure 4's, of the two worlds and the five methods that this figure needs."""
+    """Figure 4's budgets, for the two environments and the five methods that this figure needs."""
     return {
         name: budget._replace(steps={env: budget.steps[env] for env in (SPEED, RETURN)}, methods=(*METHODS, BASE))
         for name, budget in curves.BUDGETS["iac/fig4"].items()
@@ -43,7 +44,7 @@ def budgets() -> dict[str, spec.Budget]:
 
 
 def steps_to(curve: Curves, threshold: float) -> float:
-    """Env steps at the first evaluation that reaches `threshold`; nan where none does."""
+    """Env steps at the first evaluation that reaches `threshold`; nan if none does."""
     reached = np.flatnonzero(curve.columns["return_mean"] >= threshold)
     return float(curve.steps[reached[0]]) if reached.size else math.nan
 
@@ -62,7 +63,7 @@ def saved(base: Curves, method: Curves, threshold: float) -> Saved:
 
 
 def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
-    """One row a (method, seed) that has all four curves: saved steps, and the difference of the final returns."""
+    """One row per (method, seed) with all four curves: saved steps, and the difference of the final returns."""
     of = {(c.label, c.env, c.seed): c for c in kept_curves}
     rows = []
     for algo in METHODS:
@@ -78,9 +79,9 @@ def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 4's runs, compares, and draws. Returns the exit code."""
+    """Trains the missing runs of figure 4, compares, and draws. Returns the exit code."""
     told = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
-    numbers = {"threshold": (0.0, f"return on predator_prey that is to be reached; 0: {told}")}
+    numbers = {"threshold": (0.0, f"return to reach on predator_prey; 0: {told}")}
     options = spec.parse(argv, SUMMARY, budgets(), numbers)
     table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
     if not options.redraw:
@@ -90,14 +91,14 @@ def command(argv: Sequence[str]) -> int:
             return code
     rows = comparison(store.read_curves(table, options.budget), threshold)
     if not rows:
-        raise ConfigError(f"{table} has no method beside {BASE} on both {SPEED} and {RETURN}: train them first")
+        raise ConfigError(f"{table} has no method other than {BASE} on both {SPEED} and {RETURN}: train them first")
     write_comparison(options.out.with_suffix(".csv"), options.budget, rows)
     draw(options, rows, threshold)
     return 0
 
 
 def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the rows of one budget; those of others stay."""
+    """Writes the rows of one budget; the rows of other budgets stay."""
     numbers = ("saved_steps", "return_difference")
     new = [{"budget": budget, **row, **{name: store.number(row[name]) for name in numbers}} for row in rows]
     new = [{**row, "threshold": str(row["threshold"])} for row in new]
@@ -143,5 +144,5 @@ def _small_print(options: Options, rows: Sequence[dict[str, Any]]) -> str:
     text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE), bars=True)
     if counts:
         told = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
-        text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({told})."
+        text += f" Hatched: not all seeds reached the threshold; they count with the steps of the whole run ({told})."
     return text

@@ -1,5 +1,5 @@
-"""Figure 2 (what three methods learn in Simple World, and the paths of their actions) and figure 3 (two fixed ways to
-explore it; nothing is learned)."""
+"""Figure 2 (what three methods learn in Simple World, and the paths of their greedy actions) and figure 3 (two fixed
+exploration policies; nothing is learned)."""
 
 import functools
 import math
@@ -18,15 +18,15 @@ from experiments.training.observers import read_seen, train_and_observe
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
 GRID = np.linspace(-10.0, 10.0, 41)  # of either agent's action
-FINE = np.linspace(GRID[0], GRID[-1], 161)  # where nothing has to be kept
-LOOKS = 60  # at a path
+FINE = np.linspace(GRID[0], GRID[-1], 161)  # for what is computed when drawing
+LOOKS = 60  # observations along a path
 SUMMARIES = {
     "iac/fig2": "Figure 2: learned values and the paths of the greedy actions in Simple World, three methods.",
     "iac/fig3": "Figure 3: an independent and a collaborative Gaussian over Simple World's reward. Nothing is learned.",
 }
 PATHS = ("algo", "seed", "env_steps", "u0", "u1")
 VALUES = ("algo", "u0", "u1", "q")
-_SETTINGS = "Table 6 and appendix B. Not told there: sigma starts at 0.3, actions end in tanh, 2 heads, 20 k steps"
+_SETTINGS = "Table 6 and appendix B. Not given there: sigma starts at 0.3, actions end in tanh, 2 heads, 20 k steps"
 _BUDGET = Budget(5, {ENV: 20_000}, METHODS, ("simple_world",), settings=_SETTINGS)
 BUDGETS = {
     "small": _BUDGET._replace(seeds=3, leaves_out="two of the paper's five seeds (it draws one)"),
@@ -87,7 +87,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def times(total_steps: int) -> list[int]:
-    """Env steps at which to look: after the first iteration, then evenly to the end."""
+    """Env steps at which to observe: after the first iteration, then evenly to the end."""
     return [max(1, round(total_steps * k / LOOKS)) for k in range(LOOKS + 1)]
 
 
@@ -125,7 +125,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 
 def keep(options: Options, run: Run) -> None:
-    """Writes the paths of all seeds and the last landscape of the first; other methods' rows stay."""
+    """Writes the paths of all seeds and the last values of the first seed; the rows of other methods stay."""
     seen = read_seen(run.directory) if run.directory is not None else []
     if not seen:
         return
@@ -150,7 +150,7 @@ def _values_file(options: Options) -> Any:
 
 
 def read_paths(rows: Sequence[dict[str, str]], algo: str) -> list[np.ndarray]:
-    """One path f[K, 2] a seed, in the order of time."""
+    """One path f[K, 2] per seed, in order of time."""
     mine = [row for row in rows if row["algo"] == algo]
     seeds = sorted({int(row["seed"]) for row in mine})
     ordered = [sorted((r for r in mine if int(r["seed"]) == s), key=lambda r: int(r["env_steps"])) for s in seeds]
@@ -189,7 +189,7 @@ def draw_learned(options: Options) -> None:
     rows, values = read_csv(options.out.with_suffix(".csv")), read_csv(_values_file(options))
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     if not algos:
-        raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
+        raise ConfigError(f"there are no numbers in {options.out.with_suffix('.csv')}: train first, without --redraw")
     figure = style.new_figure(3.5 * (len(algos) + 1), 3.9)
     true, *panels = figure.subplots(1, len(algos) + 1, sharey=True)
     _scale(figure, true, landscape(true, reward_landscape(), "the true reward"))
@@ -211,7 +211,7 @@ def draw_learned(options: Options) -> None:
 
 
 def draw_policies(options: Options) -> None:
-    """Figure 3: the two Gaussians' one- and two-sigma ellipses over the reward; their numbers beside the picture."""
+    """Figure 3: the two Gaussians' one- and two-sigma ellipses over the reward; also writes their numbers."""
     from matplotlib.patches import Ellipse as Patch
 
     from envs.toy.matrix_games import simple_world_reward

@@ -64,7 +64,7 @@ def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, c
     assert "other settings" not in curves.small_print(options, table)
     changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
     text = curves.small_print(spec.parse(argv, "", changed), table)
-    assert "made by other settings than these, or not told by which: all 2" in text
+    assert "made with other settings than these, or with unknown ones: all 2" in text
 
 
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
@@ -83,13 +83,13 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
     assert "not finished" not in curves.small_print(options, out.with_suffix(".csv"))
 
 
-def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, capsys):
+def test_an_interrupted_training_stops_the_figure_and_says_how_to_continue(tiny, capsys):
     argv, _ = tiny
     options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     seen = []
     code = runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
-    assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
+    assert f"continue with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
     assert runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 
@@ -204,12 +204,14 @@ def test_figures_2_and_5_say_what_they_train_by():
         assert all(budget.settings for budget in budgets.values())
 
 
-def test_help_tells_what_the_budgets_are(capsys):
+def test_help_describes_the_budgets(capsys):
     with pytest.raises(SystemExit):
         main(["iac/fig4", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "paper (5 seeds. Tables 5 to 7 for every method" in text
-    assert "tuned (5 seeds. Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts" in text
+    assert (
+        "tuned (5 seeds. Tuned, the same for every method: discount 0.9 and learning rates of 1e-3 on predator" in text
+    )
     assert "Leaves out three of the paper's five seeds, its settings, most of its steps" in text
 
 
@@ -286,10 +288,10 @@ def test_other_numbers_of_pendulums_have_their_familys_steps():
         (["iac/fig4", "--methods", "ppo"], "--methods: no 'ppo' in this figure; it has attn_qmix, ddpg_mix, iac"),
         (["iac/fig4", "--envs", "smax:3m"], "--envs: no 'smax' in this figure; it has multi_pendulum, predator_prey"),
         (["iac/fig6", "--seeds", "-1"], "--seeds must be at least 1, not -1"),
-        (["iac/fig4", "--redraw", "--out", "nowhere/fig4.png"], "is kept in nowhere/fig4.csv: train first"),
-        (["iac/fig5", "--redraw", "--out", "nowhere/fig5.png"], "is kept in nowhere/fig5.csv: train first"),
-        (["iac/fig2", "--redraw", "--out", "nowhere/fig2.png"], "is kept in nowhere/fig2.csv: train first"),
-        (["iac/tables", "--redraw", "--out", "nowhere/t.csv"], "nothing is kept in nowhere/t.csv: train first"),
+        (["iac/fig4", "--redraw", "--out", "nowhere/fig4.png"], "in nowhere/fig4.csv: train first"),
+        (["iac/fig5", "--redraw", "--out", "nowhere/fig5.png"], "in nowhere/fig5.csv: train first"),
+        (["iac/fig2", "--redraw", "--out", "nowhere/fig2.png"], "in nowhere/fig2.csv: train first"),
+        (["iac/tables", "--redraw", "--out", "nowhere/t.csv"], "there are no numbers in nowhere/t.csv: train first"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(argv, message, capsys):

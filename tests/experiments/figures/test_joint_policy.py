@@ -116,5 +116,5 @@ def test_what_was_not_seen_is_said(simple, tmp_path, monkeypatch):
     monkeypatch.setattr(
         inspection, "inspect_run", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))})
     )
-    with pytest.raises(ConfigError, match="its critic has no attention to share out"):
+    with pytest.raises(ConfigError, match="its critic does not attend to two or more"):
         joint_policy.draw_attention(simple)  # two agents: one other each

@@ -87,7 +87,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert read_csv(folder / "fig3.csv") == rows
 
 
-def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, capsys, monkeypatch):
+def test_a_stopped_figure_keeps_what_there_is_and_says_how_to_continue(small, capsys, monkeypatch):
     argv, folder = small
     calls = []
 
@@ -99,13 +99,13 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
     words = ["aiir/fig3", *argv, "--out", str(folder / "fig3.png")]
     assert main(words) == 130
     out = capsys.readouterr().out
-    assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
+    assert f"stopped; continue with: python -m experiments.reproduce {' '.join(words)}" in out
     assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
     monkeypatch.setattr("experiments.training.train.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
     assert main(nothing) == 130  # nothing to draw yet: no error on top
-    assert "go on with" in capsys.readouterr().out
+    assert "continue with" in capsys.readouterr().out
 
 
 def _curve(algo, env, seed, wins):
@@ -241,8 +241,8 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
         (["aiir/fig3", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["aiir/table1", "--total-steps", "0"], "--total-steps must be at least 1, not 0"),
         (["aiir/fig3", "--smooth", "0"], "--smooth must be a whole number of at least 1, not 0"),
-        (["aiir/fig3", "--redraw", "--out", "nowhere/fig3.png"], "is kept in nowhere/fig3.csv: train first"),
-        (["aiir/table1", "--out", "t.csv"], "--out names the Markdown file"),
+        (["aiir/fig3", "--redraw", "--out", "nowhere/fig3.png"], "in nowhere/fig3.csv: train first"),
+        (["aiir/table1", "--out", "t.csv"], "--out must be a Markdown file"),
         (["aiir/fig3", "--preset", "nonsense"], "unknown preset 'nonsense' of aiir_mix"),
     ],
 )
