@@ -17,7 +17,7 @@ from experiments.common.files import write_csv, write_text
 from experiments.common.stats import bootstrap_interval, iqm, mean_interval
 from experiments.figures.aiir import win_rates
 from experiments.figures.iac.curves import LAST
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, read_curves
 
 SUMMARY = "Table 1: the paper's maps and ours, and the final greedy win rates of all methods on them."
@@ -140,7 +140,7 @@ def cell(value: tuple[float, float, float]) -> str:
     return f"{middle:.0f}" if math.isnan(low) else f"{middle:.0f} [{low:.0f}, {high:.0f}]"
 
 
-def write(options: Options) -> None:
+def write(options: FigureOptions) -> None:
     """Writes both files and prints the first.
 
     Raises:
@@ -183,7 +183,7 @@ def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str
     return lines
 
 
-def note(options: Options, records: Sequence[dict]) -> str:
+def note(options: FigureOptions, records: Sequence[dict]) -> str:
     """The note below the table: what the numbers are and how they were made."""
     seeds = style.span([r["seeds"] for r in records], "seed")
     text = f"Percent of episodes won, greedy, in the last {LAST} evaluations of {win_rates.EVAL_EPISODES} episodes: "

@@ -15,7 +15,7 @@ from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 from experiments.runs import find
 
@@ -68,7 +68,7 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def train(options: Options) -> int:
+def train(options: FigureOptions) -> int:
     """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code."""
     table = numbers_file(options)
     runs = [
@@ -83,12 +83,12 @@ def train(options: Options) -> int:
     return train_all(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
 
 
-def numbers_file(options: Options) -> pathlib.Path:
+def numbers_file(options: FigureOptions) -> pathlib.Path:
     """Where both figures and the table keep their numbers."""
     return options.out.with_name("fig3.csv")
 
 
-def selected(options: Options, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
+def selected(options: FigureOptions, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
     """The saved curves that belong to the figure; with --redraw only the requested methods and maps.
 
     Raises:
@@ -114,7 +114,7 @@ def in_percent(curve: Curves, smooth: int = 1) -> Curves:
     return curve._replace(steps=curve.steps / 1e6, columns={"win_rate": 100 * sums / counts})
 
 
-def draw(options: Options, budgets: dict[str, Budget]) -> None:
+def draw(options: FigureOptions, budgets: dict[str, Budget]) -> None:
     """One panel per map, in the order of the paper's budget.
 
     Raises:
@@ -142,7 +142,7 @@ def records_of(table: pathlib.Path, budget: str, curves: Sequence[Curves]) -> li
     return [r for r in records if r["budget"] == budget and (r["algo"], r["env"]) in drawn]
 
 
-def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
+def small_print(options: FigureOptions, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
     """The small print: what is drawn and how it was made, from the records saved with the numbers."""
     records = records_of(table, options.budget, curves)
     seeds = [r["seeds"] for r in records]
@@ -152,7 +152,7 @@ def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves],
     return text + made_with(options, records)
 
 
-def made_with(options: Options, records: Sequence[dict]) -> str:
+def made_with(options: FigureOptions, records: Sequence[dict]) -> str:
     """Steps, presets, device, what is left out and what is not finished."""
     presets, devices = (sorted({r[name] for r in records}) for name in ("preset", "device"))
     text = f"{style.span([r['total_steps'] for r in records], 'step')} on this package's SMAX, "

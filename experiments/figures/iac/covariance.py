@@ -13,7 +13,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, record_of
 from experiments.training.observers import read_seen, train_and_observe
 
@@ -80,7 +80,7 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def keep(options: Options, run: Run) -> None:
+def keep(options: FigureOptions, run: Run) -> None:
     """Writes the observations of the run; the rows of other budgets stay."""
     if run.directory is None:
         return
@@ -117,7 +117,7 @@ def colour_limit(found: Sequence[np.ndarray]) -> float:
     return max(float(np.abs(m - np.diag(np.diag(m))).max()) for m in found)
 
 
-def draw(options: Options) -> None:
+def draw(options: FigureOptions) -> None:
     """Heat maps with one diverging scale: one row per seed, one column per time."""
     table = options.out.with_suffix(".csv")
     rows = [row for row in read_csv(table) if row["budget"] == options.budget]

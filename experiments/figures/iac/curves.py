@@ -13,7 +13,7 @@ from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import keep_curves, read_curves
 from experiments.runs import find
 
@@ -96,12 +96,12 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def runs_of(options: Options) -> list[Run]:
+def runs_of(options: FigureOptions) -> list[Run]:
     """All runs, method by method within each environment, so that the first panel is full first."""
     return [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
 
 
-def _keep(options: Options, run: Run) -> None:
+def _keep(options: FigureOptions, run: Run) -> None:
     keep_curves(options.out.with_suffix(".csv"), options.budget, run, options.command)
 
 
@@ -110,7 +110,7 @@ def final_return(curve: Curves) -> float:
     return float(np.mean(curve.columns["return_mean"][-LAST:]))
 
 
-def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
+def small_print(options: FigureOptions, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
     """The small print: seeds, steps and unfinished runs, from the records saved with the numbers.
 
     Args:
@@ -131,20 +131,20 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: b
     return f"{text}."
 
 
-def _made_otherwise(options: Options, record: dict[str, Any]) -> bool:
+def _made_otherwise(options: FigureOptions, record: dict[str, Any]) -> bool:
     """Whether a saved run was trained with other algorithm fields than the budget has, or has no record of them."""
     one = dataclasses.replace(options, steps={record["env"]: record["total_steps"]})
     today = make_run(one, record["algo"], record["env"]).settings.algorithm
     return record.get("algorithm") != algorithm_fingerprint(today)
 
 
-def _panels(options: Options, curves: Sequence[Curves]) -> list[str]:
+def _panels(options: FigureOptions, curves: Sequence[Curves]) -> list[str]:
     """Environments to draw: the requested ones first, then others that are saved."""
     kept = dict.fromkeys(c.env for c in curves)
     return [env for env in options.steps if env in kept] + [env for env in kept if env not in options.steps]
 
 
-def draw_tasks(options: Options) -> None:
+def draw_tasks(options: FigureOptions) -> None:
     """Figure 4: one panel per environment."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)
@@ -159,7 +159,7 @@ def draw_tasks(options: Options) -> None:
     style.save(figure, options.out)
 
 
-def draw_scalability(options: Options) -> None:
+def draw_scalability(options: FigureOptions) -> None:
     """Figure 6: a panel of curves for each N, then the final return over N."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)

@@ -18,7 +18,7 @@ from experiments.figures.runs import Run
 from experiments.reproduce import main
 from experiments.runs.directory import create_directory
 from experiments.training import time_estimates
-from experiments.training.time_estimates import Speed
+from experiments.training.time_estimates import MeasuredSpeed
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -99,13 +99,13 @@ def test_a_stopped_figure_keeps_what_there_is_and_says_how_to_continue(small, ca
     words = ["aiir/fig3", *argv, "--out", str(folder / "fig3.png")]
     assert main(words) == 130
     out = capsys.readouterr().out
-    assert f"stopped; continue with: python -m experiments.reproduce {' '.join(words)}" in out
+    assert f"stopped; resume with: python -m experiments.reproduce {' '.join(words)}" in out
     assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
     monkeypatch.setattr("experiments.training.train.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
     assert main(nothing) == 130  # nothing to draw yet: no error on top
-    assert "continue with" in capsys.readouterr().out
+    assert "resume with" in capsys.readouterr().out
 
 
 def _curve(algo, env, seed, wins):
@@ -193,7 +193,7 @@ def _run():
 
 
 def _speed(algo, env, rate, source):
-    return Speed({"algo": algo, "env": env, "preset": "default"}, rate, source)
+    return MeasuredSpeed({"algo": algo, "env": env, "preset": "default"}, rate, source)
 
 
 def test_prediction_prefers_the_same_method_then_the_same_world():
