@@ -130,11 +130,10 @@ def play_on_backend(
     act = jax.jit(lambda params, *inputs: policy._replace(params=(params,)).act(*inputs))
     results: dict[int, list[GameEpisode]] = {}
 
-    def keep(number: int, episode: "GameEpisode") -> None:
+    def note(number: int, episode: "GameEpisode") -> None:
         results.setdefault(number, []).append(episode)
-        count = len(results[number])
+        count, outcome = len(results[number]), "won" if episode.won else "not won"
         journal.add(number, count, episode)
-        outcome = "won" if episode.won else "not won"
         say(f"seed {number}, episode {count}/{episodes}: {outcome}, {episode.length} steps")
 
     complete, replays = False, 0
@@ -144,7 +143,7 @@ def play_on_backend(
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
                     carry = policy.carry(len(arena.slots))
-                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: keep(n, e))
+                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: note(n, e))
                 if save_replay:
                     replays = arena.save_replays()
             complete = True
@@ -154,8 +153,11 @@ def play_on_backend(
             if journal.count == 0:
                 raise
             raise ConfigError(f"{error}; the {journal.count} finished episodes are in {file}") from None
-    rows = [
+    return Played(_rows(results), arena.discarded, arena.replaced, replays, complete)
+
+
+def _rows(results: "dict[int, list[GameEpisode]]") -> list[Evaluation]:
+    return [
         summarise(number, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
         for number, ended in results.items()
     ]
-    return Played(rows, arena.discarded, arena.replaced, replays, complete)

@@ -20,14 +20,14 @@ from experiments.runs import find
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
 LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
-# The settings of each budget. With tables 5 to 7, almost nothing is learned on predator-prey in 60 k updates.
+# Settings of each budget. With those of tables 5 to 7 the hunts are hardly learned in 60 k updates.
 PAPER = "Tables 5 to 7 for every method, MADDPG and MAAC being their official codes with these numbers"
 TUNED_PENDULUMS = (
     "Table 5, but an update every 16 steps of 16 environments, uniform actions before the first, white noise"
 )
 TUNED = (
-    "Tuned, the same for every method: discount 0.9 and learning rates of 1e-3 on predator-prey, an update every 16 "
-    "steps of 16 environments (predator-prey: 32 of 32), uniform actions before the first, white noise"
+    "Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts, an update every 16 steps of "
+    "16 environments (hunts: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
 _UNTOLD = ". The paper gives neither N nor the number of steps: 3 and 1 M here"
@@ -127,25 +127,25 @@ def small_print(options: FigureOptions, table: Any, algos: Sequence[str] = (), b
     text += f"; not finished: {', '.join(begun)}" if begun else ""
     other = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if _made_otherwise(options, r)]
     other = [f"all {len(other)}"] if len(other) == len(records) else other
-    text += f"; made with other settings than these, or with unknown ones: {', '.join(other)}" if other else ""
+    text += f"; made with other or unknown settings: {', '.join(other)}" if other else ""
     return f"{text}."
 
 
 def _made_otherwise(options: FigureOptions, record: dict[str, Any]) -> bool:
-    """Whether a saved run was trained with other algorithm fields than the budget has, or has no record of them."""
+    """Whether a saved run was trained with other fields of its algorithm than the budget has, or unknown ones."""
     one = dataclasses.replace(options, steps={record["env"]: record["total_steps"]})
     today = make_run(one, record["algo"], record["env"]).settings.algorithm
     return record.get("algorithm") != algorithm_fingerprint(today)
 
 
 def _panels(options: FigureOptions, curves: Sequence[Curves]) -> list[str]:
-    """Environments to draw: the requested ones first, then others that are saved."""
-    kept = dict.fromkeys(c.env for c in curves)
-    return [env for env in options.steps if env in kept] + [env for env in kept if env not in options.steps]
+    """Environments to draw: those asked for first, then all others that are saved."""
+    saved = dict.fromkeys(c.env for c in curves)
+    return [env for env in options.steps if env in saved] + [env for env in saved if env not in options.steps]
 
 
 def draw_tasks(options: FigureOptions) -> None:
-    """Figure 4: one panel per environment."""
+    """Figure 4: one panel for each environment."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)
     envs = _panels(options, curves)
@@ -188,7 +188,7 @@ def _count(env: str) -> int:
 
 
 def _over_n(ax: Any, algo: str, curves: Sequence[Curves]) -> None:
-    """Means, with 95 % intervals if there are enough seeds, and one dot per seed."""
+    """Means with 95 % intervals where there are enough seeds for one, and a dot for each seed."""
     numbers = sorted({_count(c.env) for c in curves})
     finals = [[final_return(c) for c in curves if _count(c.env) == n] for n in numbers]
     bands = [mean_interval(values) for values in finals]
