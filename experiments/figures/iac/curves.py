@@ -26,8 +26,8 @@ TUNED_PENDULUMS = (
     "Table 5, but an update every 16 steps of 16 environments, uniform actions before the first, white noise"
 )
 TUNED = (
-    "Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts, an update every 16 steps of "
-    "16 environments (hunts: 32 of 32), uniform actions before the first, white noise"
+    "Tuned, the same for every method: discount 0.9 and learning rates of 1e-3 on predator-prey, an update every 16 "
+    "steps of 16 environments (predator-prey: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
 _UNTOLD = ". The paper gives neither N nor the number of steps: 3 and 1 M here"

@@ -159,7 +159,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
     return figure
 
 
-def _draw_world(ax: Any, env: str, episode: Any, agents: int) -> None:
+def _draw_task(ax: Any, env: str, episode: Any, agents: int) -> None:
     """The angle of each pendulum, or the reward in other environments; and the colours of the agents."""
     from matplotlib.lines import Line2D
 
