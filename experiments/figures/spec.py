@@ -1,8 +1,8 @@
 """The command line of the figures. No jax here.
 
-A figure has budgets. `small` takes less than an hour on two cores; `paper` has the paper's seeds, steps and settings;
-some figures have `tuned`, which is as long, with settings under which the methods learn. --help, the output and the
-picture say which settings a budget uses and what it leaves out.
+A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
+figures have `tuned`, equally long, with settings under which the methods learn. --help, the output and the picture
+state the settings of a budget and what it leaves out.
 """
 
 import argparse
@@ -31,10 +31,8 @@ class Budget(NamedTuple):
         str, ...
     ]  # names to look for, best first; {family} stands for the environment's family; else `default`
     leaves_out: str = ""  # "" where nothing is missing
-    overrides: Mapping[
-        str, Mapping[str, Any]
-    ] = {}  # by environment family: fields of algorithms that have no preset for it
-    also: tuple[str, ...] = ()  # further methods that --methods accepts
+    overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
+    also: tuple[str, ...] = ()  # further methods that the command line may name
     settings: str = ""  # the settings of the methods, in words
 
 
@@ -62,11 +60,11 @@ def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
     parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds per run (default: the budget's)")
-    parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds per run (default: the target's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the target's)")
     runs = f"runs/{target.split('/')[0]}"
     parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
-    parser.add_argument("--redraw", action="store_true", help="only draw, from the saved numbers")
+    parser.add_argument("--redraw", action="store_true", help="train nothing: use the numbers saved beside --out")
     return parser
 
 
@@ -122,12 +120,12 @@ def parse(
 def _add_choices(
     options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
 ) -> None:
-    """The options that choose among what a figure has; `word` is that of its environments."""
+    """The options that choose among what a figure has; `word` is the option for its environments."""
     known = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
     options.add_argument("--budget", default="small", help=f"one of {known} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
-    presets = "presets to look for, best first, instead of the budget's; each method uses the first one that it has"
+    presets = "for each method the first of these that it has, instead of the budget's"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
 
 
@@ -162,7 +160,7 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
 
 
 def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
-    """Env steps per seed by environment; a map that only another budget has is trained as long as the first map."""
+    """Env steps per seed by environment; a map of another budget is trained as long as the first map of this one."""
     steps = budgets[name].steps
     known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
     envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]

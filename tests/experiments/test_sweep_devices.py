@@ -118,7 +118,7 @@ def test_programs_are_jobs(tmp_path):
     """Two programs (2 and 4 environments) as processes of submitit's, the stand-in for Slurm."""
     words = ["--algo", "iql", "--env", "matrix_game", "--seeds", "1", "--total-steps", "64", "--eval-episodes", "2"]
     words += ["--set", "num_envs=2,4", "rollout_length=4", "hidden_dim=8", "buffer_size=64", "batch_size=4"]
-    words += ["updates_per_step=0.125", "recurrent=false"]
+    words += ["updates_per_step=0.125", "recurrent=false", "warmup=16"]
     words += ["--out", str(tmp_path / "out"), "--launcher", "local", "--job", "timeout_min=20"]
     command = [sys.executable, "-m", "experiments.sweep", *words]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, cwd=ROOT)

@@ -52,7 +52,7 @@ BUDGETS = {
     },
 }
 # 20 episodes measure a win rate to about 10 %: unsmoothed, 400 evaluations of five methods are unreadable.
-NUMBERS = {"smooth": (5.0, "evaluations that the drawn moving mean goes over; the paper names none")}
+NUMBERS = {"smooth": (5.0, "evaluations in the moving mean that is drawn; the paper states none")}
 
 
 def command(argv: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ TUNED = (
     "steps of 16 environments (predator-prey: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
-_UNTOLD = ". The paper gives neither N nor the number of steps: 3 and 1 M here"
+_UNTOLD = ". The paper states neither N nor the number of steps: 3 and 1 M steps"
 _HUNTS = {"predator_prey": HUNT, "po_predator_prey": HUNT}
 _SHORT = SWING | {"warmup": 20_000}  # sixteen times the episodes for the same updates
 _NUMBERS = {f"{_SHAPED}:{n}": 500_000 for n in (3, 5, 8, 10)}
