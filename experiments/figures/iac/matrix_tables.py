@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from iacjax.algorithms.registry import ALGORITHMS
+
 ACTIONS = "ABC"
 METHODS = ("qmix", "qmixs")
-NAMES = {"qmix": "QMIX", "qmixs": "QMIXs"}
 ALPHA = 3.0  # of eq. 7; the paper gives none: its table 3 fits 2.4 to 2.6, its table 4 3.0 to 3.2
 
 # The paper's numbers, [u_2][u_1] as printed. Table 2: QMIX's values; tables 3 and 4: policies of QMIX and QMIXs.
@@ -121,10 +122,12 @@ def text(tables: Tables) -> str:
         if method == "qmix":
             lines += _individual_lines(np.median(tables.individual[m], 0))
     for m, method in enumerate(METHODS):
-        title = f"Table {3 + m}: policy of {NAMES[method]}, alpha = {tables.alpha:g}"
+        title = f"Table {3 + m}: policy of {ALGORITHMS[method].display_name}, alpha = {tables.alpha:g}"
         lines += _table(title, np.median(tables.policy[m], 0), PAPER_POLICY[method])
     for m, method in enumerate(METHODS):
-        lines.append(f"{NAMES[method]}, seed by seed (the paper's P(A,A): {PAPER_POLICY[method][0][0]:.2f})")
+        lines.append(
+            f"{ALGORITHMS[method].display_name}, seed by seed (the paper's P(A,A): {PAPER_POLICY[method][0][0]:.2f})"
+        )
         for seed in range(seeds):
             u_1, u_2 = np.unravel_index(tables.q[m, seed].argmax(), tables.payoff.shape)
             best, pays = f"({ACTIONS[u_1]},{ACTIONS[u_2]})", tables.payoff[u_1, u_2]
