@@ -104,6 +104,10 @@ def map_of(policy: "Policy", map_name: str | None) -> str:
     return scenario.name
 
 
+def _summary(seed: int, ended: "list[GameEpisode]") -> Evaluation:
+    return summarise(seed, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
+
+
 def play_on_backend(
     policy: "Policy",
     backend: "Backend",
@@ -132,10 +136,9 @@ def play_on_backend(
 
     def keep(number: int, episode: "GameEpisode") -> None:
         results.setdefault(number, []).append(episode)
-        count = len(results[number])
-        journal.add(number, count, episode)
+        journal.add(number, len(results[number]), episode)
         outcome = "won" if episode.won else "not won"
-        say(f"seed {number}, episode {count}/{episodes}: {outcome}, {episode.length} steps")
+        say(f"seed {number}, episode {len(results[number])}/{episodes}: {outcome}, {episode.length} steps")
 
     complete, replays = False, 0
     arena = Arena(backend, map_name, games, seed, options, say=say)
@@ -143,8 +146,7 @@ def play_on_backend(
         try:
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
-                    carry = policy.carry(len(arena.slots))
-                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: keep(n, e))
+                    arena.play(partial(act, params), policy.carry(len(arena.slots)), episodes, partial(keep, number))
                 if save_replay:
                     replays = arena.save_replays()
             complete = True
@@ -154,8 +156,5 @@ def play_on_backend(
             if journal.count == 0:
                 raise
             raise ConfigError(f"{error}; the {journal.count} finished episodes are in {file}") from None
-    rows = [
-        summarise(number, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
-        for number, ended in results.items()
-    ]
+    rows = [_summary(number, ended) for number, ended in results.items()]
     return Played(rows, arena.discarded, arena.replaced, replays, complete)
