@@ -92,7 +92,7 @@ def import_script(path: pathlib.Path, reports: Reports) -> types.ModuleType:
 
 
 def make_program(module: types.ModuleType, config: dict[str, Any], wrap: Callable = lambda env: env) -> Callable:
-    """`train(key)` of the script for this configuration, which the script goes on to change.
+    """`train(key)` of the script for this configuration, which the script then changes.
 
     `wrap` is put around the environment where the script takes one.
     """

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from experiments.benchmarks import env_speed, kernels, learn, scripted, seeds, settings, train, updates
+from experiments.benchmarks import env_speed, kernels, reference, scripted, seeds, settings, train, updates
 from experiments.common.arguments import Parser
 from experiments.common.cli import run_stoppable
 
@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each thing measured."""
     main_parser = Parser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (env_speed, scripted, train, seeds, settings, updates, learn, kernels):
+    for module in (env_speed, scripted, train, seeds, settings, updates, reference, kernels):
         module.add_parser(commands)
     return main_parser
 

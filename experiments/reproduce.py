@@ -1,6 +1,6 @@
-"""Makes a table or a figure anew: `python -m experiments.reproduce iac/fig4`; TARGET --help shows its options.
+"""Reproduces a table or a figure: `python -m experiments.reproduce iac/fig4`; TARGET --help shows its options.
 
-Each trains what is missing and goes on with what was begun, so the command can be stopped and given again.
+Each trains what is missing and continues what was begun, so the command can be stopped and repeated.
 """
 
 import difflib
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run_command(_command, argv)
     except KeyboardInterrupt:
-        print("stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("stopped at once; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
 
 

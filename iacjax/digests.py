@@ -1,4 +1,4 @@
-"""SHA-256 digests, which tell a file that has changed on disk from the one that was written."""
+"""SHA-256 digests, which show whether a file has changed since it was written."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ def digest(data: bytes) -> str:
 
 
 def sign(data: dict[str, Any]) -> dict[str, Any]:
-    """`data`, an object of JSON, with its own digest in it."""
+    """`data`, a JSON object, with its own digest in it."""
     return {**data, KEY: _digest_of(data)}
 
 
 def is_as_signed(data: dict[str, Any]) -> bool:
-    """Whether the fields are those that were signed. What has no digest, as of an older version, passes."""
+    """Whether the fields are those that were signed. Objects of older versions have no digest and pass."""
     return KEY not in data or data[KEY] == _digest_of(data)
 
 

@@ -11,7 +11,7 @@ float32 once D is small: D = 1e-6 leaves no digit. The same number is the square
 
 the distance of [S^-1 x; 0] from the columns of [G; I]; and where x = S e + L z was made of noise, it is the distance of
 [e; z] from the columns of [-G; I], since A = [I, G] maps [e; z] to S^-1 x and these columns span what A sends to 0.
-Both come out of m steps of Gram-Schmidt, in which nothing large is subtracted from anything large but once.
+Both come out of m steps of Gram-Schmidt, in which large numbers are subtracted from each other only once.
 """
 
 import distrax
@@ -88,7 +88,7 @@ class LowRankGaussian(distrax.Distribution):
         return self.diag + (self.factor**2).sum(-1)
 
     def covariance(self) -> jax.Array:
-        """The dense matrix [..., n, n], to look at."""
+        """The dense covariance [..., n, n], for figures."""
         low_rank = jnp.einsum("...im,...jm->...ij", self.factor, self.factor)
         return low_rank + self.diag[..., None] * jnp.eye(self.loc.shape[-1], dtype=self.loc.dtype)
 
@@ -108,7 +108,7 @@ class LowRankGaussian(distrax.Distribution):
         return 0.5 * ((weights * (LOG_2PI + jnp.log(self.diag))).sum(-1) + log_det)
 
     def log_prob(self, value: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """log density of any value [..., n]. Of a sample of small `diag`, `sample_from_noise` knows it better."""
+        """log density of any value [..., n]. For a sample with small `diag`, `sample_from_noise` is more exact."""
         weights = self._weights(mask)
         scaled = weights * (value - self.loc) / jnp.sqrt(self.diag)
         zeros = jnp.zeros((*scaled.shape[:-1], self.rank), scaled.dtype)

@@ -1,4 +1,4 @@
-"""Trained policies on disk: what `act` reads and nothing else, one file a seed, loadable without the run's code.
+"""Trained policies on disk: the actor parameters alone, one file for each seed, loadable without the run's code.
 
 A policy directory holds `policy.json` (algorithm, config, environment spec, seeds, digests of all files) and
 `seed_<seed>.npz` (the leaves of the policy's parameters by path).
@@ -35,7 +35,7 @@ class Policy(NamedTuple):
     seeds: tuple[int, ...]
     algorithm: Algorithm
     params: tuple[PolicyParams, ...]
-    env_options: tuple[str, ...] = ()  # what the environment was made with beside its name, as KEY=VALUE
+    env_options: tuple[str, ...] = ()  # the environment's options, as KEY=VALUE
 
     def carry(self, num_envs: int) -> Carry:
         return self.algorithm.carry(num_envs)
@@ -63,11 +63,11 @@ def save_policy(
 ) -> None:
     """Writes a policy directory; the leaves of `params` have the seeds in front.
 
-    Seeds that stand there already, of the same algorithm, config and environment, stay: groups of seeds of one run
-    are saved one after the other. The card names the digests of each file's old and new content before the new one is
-    put there, so that a process that is killed in between leaves a policy that can be loaded.
+    Seeds that are there already, of the same algorithm, config and environment, stay: batches of seeds of one run are
+    saved one after the other. policy.json holds the digests of each file's old and new content before the new one is
+    moved into place, so that a process that is killed in between leaves a policy that can be loaded.
     """
-    directory.mkdir(exist_ok=True)  # no more: a run's directory that was moved away is not begun anew
+    directory.mkdir(exist_ok=True)  # without parents: a run's directory that was moved away is not made again
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
     spec_dict = {**spec._asdict(), "action": spec.action._asdict()}
     card = {"algo": algo, "config": dataclasses.asdict(config), "spec": spec_dict, "env_options": env_options}
@@ -88,15 +88,15 @@ def save_policy(
 def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, list[str]]:
     """{seed: digests of its file} of what was saved before, if it is of the same policy as `card` otherwise.
 
-    Where the old card is lost or damaged, or is older than digests, they are those of the files that stand there.
+    Where the old policy.json is lost, damaged or older than digests, they are those of the files that are there.
     """
     found = {m[1]: file for file in directory.iterdir() if (m := re.fullmatch(r"seed_([0-9]{1,18})\.npz", file.name))}
     try:
         saved = json.loads((directory / "policy.json").read_text())
         whole, names, known = is_as_signed(saved), [str(seed) for seed in saved.pop("seeds")], saved.pop("files", None)
         saved.pop(KEY, None)
-        saved.setdefault("env_options", [])  # younger than some policies
-        saved["config"] = {**config.added, **saved["config"]}  # as are these
+        saved.setdefault("env_options", [])  # some policies are older
+        saved["config"] = {**config.added, **saved["config"]}  # and than these
         if whole and saved != json.loads(json.dumps(card)):
             return {}
         if whole and known is not None:
@@ -143,14 +143,14 @@ def load_policy(run_dir: str | pathlib.Path) -> Policy:
         shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
     except ConfigError:
         raise
-    except Exception as error:  # a card without a digest may say anything
+    except Exception as error:  # policy.json without a digest may hold anything
         raise ConfigError(f"{file} cannot be read ({_line(error)})") from None
     params = tuple(_load_params(file, digests, shapes) for file, digests in files)
     return Policy(card["algo"], config, spec, seeds, algorithm, params, env_options)
 
 
 def _load_params(file: pathlib.Path, digests: list[str] | None, shapes: Any) -> PolicyParams:
-    """`digests`: those that the file may have; None: it is older than digests."""
+    """The parameters in `file`, which has one of `digests`; None: it is older than digests."""
     try:
         data = file.read_bytes()
         if digests is not None and digest(data) not in digests:

@@ -15,7 +15,7 @@ from envs.errors import ConfigError
 from envs.values import expected, show
 
 MAX_STEPS = 2**31 - 1  # the clock is int32
-MAX_FLOAT, MIN_FLOAT = 3.4e38, 1.2e-38  # what float32 can hold beside 0
+MAX_FLOAT, MIN_FLOAT = 3.4e38, 1.2e-38  # the range of float32 beside 0
 
 
 class Bounds(NamedTuple):
@@ -68,7 +68,7 @@ def number(default: float, bounds: Bounds) -> Any:
 
 
 def option(name: str) -> str:
-    """A field as the command line names it."""
+    """The command line's name of a field."""
     return "--" + name.replace("_", "-")
 
 
@@ -91,7 +91,7 @@ def _defaults(kind: type) -> dict[str, Any]:
 
 
 def read_text(kind: Any, text: str) -> Any:
-    """The value of the annotation `kind` that a word of a command line stands for.
+    """The value of the annotation `kind` that `text`, from a command line, stands for.
 
     Raises:
       ValueError: it stands for none.

@@ -72,7 +72,7 @@ def train_step(
         learner, metrics = jax.lax.scan(update, state.learner, keys)
         metrics = jax.tree.map(lambda x: x.mean(0), metrics)
     else:
-        # No seed is warm before as many rows, and those the seeds share: most of a warm-up computes no update.
+        # No seed is warm before it has as many rows; all seeds have the same rows, so most of a warm-up has no updates.
         some_warm = iteration + 1 >= math.ceil(plan.warmup / plan.steps_per_iteration)
         learner, metrics = _updates_if(some_warm, plan.is_warm(env_steps), update, state.learner, keys)
     return TrainState(learner, runner, store, state.key, env_steps), metrics | algorithm.schedules(clock), stats
@@ -83,8 +83,8 @@ def _updates_if(
 ) -> tuple[Any, Metrics]:
     """All updates where `warm`, else none and metrics of zero; where not `some_warm`, they are not computed.
 
-    A loop of so many turns or of none works in place; `lax.cond` copies every leaf of the learner (IAC on a GPU: 173 of
-    the 390 kernels of an iteration), and would copy the replay if it went through.
+    A loop of all or of no iterations works in place; `lax.cond` copies every leaf of the learner (IAC on a GPU: 173 of
+    the 390 kernels of an iteration), and would copy the replay if it were an operand.
     """
     shapes = jax.eval_shape(update, learner, keys[0])[1]
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -100,7 +100,7 @@ def _updates_if(
 
 
 def over_seeds(function: Callable, num_seeds: int) -> Callable:
-    """`function(tree, *shared)` for trees with the seeds in front: vmapped, or, for one seed, called on it as it is.
+    """`function(tree, *shared)` for trees with the seeds as first axis: vmapped, or, for one seed, called without it.
 
     XLA's CPU backend is up to 2.6 times slower on batched matrix products with one more axis, of size 1.
     """
@@ -110,7 +110,7 @@ def over_seeds(function: Callable, num_seeds: int) -> Callable:
 
 
 def strip_seeds(tree: Any, num_seeds: int) -> Any:
-    """Without the axis of seeds where there is one seed; `add_seeds` puts it back."""
+    """`tree` without the axis of seeds where there is one seed; `add_seeds` is the inverse."""
     return jax.tree.map(lambda x: x[0], tree) if num_seeds == 1 else tree
 
 
@@ -166,7 +166,7 @@ def assemble_trainer(
 
     def chunk(states, t0, n):
         num_seeds = jax.tree.leaves(states)[0].shape[0]
-        # Jitted only to be traced once, though both its shapes and its calls are asked for: a second of start-up.
+        # Jitted so that shapes and calls share one trace, which saves a second of start-up.
         step_seeds = jax.jit(over_seeds(step, num_seeds))
         states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
         shapes = jax.eval_shape(step_seeds, states, t0)[1:]
@@ -186,8 +186,8 @@ def assemble_trainer(
         play = over_seeds(lambda state_and_key: evaluate_one(*state_and_key), num_seeds)
         return add_seeds(play(strip_seeds((states, keys), num_seeds)), num_seeds)
 
-    # Seed after seed: jaxlib's batched QR (orthogonal initialisers) waits for the pool of threads that it runs on, and
-    # two of them at once, on two cores, wait for ever.
+    # One seed after the other: jaxlib's batched QR (orthogonal initialisers) blocks a thread of the pool that it needs,
+    # and two at once deadlock on two cores.
     def init(inputs):
         return jax.lax.map(init_one, inputs)
 

@@ -82,7 +82,7 @@ def can_be_traced(env: Environment, make: Callable[[Floats], Algorithm], names: 
 
     try:
         jax.eval_shape(one_iteration, key, floats)
-    except ConfigError:  # is a ValueError; it is the user's
+    except ConfigError:  # a ValueError too, but the user's
         raise
     except (TypeError, ValueError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
         return False

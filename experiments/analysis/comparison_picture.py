@@ -1,4 +1,4 @@
-"""The picture of `experiments.compare`: a row of panels a task, and one for all tasks together.
+"""The picture of `experiments.compare`: a row of panels for each task, and one for all tasks together.
 
 IQM over env steps, the performance profile (share of the runs with a score above the threshold), the IQM's intervals,
 and how likely a run scores higher than one of another algorithm. Bands (from three seeds on) and bars are 95 %, by the
@@ -25,7 +25,7 @@ TITLE_WIDTH = 44  # characters
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
-    """A colour a label: its algorithm's own in the figures, if no label before it has it, else the next free one."""
+    """The colour of each label: its algorithm's in the figures, or a free one if an earlier label has that."""
     taken: dict[str, str] = {}
     for label in labels:
         own = colour_of(label.split()[0])
@@ -110,7 +110,7 @@ def _profile(ax: Any, rows: Sequence[ScoreRow], options: ComparisonOptions, colo
 
 
 def _bars(ax: Any, rows: Sequence[ScoreRow], name: str, title: str, colours: dict[str, str]) -> None:
-    """A dot a label with its interval, the first label on top."""
+    """A mark for each label with its interval, the first label on top."""
     shown = [row for row in rows if getattr(row, name) is not None]
     for y, row in enumerate(reversed(shown)):
         value, low, high = map(float, getattr(row, name))

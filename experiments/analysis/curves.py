@@ -16,7 +16,7 @@ from experiments.runs import custom_environment
 from iacjax.schema import check_values, types_of
 
 COLUMNS = ("win_rate", "return_mean")  # of eval.csv
-MAX_DIFFERENCES = 3  # named in a label, unless it takes more to tell two runs apart
+MAX_DIFFERENCES = 3  # named in a label, unless it takes more to distinguish two runs
 RUN_FIELDS = {"matmul_precision": "default"}  # fields of a run that change its numbers, as the algorithm's fields do
 
 
@@ -116,7 +116,7 @@ def make_labels(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _enough(own: dict[str, Any], same: Sequence[dict[str, Any]], changed: Sequence[str]) -> Sequence[str]:
-    """The first MAX_DIFFERENCES of `changed`, or as many as tell a run from all that differ from it."""
+    """The first MAX_DIFFERENCES of `changed`, or as many as distinguish a run from all others."""
     count = MAX_DIFFERENCES
     others = [other for other in same if any(other.get(k) != own[k] for k in changed)]
     while any(all(other.get(k) == own[k] for k in changed[:count]) for other in others):

@@ -113,17 +113,17 @@ class TrainedSeed(NamedTuple):
         acting = _Acting(self.algorithm, self.algorithm.policy(self.learner))
         return play(self.env, acting, 0, jax.random.key(self.seed), num_episodes)
 
-    def inspect(self, episode: "Episode", lane: int = 0) -> dict[str, np.ndarray]:
-        """What the algorithm's `inspect` returns for the episode in environment `lane`: arrays [T, ...].
+    def inspect(self, episode: "Episode", index: int = 0) -> dict[str, np.ndarray]:
+        """What the algorithm's `inspect` returns for the episode in environment `index`: arrays [T, ...].
 
         Raises:
           ConfigError: it returns nothing.
         """
         import jax
 
-        steps = 1 + next(t for t, ts in enumerate(episode.timesteps[1:]) if ts.boundary[lane])
-        rows = [jax.tree.map(lambda x: x[lane : lane + 1], ts) for ts in episode.timesteps[: steps + 1]]
-        actions = [action[lane : lane + 1] for action in episode.actions[:steps]]
+        steps = 1 + next(t for t, ts in enumerate(episode.timesteps[1:]) if ts.boundary[index])
+        rows = [jax.tree.map(lambda x: x[index : index + 1], ts) for ts in episode.timesteps[: steps + 1]]
+        actions = [action[index : index + 1] for action in episode.actions[:steps]]
         batch = as_batch(episode._replace(timesteps=rows, actions=actions), self.algorithm.carry(1))
         numbers = jax.jit(self.algorithm.inspect)(self.learner, batch)
         if not numbers:

@@ -48,9 +48,9 @@ def _environment(family: str, curves: Sequence[Curves], last: int) -> dict[str, 
 
 
 def _name(env: str) -> str:
-    """smax:3m -> 3m; options stay with it, and are the name of a task whose environment has no other."""
-    world, *options = env.split()
-    return " ".join((world.partition(":")[2] or world, *options))
+    """smax:3m -> 3m; its options stay in the name."""
+    name, *options = env.split()
+    return " ".join((name.partition(":")[2] or name, *options))
 
 
 def _task(found: dict[str, list[Curves]], metrics: Sequence[str], points: int, last: int) -> dict[str, Any]:

@@ -21,15 +21,15 @@ if TYPE_CHECKING:  # they import jax, which --help can do without
 
 
 def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, width: int = 640) -> int:
-    """Writes all lanes of `episode`, one after the other, as a GIF. Returns its number of frames.
+    """Writes the episodes of all parallel environments, one after another, as a GIF. Returns its number of frames.
 
     Raises:
       ConfigError: an environment without a renderer, or a file that cannot be written.
     """
     from envs.rendering import frames, frames_per_second, save_gif
 
-    lanes = episode.timesteps[0].terminated.shape[0]
-    images = [image for lane in range(lanes) for image in frames(env, episode, lane, width)]
+    num_envs = episode.timesteps[0].terminated.shape[0]
+    images = [image for index in range(num_envs) for image in frames(env, episode, index, width)]
     content = io.BytesIO()
     content.name = str(out)  # its suffix says the format
     try:

@@ -1,4 +1,4 @@
-"""What `experiments.compare` says of runs: the scores of seeds on tasks, and statistics over them with intervals.
+"""The scores of seeds on tasks, and statistics over them with intervals, for `experiments.compare`.
 
 A task is an environment; a score is the mean of a seed's last greedy evaluations. Sources: `experiments.common.stats`;
 rescaling returns to a task's own range before tasks are pooled: Gorsane et al. 2022 (arXiv 2209.10485), section 4.
@@ -16,7 +16,7 @@ from experiments.common import stats
 ALL = "all tasks"
 METRICS = ("win_rate", "return_mean")
 POINTS = 60  # of a curve over env steps
-Groups = dict[str, dict[str, list[Curves]]]  # environment -> label -> a curve a seed, by seed
+Groups = dict[str, dict[str, list[Curves]]]  # environment -> label -> a curve for each seed, by seed
 Range = tuple[float, float]
 
 

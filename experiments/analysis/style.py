@@ -13,7 +13,7 @@ from iacjax.algorithms.registry import ALGORITHMS
 COLOURS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
 GREY = "#444444"  # of what is no algorithm
 BAND_FROM = 3  # seeds; Student's interval over two is some ten times as wide as their distance
-WORLDS = {
+FAMILY_TITLES = {
     "predator_prey": "Predator-prey",
     "po_predator_prey": "PO-Predator-prey",
     "multi_pendulum": "Multi-pendulum",
@@ -28,12 +28,12 @@ def name_of(algo: str) -> str:
     return ALGORITHMS[algo].display_name if algo in ALGORITHMS else algo
 
 
-def world_of(env: str) -> str:
+def env_title(env: str) -> str:
     """`multi_pendulum:3` -> Multi-pendulum, N = 3; `smax:2s3z` -> 2s3z."""
     family, _, member = env.partition(":")
     if family == "smax":
         return member
-    return WORLDS.get(family, family) + (f", N = {member}" if member else "")
+    return FAMILY_TITLES.get(family, family) + (f", N = {member}" if member else "")
 
 
 def count(number: int, noun: str) -> str:
@@ -59,7 +59,7 @@ def in_order(algos: Sequence[str]) -> list[str]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure of so many inches that draws without a display."""
+    """A figure of `width` x `height` inches that draws without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -82,14 +82,14 @@ def save(figure: Any, path: pathlib.Path) -> None:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """What `bands` and `percentages` show of runs of so many seeds, in words."""
+    """What `bands` and `percentages` show of runs with these numbers of seeds, as text."""
     text = f"Mean over {span(seeds, 'seed')}"
     text += ", shaded its 95 % interval (Student's t)" * (max(seeds, default=0) >= BAND_FROM)
-    return text + f", thin lines a seed each (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
+    return text + f", thin lines are seeds (an interval takes {BAND_FROM})" * (min(seeds, default=0) < BAND_FROM)
 
 
 def bands(ax: Any, curves: Sequence[Curves]) -> None:
-    """Return over env steps: a colour a method, thin lines for seeds, the mean thick, its 95 % interval shaded.
+    """Return over env steps: a colour for each method, thin lines for seeds, the mean thick, its 95 % interval shaded.
 
     An interval takes BAND_FROM seeds.
     """
@@ -127,7 +127,7 @@ def _mean_and_interval(
         group = [c for c in curves if c.label == algo]
         steps, band = mean_over_seeds(group, column)
         ends = [c.steps[-1] for c in group]
-        uneven = max(ends) > UNEVEN * min(ends)  # what lies behind the mean's end is to be seen
+        uneven = max(ends) > UNEVEN * min(ends)  # then the seeds show what comes after the end of the mean
         for c in group if uneven or len(group) < lines_below else ():
             ax.plot(c.steps, c.columns[column], color=colour_of(algo), lw=0.5, alpha=0.3)
         ax.plot(steps, band.mean, color=colour_of(algo), lw=1.8)

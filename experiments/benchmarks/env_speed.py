@@ -22,7 +22,7 @@ COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
 HEADER = COLUMNS.format("environment", "envs", "ours /s", "other /s", "ratio", "compile s", "other s")
 
 
-class Program(NamedTuple):
+class CompiledRollout(NamedTuple):
     """A compiled rollout of fixed length: `play(carry, key) -> (carry, steps taken)`, and how long compiling took."""
 
     play: Callable
@@ -67,7 +67,7 @@ def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
     return lambda key: env.reset(key, num_envs), step
 
 
-def _compile(open_episodes: Callable, step: Callable, length: int) -> Program:
+def _compile(open_episodes: Callable, step: Callable, length: int) -> CompiledRollout:
     """Compiles and runs once; the time it reports is that of tracing and compiling alone."""
     import jax
 
@@ -81,10 +81,10 @@ def _compile(open_episodes: Callable, step: Callable, length: int) -> Program:
     compiled = jax.jit(play).lower(carry, jax.random.key(0)).compile()
     seconds = time.perf_counter() - start
     carry, _ = jax.block_until_ready(compiled(carry, jax.random.key(1)))
-    return Program(compiled, carry, seconds)
+    return CompiledRollout(compiled, carry, seconds)
 
 
-def _speeds(programs: list[Program]) -> list[float]:
+def _speeds(programs: list[CompiledRollout]) -> list[float]:
     """Median environment steps a second of each, timed by turns so that a busy moment strikes all alike."""
     import jax
 

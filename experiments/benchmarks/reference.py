@@ -29,6 +29,22 @@ def load_reference(name: str) -> ModuleType:
         raise ConfigError(f"{text} (no folder benchmarks_reference here)") from None
 
 
+def add_parser(commands: Any) -> None:
+    """Adds the command `learn` of that folder to the parser of `experiments.benchmark`."""
+    try:
+        load_reference("learn").add_parser(commands)
+    except ConfigError as error:
+        text = str(error)
+
+        def refuse(args: argparse.Namespace) -> int:
+            raise ConfigError(text)
+
+        # Without option characters every word is a positional argument, so that it is this error that is printed.
+        stand_in = commands.add_parser("learn", help="in a clone of this repository alone", prefix_chars="\0")
+        stand_in.add_argument("words", nargs="*")
+        stand_in.set_defaults(run=refuse)
+
+
 def check_reference(directory: pathlib.Path | None, env: str) -> None:
     """Raises ConfigError where the scripts in `directory` (None: none) cannot train on our environment `env`."""
     if directory is None:

@@ -14,7 +14,7 @@ from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES
 
 
-class Score(NamedTuple):
+class BaselineScore(NamedTuple):
     """Means over episodes; the win rate with its 95 % interval (Wilson)."""
 
     env: str
@@ -37,7 +37,7 @@ def policies(env) -> dict[str, Any]:
     }
 
 
-def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
+def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> BaselineScore:
     """Plays `episodes` parallel episodes on the StarCraft map `name` (smax:...) by the policy called `label`."""
     import jax
     import jax.numpy as jnp
@@ -68,10 +68,10 @@ def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Score:
 
     total, length, won = (np.asarray(x, np.float64) for x in jax.jit(play)(jax.random.key(seed)))
     low, high = wilson(won.sum(), episodes)
-    return Score(name, label, episodes, won.mean(), low, high, total.mean(), length.mean())
+    return BaselineScore(name, label, episodes, won.mean(), low, high, total.mean(), length.mean())
 
 
-def markdown(scores: Sequence[Score]) -> str:
+def markdown(scores: Sequence[BaselineScore]) -> str:
     """A table with a row per score."""
     rows = ["| map | policy | win rate (95 % interval) | return | steps |", "|---|---|---|---|---|"]
     for s in scores:

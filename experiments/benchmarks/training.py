@@ -202,7 +202,7 @@ def timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
 
 
 def forget_peak() -> None:
-    """From here on `peak_bytes` tells of what comes; a GPU's peak cannot be forgotten, its own process is young."""
+    """Resets `peak_bytes`, on a CPU; a GPU's peak cannot be reset, so each measurement has a process of its own."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 

@@ -22,10 +22,7 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from iacjax.algorithms.common.off_policy import transition
-    from iacjax.algorithms.common.optimizer_step import optimizer_step
     from iacjax.algorithms.iac import learner as iac
-    from iacjax.algorithms.iac import policy as iac_policy
     from iacjax.rollout import rollout
     from iacjax.train import init_state
     from iacjax.types import Clock
@@ -50,6 +47,20 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     rows, whole = timed(play, algorithm.policy(learner), runner, key)
     seconds["env"] = max(whole - seconds["act"], 0.0)
     batch, seconds["buffer"] = timed(buffer, rows, state.store, key)
+    seconds |= _update_seconds(nets, learner, batch, key)
+    return {part: value * 1e6 for part, value in seconds.items()}
+
+
+def _update_seconds(nets: Any, learner: Any, batch: Any, key: Any) -> dict[str, float]:
+    """Processor seconds of the actor's and the critic's step of one update."""
+    import jax
+    import jax.numpy as jnp
+
+    from iacjax.algorithms.common.off_policy import transition
+    from iacjax.algorithms.common.optimizer_step import optimizer_step
+    from iacjax.algorithms.iac import learner as iac
+    from iacjax.algorithms.iac import policy as iac_policy
+
     ts, after = transition(batch)
     mask, action = jnp.ones_like(batch.mask[0]), batch.action[0]
     noise = iac_policy.draw_noise(nets.policy, key, mask.shape)
@@ -63,9 +74,8 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         loss = lambda critic: iac.critic_loss(nets, critic, ts, action, target, mask)[0]  # noqa: E731
         return optimizer_step(nets.optimizers["critic"], params, learner.opt["critic"], jax.grad(loss)(params))
 
-    _, seconds["actor"] = timed(actor, learner.params["actor"], learner)
-    _, seconds["critic"] = timed(critic, learner.params["critic"], learner)
-    return {part: value * 1e6 for part, value in seconds.items()}
+    parts = {"actor": actor, "critic": critic}
+    return {name: timed(part, learner.params[name], learner)[1] for name, part in parts.items()}
 
 
 def run_updates(args: argparse.Namespace) -> int:

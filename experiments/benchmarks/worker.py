@@ -14,7 +14,7 @@ def fresh_process() -> concurrent.futures.ProcessPoolExecutor:
 
 
 def _end_with_the_command() -> None:
-    """In the process: a thread ends it once its parent is gone; a measurement may go on for hours."""
+    """In the process: a thread ends it once its parent is gone; a measurement may take hours."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -16,16 +16,17 @@ from iacjax.algorithms.registry import get_entry
 from iacjax.schema import check_values, types_of
 
 PARTS = ("run", "algorithm")
-RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")  # of a run, worth keeping
+# Fields of a run that a preset file has.
+RUN_FIELDS = ("env", "env_options", "total_steps", "eval_every", "eval_episodes")
 
 
 def is_file(name: str) -> bool:
-    """Whether a preset's name is that of a file."""
+    """Whether a preset's name is a file name."""
     return name.endswith(".json")
 
 
 def read_algo(name: str) -> str:
-    """The algorithm that the preset in the file `name` is of."""
+    """The algorithm of the preset in the file `name`."""
     return _read(name)["algo"]
 
 
@@ -38,7 +39,7 @@ def read_preset(name: str, algo: str) -> Preset:
     """
     data = _read(name)
     if data["algo"] != algo:
-        raise ConfigError(f"--preset {name} is of {data['algo']}, not of {algo}: leave --algo out, or change it")
+        raise ConfigError(f"--preset {name} is for {data['algo']}, not for {algo}: leave --algo out, or change it")
     run = _fields(name, RunConfig, data["run"], forbidden=("algo", "preset"))
     algorithm = _fields(name, get_entry(algo).config, data["algorithm"])
     return Preset(run, algorithm, str(data.get("summary", "")))
@@ -71,12 +72,12 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def write_preset(path: pathlib.Path, settings: Settings, summary: str) -> None:
-    """Writes what of `settings` differs from the defaults as a preset that `--preset` can load."""
+    """Writes the fields of `settings` that differ from the defaults, as a preset that `--preset` can load."""
     run = {name: getattr(settings.run, name) for name in RUN_FIELDS}
-    kept = {"run": _changed(run, RunConfig()), "algorithm": _changed(vars(settings.algorithm), _default(settings))}
-    kept["run"]["env"] = settings.run.env
+    fields = {"run": _changed(run, RunConfig()), "algorithm": _changed(vars(settings.algorithm), _default(settings))}
+    fields["run"]["env"] = settings.run.env
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"algo": settings.run.algo, **kept, "summary": summary})
+    write_json(path, {"algo": settings.run.algo, **fields, "summary": summary})
 
 
 def _default(settings: Settings) -> Any:
@@ -104,7 +105,7 @@ def get_preset(algo: str, name: str, env: str | None = None) -> Preset:
 
 
 def _on(preset: Preset, env: str | None) -> Preset:
-    """With `env` for its environment; another one's options would say nothing there."""
+    """The preset for the environment `env`, without the options of another environment."""
     if env is None or env == preset.run.get("env"):
         return preset
     return preset._replace(run={**{k: v for k, v in preset.run.items() if k != "env_options"}, "env": env})

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """Overrides by field name; what is not named keeps its dataclass default."""
+    """Overrides by field name; the other fields have their dataclass defaults."""
 
     run: dict[str, Any]
     algorithm: dict[str, Any]
@@ -37,8 +37,9 @@ _LIIR = {
 }
 
 _BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
-# SMAC counts its time limit as an end. Bootstrapping past it learns 2s3z more slowly: who survives by hiding would be
-# worth as much as who is still winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95 terminated).
+# SMAC counts its time limit as an end. Bootstrapping past it learns 2s3z more slowly: an agent that survives by hiding
+# would be worth as much as one that is winning (greedy win rate after 0.3 M steps: 0.53 truncated, 0.59 to 0.95
+# terminated).
 _TUNED = {"time_limit": "terminate"}
 
 # Yu et al. 2022's published StarCraft settings; their epochs are 15, 10 or 5 by map. An agent's value reads the state
@@ -100,30 +101,33 @@ _COMA_TUNED = {
 _CONTROL = {"env": "multi_pendulum:2", "total_steps": 50_000, "eval_episodes": 10}
 _SIMPLE_WORLD = Preset(
     {"env": "simple_world", "total_steps": 10_000, "eval_episodes": 10},
-    # From sigma 1, half the world, unsquashed greedy actions stay between the peaks; from 0.3 they reach the higher.
+    # With an initial sigma of 1, half the range of actions, unsquashed greedy actions stay between the peaks; with 0.3
+    # they reach the higher one.
     {"temperature": 0.02, "sigma_init": 0.3, "policy_layers": 0, "hidden_dim": 10, "heads": 2},
-    "the paper's settings for Simple World; sigma from 0.3, which it does not name",
+    "the paper's settings for Simple World; initial sigma 0.3, which it does not state",
 )
-# Three sparse pendulums: 16 worlds with an update every 16 steps, and 100 k uniform steps before the first.
+# Three sparse pendulums: 16 environments with an update every 16 steps, and 100 k uniform steps before the first.
 SWING = {"warmup": 100_000, "num_envs": 16, "rollout_length": 4, "updates_per_step": 1 / 16}
-# White noise meets a reward in 0.15 % of episodes, noise that goes on in time (correlation 0.9) in 0.4 to 0.8 %; with
-# 16 worlds both learn in 600 k steps. MADDPG and MAAC have white noise alone, so where methods are compared all do.
+# White noise meets a reward in 0.15 % of episodes, noise correlated in time (0.9) in 0.4 to 0.8 %; with 16 environments
+# both learn in 600 k steps. MADDPG and MAAC have white noise alone, so where methods are compared all do.
 _EXPLORE = {"noise_correlation": 0.9, **SWING}
 # Predator-prey. At table 5's discount of 0.95 the critic's values run ahead of the returns (Q_tot 20 to 120 where 3 is
-# true) and the predators drift out of the arena; at 0.9 they do not. What is learned hangs on how much was seen, not on
-# the updates: 32 worlds and an update every 32 steps get as far per env step as one every 8.
+# true) and the predators drift out of the arena; at 0.9 they do not. Learning depends on the number of env steps, not
+# on that of updates: with 32 environments an update every 32 steps gets as far per env step as one every 8.
 HUNT = {"gamma": 0.9, "lr": 1e-3, "warmup": 10_000}
 HUNT |= {"num_envs": 32, "rollout_length": 4, "updates_per_step": 1 / 32}
 _PENDULUMS = {**_CONTROL, "env": "multi_pendulum:3", "total_steps": 600_000}
 _HUNT = Preset(
-    {**_CONTROL, "env": "predator_prey", "total_steps": 1_500_000, "eval_every": 20_000}, HUNT, "for predator-prey"
+    {**_CONTROL, "env": "predator_prey", "total_steps": 1_500_000, "eval_every": 20_000},
+    HUNT,
+    "predator-prey: discount 0.9, 32 environments",
 )
 # Algorithm 1 acts by the policy from the first step on.
 _AS_PUBLISHED = {"warmup_actions": "policy"}
 _IAC = {
     "default": Preset(_CONTROL, {}, "the paper's tables 5 to 7; the first 256 actions are uniform"),
     "paper": Preset(_CONTROL, _AS_PUBLISHED, "the paper's tables 5 to 7 and its algorithm 1"),
-    "explore": Preset(_PENDULUMS, _EXPLORE, "noise correlated in time, 16 worlds"),
+    "explore": Preset(_PENDULUMS, _EXPLORE, "exploration noise correlated in time, 16 environments"),
     "hunt": _HUNT,
     "simple_world": _SIMPLE_WORLD,
 }
@@ -162,10 +166,17 @@ _MAAC = {
     "warmup_actions": "policy",
 }
 # Their defaults are these codes with the numbers of IAC's tables.
+_BY_IAC = "the official code with the numbers of IAC's tables 5 to 7"
 _BESIDE_IAC = {
-    "default": Preset(_CONTROL, {}, "the official code by IAC's tables 5 to 7; the first 256 actions are uniform"),
-    "paper": Preset(_CONTROL, _AS_PUBLISHED, "the official code by IAC's tables 5 to 7, as IAC's authors compare it"),
-    "explore": Preset(_PENDULUMS, SWING, "16 worlds"),
+    "default": Preset(
+        _CONTROL, {}, "the official code with the numbers of IAC's tables 5 to 7; the first 256 actions are uniform"
+    ),
+    "paper": Preset(
+        _CONTROL,
+        _AS_PUBLISHED,
+        "the official code with the numbers of IAC's tables 5 to 7, as IAC's authors compare it",
+    ),
+    "explore": Preset(_PENDULUMS, SWING, "longer uniform exploration, 16 environments"),
     "hunt": _HUNT,
 }
 
@@ -175,8 +186,8 @@ _TRANSITIONS = {"recurrent": False, "mixer_dim": 64, "gamma": 0.95, "lr": 1e-3, 
 _TRANSITIONS |= {"batch_size": 256, "buffer_size": 20_000, "updates_per_step": 1 / 8, "warmup": 1000}
 # Uniform visitation from the first update on: were the replay small at the start, chance would favour some actions.
 _UNIFORM = {**_TRANSITIONS, "epsilon_start": 1.0, "epsilon_end": 1.0, "warmup": 4096}
-_TABLES = Preset(_MATRIX_GAME, {**_TRANSITIONS, "epsilon_steps": 10_000}, "the sizes of IAC's table 5, matrix game")
-_Q_MATRIX = {"uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often: IAC's tables 2 to 4")}
+_TABLES = Preset(_MATRIX_GAME, {**_TRANSITIONS, "epsilon_steps": 10_000}, "matrix game, the sizes of IAC's table 5")
+_Q_MATRIX = {"uniform": Preset(_MATRIX_GAME, _UNIFORM, "all joint actions equally often, as for IAC's tables 2 to 4")}
 _SKIRMISH = {"env": "smax:3m", "total_steps": 500_000}
 # What Hu et al. 2021 (PyMARL2) found to help, and sequences that waste no row on padding. Their target is copied every
 # 200 episodes, 25 updates of 8: on 2s3z after 0.3 M steps (one seed) 0.80 with 20 of these updates, 0.31 with 200.
@@ -190,24 +201,22 @@ _Q_TUNED |= {"num_envs": 16, "updates_per_step": 1 / 32, "target_every": 25, "mi
 _Q_JAXMARL = {**_Q_TUNED, "reward_scale": 10.0}
 _Q_MIXING = {
     "default": Preset(_SKIRMISH, _TUNED, "PyMARL's settings, 8 parallel environments"),
-    "pymarl": Preset(
-        _SKIRMISH, {**_TUNED, "num_envs": 1, "rollout_length": 64}, "PyMARL's settings, one environment as there"
-    ),
-    "tuned": Preset(_SKIRMISH, {**_TUNED, **_Q_TUNED}, "Adam, TD(lambda) and fuller batches, as PyMARL2 found better"),
-    "jaxmarl": Preset({**_SKIRMISH, "env": "jaxmarl:smax:3m"}, {**_TUNED, **_Q_JAXMARL}, "tuned, for JaxMARL's SMAX"),
+    "pymarl": Preset(_SKIRMISH, {**_TUNED, "num_envs": 1, "rollout_length": 64}, "PyMARL's settings, one environment"),
+    "tuned": Preset(_SKIRMISH, {**_TUNED, **_Q_TUNED}, "Adam, TD(lambda) and batches without padding, as in PyMARL2"),
+    "jaxmarl": Preset({**_SKIRMISH, "env": "jaxmarl:smax:3m"}, {**_TUNED, **_Q_JAXMARL}, "tuned for JaxMARL's SMAX"),
 }
 
 _REWARDS = {
-    "default": Preset(_BATTLE, _TUNED, "AIIR-MIX's, tuned for sample efficiency and wall-clock"),
+    "default": Preset(_BATTLE, _TUNED, "as AIIR-MIX's: tuned for sample efficiency and wall-clock time"),
     "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
 }
 
 PRESETS: dict[str, dict[str, Preset]] = {
     "aiir_mix": {
         **_REWARDS,
-        "default": Preset(_BATTLE, _TUNED, "tuned here for sample efficiency and wall-clock"),
+        "default": Preset(_BATTLE, _TUNED, "tuned for sample efficiency and wall-clock time"),
         "no_intrinsic": Preset(
-            _BATTLE, {**_TUNED, "reward_net": "none"}, "default without intrinsic rewards: r_total = r_ex"
+            _BATTLE, {**_TUNED, "reward_net": "none"}, "default, without intrinsic rewards: r_total = r_ex"
         ),
     },
     **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
@@ -217,24 +226,26 @@ PRESETS: dict[str, dict[str, Preset]] = {
     **{
         name: {
             "default": _JAXMARL_PPO,
-            "tuned": Preset(_BATTLE, _PPO_TUNED, "aiir_mix's tuned batches and rates: more updates an env step"),
+            "tuned": Preset(_BATTLE, _PPO_TUNED, "batches and learning rates of aiir_mix: more updates per env step"),
             "paper": Preset(
-                {**_BATTLE, "total_steps": 10_000_000}, {**_MAPPO, **critic}, "Yu et al. 2022 on StarCraft"
+                {**_BATTLE, "total_steps": 10_000_000},
+                {**_MAPPO, **critic},
+                "published settings for StarCraft (Yu et al. 2022)",
             ),
         }
         for name, critic in (("ippo", {}), ("mappo", {"critic_input": "state_and_obs"}))
     },
     "coma": {
         "default": Preset(_BATTLE, _TUNED, "PyMARL's settings"),
-        "tuned": Preset(_BATTLE, _COMA_TUNED, "Adam, the critic trained on whole batches, more actor steps"),
+        "tuned": Preset(_BATTLE, _COMA_TUNED, "Adam, critic trained on whole batches, more actor updates"),
     },
     "maddpg": {
         **_BESIDE_IAC,
-        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "the official code's own settings"),
+        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "settings of the official code"),
     },
     "maac": {
         **_BESIDE_IAC,
-        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "the official code's own settings"),
+        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "settings of the official code"),
     },
     **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
 }

@@ -128,8 +128,8 @@ def _time_limit(coordinator: str) -> Iterator[None]:
 def set_gloo_address() -> None:
     """Has this process exchange arrays in the network in which it reaches the coordinator, on CPUs (Gloo).
 
-    By itself Gloo tells the others what the host name of this machine means here: often 127.0.1.1, where they cannot
-    reach it, or another network. jax has no option for it (0.10); a later version may lack these private names.
+    By itself Gloo gives the others the address that the host name of this machine has here: often 127.0.1.1, where they
+    cannot reach it, or one of another network. jax 0.10 has no option for it; a later one may lack these private names.
     """
     with contextlib.suppress(ImportError, AttributeError, OSError):
         from jax._src.distributed import global_state
@@ -144,7 +144,7 @@ def set_gloo_address() -> None:
 
 
 def _leave(code: int) -> None:
-    """Ends this process before jax waits for the others; process 0, whose end ends them, gives them time to speak."""
+    """Ends this process before jax waits for the others; process 0, whose end ends them, gives them time to report."""
     import jax
 
     sys.stdout.flush()

@@ -9,10 +9,10 @@ from experiments.common.files import read_json
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, read_config
 from experiments.config.validation import check_run
-from experiments.figures.spec import EVAL_EPISODES, Options
+from experiments.figures.spec import EVAL_EPISODES, FigureOptions
 from experiments.runs import find
 from experiments.training import time_estimates
-from experiments.training.time_estimates import Estimate, Speed
+from experiments.training.time_estimates import Estimate, MeasuredSpeed
 
 
 class Run(NamedTuple):
@@ -53,7 +53,12 @@ def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
 
 
 def make_run(
-    options: Options, algo: str, env: str, folder: str = "", eval_every: int = 0, eval_episodes: int = EVAL_EPISODES
+    options: FigureOptions,
+    algo: str,
+    env: str,
+    folder: str = "",
+    eval_every: int = 0,
+    eval_episodes: int = EVAL_EPISODES,
 ) -> Run:
     """The run of one method in one environment, at the figure's seeds and steps."""
     preset = preset_of(algo, env, options.presets)
@@ -75,7 +80,7 @@ def make_run(
 
 
 def estimate_run(
-    run: Run, speeds: Sequence[Speed], platform: str, guess: Mapping[str, float] | None = None
+    run: Run, speeds: Sequence[MeasuredSpeed], platform: str, guess: Mapping[str, float] | None = None
 ) -> Estimate:
     """By the speed of the same method in the same environment, of the same method in another, or of another method in
     the same one (in that order, and of the same preset first), or by a guess.
@@ -89,19 +94,19 @@ def estimate_run(
     return time_estimates.estimate(run.settings.run.total_steps * run.settings.run.seeds, wanted, near, rate)
 
 
-def speed_of(run: Run) -> list[Speed]:
+def speed_of(run: Run) -> list[MeasuredSpeed]:
     """The speed of a run that is finished."""
     facts = {"algo": run.algo, "env": run.env, "preset": run.settings.run.preset, "updates": run.updates_per_step}
     return time_estimates.of_run(run.directory, facts)
 
 
-def _as_if(run: Run, speed: Speed) -> Speed:
+def _as_if(run: Run, speed: MeasuredSpeed) -> MeasuredSpeed:
     """A measured speed, with as many updates per env step as `run` has."""
     return speed._replace(rate=speed.rate * speed.facts.get("updates", run.updates_per_step) / run.updates_per_step)
 
 
 def _announce(
-    options: Options, runs: Sequence[Run], records: pathlib.Path | None, guess: Mapping[str, float] | None
+    options: FigureOptions, runs: Sequence[Run], records: pathlib.Path | None, guess: Mapping[str, float] | None
 ) -> list[Run]:
     """Prints what there is to train, for about how long (and how that is known), and what the budget leaves out.
 
@@ -126,7 +131,7 @@ def _announce(
 
 
 def train_all(
-    options: Options,
+    options: FigureOptions,
     runs: Sequence[Run],
     keep: Callable[[Run], None],
     train: Callable | None = None,
@@ -134,7 +139,7 @@ def train_all(
     records: pathlib.Path | None = None,
     guess: Mapping[str, float] | None = None,
 ) -> int:
-    """Trains what is missing, goes on with what was begun, and hands each run to `keep`; the exit code.
+    """Trains what is missing, resumes what was begun, and passes each run to `keep`; the exit code.
 
     Args:
       train: (settings, directory or None) -> exit code; by default that of `experiments.run`.
@@ -152,10 +157,10 @@ def train_all(
             _forget()
         keep(run)
         if code >= 128:
-            print(f"stopped; go on with: {options.command}")
+            print(f"stopped; resume with: {options.command}")
             return code
         if code:
-            print(f"{run.algo} on {run.env} failed; going on with the others")
+            print(f"{run.algo} on {run.env} failed; continuing with the others")
             failed = code
     return failed
 

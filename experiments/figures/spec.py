@@ -35,7 +35,7 @@ class Budget(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class FigureOptions:
     """A figure's command line."""
 
     target: str
@@ -73,7 +73,7 @@ def parse(
     numbers: Mapping[str, tuple[float, str]] | None = None,
     family: str = "",
     suffix: str = ".png",
-) -> Options:
+) -> FigureOptions:
     """Reads a figure's command line; its budgets give the defaults.
 
     Args:
@@ -97,7 +97,7 @@ def parse(
     methods = chosen(args.methods, budget.methods, everywhere, "--methods")
     steps = _map_steps(args.envs, args.budget, budgets, family) if family else _steps(args.envs, budget)
     changed = tuple(name for name in ("seeds", "total_steps", "methods", "envs", "preset") if getattr(args, name))
-    return Options(
+    return FigureOptions(
         target=target,
         budget=args.budget,
         seeds=args.seeds or budget.seeds,
@@ -119,8 +119,8 @@ def _add_choices(
     options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
 ) -> None:
     """The options that choose among what a figure has; `word` is that of its environments."""
-    told = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
-    options.add_argument("--budget", default="small", help=f"one of {told} (default: %(default)s)")
+    known = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
+    options.add_argument("--budget", default="small", help=f"one of {known} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
     presets = "of each method the first of these that it has, instead of the budget's choice"

@@ -50,10 +50,10 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
 def merged(
     old: Sequence[Row], new: Sequence[Row], was: dict[str, Any] | None, now: dict[str, Any]
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Rows and record of one figure after the rows of one run, told by `now`, came to those told by `was`.
+    """Rows and record of one figure after the rows of one run, described by `now`, are merged into those of `was`.
 
-    Seeds of the same preset, fields of the algorithm and steps stand side by side; others displace what was there. What
-    is finished is not displaced by what is not.
+    Seeds of the same preset, fields of the algorithm and steps are kept together; other rows replace the old ones. What
+    is finished is not replaced by what is not.
     """
     mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
     others = [row for row in old if row not in mine]

@@ -1,6 +1,6 @@
-"""Custom environments (`--env MODULE:NAME`): played before a training, and known again by what they compute.
+"""Custom environments (`--env MODULE:NAME`): played before a training, and recognised by what they compute.
 
-The digest of what an environment computes is kept with its run, so that nobody goes on in an edited one by mistake.
+The digest of what an environment computes is saved with its run, so that no run continues in an edited environment.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ _played: set[str] = set()  # digests of the environments that this process has p
 
 
 def environment_digest(env: "Environment") -> str:
-    """What `env` computes, and so every function that it calls, as "HASH VERSION".
+    """A digest of what `env` computes, and so of every function that it calls, as "HASH VERSION".
 
-    Traced, not read: the source of a class in a notebook cannot be had, nor that of all it calls. VERSION is jax's and
-    its platform's: the same environment is another program to another jax, and its constants may differ in a bit.
+    It is of the traced program, as the source of a class in a notebook, and of all it calls, is not available. VERSION
+    is that of jax and its platform: another jax traces another program, and constants may differ in a bit.
     """
     import jax
 
@@ -55,19 +55,19 @@ def _constants(traced: Any) -> Iterator[Any]:
                     yield from _constants(inner)
 
 
-def is_same(kept: str, now: str) -> bool | None:
-    """Whether two digests are of the same environment; None where that cannot be known: none was kept, or it was made
-    by another jax. Digests of older runs are hashes alone."""
-    if not kept:
+def is_same(saved: str, now: str) -> bool | None:
+    """Whether two digests are of the same environment; None if unknown: none was saved, or it was made by another
+    jax. Digests of older runs are hashes alone."""
+    if not saved:
         return None
-    (old_hash, *old_version), (new_hash, *new_version) = kept.split(), now.split()
+    (old_hash, *old_version), (new_hash, *new_version) = saved.split(), now.split()
     if old_hash == new_hash:
         return True
     return None if old_version and old_version != new_version else False
 
 
 def read_digest(directory: pathlib.Path) -> str:
-    """The digest of the environment that was trained in there; "" where it was not kept."""
+    """The digest of the environment of a run's directory; "" if none was saved."""
     file = directory / DIGEST_FILE
     return file.read_text(errors="replace").strip() if file.exists() else ""
 
@@ -78,13 +78,13 @@ def keep_digest(directory: pathlib.Path, name: str, digest: str, say: Callable[[
     Raises:
       ConfigError: another environment was trained in there.
     """
-    kept = read_digest(directory)
-    same = is_same(kept, digest)
+    saved = read_digest(directory)
+    same = is_same(saved, digest)
     if same is False:
-        ways = f"restore it, or start a new run; to go on in it as it is now, remove {directory / DIGEST_FILE}"
-        raise ConfigError(f"'{name}' computes something else than when {directory} was begun: {ways}")
-    if kept and same is None:
-        say(f"check    another jax than before: whether '{name}' is as it was cannot be known")
+        ways = f"restore it, or start a new run; to continue with it as it is now, remove {directory / DIGEST_FILE}"
+        raise ConfigError(f"'{name}' computes something else than when {directory} was started: {ways}")
+    if saved and same is None:
+        say(f"check    another jax version than before: cannot check whether '{name}' has changed")
     write_text(directory / DIGEST_FILE, digest + "\n")
 
 

@@ -10,7 +10,7 @@ from experiments.config.schema import CHANGEABLE, Settings, read_config, to_dict
 
 OLD_STATUS = {"stopped_at_bar": "reached_target_win_rate"}  # as older versions wrote it
 FINISHED = ("finished", "reached_target_win_rate", *OLD_STATUS)  # values of status in summary.json
-# What a run resolves for itself (0 in the settings that were asked for), or what its result does not hang on.
+# What a run resolves for itself (0 in the settings that were asked for), or what does not change its result.
 _IGNORED = (set(CHANGEABLE) - {"total_steps"}) | {"eval_every", "log_every", "seeds_per_batch"}
 
 
@@ -19,7 +19,7 @@ def _identity(settings: Settings) -> dict[str, Any]:
 
 
 def runs(settings: Settings) -> Iterator[pathlib.Path]:
-    """The directories of just this run below its `run_dir`, the newest first."""
+    """The directories of runs with these settings below their `run_dir`, the newest first."""
     run = settings.run
     pattern = f"{run.env.replace(':', '_').replace('/', '_')}/{run.algo}/*/config.json"
     for config in sorted(pathlib.Path(run.run_dir).glob(pattern), reverse=True):
@@ -32,12 +32,12 @@ def runs(settings: Settings) -> Iterator[pathlib.Path]:
 
 
 def newest_run(settings: Settings) -> pathlib.Path | None:
-    """The newest of `runs`; None where it was not begun."""
+    """The newest of `runs`; None if there is none."""
     return next(runs(settings), None)
 
 
 def status(directory: pathlib.Path | None) -> str:
-    """Where a run stands: new (no directory), begun, finished or reached_target_win_rate."""
+    """The state of a run: new (no directory), begun, finished or reached_target_win_rate."""
     if directory is None:
         return "new"
     written = read_json(directory / "summary.json").get("status")
@@ -45,11 +45,11 @@ def status(directory: pathlib.Path | None) -> str:
 
 
 def env_steps(directory: pathlib.Path) -> int:
-    """Env steps that a run has trained, all its seeds together; 0 where it has no summary yet."""
+    """Env steps of a run, all its seeds together; 0 if it has no summary yet."""
     return sum(seed["env_steps"] for seed in read_json(directory / "summary.json").get("seeds", ()))
 
 
 def seconds(directory: pathlib.Path) -> float:
-    """Wall-clock that a run took for training, evaluating and saving."""
+    """Wall-clock seconds of a run for training, evaluating and saving."""
     summary = read_json(directory / "summary.json")
     return sum(summary.get(name, 0.0) for name in ("train_seconds", "eval_seconds", "save_seconds"))

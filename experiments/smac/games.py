@@ -125,13 +125,13 @@ def play_on_backend(
     `file` gets a row for each episode as it ends. KeyboardInterrupt closes the games and returns what was finished.
 
     Raises:
-      ConfigError: the game is not installed, plays another map, or keeps failing; the rows are kept.
+      ConfigError: the game is not installed, plays another map, or keeps failing; the rows written so far stay.
     """
     import jax
 
     from envs.smac_backend.arena import Arena
 
-    act = jax.jit(lambda params, *seen: policy._replace(params=(params,)).act(*seen))
+    act = jax.jit(lambda params, *inputs: policy._replace(params=(params,)).act(*inputs))
     results: dict[int, list[GameEpisode]] = {}
 
     def keep(number: int, episode: "GameEpisode") -> None:

@@ -92,7 +92,7 @@ def differences(result: ConfigurationResult, results: Sequence[ConfigurationResu
 
 
 def write_tables(out: pathlib.Path, runs: Sequence[SweepRun], trials: Sequence[TrialResult]) -> None:
-    """lanes.csv (a row a trial), eval.csv and metrics.csv: all rows of all trials, their configuration in front."""
+    """lanes.csv (a row per trial), eval.csv and metrics.csv: all rows of all trials, their configuration in front."""
     rows = []
     for trial in trials:
         numbers = {"seed": trial.seed, "status": trial.status, "env_steps": trial.env_steps}

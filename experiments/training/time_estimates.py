@@ -24,7 +24,7 @@ KEPT_RATES = 500  # programs whose speed is remembered
 PROBE = 3  # iterations that `time_env_step` times
 
 
-class Speed(NamedTuple):
+class MeasuredSpeed(NamedTuple):
     """A measured speed. `facts` say of what: algo, env, preset, and whatever else the speed depends on."""
 
     facts: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Estimate(NamedTuple):
         return self.seconds / 3600
 
 
-def estimate(steps: float, wanted: Mapping[str, Any], speeds: Sequence[Speed], guess: float) -> Estimate:
+def estimate(steps: float, wanted: Mapping[str, Any], speeds: Sequence[MeasuredSpeed], guess: float) -> Estimate:
     """The duration of `steps` (env steps of all seeds together) by the speed most similar to what is `wanted`.
 
     Args:
@@ -59,28 +59,30 @@ def estimate(steps: float, wanted: Mapping[str, Any], speeds: Sequence[Speed], g
     return Estimate(steps / best.rate, best.rate, best.source, best.facts)
 
 
-def of_run(directory: pathlib.Path | None, facts: Mapping[str, Any]) -> list[Speed]:
+def of_run(directory: pathlib.Path | None, facts: Mapping[str, Any]) -> list[MeasuredSpeed]:
     """The speed of the run in a directory, evaluating and saving included; none where it is not finished."""
     if directory is None or find.status(directory) not in find.FINISHED:
         return []
     steps, seconds = find.env_steps(directory), find.seconds(directory)
-    return [Speed(facts, steps / seconds, "a finished run")] if steps and seconds else []
+    return [MeasuredSpeed(facts, steps / seconds, "a finished run")] if steps and seconds else []
 
 
-def of_records(path: pathlib.Path, platform: str) -> list[Speed]:
+def of_records(path: pathlib.Path, platform: str) -> list[MeasuredSpeed]:
     """The speeds in a figure's record of how its runs were made, of the runs on such a device (cpu or gpu)."""
     return [
-        Speed(_facts(r["algo"], r["env"], r["preset"]), r["seeds"] * r["total_steps"] / r["hours"] / 3600, str(path))
+        MeasuredSpeed(
+            _facts(r["algo"], r["env"], r["preset"]), r["seeds"] * r["total_steps"] / r["hours"] / 3600, str(path)
+        )
         for r in read_json(path).get("runs", [])
         if r["status"] == "finished" and r["hours"] and _is_on(r, platform)
     ]
 
 
-def of_benchmark(path: pathlib.Path, platform: str) -> list[Speed]:
+def of_benchmark(path: pathlib.Path, platform: str) -> list[MeasuredSpeed]:
     """The speeds that the benchmark measured on such a device, those of most seeds first."""
     rows = sorted((r for r in read_json(path, list) if _is_on(r, platform)), key=lambda r: -r["seeds"])
     named = [(r, *r["system"].partition(" ")[::2]) for r in rows]
-    return [Speed(_facts(algo, r["env"], preset), r["steps_per_s"], str(path)) for r, algo, preset in named]
+    return [MeasuredSpeed(_facts(algo, r["env"], preset), r["steps_per_s"], str(path)) for r, algo, preset in named]
 
 
 def _facts(algo: str, env: str, preset: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ def _words(leaf: Any, size: int) -> int:
 
 
 def num_words(tree: Any, lead: int) -> int:
-    """Words that `pack` makes of what follows the `lead` leading axes; shapes are enough."""
+    """Number of words that `pack` makes of the axes after the `lead` leading ones; shapes are enough."""
     bools, others = _split(tree)
     return math.ceil(sum(_sizes(bools, lead)) / 32) + sum(map(_words, others, _sizes(others, lead)))
 

@@ -1,1 +1,1 @@
-"""Network parts shared by the algorithm families (flax.linen)."""
+"""Networks and their parts (flax.linen)."""

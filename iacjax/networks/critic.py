@@ -38,7 +38,7 @@ class AgentCritic(nn.Module):
         x = x + self.param("id", nn.initializers.normal(0.1), (num_agents, self.hidden_dim))
         if action is not None:
             kernel = self.param("others", nn.initializers.normal(0.1), (num_agents, self.num_actions, self.hidden_dim))
-            # One product over the others' actions side by side: agent by agent, the result must be transposed.
+            # One product over the others' actions side by side: one for each agent would need a transposition.
             others = actions_of_others(action, self.num_actions).reshape(-1, num_agents * self.num_actions)
             x = x + (others @ kernel.reshape(-1, self.hidden_dim)).reshape(x.shape)
         x = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(nn.relu(x)))

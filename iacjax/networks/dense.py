@@ -1,4 +1,4 @@
-"""A dense layer that is quick on CPU whatever the number of leading axes, and LayerNorm as PyTorch has it."""
+"""A dense layer that is fast on CPUs with any number of leading axes, and LayerNorm as PyTorch has it."""
 
 import flax.linen as nn
 import jax

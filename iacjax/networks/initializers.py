@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 
 def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
-    """flax's orthogonal initialiser, drawn seed after seed under vmap.
+    """flax's orthogonal initialiser, drawn for one seed after the other under vmap.
 
-    jaxlib's batched QR waits for the pool of threads that it runs on; two of them at once, on a machine of two cores,
-    wait for ever (jaxlib 0.10.2).
+    jaxlib's batched QR blocks a thread of the pool that it needs; two at once deadlock on a machine of two cores
+    (jaxlib 0.10.2).
     """
     draw = nn.initializers.orthogonal(scale)
 

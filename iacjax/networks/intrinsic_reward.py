@@ -31,7 +31,7 @@ class AttentionReward(nn.Module):
         """obs f32[..., A, O], action int32[..., A] (-1: none), alive bool[..., A].
 
         Returns (r_in f32[..., A], attention f32[..., A, A], row i the weights of agent i). The dead are no keys, and
-        their own rows and rewards are 0; so is everything where nobody is alive.
+        their own rows and rewards are 0; all is 0 where no agent is alive.
         """
         chex.assert_equal_shape([action, alive])
         chex.assert_equal_shape_prefix([obs, action], action.ndim)
@@ -62,8 +62,8 @@ class AttentionReward(nn.Module):
 class MlpReward(nn.Module):
     """LIIR's reward net (Du et al. 2019; the inputs, sizes and outputs of github.com/yalidu/liir), no attention.
 
-    Every agent's copy reads the state, its own observation, the others' actions, all agents' actions of the step
-    before and its id, and has an output for each action, of which that of its own action is r_in. Shared parameters.
+    For each agent the inputs are the state, its own observation, the others' actions, all agents' previous actions and
+    its id. There is an output for each action; r_in is that of the agent's own action. Parameters are shared.
 
     The published code differs: its net shares both hidden layers with the critics, and the TD loss alone trains them;
     the dead are rewarded too.
@@ -79,13 +79,13 @@ class MlpReward(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """As `AttentionReward`, and state f32[..., X], last_action int32[..., A] (-1: none).
 
-        The attention it reports is each living agent's on itself.
+        The attention is each living agent's on itself.
         """
         chex.assert_equal_shape([action, alive, last_action])
         chex.assert_equal_shape_prefix([obs, action], action.ndim)
         num_agents = obs.shape[-2]
         last = jax.nn.one_hot(last_action, self.num_actions).reshape(*state.shape[:-1], -1)
-        # The first layer in parts: what all agents read is multiplied once.
+        # The first layer in parts: the inputs that all agents share are multiplied once.
         x = Dense(self.hidden_dim, name="team")(jnp.concatenate([state, last], -1))[..., None, :]
         x = x + Dense(self.hidden_dim, use_bias=False, name="own")(obs)
         others = actions_of_others(action, self.num_actions)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from iacjax.networks.dense import Dense
 from iacjax.networks.mlp import AgentMlp
 
-OFF = -1e9  # a score that weighs nothing
+OFF = -1e9  # a score whose weight is 0
 
 
 class LeakyMlp(nn.Module):
@@ -30,7 +30,7 @@ class MaacValues(NamedTuple):
     """What MaacCritic gives."""
 
     q: jax.Array  # f32[..., A]
-    weights: jax.Array  # f32[..., heads, A, A]: rows are who attends, 0 for itself, else summing to 1
+    weights: jax.Array  # f32[..., heads, A, A]: row i are the weights of agent i, 0 for itself, sum 1
     scores: jax.Array  # f32[..., heads, A, A] before scaling, 0 for itself
 
 
@@ -38,8 +38,8 @@ class MaacCritic(nn.Module):
     """Q_i = f_i(g_i(o_i, u_i), x_i), x_i = sum over j != i of alpha_ij leaky(V e_j), e_j = g_j(o_j, u_j).
 
     As in the official code the selectors read an encoding of o_i alone, so that x_i does not depend on u_i, and keys,
-    selectors and values are shared by the agents. Its head gives Q_i of every discrete action out of that encoding of
-    o_i; where actions cannot be counted the head has to see u_i, so it reads e_i, as MAAC's paper has it.
+    selectors and values are shared by the agents. Its head gives Q_i of every discrete action from that encoding of
+    o_i; with continuous actions the head needs u_i, so it reads e_i, as in MAAC's paper.
     """
 
     dim: int

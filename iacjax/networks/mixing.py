@@ -1,4 +1,4 @@
-"""QMIX's mixing network: one team value of the agents' values, monotone in each, its weights made from the state."""
+"""QMIX's mixing network: one team value of the agents' values, monotone in each, with weights made from the state."""
 
 import chex
 import flax.linen as nn
@@ -43,7 +43,7 @@ class QMixer(nn.Module):
     mixer_dim: int = 64
     hyper_dim: int = 64
     hyper_layers: int = 2
-    init_scale: float = 1.0  # of what the state makes at the start; small where states are large numbers
+    init_scale: float = 1.0  # of the initial weights that the state makes; small where states are large numbers
 
     @nn.compact
     def __call__(self, q: jax.Array, state: jax.Array) -> jax.Array:
@@ -56,6 +56,6 @@ class QMixer(nn.Module):
         w_2 = Hypernet(self.hyper_dim, self.hyper_layers, units, units, self.init_scale, name="w_2")(state)
         b_2 = Hypernet(self.hyper_dim, 2, 1, scale=self.init_scale, name="b_2")(state)
         w_1 = jnp.abs(w_1).reshape(*state.shape[:-1], agents, units)
-        # A product a row of the batch: as a sum, since batches of tiny matrix products are slow on a CPU.
+        # One small product per row, written as a sum: batches of tiny matrix products are slow on a CPU.
         hidden = nn.elu((q[..., None] * w_1).sum(-2) + b_1)
         return (hidden * jnp.abs(w_2)).sum(-1) + b_2[..., 0]

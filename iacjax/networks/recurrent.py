@@ -1,4 +1,4 @@
-"""A GRU over time whose state is reset where an episode opens, and two ways to differentiate it."""
+"""A GRU over time whose state is reset where an episode begins, and two ways to differentiate it."""
 
 import contextlib
 import contextvars
@@ -14,7 +14,7 @@ from iacjax.networks.dense import Dense
 from iacjax.networks.initializers import orthogonal
 
 FORMS = ("remat", "batched")
-UNROLL = 4  # rows a turn of a "batched" loop: a turn's own kernels, its counter's for instance, are shared by so many
+UNROLL = 4  # rows per iteration of a "batched" loop, which share the iteration's overhead, its counter for instance
 _FORM = contextvars.ContextVar("gru_form", default="")
 
 
@@ -69,8 +69,8 @@ def _batched_jvp(primals, tangents):
 
     dh[t] = e[t] + (u[t] + sum over the gates g of a_g[t] W_g) dh[t-1] keep[t],
 
-    where a_g = dh[t] / d(pre-activation of g). What the kernel and the inputs contribute, e, is one product too, so
-    that in the backward pass the kernel's gradient is none of the scan's business.
+    where a_g = dh[t] / d(pre-activation of g). The contribution e of the kernel and the inputs is one product too,
+    so that the backward scan does not compute the kernel's gradient.
     """
     h0, gates, keep, kernel, bias = primals
     dh0, dgates, _, dkernel, dbias = tangents  # `keep` is made of booleans, which have no tangent

@@ -28,7 +28,7 @@ class RewardMixing(nn.Module):
     `start="random"` is how a hypernetwork of PyTorch's linear layers starts: kernels and biases from U(-1, 1), the
     bound of a layer with one input. The biases pass r_in on where r_ex = 0, as it is on most steps.
     `start="identity"` begins at r_total = r_ex + weight r_in, nearly, at r_ex = 0 too: a random hypernetwork may begin
-    with an r_total that falls as r_ex rises, and unlearning that costs the actor its first hundred thousand steps.
+    with an r_total that falls as r_ex rises, which takes the actor a hundred thousand steps to unlearn.
     """
 
     hidden_dim: int

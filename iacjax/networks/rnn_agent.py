@@ -11,7 +11,7 @@ from iacjax.networks.recurrent import ResetGRU
 
 
 class _AgentNet(nn.Module):
-    """FC-ReLU-GRU-FC on f32[T, ..., F] (PyMARL's agent), with LayerNorms where MAPPO's code has them if asked to."""
+    """FC-ReLU-GRU-FC on f32[T, ..., F] (PyMARL's agent), optionally with the LayerNorms of MAPPO's code."""
 
     hidden_dim: int
     num_actions: int
@@ -45,7 +45,7 @@ class RnnAgent(nn.Module):
         """carry f32[B, A, H], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first bool[T, B].
 
         Returns (carry, logits or values of actions f32[T, B, A, U]). With `mutable=["intermediates"]`
-        the memories after each row come too, f32[T, B, A, H].
+        the recurrent states after each row are returned too, f32[T, B, A, H].
         """
         chex.assert_rank([carry, obs, last_action, first], [3, 4, 3, 2])
         chex.assert_equal_shape_prefix([obs, last_action], 3)

@@ -13,7 +13,7 @@ from benchmarks_reference.environments import reference_of
 from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.benchmarks.env_speed import benchmark_env, random_action, random_legal
-from experiments.benchmarks.scripted import Score, markdown, play_scripted
+from experiments.benchmarks.scripted import BaselineScore, markdown, play_scripted
 from experiments.common.cli import run_command
 
 FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
@@ -127,5 +127,5 @@ def test_scripted_score():
 
 
 def test_scripted_table():
-    table = markdown([Score("smax:3m", "random", 4, 0.25, 0.046, 0.699, 3.14159, 21.4)])
+    table = markdown([BaselineScore("smax:3m", "random", 4, 0.25, 0.046, 0.699, 3.14159, 21.4)])
     assert table.splitlines()[-1] == "| smax:3m | random | 0.25 (0.05 to 0.70) | 3.1 | 21 |"

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks_reference import learning, scripts
+from benchmarks_reference import learn as benchmark_learn
+from benchmarks_reference import our_training, script_training, scripts
+from benchmarks_reference.our_training import CurvePoint
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
 from experiments import benchmark
-from experiments.benchmarks import learn as benchmark_learn
-from experiments.benchmarks import learn_ours as benchmark_learn_ours
-from experiments.benchmarks.learn_ours import CurvePoint
 from experiments.common.cli import run_command
 
 CONFIG = """
@@ -60,12 +59,12 @@ class State:
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A clone whose IPPO is the stand-in, and whatever its scripts import is there."""
-    for algo, name in learning.LEARNERS.items():
+    for algo, name in script_training.LEARNERS.items():
         script = scripts.SCRIPTS[name]
         for path, text in ((script.script, SCRIPT), (script.config, QMIX_CONFIG if algo == "qmix" else CONFIG)):
             (tmp_path / "clone" / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "clone" / path).write_text(text)
-    monkeypatch.setattr(scripts, "check_clone", lambda directory: None)
+    monkeypatch.setattr(benchmark_learn, "check_clone", lambda directory: None)
     return tmp_path / "clone"
 
 
@@ -74,13 +73,13 @@ def test_a_curve_of_ippo_counts_updates_and_leaves_out_those_without_an_episode(
         {"env_step": 20.0, "win_rate": 0.5, "returns": 1.5},
         {"env_step": 0.0, "win_rate": math.nan, "returns": math.nan},
     ]
-    assert learning.curve_of(reports, 20) == [CurvePoint(20, 0.0, 0.0, 0.0), CurvePoint(40, 1.0, 0.5, 1.5)]
+    assert script_training.curve_of(reports, 20) == [CurvePoint(20, 0.0, 0.0, 0.0), CurvePoint(40, 1.0, 0.5, 1.5)]
 
 
 def test_a_curve_of_qmix_goes_by_episodes():
     """Of 20 rows 2 ended an episode (mean 0.1), one of them won (0.05); their returns sum to 3 (0.15)."""
     report = {"env_step": 20, "returned_episode": 0.1, "ended_won": 0.05, "ended_returns": 0.15}
-    (point,) = learning.curve_of([report | {"returned_won_episode": 0.9}], 20)
+    (point,) = script_training.curve_of([report | {"returned_won_episode": 0.9}], 20)
     np.testing.assert_allclose(point, (20, 2.0, 1.0, 3.0))
 
 
@@ -91,7 +90,7 @@ def test_what_ended_is_told_at_the_step_that_ends_it():
     def step(key, state, action):
         return "obs", state, 0.0, False, old | {"returned_episode": jnp.array([False, True])}
 
-    env = learning.with_ended_episodes(types.SimpleNamespace(step=step, agents=["a", "b"]))
+    env = script_training.with_ended_episodes(types.SimpleNamespace(step=step, agents=["a", "b"]))
     info = env.step(None, None, None)[-1]
     assert info["ended_won"].tolist() == [0.0, 1.0] and info["ended_returns"].tolist() == [0.0, 1.5]
     assert env.agents == ["a", "b"] and info.keys() >= old.keys()
@@ -99,20 +98,20 @@ def test_what_ended_is_told_at_the_step_that_ends_it():
 
 def test_reports_are_told_apart():
     turns = [{"x": 0}, {"x": 1}, {"x": 2}, {"x": 3}]
-    assert learning.split_reports(turns, [7, 9]) == [turns[::2], turns[1::2]]
+    assert script_training.split_reports(turns, [7, 9]) == [turns[::2], turns[1::2]]
     named = [{"rng9/env_step": 1}, {"rng7/env_step": 1}, {"rng7/env_step": 2}]
-    assert learning.split_reports(named, [7, 9]) == [named[1:], named[:1]]
+    assert script_training.split_reports(named, [7, 9]) == [named[1:], named[:1]]
 
 
 def test_a_scripts_configuration(clone):
     """150 steps are 7 updates of 20; 140 steps are 28 rollouts of 5, which is what the replay needs to hold."""
-    config = learning.script_config("qmix", clone, "3m", 150, {"LR": 0.1})
+    config = script_training.script_config("qmix", clone, "3m", 150, {"LR": 0.1})
     assert (config["TOTAL_TIMESTEPS"], config["MAP_NAME"], config["LR"]) == (140, "3m", 0.1)
     assert (config["HIDDEN_SIZE"], config["BUFFER_SIZE"]) == (64, 28)
     with pytest.raises(ConfigError, match="--reference-set LRR: ippo has no such setting: did you mean LR?"):
-        learning.script_config("ippo", clone, "3m", 150, {"LRR": 1})
+        script_training.script_config("ippo", clone, "3m", 150, {"LRR": 1})
     with pytest.raises(ConfigError, match="less than one update of JaxMARL's ippo: give at least 20"):
-        learning.script_config("ippo", clone, "3m", 19, {})
+        script_training.script_config("ippo", clone, "3m", 19, {})
 
 
 def job(**changes):
@@ -123,12 +122,12 @@ def job(**changes):
 
 def test_our_settings():
     """The default preset anneals over its 2 M steps: all of them, so over all of these; what is given stays."""
-    settings = benchmark_learn_ours.our_settings(job(), "there")
+    settings = our_training.our_settings(job(), "there")
     assert settings.run.env_options == ("see_enemy_actions=True", "attack_mode=closest")
     assert (settings.run.env, settings.run.seeds, settings.run.total_steps) == ("jaxmarl:smax:3m", 2, 140)
     assert settings.algorithm.anneal_steps == 140 and settings.algorithm.value_norm
     tuned = job(preset="tuned", changes={"lr": 0.25, "value_norm": False})
-    algorithm = benchmark_learn_ours.our_settings(tuned, "there").algorithm
+    algorithm = our_training.our_settings(tuned, "there").algorithm
     assert (algorithm.anneal_steps, algorithm.lr, algorithm.value_norm) == (1_000_000, 0.25, False)
 
 
@@ -172,7 +171,7 @@ def test_a_scripts_policy_reads_what_its_script_gives_it(algo):
     module = types.SimpleNamespace(**{name: lambda *args, **config: made.append(_Echo()) or made[0]})
     spec = EnvSpec("world", 2, 1, 2, ActionSpec(num_actions=3), 5, True)
     config = {"GRU_HIDDEN_DIM": 4, "HIDDEN_SIZE": 4}
-    algorithm = learning.script_policy(algo, module, config, spec)
+    algorithm = script_training.script_policy(algo, module, config, spec)
     no = jnp.zeros(1, bool)
     timestep = TimeStep(
         obs=jnp.array([[[5.0], [6.0]]]), state=jnp.zeros((1, 2)),
@@ -201,7 +200,7 @@ def test_a_script_is_trained(clone, monkeypatch):
         assert params["count"].tolist() == [7.0, 7.0]
         return [(0.5, 1.0), (0.25, 2.0)]
 
-    monkeypatch.setattr(learning, "evaluate_script", evaluated)
+    monkeypatch.setattr(script_training, "evaluate_script", evaluated)
     row = benchmark_learn.measure(job(system="jaxmarl", preset=""), str(clone), "")
     assert (row["name"], row["env_steps"]) == ("ippo_rnn_smax", 140)
     assert row["config"] == {"num_envs": 4, "num_steps": 5, "lr": 0.5}

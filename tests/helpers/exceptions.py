@@ -68,8 +68,7 @@ PRIVATE_IN_TESTS = {
 # What breaks a rule while the tree is being rearranged; whoever moves a module moves its lines here too.
 TODAY = {
     "calls chunk": {"experiments/training/time_estimates.py", "experiments/benchmarks/training.py"},
-    "class name": {"Program: experiments/benchmarks/env_speed.py", "Program: experiments/sweeps/plan.py"},
-    "long": {"experiments/smac/games.py: play_on_backend", "experiments/benchmarks/updates.py: time_by_part"},
+    "long": {"experiments/smac/games.py: play_on_backend"},
 }
 
 # Test files that still use so many private names of other modules.

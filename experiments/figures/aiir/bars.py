@@ -232,7 +232,7 @@ def command(argv: Sequence[str]) -> int:
         keep_curve(row, args.out.with_suffix(""))
         write_table(rows, args.out, again)
         if code >= 128:
-            print(f"stopped; go on with: {again}")
+            print(f"stopped; resume with: {again}")
             return code
     write_table(rows, args.out, again)
     return 0

@@ -8,13 +8,13 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis.inspection import load_seed
 from experiments.figures.aiir.episode import observe
-from experiments.figures.aiir.episode_drawing import Kept, as_kept, over_uniform
+from experiments.figures.aiir.episode_drawing import EpisodeData, as_data, over_uniform
 
 
 class RecordedBattle(NamedTuple):
     """A greedy episode of T steps, and what the learner's reward nets make of it. A agents; nan for the fallen."""
 
-    kept: Kept  # units, intrinsic rewards and attention at T + 1 moments
+    data: EpisodeData  # units, intrinsic rewards and attention at T + 1 moments
     reward: np.ndarray  # f[T + 1] the team's reward of the step that led there, nan at the reset
     record: dict[str, Any]  # algo, preset, env, seed, env_steps, steps, won, device
 
@@ -26,7 +26,7 @@ class RecordedBattle(NamedTuple):
     @property
     def weights(self) -> np.ndarray:
         """f[T + 1, A, A]: percent that the attention of row i is above equal attention to all the living."""
-        return over_uniform(self.kept.attention)
+        return over_uniform(self.data.attention)
 
     @property
     def has_attention(self) -> bool:
@@ -53,4 +53,4 @@ def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> Record
     if not trained.env.spec.name.startswith("smax:"):
         raise ConfigError(f"{directory} is of {trained.env.spec.name}: give a run of a StarCraft map")
     seen = observe(trained, directory)
-    return RecordedBattle(as_kept(seen.rows), seen.reward, seen.record)
+    return RecordedBattle(as_data(seen.rows), seen.reward, seen.record)

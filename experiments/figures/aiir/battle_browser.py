@@ -85,5 +85,5 @@ def browse(battle: RecordedBattle, step: int | None = None) -> Browser:
         raise ConfigError('the slider needs ipywidgets: pip install "iacjax[notebooks]"') from None
     from experiments.figures.aiir.episode_drawing import falls
 
-    fallen = falls(battle.kept).any(1)
+    fallen = falls(battle.data).any(1)
     return Browser(battle, int(fallen.argmax()) if step is None else step)

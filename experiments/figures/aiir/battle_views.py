@@ -21,10 +21,10 @@ def rewards_view(battle: RecordedBattle) -> Any:
 
     A cross: the agent falls. A triangle: an enemy falls. Letters: the moments of `moments_view`.
     """
-    kept, figure = battle.kept, _figure(11.0, 5.2)
+    data, figure = battle.data, _figure(11.0, 5.2)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
-    curves(top, kept, kept.r_in, [f"{n} ({kind})" for n, kind in zip(kept.names, kept.types, strict=False)])
-    mark(top, moments(kept))
+    curves(top, data, data.r_in, [f"{n} ({kind})" for n, kind in zip(data.names, data.types, strict=False)])
+    mark(top, moments(data))
     top.axhline(0.0, color="#888888", lw=0.8)
     top.set(xlabel="", ylabel="intrinsic reward $r^{in}_i$")
     top.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9)
@@ -49,16 +49,16 @@ def attention_view(battle: RecordedBattle, agents: Sequence[int] = ()) -> Any:
     Raises:
       ConfigError: the reward nets have no attention, or there is no such agent.
     """
-    kept, weights = battle.kept, _weights(battle)
-    shown = attending(kept, agents)
-    figure = _figure(11.0, 0.9 + (0.35 + 0.16 * kept.num_agents) * len(shown))
+    data, weights = battle.data, _weights(battle)
+    shown = attending(data, agents)
+    figure = _figure(11.0, 0.9 + (0.35 + 0.16 * data.num_agents) * len(shown))
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     limit = _limit(weights)
     for ax, i in zip(axes, shown, strict=True):
-        image = _over_time(ax, kept, weights[:, i], limit)
-        ax.set_title(f"attention of {kept.names[i]} ({kept.types[i]}) to", fontsize=9, loc="left", pad=3)
+        image = _over_time(ax, data, weights[:, i], limit)
+        ax.set_title(f"attention of {data.names[i]} ({data.types[i]}) to", fontsize=9, loc="left", pad=3)
     axes[-1].set_xlabel("step of the battle")
-    for step in np.flatnonzero(falls(kept)[:, kept.num_agents :].any(1)):
+    for step in np.flatnonzero(falls(data)[:, data.num_agents :].any(1)):
         axes[-1].plot([step], [0.0], "^", color=ENEMY, ms=6, transform=axes[-1].get_xaxis_transform(), clip_on=False)
     bar = figure.colorbar(image, ax=axes, aspect=40, pad=0.015, extend="both")
     bar.set_label(ABOVE_EQUAL, fontsize=9)
@@ -66,25 +66,25 @@ def attention_view(battle: RecordedBattle, agents: Sequence[int] = ()) -> Any:
     return figure
 
 
-def attending(kept: Any, agents: Sequence[int]) -> list[int]:
+def attending(data: Any, agents: Sequence[int]) -> list[int]:
     """The agents asked for; where none were, all, or of more than MOST_AGENTS the first of each type."""
-    if any(not 0 <= i < kept.num_agents for i in agents):
-        raise ConfigError(f"agents={tuple(agents)}: there are {kept.num_agents}, counted from 0")
-    types = kept.types[: kept.num_agents]
-    few = range(kept.num_agents) if kept.num_agents <= MOST_AGENTS else sorted(types.index(t) for t in set(types))
+    if any(not 0 <= i < data.num_agents for i in agents):
+        raise ConfigError(f"agents={tuple(agents)}: there are {data.num_agents}, counted from 0")
+    types = data.types[: data.num_agents]
+    few = range(data.num_agents) if data.num_agents <= MOST_AGENTS else sorted(types.index(t) for t in set(types))
     return list(agents or few)
 
 
-def _over_time(ax: Any, kept: Any, weights: np.ndarray, limit: float) -> Any:
+def _over_time(ax: Any, data: Any, weights: np.ndarray, limit: float) -> Any:
     """weights [T + 1, A] of one agent: a column a step."""
     ax.set_facecolor(FALLEN)
-    rows = kept.num_agents
+    rows = data.num_agents
     extent = (-0.5, len(weights) - 0.5, rows - 0.5, -0.5)
     image = ax.imshow(
         weights.T, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", extent=extent, interpolation="nearest"
     )
-    ax.set_yticks(range(rows), kept.names, fontsize=8)
-    for label, colour in zip(ax.get_yticklabels(), colours(kept), strict=True):
+    ax.set_yticks(range(rows), data.names, fontsize=8)
+    for label, colour in zip(ax.get_yticklabels(), colours(data), strict=True):
         label.set_color(colour)
     ax.set_xlim(0.5, len(weights) - 0.5)
     ax.tick_params(length=0, labelsize=8)
@@ -93,17 +93,17 @@ def _over_time(ax: Any, kept: Any, weights: np.ndarray, limit: float) -> Any:
 
 def moments_view(battle: RecordedBattle) -> Any:
     """Up to four moments in a row: the battle with each agent's intrinsic reward, below it who attends to whom."""
-    kept, marks = battle.kept, moments(battle.kept)
+    data, marks = battle.data, moments(battle.data)
     rows = 2 if battle.has_attention else 1
     figure = _figure(max(3.2 * len(marks), 6.0), 0.4 + 2.7 * rows)
     axes = figure.subplots(rows, len(marks), squeeze=False)
     for k, (step, _) in enumerate(marks):
-        snapshot(axes[0, k], kept, step)
+        snapshot(axes[0, k], data, step)
         axes[0, k].set_title(title(marks, k).replace(": ", "\n", 1), fontsize=9)
     if rows == 2:
         weights = battle.weights
         limit = _limit(weights[[step for step, _ in marks]])
-        images = [heat_map(ax, kept, weights[step], limit) for ax, (step, _) in zip(axes[1], marks, strict=True)]
+        images = [heat_map(ax, data, weights[step], limit) for ax, (step, _) in zip(axes[1], marks, strict=True)]
         axes[1, 0].set_ylabel("attention of", fontsize=9)
         bar = figure.colorbar(images[0], ax=axes[1], aspect=16, pad=0.015, extend="both")
         bar.set_label("against equal\nattention, %", fontsize=8)
@@ -119,32 +119,32 @@ def step_view(battle: RecordedBattle, step: int) -> Any:
     """
     if not 0 <= step <= battle.steps:
         raise ConfigError(f"step {step}: the battle has steps 0 to {battle.steps}")
-    kept, figure = battle.kept, _figure(11.0, 5.2)
+    data, figure = battle.data, _figure(11.0, 5.2)
     grid = figure.add_gridspec(2, 3, width_ratios=[1.45, 0.75, 1.0], height_ratios=[2.6, 1.0])
     scene, bars, heat = (figure.add_subplot(grid[0, k]) for k in range(3))
-    snapshot(scene, kept, step)
+    snapshot(scene, data, step)
     scene.set_title(f"step {step} of {battle.steps}", fontsize=10)
-    _bars(bars, kept, step)
+    _bars(bars, data, step)
     _attention_now(heat, battle, step)
     below = figure.add_subplot(grid[1, :])
-    curves(below, kept, kept.r_in, kept.names)
+    curves(below, data, data.r_in, data.names)
     below.axvline(step, color="#111827", lw=1.2)
     below.set(xlim=(0, battle.steps + 0.5), xlabel="step of the battle", ylabel="$r^{in}_i$")
     return figure
 
 
-def _bars(ax: Any, kept: Any, step: int) -> None:
+def _bars(ax: Any, data: Any, step: int) -> None:
     """A bar an agent, on one scale over the whole battle; the fallen have none."""
-    now = kept.r_in[step]
-    ax.barh(range(kept.num_agents), np.nan_to_num(now), color=colours(kept), height=0.7)
+    now = data.r_in[step]
+    ax.barh(range(data.num_agents), np.nan_to_num(now), color=colours(data), height=0.7)
     ax.axvline(0.0, color="#888888", lw=0.8)
-    low, high = min(float(np.nanmin(kept.r_in)), 0.0), max(float(np.nanmax(kept.r_in)), 0.0)
+    low, high = min(float(np.nanmin(data.r_in)), 0.0), max(float(np.nanmax(data.r_in)), 0.0)
     margin = 0.08 * max(high - low, 1e-6)
-    ax.set(xlim=(low - margin, high + margin), ylim=(kept.num_agents - 0.5, -0.5))
-    alive = kept.units["health"][step, : kept.num_agents] > 0
+    ax.set(xlim=(low - margin, high + margin), ylim=(data.num_agents - 0.5, -0.5))
+    alive = data.units["health"][step, : data.num_agents] > 0
     for i in np.flatnonzero(~alive & ~np.isfinite(now)):
         ax.text(0.03, i, "fallen", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color="#888888")
-    ax.set_yticks(range(kept.num_agents), kept.names, fontsize=9)
+    ax.set_yticks(range(data.num_agents), data.names, fontsize=9)
     style.plain(ax)
     ax.set_title("intrinsic reward $r^{in}_i$", fontsize=10)
 
@@ -154,7 +154,7 @@ def _attention_now(ax: Any, battle: RecordedBattle, step: int) -> None:
         ax.axis("off")
         ax.text(0.5, 0.5, "its reward nets\nhave no attention", ha="center", va="center", color="#888888")
         return
-    heat_map(ax, battle.kept, battle.weights[step], _limit(battle.weights))
+    heat_map(ax, battle.data, battle.weights[step], _limit(battle.weights))
     ax.set_title("attention against equal, %", fontsize=10)
     ax.set_ylabel("of", fontsize=9, labelpad=6)
 

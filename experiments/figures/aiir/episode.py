@@ -21,7 +21,7 @@ from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.schema import RunConfig, read_config
 from experiments.figures.aiir.bars import AGENT_STEPS_PER_SECOND
 from experiments.figures.runs import device_and_versions, make_run, train_all
-from experiments.figures.spec import Options, parser
+from experiments.figures.spec import FigureOptions, parser
 from experiments.figures.store import number
 
 SUMMARIES = {
@@ -66,7 +66,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
     """The run of the default preset, trained to its end: (directory, exit code of the training)."""
-    options = Options(
+    options = FigureOptions(
         target=args.target,
         seeds=args.seeds,
         steps={ENV: args.total_steps},

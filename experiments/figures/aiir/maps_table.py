@@ -17,7 +17,7 @@ from experiments.common.files import write_csv, write_text
 from experiments.common.stats import bootstrap_interval, iqm, mean_interval
 from experiments.figures.aiir import win_rates
 from experiments.figures.iac.curves import LAST
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, read_curves
 
 SUMMARY = "Table 1: the paper's maps beside ours, and the final greedy win rates of all methods on them."
@@ -138,13 +138,13 @@ def cell(value: tuple[float, float, float]) -> str:
     return f"{middle:.0f}" if math.isnan(low) else f"{middle:.0f} [{low:.0f}, {high:.0f}]"
 
 
-def write(options: Options) -> None:
+def write(options: FigureOptions) -> None:
     """Writes both files and prints the first.
 
     Raises:
       ConfigError: nothing is kept of these methods and maps.
     """
-    kept = win_rates.kept_file(options)
+    kept = win_rates.numbers_file(options)
     curves = win_rates.selected(options, read_curves(kept, options.budget), BUDGETS)
     records = win_rates.records_of(kept, options.budget, curves)
     table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
@@ -168,7 +168,7 @@ def maps_markdown() -> list[str]:
 def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str]:
     """Final win rates in percent, a row a method."""
     envs = [env for env in BUDGETS["paper"].steps if any(known == env for _, known in table)]
-    maps = [style.world_of(env) for env in envs]
+    maps = [style.env_title(env) for env in envs]
     lines = [f"| method | {' | '.join(maps)} | IQM over the maps | the paper, of its figures 3 and 4 |"]
     lines.append("|---" * (len(maps) + 3) + "|")
     for algo in dict.fromkeys(algo for algo, _ in table):
@@ -181,7 +181,7 @@ def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str
     return lines
 
 
-def note(options: Options, records: Sequence[dict]) -> str:
+def note(options: FigureOptions, records: Sequence[dict]) -> str:
     """What the numbers are and how they were made."""
     seeds = style.span([r["seeds"] for r in records], "seed")
     text = f"Percent of episodes won, greedy, in the last {LAST} evaluations of {win_rates.EVAL_EPISODES} episodes: "

@@ -15,7 +15,7 @@ from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 from experiments.runs import find
 
@@ -68,9 +68,9 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def train(options: Options) -> int:
+def train(options: FigureOptions) -> int:
     """Trains what is missing, map by map, so that the first panel is full first. Returns the exit code."""
-    table = kept_file(options)
+    table = numbers_file(options)
     runs = [
         make_run(options, algo, env, "win_rates", EVAL_EVERY, EVAL_EPISODES)
         for env in options.steps
@@ -83,12 +83,12 @@ def train(options: Options) -> int:
     return train_all(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
 
 
-def kept_file(options: Options) -> pathlib.Path:
+def numbers_file(options: FigureOptions) -> pathlib.Path:
     """Where both figures and the table keep their numbers."""
     return options.out.with_name("fig3.csv")
 
 
-def selected(options: Options, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
+def selected(options: FigureOptions, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
     """Of what is kept, what belongs to the figure; with --redraw only the methods and maps asked for.
 
     Raises:
@@ -100,7 +100,7 @@ def selected(options: Options, curves: Sequence[Curves], budgets: dict[str, Budg
     envs = set(options.steps) if "envs" in only else {env for budget in budgets.values() for env in budget.steps}
     found = [c for c in curves if c.label in methods and c.env in envs]
     if not found:
-        raise ConfigError(f"none of these methods and maps is kept in {kept_file(options)}: train them first")
+        raise ConfigError(f"none of these methods and maps is kept in {numbers_file(options)}: train them first")
     return found
 
 
@@ -112,20 +112,20 @@ def in_percent(curve: Curves, smooth: int = 1) -> Curves:
     return curve._replace(steps=curve.steps / 1e6, columns={"win_rate": 100 * sums / counts})
 
 
-def draw(options: Options, budgets: dict[str, Budget]) -> None:
+def draw(options: FigureOptions, budgets: dict[str, Budget]) -> None:
     """One panel a map, in the order of the paper's budget.
 
     Raises:
       ConfigError: nothing is kept of it, or the picture cannot be written.
     """
-    table, smooth = kept_file(options), int(options.numbers["smooth"])
+    table, smooth = numbers_file(options), int(options.numbers["smooth"])
     curves = selected(options, read_curves(table, options.budget), budgets)
     known = dict.fromkeys(env for budget in reversed(budgets.values()) for env in budget.steps)
     envs = [env for env in known if any(c.env == env for c in curves)]
     figure = style.new_figure(3.3 * max(len(envs), 2), 3.6)
     for ax, env in zip(figure.subplots(1, len(envs), squeeze=False, sharey=True)[0], envs, strict=True):
         style.percentages(ax, [in_percent(c, smooth) for c in curves if c.env == env], "win_rate")
-        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_title(style.env_title(env), fontsize=10)
     figure.axes[0].set_ylabel("test win rate (%)", fontsize=9)
     algos = style.in_order([c.label for c in curves])
     style.legend(figure, algos, ncols=9 if len(envs) > 2 else 5)
@@ -140,7 +140,7 @@ def records_of(table: pathlib.Path, budget: str, curves: Sequence[Curves]) -> li
     return [r for r in records if r["budget"] == budget and (r["algo"], r["env"]) in drawn]
 
 
-def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
+def small_print(options: FigureOptions, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
     """What is drawn and how it was made, from the records beside the numbers."""
     records = records_of(table, options.budget, curves)
     seeds = [r["seeds"] for r in records]
@@ -150,12 +150,12 @@ def small_print(options: Options, table: pathlib.Path, curves: Sequence[Curves],
     return text + made_with(options, records)
 
 
-def made_with(options: Options, records: Sequence[dict]) -> str:
+def made_with(options: FigureOptions, records: Sequence[dict]) -> str:
     """Steps, presets, device, what is left out and what is not finished."""
     presets, devices = (sorted({r[name] for r in records}) for name in ("preset", "device"))
     text = f"{style.span([r['total_steps'] for r in records], 'step')} on this package's SMAX, "
     text += f"preset{'s' * (len(presets) != 1)} {', '.join(presets)}, {', '.join(devices)}"
-    begun = [f"{style.name_of(r['algo'])} on {style.world_of(r['env'])}" for r in records
+    begun = [f"{style.name_of(r['algo'])} on {style.env_title(r['env'])}" for r in records
              if r["status"] not in find.FINISHED]  # fmt: skip
     text += f"; {options.note}" + (f"; not finished: {', '.join(begun)}" if begun else "")
     return text + "."

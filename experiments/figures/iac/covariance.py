@@ -13,7 +13,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, record_of
 from experiments.training.observers import read_seen, train_and_observe
 
@@ -80,7 +80,7 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def keep(options: Options, run: Run) -> None:
+def keep(options: FigureOptions, run: Run) -> None:
     """Writes what the run has seen; other budgets' rows stay."""
     if run.directory is None:
         return
@@ -117,7 +117,7 @@ def colour_limit(found: Sequence[np.ndarray]) -> float:
     return max(float(np.abs(m - np.diag(np.diag(m))).max()) for m in found)
 
 
-def draw(options: Options) -> None:
+def draw(options: FigureOptions) -> None:
     """Heat maps, a row a seed, a column a time, one diverging scale for all."""
     table = options.out.with_suffix(".csv")
     rows = [row for row in read_csv(table) if row["budget"] == options.budget]
@@ -126,7 +126,7 @@ def draw(options: Options) -> None:
     found = matrices(rows)
     figure, steps = heat_maps(found)
     record = next(r for r in read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)
-    note = f"{style.world_of(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
+    note = f"{style.env_title(record['env'])}, preset {record['preset']}. Mean over the states of {EPISODES} exploring "
     note += f"episodes; below each, the greedy return. {style.count(record['seeds'], 'seed')}, "
     note += f"{record['total_steps']:,} steps on {record['device']}; {options.note}."
     style.foot_note(figure, note, 28 * steps)

@@ -13,7 +13,7 @@ from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import keep_curves, read_curves
 from experiments.runs import find
 
@@ -94,12 +94,12 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def runs_of(options: Options) -> list[Run]:
+def runs_of(options: FigureOptions) -> list[Run]:
     """All runs, method by method within each environment, so that the first panel is full first."""
     return [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
 
 
-def _keep(options: Options, run: Run) -> None:
+def _keep(options: FigureOptions, run: Run) -> None:
     keep_curves(options.out.with_suffix(".csv"), options.budget, run, options.command)
 
 
@@ -108,7 +108,7 @@ def final_return(curve: Curves) -> float:
     return float(np.mean(curve.columns["return_mean"][-LAST:]))
 
 
-def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
+def small_print(options: FigureOptions, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
     """What was trained, from the records beside the numbers: seeds, steps, and what is not finished.
 
     Args:
@@ -129,20 +129,20 @@ def small_print(options: Options, table: Any, algos: Sequence[str] = (), bars: b
     return f"{text}."
 
 
-def _made_otherwise(options: Options, record: dict[str, Any]) -> bool:
+def _made_otherwise(options: FigureOptions, record: dict[str, Any]) -> bool:
     """Whether a kept run was trained by other fields of its algorithm than the budget has (or does not tell)."""
     one = dataclasses.replace(options, steps={record["env"]: record["total_steps"]})
     today = make_run(one, record["algo"], record["env"]).settings.algorithm
     return record.get("algorithm") != algorithm_fingerprint(today)
 
 
-def _panels(options: Options, curves: Sequence[Curves]) -> list[str]:
+def _panels(options: FigureOptions, curves: Sequence[Curves]) -> list[str]:
     """Environments to draw: those asked for first, then whatever else is kept."""
     kept = dict.fromkeys(c.env for c in curves)
     return [env for env in options.steps if env in kept] + [env for env in kept if env not in options.steps]
 
 
-def draw_tasks(options: Options) -> None:
+def draw_tasks(options: FigureOptions) -> None:
     """Figure 4: one panel an environment."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)
@@ -150,14 +150,14 @@ def draw_tasks(options: Options) -> None:
     figure = style.new_figure(4.1 * len(envs), 3.9)
     for ax, env in zip(figure.subplots(1, len(envs), squeeze=False)[0], envs, strict=True):
         style.bands(ax, [c for c in curves if c.env == env])
-        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_title(style.env_title(env), fontsize=10)
     figure.axes[0].set_ylabel("episode return (greedy)", fontsize=9)
     style.legend(figure, [c.label for c in curves], ncols=8 if len(envs) > 1 else 4)
     style.foot_note(figure, small_print(options, table), 62 * len(envs))
     style.save(figure, options.out)
 
 
-def draw_scalability(options: Options) -> None:
+def draw_scalability(options: FigureOptions) -> None:
     """Figure 6: a panel of curves for each N, then the final return over N."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)
@@ -166,7 +166,7 @@ def draw_scalability(options: Options) -> None:
     *panels, last = figure.subplots(1, len(envs) + 1, squeeze=False)[0]
     for ax, env in zip(panels, envs, strict=True):
         style.bands(ax, [c for c in curves if c.env == env])
-        ax.set_title(style.world_of(env), fontsize=10)
+        ax.set_title(style.env_title(env), fontsize=10)
         ax.set_ylim(-4, 104)  # 200 steps x 0.5
     for algo in style.in_order([c.label for c in curves]):
         _over_n(last, algo, [c for c in curves if c.label == algo])

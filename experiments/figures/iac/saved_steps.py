@@ -15,7 +15,7 @@ from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
 from experiments.figures.runs import make_run, train_all
-from experiments.figures.spec import Options
+from experiments.figures.spec import FigureOptions
 
 BASE = "ddpg_mix"
 METHODS = ("iac", "siaq", "sq", "siq")
@@ -105,7 +105,7 @@ def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, A
     write_csv(path, [*others, *new], COLUMNS)
 
 
-def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> None:
+def draw(options: FigureOptions, rows: Sequence[dict[str, Any]], threshold: float) -> None:
     """Two panels of bars with 95 % intervals over seeds; hatched where a seed did not reach the threshold."""
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     figure = style.new_figure(8.6, 3.9)
@@ -115,9 +115,9 @@ def draw(options: Options, rows: Sequence[dict[str, Any]], threshold: float) -> 
         open_ended = {row["certain"] for row in mine} - {"exact"}
         _bar(left, x, algo, [row["saved_steps"] / 1000 for row in mine], hatch="///" if open_ended else "")
         _bar(right, x, algo, [row["return_difference"] for row in mine])
-    left.set_title(f"{style.world_of(SPEED)}: steps saved to reach {threshold:g}", fontsize=10)
+    left.set_title(f"{style.env_title(SPEED)}: steps saved to reach {threshold:g}", fontsize=10)
     left.set_ylabel("thousand env steps", fontsize=9)
-    right.set_title(f"{style.world_of(RETURN)}: return - DDPG-MIX's", fontsize=10)
+    right.set_title(f"{style.env_title(RETURN)}: return - DDPG-MIX's", fontsize=10)
     right.set_ylabel("episode return", fontsize=9)
     for ax in (left, right):
         ax.axhline(0, color="#444444", lw=0.8)
@@ -134,7 +134,7 @@ def _bar(ax: Any, x: int, algo: str, values: Sequence[float], hatch: str = "") -
     ax.scatter([x] * len(values), values, s=9, color="#222222", zorder=3)
 
 
-def _small_print(options: Options, rows: Sequence[dict[str, Any]]) -> str:
+def _small_print(options: FigureOptions, rows: Sequence[dict[str, Any]]) -> str:
     counts: dict[str, int] = {}
     for row in rows:
         if row["certain"] != "exact":

@@ -12,7 +12,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.common.files import read_csv, read_json, write_csv, write_json
 from experiments.figures.runs import Run, make_run, train_all
-from experiments.figures.spec import Budget, Options, parse
+from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, record_of
 from experiments.training.observers import read_seen, train_and_observe
 
@@ -124,7 +124,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
     return look
 
 
-def keep(options: Options, run: Run) -> None:
+def keep(options: FigureOptions, run: Run) -> None:
     """Writes the paths of all seeds and the last landscape of the first; other methods' rows stay."""
     seen = read_seen(run.directory) if run.directory is not None else []
     if not seen:
@@ -145,7 +145,7 @@ def keep(options: Options, run: Run) -> None:
     write_json(path.with_suffix(".json"), {"runs": records})
 
 
-def _values_file(options: Options) -> Any:
+def _values_file(options: FigureOptions) -> Any:
     return options.out.with_name(options.out.stem + "_values.csv")
 
 
@@ -184,7 +184,7 @@ def _path(ax: Any, path: np.ndarray, colour: str, alpha: float = 1.0) -> None:
     ax.plot(*path[-1], "*", color="red", ms=12, alpha=alpha)
 
 
-def draw_learned(options: Options) -> None:
+def draw_learned(options: FigureOptions) -> None:
     """Figure 2: the true reward, then each method's Q_tot, with the paths of its greedy actions."""
     rows, values = read_csv(options.out.with_suffix(".csv")), read_csv(_values_file(options))
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
@@ -210,7 +210,7 @@ def draw_learned(options: Options) -> None:
     style.save(figure, options.out)
 
 
-def draw_policies(options: Options) -> None:
+def draw_policies(options: FigureOptions) -> None:
     """Figure 3: the two Gaussians' one- and two-sigma ellipses over the reward; their numbers beside the picture."""
     from matplotlib.patches import Ellipse as Patch
 

@@ -12,18 +12,18 @@ from iacjax.schema import COUNT, COUNT_OR_ZERO, EPOCHS, FRACTION, POSITIVE, UNIT
 
 @dataclasses.dataclass(frozen=True)
 class ComaConfig(AlgorithmConfig):
-    """COMA (Foerster et al. 2018): each agent's action against what its other actions would have been worth."""
+    """COMA (Foerster et al. 2018): each agent's action is compared with the values of its other actions."""
 
     hidden_dim: int = number(64, UNITS)
     """Units of the actor's encoder and GRU (PyMARL: 64)."""
     shared_actor: bool = True
-    """One set of actor parameters with the agent's id as input, or one set an agent."""
+    """One set of actor parameters with the agent's id as input, or one set for each agent."""
     critic_dim: int = number(128, UNITS)
     """Units of the critic's two hidden layers (PyMARL: 128)."""
     critic_update: Literal["epochs", "per_time_index"] = "per_time_index"
     """The critic trains on whole minibatches, or one step per time index of the batch, last first (PyMARL)."""
     epochs: int = number(4, EPOCHS)
-    """Passes over a batch of a critic that trains by `epochs`; the actor takes one step a batch (PyMARL)."""
+    """Passes over a batch of a critic that trains by `epochs`; the actor takes one step per batch (PyMARL)."""
     minibatches: int = number(4, COUNT)
     """Parts of such a pass, split over environments, each a gradient step of the critic."""
     target_every: int = number(200, COUNT)
@@ -34,7 +34,7 @@ class ComaConfig(AlgorithmConfig):
     td_lambda: float = number(0.8, FRACTION)
     """lambda of the critic's targets (PyMARL: 0.8)."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
-    """A time limit bootstraps (truncate), or counts as an end of the task, as SMAC reports it (PyMARL: terminate)."""
+    """At a time limit: bootstrap (truncate), or end the task, as SMAC reports it (PyMARL: terminate)."""
     num_envs: int = number(8, COUNT)
     """Parallel environments (PyMARL: 8)."""
     rollout_length: int = number(64, COUNT)
@@ -50,13 +50,13 @@ class ComaConfig(AlgorithmConfig):
     anneal_steps: int = number(0, COUNT_OR_ZERO)
     """Env steps over which the learning rates fall linearly to `anneal_to` of themselves; 0: never."""
     anneal_to: float = number(0.0, FRACTION)
-    """Where annealing ends, as a fraction of the learning rate."""
+    """The fraction of the learning rates that is left at the end of annealing."""
     max_grad_norm: float = number(10.0, POSITIVE)
-    """Gradient clip by global norm, of actor and critic apart (PyMARL: 10)."""
+    """Gradient clip by global norm, of actor and critic separately (PyMARL: 10)."""
     epsilon_start: float = number(0.5, FRACTION)
     """Uniform exploration mixed into the policy at the start (PyMARL: 0.5)."""
     epsilon_end: float = number(0.01, FRACTION)
-    """The same at the end of `epsilon_steps` (PyMARL: 0.01)."""
+    """Uniform exploration at the end of `epsilon_steps` (PyMARL: 0.01)."""
     epsilon_steps: int = number(100_000, COUNT)
     """Env steps over which epsilon falls linearly (PyMARL: 100000)."""
 

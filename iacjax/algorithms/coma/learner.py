@@ -4,7 +4,7 @@
 |-------------------------------------------------------------|-----------------------------------------------|
 | A_i = Q(s, u) - sum_a pi_i(a) Q(s, (u_-i, a)), eq. 4        | `counterfactual_advantage`                    |
 | all of an agent's actions in one pass of the critic, fig. 1c| `networks.counterfactual_critic`              |
-| TD(lambda) targets from a target critic, sec. 2 and 5       | `batch_returns` of Q(s', u'), in `critic_data`  |
+| TD(lambda) targets from a target critic, sec. 2 and 5       | `batch_returns` of Q(s', u'), in `critic_data`|
 | policy gradient, eq. 5                                      | `policy_loss`                                 |
 | pi = (1 - eps) softmax + eps / n                            | `distributions.behaviour_log_probs`           |
 
@@ -13,8 +13,8 @@ uses the values it had before the step of their own index (`critic_update`); the
 
 What differs. Illegal actions are masked before the softmax, and the dead weigh nothing; PyMARL's mask_before_softmax
 is False (it explores over illegal actions too, then renormalises), and the dead, whose one action has advantage 0,
-count in its means. The batch is E lanes of T rows whose episodes go on, not whole episodes; the action that its
-last row's bootstrap needs is drawn in the update.
+count in its means. The batch is T rows of E environments whose episodes go on, not whole episodes; the
+action that the bootstrap of the last row needs is drawn in the update.
 """
 
 from functools import partial
@@ -76,7 +76,7 @@ class Networks(NamedTuple):
 
 
 def build(spec: EnvSpec, config: ComaConfig) -> Networks:
-    """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
+    """The networks and optimisers of `config`; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
     config.check_choices()
     rates = {"actor": c.lr, "critic": c.critic_lr}
@@ -177,7 +177,7 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
     k_action, k_critic = jax.random.split(key)
     scale, epsilon = lr_scale(nets.config, clock), epsilon_at(nets.config, clock)
     inputs = actor_inputs(batch, epsilon)
-    # One pass over the rows serves the next action now and the gradient later: the actor does not change in between.
+    # One pass over the rows gives the next action now and the gradient later: the actor does not change in between.
     log_probs, back = jax.vjp(
         lambda params: log_probs_of(nets.actor, params, batch.carry0.hidden, inputs), learner.params["actor"]
     )

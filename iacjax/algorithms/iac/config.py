@@ -1,8 +1,6 @@
-"""Configurations of IAC and its ablations: frozen dataclasses without jax, so that `--help` is quick.
+"""Configurations of IAC and its ablations. No jax here, so that `--help` is quick.
 
-A docstring under a field is what `--help` shows. Table numbers are those of IAC's paper.
-`without` names the fields that are no options of an ablation: the choices that make it, and what has no effect beside
-them.
+The docstring under a field is its text in `--help`. Table numbers are those of IAC's paper.
 """
 
 import dataclasses
@@ -34,9 +32,9 @@ class IacConfig(AlgorithmConfig):
     exploration: Literal["collaborative", "individual", "deterministic"] = "collaborative"
     """The policy in training: joint low-rank Gaussian (eq. 12 to 14), independent Gaussians, or mean + fixed noise."""
     critic: Literal["attention", "plain"] = "attention"
-    """Individual action values that attend to the other agents (eq. 19 to 21), or that read their own agent alone."""
+    """Individual action values that attend to the other agents (eq. 19 to 21), or depend on their own agent alone."""
     entropy: Literal["joint", "individual", "none"] = "joint"
-    """Of the joint policy (eq. 15), of each agent inside the mixer (eq. 25, 26), or none."""
+    """The entropy bonus: of the joint policy (eq. 15), of each agent inside the mixer (eq. 25, 26), or none."""
 
     temperature: float = number(0.01, NOT_NEGATIVE)
     """alpha, the weight of the entropy (table 6: 0.01; Simple World: 0.02)."""
@@ -47,15 +45,15 @@ class IacConfig(AlgorithmConfig):
     factor_limit: float = number(1.0, POSITIVE)
     """Entries of L lie within +- this (appendix B: 1)."""
     factor_bound: Literal["tanh", "clip"] = "tanh"
-    """How they are kept there."""
+    """How the entries of L are limited."""
     factor_scale: float = number(1.0, POSITIVE)
-    """Initial weights of the last layer that makes L, times this."""
+    """Scale of the initial weights of the last layer of the exploration module."""
     diagonal: Literal["sigma", "constant"] = "sigma"
     """D of eq. 12: sigma^2 + `diagonal_min`, or `diagonal_min` alone (table 5 can be read either way)."""
     diagonal_min: float = number(1e-6, POSITIVE)
-    """Table 5's factor in the covariance diagonal matrix."""
+    """Smallest variance in D (table 5: "factor in the covariance diagonal matrix", 1e-6)."""
     sigma_init: float = number(1.0, POSITIVE)
-    """Where sigma starts."""
+    """Initial sigma (the paper names none)."""
     sigma_min: float = number(1e-4, POSITIVE)
     """Lower bound of sigma."""
     sigma_max: float = number(7.0, POSITIVE)
@@ -65,9 +63,9 @@ class IacConfig(AlgorithmConfig):
     noise_scale: float = number(0.1, NOT_NEGATIVE)
     """Standard deviation of a deterministic policy's exploration, in units of half the action's range."""
     noise_correlation: float = number(0.0, BELOW_ONE)
-    """Of exploration noise from one step to the next (AR(1), unit variance); 0: white, as in the paper."""
+    """Correlation of exploration noise from step to step (AR(1), unit variance); 0: white, as in the paper."""
     share_policies: bool = False
-    """One policy net for all agents, told the agent's id, or one an agent (the paper's theta_i)."""
+    """One policy net for all agents, with the agent's id as input, or one for each agent (the paper's theta_i)."""
 
     hidden_dim: int = number(64, UNITS)
     """Units of every hidden layer (appendix B: 64; Simple World: 10)."""
@@ -111,7 +109,7 @@ class IacConfig(AlgorithmConfig):
     warmup: int = number(256, COUNT_OR_ZERO)
     """Env steps before the first update (algorithm 1: as many as a batch)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"
-    """What acts until then: uniform actions, as correlated in time as the noise is, or the policy (algorithm 1)."""
+    """The actions until then: uniform, as correlated in time as the noise is, or the policy's (algorithm 1)."""
 
     def check_choices(self) -> None:
         if self.entropy == "individual" and self.exploration != "individual":

@@ -33,8 +33,8 @@ Where this differs from the paper, or the paper does not say:
   critic too, with a gradient that leads back in (`policy.bounded`), and their density is the Gaussian's.
 * Until the first update, at as many steps as a batch (algorithm 1), actions are uniform (`warmup_actions`); algorithm 1
   acts by the policy from the start, as preset `paper` does.
-* Simple World's 10 hidden units do not divide into table 5's 4 heads: 2 there. Of two agents each attends to the one
-  other with weight 1, so that the number of heads changes nothing.
+* Simple World's 10 hidden units do not divide into table 5's 4 heads, so it has 2. With two agents each attends to the
+  one other with weight 1, so that the number of heads has no effect.
 * sigma starts at 1 (Simple World: 0.3) between 1e-4 and 7; the paper names neither.
 """
 
@@ -168,7 +168,7 @@ def q_tot_of(nets: Networks, critic: Any, obs: jax.Array, state: jax.Array, acti
 
 
 def _soft_q_tot(nets: Networks, critic: Any, ts: TimeStep, joint: iac_policy.Joint) -> jax.Array:
-    """What the actors maximise, f32[B]: Q_tot - alpha log pi (eq. 15), or MIX(Q_i - alpha log pi_i) (eq. 26)."""
+    """The objective of the actors, f32[B]: Q_tot - alpha log pi (eq. 15), or MIX(Q_i - alpha log pi_i) (eq. 26)."""
     q = _individual(nets, critic, ts.obs, joint.action)
     if nets.config.entropy == "individual":
         return nets.mixer.apply(critic["mixer"], q - nets.config.temperature * joint.log_prob, ts.state)
@@ -209,7 +209,7 @@ def actor_loss(
 
 
 def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock: Clock) -> tuple[Learner, Metrics]:
-    """Lines 10 to 22 of algorithm 1: actors at the critics that were, critics, and every so often the targets."""
+    """Lines 10 to 22 of algorithm 1: actors at the critics before the update, critics, and at times the targets."""
     ts, after = transition(batch)
     mask, action = batch.mask[0], nets.range.from_env(batch.action[0])
     k_actor, k_target = jax.random.split(key)

@@ -28,7 +28,7 @@ class Noise(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """A sampled joint action. `log_prob` is f32[...] (joint) or f32[..., A] (individual), 0 where it is of no use."""
+    """A sampled joint action. `log_prob` is f32[...] (joint) or f32[..., A] (individual), 0 if deterministic."""
 
     action: jax.Array  # f32[..., A, D]
     log_prob: jax.Array
@@ -66,14 +66,14 @@ def init_policy(nets: PolicyNets, key: jax.Array, obs: jax.Array, state: jax.Arr
 
 
 def draw_noise(nets: PolicyNets, key: jax.Array, lead: tuple[int, ...]) -> Noise:
-    """Independent noise for each of `lead` places."""
+    """Independent noise with these leading axes."""
     k_own, k_shared = jax.random.split(key)
     own = jax.random.normal(k_own, (*lead, nets.num_agents, nets.dims))
     return Noise(own, jax.random.normal(k_shared, (*lead, nets.config.rank)))
 
 
 def next_noise(nets: PolicyNets, noise: Noise, fresh: Noise, first: jax.Array) -> Noise:
-    """rho noise + sqrt(1 - rho^2) fresh, so that its variance stays 1; `fresh` where an episode opens."""
+    """rho noise + sqrt(1 - rho^2) fresh, so that its variance stays 1; `fresh` where an episode begins."""
     rho = nets.config.noise_correlation
 
     def one(old, new):
@@ -84,18 +84,18 @@ def next_noise(nets: PolicyNets, noise: Noise, fresh: Noise, first: jax.Array) -
 
 
 def mean_action(nets: PolicyNets, params: dict[str, Any], obs: jax.Array) -> jax.Array:
-    """What agents do alone, both noises 0: obs f32[..., A, O] -> f32[..., A, D]. Reads theta and obs, no state."""
+    """The actions without noise: obs f32[..., A, O] -> f32[..., A, D]. Depends on theta and obs, not on the state."""
     mean = nets.policy.apply(params["policy"], obs)[..., : nets.dims]
     return _squash(nets, mean) * nets.mask
 
 
 @jax.custom_vjp
 def bounded(x: jax.Array) -> jax.Array:
-    """x f32[...] clipped to [-1, 1]; outside, of the gradient of a loss, only what leads back in passes.
+    """x f32[...] clipped to [-1, 1]; outside, only gradients of a loss that lead back in pass.
 
-    The clip's own gradient is 0 outside: a mean that has left the bounds would never come back. The gradient as though
-    nothing were clipped drives a mean on and on outwards where Q grows towards a bound. Passed on here is what descends
-    inwards, as with the inverting gradients of Hausknecht and Stone (2016), without their scaling.
+    The clip's own gradient is 0 outside: a mean that has left the bounds would never come back. The unclipped
+    gradient drives a mean ever further outwards where Q grows towards a bound. Here only the gradient whose descent
+    leads inwards is passed on, as with the inverting gradients of Hausknecht and Stone (2016), without their scaling.
     """
     return jnp.clip(x, -1.0, 1.0)
 
@@ -142,7 +142,7 @@ def sample(nets: PolicyNets, params: dict[str, Any], obs: jax.Array, state: jax.
     joint = gaussian(nets, params, obs, state)
     own = noise.own.reshape(joint.loc.shape)
     shape = (*obs.shape[:-2], nets.num_agents, nets.dims)
-    if nets.config.entropy == "individual":  # independent agents: one density an agent
+    if nets.config.entropy == "individual":  # independent agents: one density for each
         x = joint.loc + jnp.sqrt(joint.diag) * own
         per_dim = -0.5 * (own**2 + jnp.log(2 * jnp.pi * joint.diag))
         log_prob = ((per_dim - _correction(nets, x)).reshape(shape) * nets.mask).sum(-1)
@@ -158,5 +158,5 @@ def _correction(nets: PolicyNets, x: jax.Array) -> jax.Array:
 
 
 def uniform(nets: PolicyNets, noise: Noise) -> jax.Array:
-    """Uniform actions in [-1, 1] out of Gaussian noise, as correlated in time as the noise is."""
+    """Uniform actions in [-1, 1] made from Gaussian noise, as correlated in time as the noise."""
     return (2.0 * ndtr(noise.own) - 1.0) * nets.mask

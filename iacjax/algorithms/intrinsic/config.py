@@ -1,8 +1,7 @@
-"""The algorithms' configurations: frozen dataclasses without jax, so that `--help` is quick.
+"""Configurations of AIIR-MIX, RMIX, AIIR and LIIR. No jax here, so that `--help` is quick.
 
-A docstring under a field is what `--help` shows. "LIIR" names the published settings of the code that AIIR-MIX's
+The docstring under a field is its text in `--help`. "LIIR" names the published settings of the code that AIIR-MIX's
 authors most likely started from (`--preset paper`); a default that differs was tuned for sample efficiency here.
-`without` names the fields that are no options of a row: the choices that make it, and what has no effect beside them.
 """
 
 import dataclasses
@@ -25,8 +24,8 @@ class IntrinsicConfig(AlgorithmConfig):
     similarity: Literal["cosine", "dot", "mlp"] = "cosine"
     """The attention's similarity (eq. 9)."""
     embed_end: Literal["linear", "relu"] = "linear"
-    """How the feature extractor ends. The paper's "ReLU-FC-ReLU-FC" ends in a linear layer; after a ReLU no cosine is
-    negative, and of five agents' weights none can leave [0.08, 0.41]."""
+    """Last layer of the feature extractor. The paper's "ReLU-FC-ReLU-FC" ends in a linear one; after a ReLU no cosine
+    is negative, and of five agents' weights none can leave [0.08, 0.41]."""
     attention_temperature: float = number(0.2, POSITIVE)
     """The similarities are divided by it before the softmax of eq. 10; lower: more concentrated. As printed it is 1, at
     which cosines leave the weights nearly uniform."""
@@ -39,7 +38,7 @@ class IntrinsicConfig(AlgorithmConfig):
     mix_dim: int = number(32, UNITS)
     """Hidden units of the reward mixing network."""
     mix_activation: Literal["none", "elu", "relu"] = "none"
-    """Between its two layers. Eq. 14 as printed has none."""
+    """The activation between its two layers. Eq. 14 as printed has none."""
     mix_init: Literal["identity", "random"] = "identity"
     """`identity`: r_total starts as r_ex + small; `random`: weights and biases from U(-1, 1), as a linear layer of one
     input starts in PyTorch; r_total may then fall as r_ex rises."""
@@ -53,7 +52,7 @@ class IntrinsicConfig(AlgorithmConfig):
     hidden_dim: int = number(64, UNITS)
     """Units of the actor's encoder and GRU (LIIR: 64)."""
     shared_actor: bool = True
-    """One set of actor parameters with the agent's id as input, or one set an agent."""
+    """One set of actor parameters with the agent's id as input, or one set for each agent."""
     critic_dim: int = number(128, UNITS)
     """Units of both hidden layers of both critics (LIIR: 128)."""
     critic_others_actions: bool = False
@@ -68,7 +67,7 @@ class IntrinsicConfig(AlgorithmConfig):
     td_lambda: float = number(0.95, FRACTION)
     """lambda of the returns and advantages (LIIR: 0.8)."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
-    """A time limit bootstraps (truncate), or counts as an end of the task, as PyMARL stores it (LIIR: terminate)."""
+    """At a time limit: bootstrap (truncate), or end the task, as PyMARL stores it (LIIR: terminate)."""
     num_envs: int = number(64, COUNT)
     """Parallel environments (LIIR: 32)."""
     rollout_length: int = number(32, COUNT)
@@ -90,7 +89,7 @@ class IntrinsicConfig(AlgorithmConfig):
     anneal_steps: int = number(1_000_000, COUNT_OR_ZERO)
     """Env steps over which actor's and critics' learning rates fall linearly to `anneal_to` of themselves; 0: never."""
     anneal_to: float = number(0.25, FRACTION)
-    """Where annealing ends, as a fraction of the learning rate."""
+    """The fraction of the learning rates that is left at the end of annealing."""
     max_grad_norm: float = number(10.0, POSITIVE)
     """Gradient clip by global norm (LIIR: 10)."""
     value_norm: bool = True
@@ -98,7 +97,7 @@ class IntrinsicConfig(AlgorithmConfig):
     epsilon_start: float = number(0.0, FRACTION)
     """Uniform exploration mixed into the policy at the start (LIIR: 0.5)."""
     epsilon_end: float = number(0.0, FRACTION)
-    """The same at the end of `epsilon_steps` (LIIR: 0.01)."""
+    """Uniform exploration at the end of `epsilon_steps` (LIIR: 0.01)."""
     epsilon_steps: int = number(50_000, COUNT)
     """Env steps over which epsilon falls linearly (LIIR: 50000)."""
 
@@ -117,7 +116,7 @@ _MIXING = ("mix_dim", "mix_activation", "mix_init")
 
 @dataclasses.dataclass(frozen=True)
 class RmixConfig(IntrinsicConfig):
-    """RMIX: LIIR's reward net with AIIR-MIX's mixing, AIIR-MIX without its attention."""
+    """RMIX: LIIR's reward net with AIIR-MIX's mixing, that is, AIIR-MIX without its attention."""
 
     without = ("reward_net", "combine", *_ATTENTION)
     reward_net: Literal["attention", "mlp", "none"] = "mlp"
@@ -134,7 +133,7 @@ class LiirConfig(RmixConfig):
 
 @dataclasses.dataclass(frozen=True)
 class AiirConfig(IntrinsicConfig):
-    """AIIR: attention-made intrinsic rewards, combined linearly with learned weights, AIIR-MIX without its mixing."""
+    """AIIR: attention-made intrinsic rewards, combined linearly: AIIR-MIX without its mixing."""
 
     without = ("reward_net", "combine", *_MIXING)
     combine: Literal["mixing", "linear", "sum"] = "linear"

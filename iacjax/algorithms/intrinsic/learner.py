@@ -1,6 +1,6 @@
 """AIIR-MIX and its family (Li et al. 2022; LIIR, Du et al. 2019): learned individual rewards, by meta-gradient.
 
-One learner, two choices: the net that makes r_in (`reward_net`) and the way to r_total (`combine`).
+One learner, two choices: the network of r_in (`reward_net`) and how r_total is made of it (`combine`).
 
 | equation                                             | where                                             |
 |------------------------------------------------------|---------------------------------------------------|
@@ -28,14 +28,14 @@ actor and critics on a constant r_total; the reward nets take their step last.
 
 LIIR's published code (github.com/yalidu/liir) is not the gradient of LIIR's paper: it multiplies one number for the
 whole batch, the inner product of the mean gradients of log pi and of J_ex, with the mean lambda-return, descends
-along the result, and moves the last layer of its reward net only. The rows `liir` and `rmix` take the paper's
-gradient, exactly, and by it train the whole net. That code also normalises advantages over padding, and explores
+along the result, and moves the last layer of its reward net only. `liir` and `rmix` take the exact gradient of
+the paper, and train the whole network by it. That code also normalises advantages over padding, and explores
 over illegal actions too before it masks them. Its critics differ from ours, with `--preset paper` too:
 
 * They train first, the actor after them, on advantages from the values that V_total had before the step of its own time
-  index; here both use the values of before the update, and the actor goes first.
+  index; here both use the values before the update, and the actor goes first.
 * V_ex is one layer on the hidden layers of V_total, of all agents side by side (so it reads their observations and
-  actions); it takes one step a batch, by the reward net's optimiser, unclipped. Here it is a net of its own on the
+  actions); it takes one step per batch, by the reward net's optimiser, unclipped. Here it is a separate network on the
   state, trained with V_total by the critics' optimiser, and every gradient is clipped.
 * The targets are copied after the first batch that brings the critic's steps to 200 since the last copy; here in the
   middle of a batch, at every 200th step.
@@ -83,7 +83,7 @@ from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
 def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
-    """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic beneath them, as `config` chooses."""
+    """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic without intrinsic rewards, as `config` chooses."""
     nets = build(spec, config)
     parts = (partial(function, nets) for function in (init, update, inspect))
     return make_algorithm(spec, config, nets.actor, *parts, partial(epsilon_at, config))
@@ -121,7 +121,7 @@ def init(nets: Networks, key: jax.Array) -> Learner:
 def intrinsic_data(
     nets: Networks, learner: Learner, batch: Batch, values: CriticValues, r_total: jax.Array
 ) -> tuple[IntrinsicData, Learner]:
-    """The data of the gradient steps, and the learner with the value targets taken into its normalisers."""
+    """The data of the gradient steps, and the learner with its normalisers updated by the value targets."""
     fields = step_data(batch)
     returns_total = batch_returns(nets.config, batch, r_total, values.total_t)
     returns_ex = batch_returns(nets.config, batch, batch.next.reward, values.ex_t)
@@ -227,7 +227,7 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
 def _reward_metrics(
     batch: Batch, data: IntrinsicData, values: CriticValues, r_total: jax.Array, r_in: jax.Array
 ) -> Metrics:
-    """Where the learned rewards stand; a falling `reward_correlation` (r_total, r_ex) shows a mixing turned round."""
+    """Statistics of the learned rewards; a negative `reward_correlation` shows that r_total falls as r_ex rises."""
     r_ex = jnp.broadcast_to(batch.next.reward[..., None], r_total.shape)
     mean_in = masked_mean(r_in, data.weight)
     return {
@@ -243,7 +243,7 @@ def _reward_metrics(
 def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The paper's figure 5: attention f32[T, B, A, A], r_in and r_total f32[T, B, A]; and the critics' values."""
     r_total, r_in, attention = rewards(nets, learner.params["reward"], batch)
-    values = values_of(nets, learner, batch, batch.action[-1])  # the last row's value is not looked at
+    values = values_of(nets, learner, batch, batch.action[-1])  # the last row's value is not used
     return {
         "attention": attention,
         "intrinsic_reward": r_in,

@@ -64,7 +64,7 @@ class Networks(NamedTuple):
 
 
 def build(spec: EnvSpec, config: IntrinsicConfig) -> Networks:
-    """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
+    """The networks and optimisers of `config`; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
     config.check_choices()
     reward = {
@@ -95,7 +95,7 @@ def build(spec: EnvSpec, config: IntrinsicConfig) -> Networks:
 def reward_inputs(
     nets: Networks, state: jax.Array, obs: jax.Array, alive: jax.Array, action: jax.Array, last_action: jax.Array
 ) -> tuple[jax.Array, ...]:
-    """What the reward net of `f` is called with; `action` int32[..., A] is the one to reward."""
+    """The inputs of the reward network; `action` int32[..., A] is the one to reward."""
     inputs = obs, action, alive
     return (*inputs, state, last_action) if nets.config.reward_net == "mlp" else inputs
 
@@ -127,7 +127,7 @@ def action_on_last_row(
 ) -> jax.Array:
     """int32[B, A] actions of the policy on row T, which was not acted on yet; 0 where V_total reads no actions.
 
-    Row T bootstraps every environment. Actions left out there would be an input that V_total has never learned on.
+    Row T bootstraps every environment. Without actions there, V_total would get an input that it was never trained on.
     """
     if not nets.config.critic_others_actions:
         return jnp.zeros_like(batch.action[0])
@@ -136,7 +136,7 @@ def action_on_last_row(
 
 
 def values_of(nets: Networks, learner: Learner, batch: Batch, last_row_action: jax.Array) -> CriticValues:
-    """Both critics on every row, from one pass over the rows; `last_row_action` as `action_on_last_row` gives it."""
+    """Both critics on every row, from one pass over the rows; `last_row_action` is that of `action_on_last_row`."""
     rows, last_action = batch.rows, last_actions(batch)
     others = jnp.concatenate([batch.action, last_row_action[None]]) if nets.config.critic_others_actions else None
 

@@ -35,7 +35,7 @@ class MaacConfig(AlgorithmConfig):
     normalise_obs: bool = True
     """Normalise each agent's observations by running statistics (official: BatchNorm of all inputs)."""
     regularisation: float = number(1e-3, NOT_NEGATIVE)
-    """Weight of the mean square of what a policy net puts out (official: 1e-3)."""
+    """Weight of the mean square of a policy network's outputs (official: 1e-3)."""
     attention_regularisation: float = number(1e-3, NOT_NEGATIVE)
     """Weight of the mean square of the attention's scores (official: 1e-3)."""
 
@@ -75,7 +75,7 @@ class MaacConfig(AlgorithmConfig):
     warmup: int = number(256, COUNT_OR_ZERO)
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"
-    """What acts until then (official: the policy)."""
+    """The actions until then (official: the policy's)."""
 
     def check_choices(self) -> None:
         check_heads(self.hidden_dim, self.heads)

@@ -3,27 +3,27 @@
 Soft policies pi_i(u_i | o_i), and one critic for all whose Q_i attends to the other agents (`networks.maac`). After the
 official code (github.com/shariqiqbal2810/MAAC): critic first, then the policies at the new critic, then the targets;
 all agents' actions are drawn from the current policies for the policies' loss; gradients of the critic's shared parts
-are divided by the number of agents; the attention's scores and what the policy nets put out are kept small.
+are divided by the number of agents; the attention's scores and the policy networks' outputs are kept small.
 
 | in that code                                        | here                                                        |
 |-----------------------------------------------------|-------------------------------------------------------------|
-| discrete actions                                    | Gaussians an agent, squashed by tanh                        |
+| discrete actions                                    | a Gaussian for each agent, squashed by tanh                 |
 | Q_i of all own actions from an encoding of o_i      | Q_i of (o_i, u_i): `networks.maac.MaacCritic`               |
 | score function; baseline: mean over all own actions | gradient through u_i (as SAC, whose objective this is), the |
 |                                                     | others' actions constant; `policy_gradient` score: as there,|
 |                                                     | with a mean over `baseline_samples` own actions             |
 | reward_scale 100                                    | `temperature` 0.01, its inverse                             |
-| rewards (r - mean) / std over the whole replay, on  | the same (`buffers.reward_moments`); 0 where all rewards are|
-| which that scale stands (division by 0 if all alike)| alike; `normalise_rewards` False: rewards as they are       |
+| rewards (r - mean) / std over the whole replay, to  | the same (`buffers.reward_moments`); 0 where all rewards are|
+| which that scale applies (0 / 0 if all are the same)| the same; `normalise_rewards` False: rewards as they are    |
 | target r + gamma Q - log pi / reward_scale, also of | r + gamma (Q - alpha log pi), as its paper has it and as    |
 | a last step                                         | SAC; `entropy_in_target` undiscounted: as there             |
 | BatchNorm of observations and actions               | observations by running statistics of replayed batches;     |
 |                                                     | actions lie in [-1, 1] already                              |
-| rewards an agent                                    | the one team reward                                         |
+| a reward for each agent                             | the one team reward                                         |
 
-A time limit is bootstrapped through. Normalised rewards change what Q means (it is no return any more), and with them
-the task wherever the length of an episode depends on the actions, since their mean is taken off every step: so they do
-in the official code, whose episodes all have 25 steps.
+A time limit is bootstrapped through. Normalised rewards change what Q means (it is no return any more), and also
+the task wherever the length of an episode depends on the actions, since their mean is subtracted at every step. The
+official code does so too, but all its episodes have 25 steps.
 """
 
 from functools import partial
@@ -279,9 +279,9 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
 
 
 def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
-    """For a batch's own actions: `q` f32[T, B], the mean of the agents' values (of normalised rewards, where those are
-    learned from); the greedy action `mean`
-    f32[T, B, A, D] in the environment's units; and `attention` f32[T, B, heads, A, A]."""
+    """For a batch's own actions: `q` f32[T, B], the mean of the agents' values (of normalised rewards, if those are
+    learned); the greedy action `mean` f32[T, B, A, D] in the environment's units; and `attention`
+    f32[T, B, heads, A, A]."""
     obs = normalise_obs(nets, learner.stats, batch.ts.obs)
     values = values_of(nets, learner.params["critic"], obs, nets.range.from_env(batch.action))
     policies, _ = policies_at(nets, learner.params["actor"], obs)

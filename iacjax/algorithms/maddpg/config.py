@@ -36,7 +36,7 @@ class MaddpgConfig(AlgorithmConfig):
     sigma_max: float = number(7.0, POSITIVE)
     """Upper bound of it (official: none)."""
     regularisation: float = number(1e-3, NOT_NEGATIVE)
-    """Weight of the mean square of what a policy net puts out (official: 1e-3)."""
+    """Weight of the mean square of a policy network's outputs (official: 1e-3)."""
 
     hidden_dim: int = number(64, UNITS)
     """Units of every hidden layer (IAC's appendix B and official: 64)."""
@@ -70,4 +70,4 @@ class MaddpgConfig(AlgorithmConfig):
     warmup: int = number(256, COUNT_OR_ZERO)
     """Env steps before the first update (IAC's algorithm 1: as many as a batch; official: 1024 x 25)."""
     warmup_actions: Literal["uniform", "policy"] = "uniform"
-    """What acts until then (official: the policy)."""
+    """The actions until then (official: the policy's)."""

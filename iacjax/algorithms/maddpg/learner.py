@@ -8,13 +8,13 @@ Every agent has a policy mu_i(o_i) and a critic of its own, Q_i(o_1..o_A, u_1..u
 | Q_i against y = r + gamma Q_i'(o', mu'(o'))                    | `critic_loss`  |
 
 As in its official code (github.com/openai/maddpg): critic first, then the policy at the new critic, then the targets;
-each weight matrix and bias of each agent has its gradient clipped; 1e-3 times the mean square of what a policy net puts
-out is added to its loss (which keeps tanh out of saturation).
+each weight matrix and bias of each agent has its gradient clipped; 1e-3 times the mean square of a policy network's
+outputs is added to its loss (which keeps tanh out of saturation).
 
 What is different here, and why:
 * The tasks are cooperative, so all critics learn from the one team reward; each still has its own parameters.
 * Actions are bounded, so policies end in tanh. The official code's policies for continuous actions are Gaussians whose
-  samples nothing bounds and whose standard deviation is the only exploration (its `DiagGaussianPd`, for Box actions):
+  samples are unbounded and whose standard deviation is the only exploration (its `DiagGaussianPd`, for Box actions):
   `policy` gaussian, the default, is tanh of it, and acts by its mean in evaluations. Its paper writes deterministic
   policies with noise: `policy` deterministic.
 * All agents learn from one batch at once; officially one after the other, each from a batch of its own.
@@ -143,7 +143,7 @@ def act(
         return carry, nets.range.to_env(greedy(nets, params, timestep.obs)), ()
     k_policy, k_warm = jax.random.split(key)
     action, _ = sample(nets, params, timestep.obs, k_policy)
-    if nets.config.policy == "deterministic":  # which drew nothing with the key
+    if nets.config.policy == "deterministic":  # `sample` did not use the key
         noise = nets.config.noise_scale * jax.random.normal(k_policy, action.shape)
         action = jnp.clip(action + noise, -1.0, 1.0) * nets.mask
     return carry, nets.range.to_env(warmup_action(nets.config, nets.mask, k_warm, clock, action)), ()

@@ -18,7 +18,7 @@ class PpoConfig(AlgorithmConfig):
     added = {"value_norm_decay": 0.9, "layer_norm": False}
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "state"
-    """What V_i reads beside the agent's id: its own observations and last action (IPPO), the state, or all of them."""
+    """The inputs of V_i beside the agent's id: own observations and last action (IPPO), the state, or all of them."""
     critic_memory: bool = True
     """The critic is recurrent too (JaxMARL, MAPPO), or feed-forward."""
     critic_dim: int = number(128, UNITS)
@@ -26,14 +26,14 @@ class PpoConfig(AlgorithmConfig):
     hidden_dim: int = number(128, UNITS)
     """Units of the actor's encoder and GRU (JaxMARL: 128, MAPPO: 64)."""
     shared_actor: bool = True
-    """One set of actor parameters with the agent's id as input, or one set an agent."""
+    """One set of actor parameters with the agent's id as input, or one set for each agent."""
 
     gamma: float = number(0.99, FRACTION)
     """Discount."""
     td_lambda: float = number(0.95, FRACTION)
     """lambda of the advantages (GAE) and of the returns that the critic learns."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
-    """A time limit bootstraps (truncate), or counts as an end of the task (both codes: terminate)."""
+    """At a time limit: bootstrap (truncate), or treat it as an end of the task (both codes: terminate)."""
     num_envs: int = number(128, COUNT)
     """Parallel environments (MAPPO: 8)."""
     rollout_length: int = number(128, COUNT)
@@ -45,7 +45,7 @@ class PpoConfig(AlgorithmConfig):
     clip: float = number(0.2, POSITIVE)
     """Clipping of the probability ratio."""
     value_clip: float = number(0.2, NOT_NEGATIVE)
-    """A value's move within one batch beyond which it gains nothing, in the critic's own units; 0: unclipped."""
+    """Clipping of a value's change within one batch, in the critic's own units; 0: unclipped."""
     huber_delta: float = number(0.0, NOT_NEGATIVE)
     """Errors of the critic beyond this count linearly (MAPPO: 10); 0: squared throughout."""
     entropy: float = number(0.01, FRACTION)
@@ -59,13 +59,13 @@ class PpoConfig(AlgorithmConfig):
     anneal_steps: int = number(0, COUNT_OR_ZERO)
     """Env steps over which the learning rates fall linearly to `anneal_to` of themselves; 0: never."""
     anneal_to: float = number(0.0, FRACTION)
-    """Where annealing ends, as a fraction of the learning rate."""
+    """The fraction of the learning rates that is left at the end of annealing."""
     max_grad_norm: float = number(0.25, POSITIVE)
-    """Gradient clip by global norm, of actor and critic apart (MAPPO: 10)."""
+    """Gradient clip by global norm, of actor and critic separately (MAPPO: 10)."""
     value_norm: bool = True
     """The critic predicts normalised values (MAPPO: True, JaxMARL: False, whose rewards are 20 times smaller)."""
     value_norm_decay: float = number(0.9, BELOW_ONE)
-    """What a batch leaves of the running moments of the returns (MAPPO: 0.99999 at every gradient step)."""
+    """Decay of the running moments of the returns, per batch (MAPPO: 0.99999 at every gradient step)."""
     layer_norm: bool = False
     """LayerNorm of the inputs, after each layer and after the GRU, of actor and critic (MAPPO: True)."""
 
@@ -82,7 +82,7 @@ class MappoConfig(PpoConfig):
 
 @dataclasses.dataclass(frozen=True)
 class IppoConfig(PpoConfig):
-    """IPPO (de Witt et al. 2020): PPO by every agent on its own observations."""
+    """IPPO (de Witt et al. 2020): PPO whose critics read each agent's own observations."""
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "obs"
     lr: float = number(4e-3, POSITIVE)

@@ -1,7 +1,7 @@
 """IPPO (de Witt et al. 2020) and MAPPO (Yu et al. 2022): clipped policy gradients, one learner for both.
 
-Every agent has a value V_i of the team's reward, and GAE's advantage from it; what V_i reads is the one choice
-(`critic_input`). Actor and critic are nets of their own with optimisers of their own, as in both papers.
+Every agent has a value V_i of the team's reward, and GAE's advantage from it; the inputs of V_i are the one choice
+(`critic_input`). Actor and critic are separate networks with separate optimisers, as in both papers.
 
 | part                                        | where                                    |
 |---------------------------------------------|------------------------------------------|
@@ -11,18 +11,18 @@ Every agent has a value V_i of the team's reward, and GAE's advantage from it; w
 | value normalisation (Yu et al., 5.1)        | `losses.value_norm`                      |
 
 The dead weigh nothing in the policy loss and in the normalisation of advantages. The critic trains on, for dead agents
-too, to the end of the episode, since the returns of an agent's last steps pass those values. So do the published
-StarCraft scripts: their --use_value_active_masks switches the masking of the value loss OFF.
+too, to the end of the episode, since the returns of an agent's last steps bootstrap from those values. The published
+StarCraft scripts do the same: their --use_value_active_masks switches the masking of the value loss OFF.
 
 What differs from the published code (github.com/marlbenchmark/on-policy). It cuts a rollout into chunks of 10 steps;
 here gradients go back to the rollout's first row, and minibatches are split over environments. Its nets have two layers
 before the GRU, ours one; with `layer_norm` (preset `paper`) they have its LayerNorms, of the inputs, after each layer
-and after the GRU, but the state and the own observations of a critic are normalised apart. Its value normaliser moves
-at every gradient step, ours once a batch; the preset's `value_norm_decay` is that of so many steps. Its
+and after the GRU, but the state and the own observations of a critic are normalised separately. Its value normaliser
+moves at every gradient step, ours once per batch; the preset's `value_norm_decay` is that of so many steps. Its
 advantages are normalised with 1e-5 beside the deviation, ours with 1e-8 under the root.
 
-A critic's memory is a function of what an episode showed: that of the rollout's first row stays in the learner, and an
-update unrolls it over the batch with the parameters that valued it.
+The critic's recurrent state at the rollout's first row is kept in the learner, and an update unrolls it over the batch
+with the parameters of before the update.
 """
 
 from functools import partial
@@ -58,7 +58,7 @@ class Learner(NamedTuple):
     params: dict[str, Any]
     opt: dict[str, Any]
     norm: RunningNorm
-    critic_hidden: jax.Array | tuple[()]  # f32[E, A, H] with which the next batch's row 0 is valued; () without memory
+    critic_hidden: jax.Array | tuple[()]  # f32[E, A, H] at the next batch's row 0; () without memory
 
 
 class PpoData(NamedTuple):
@@ -90,7 +90,7 @@ class Networks(NamedTuple):
 
 
 def build(spec: EnvSpec, config: PpoConfig) -> Networks:
-    """The nets and optimisers that `config` chooses; ConfigError where minibatches do not divide the environments."""
+    """The networks and optimisers of `config`; ConfigError where minibatches do not divide the environments."""
     c, num_actions = config, spec.action.num_actions
     config.check_choices()
     rates = {"actor": c.lr, "critic": c.critic_lr}
@@ -142,9 +142,10 @@ def _start_hidden(c: PpoConfig, num_envs: int, num_agents: int) -> Any:
 
 
 def ppo_data(nets: Networks, learner: Learner, batch: Batch, raw: jax.Array) -> tuple[PpoData, Learner]:
-    """The data of the gradient steps, and the learner with the returns taken into its normaliser.
+    """The data of the gradient steps, and the learner with its normaliser updated by the returns.
 
-    `raw` are `values_of` the rows.
+    Args:
+      raw: f32[T + 1, B, A] of `values_of`.
     """
     fields, values = step_data(batch), in_reward_units(nets, learner, raw)
     target = batch_returns(nets.config, batch, batch.next.reward, values[1:])
@@ -188,12 +189,12 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
 
 
 def in_reward_units(nets: Networks, learner: Learner, raw: jax.Array) -> jax.Array:
-    """What the critic predicts, in units of reward."""
+    """The critic's predictions in units of reward."""
     return denormalised(learner.norm, raw) if nets.config.value_norm else raw
 
 
 def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
-    """The team's value f32[T, B], the mean of its agents'; another number of lanes than E must open episodes."""
+    """The team's value f32[T, B], the mean of the agents'; a batch of not E environments must begin with episodes."""
     num_envs, num_agents = batch.action.shape[1:]
     same = num_envs == nets.config.num_envs
     hidden = learner.critic_hidden if same else _start_hidden(nets.config, num_envs, num_agents)

@@ -1,9 +1,8 @@
-"""Configurations of the Q-learners with mixed values: frozen dataclasses without jax, so that `--help` is quick.
+"""Configurations of the Q-learners with mixed values. No jax here, so that `--help` is quick.
 
-A docstring under a field is what `--help` shows. "PyMARL" names the published settings of github.com/oxwhirl/pymarl for
-StarCraft, "PyMARL2" those of github.com/hijkzzz/pymarl2 (Hu et al. 2021); tables are those of IAC's paper, whose matrix
-game has presets of its own. `without` names the fields that are no options of a row: the choices that make it, and
-what has no effect beside them.
+The docstring under a field is its text in `--help`. "PyMARL" names the published settings of github.com/oxwhirl/pymarl
+for StarCraft, "PyMARL2" those of github.com/hijkzzz/pymarl2 (Hu et al. 2021); tables are those of IAC's paper, whose
+matrix game has presets of its own.
 """
 
 import dataclasses
@@ -28,11 +27,11 @@ class QmixConfig(AlgorithmConfig):
     """The target's greedy actions are the online networks' (double Q-learning), or the target networks' own."""
 
     share_agents: bool = True
-    """One Q network for all agents, told the agent's id, or one an agent."""
+    """One Q network for all agents, with the agent's id as input, or one for each agent."""
     hidden_dim: int = number(64, UNITS)
     """Units of the agents' encoder and GRU, or of their hidden layers (PyMARL, table 7: 64)."""
     agent_layers: int = number(2, LAYERS)
-    """How many hidden layers without `recurrent` (table 7 names none for discrete agents)."""
+    """Hidden layers without `recurrent` (table 7 names no number for discrete agents)."""
     mixer_dim: int = number(32, UNITS)
     """Units of the mixing network (PyMARL: 32)."""
     hyper_dim: int = number(64, UNITS)
@@ -40,16 +39,16 @@ class QmixConfig(AlgorithmConfig):
     mixer_layers: int = number(2, LAYERS)
     """Layers of those networks (PyMARL, table 7: 2; PyMARL's first version: 1)."""
     mixer_scale: float = number(1.0, POSITIVE)
-    """Scale of the weights that the state makes at the start (PyMARL: 1; JaxMARL: 0.001, its states are large)."""
+    """Scale of the mixer's initial weights (PyMARL: 1; JaxMARL: 0.001, its states are large)."""
 
     reward_scale: float = number(1.0, POSITIVE)
-    """Rewards are learned times this (JaxMARL: 10 on its SMAX, whose battles pay 2 where SMAC's pay 20)."""
+    """Factor of the rewards that are learned (JaxMARL: 10 on its SMAX, whose returns reach 2 where SMAC's reach 20)."""
     gamma: float = number(0.99, FRACTION)
     """Discount (PyMARL: 0.99)."""
     td_lambda: float = number(0.0, FRACTION)
     """lambda of the returns with `recurrent` (PyMARL: 0, one step; PyMARL2: 0.6)."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
-    """A time limit bootstraps (truncate), or counts as an end of the task (PyMARL on StarCraft: terminate)."""
+    """At a time limit: bootstrap (truncate), or treat it as an end of the task (PyMARL on StarCraft: terminate)."""
     lr: float = number(5e-4, POSITIVE)
     """Learning rate (PyMARL: 5e-4)."""
     optimizer: Literal["adam", "rmsprop"] = "rmsprop"
@@ -59,14 +58,14 @@ class QmixConfig(AlgorithmConfig):
     batch_size: int = number(32, COUNT)
     """Sequences of an update (PyMARL: 32 episodes), or transitions without `recurrent`."""
     window: int = number(0, COUNT_OR_ZERO)
-    """Rows of a sequence; 0: the world's horizon and one more, the least with which all of an episode is learned."""
+    """Rows of a sequence; 0: the environment's horizon plus 1, the least with which whole episodes are learned."""
     whole_episodes: bool = True
     """A sequence counts to the end of its first episode (PyMARL), or with the episodes that follow in it."""
     buffer_size: int = number(200_000, COUNT)
-    """Rows that the replay holds, per seed: about 5000 battles (PyMARL: 5000 episodes). An episode has one row more
+    """Rows that the replay holds, per seed: about 5000 episodes of 2s3z (PyMARL: 5000). An episode has one row more
     than steps."""
     storage: Literal["float16", "bfloat16", "float32"] = "float16"
-    """How sequences' observations and states are kept."""
+    """The type in which the replay keeps observations and states of sequences."""
     target_every: int = number(200, COUNT)
     """Hard copy into the target networks every so many updates (PyMARL: 200 episodes, of one update each)."""
     num_envs: int = number(8, COUNT)
@@ -74,14 +73,14 @@ class QmixConfig(AlgorithmConfig):
     rollout_length: int = number(8, COUNT)
     """Rows per environment and iteration; episodes go on across iterations."""
     updates_per_step: float = number(1 / 64, UPDATES)
-    """Updates per row of a rollout (an env step, or an episode's end), at least one an iteration (PyMARL: one an
+    """Updates per row of a rollout (an env step, or an episode's end), at least one per iteration (PyMARL: one per
     episode)."""
     warmup: int = number(2000, COUNT_OR_ZERO)
     """Env steps before the first update (PyMARL: 32 episodes), at least a sequence in every environment."""
     epsilon_start: float = number(1.0, FRACTION)
     """Share of uniform actions at the start, agent by agent (PyMARL: 1)."""
     epsilon_end: float = number(0.05, FRACTION)
-    """The same at the end of `epsilon_steps` (PyMARL: 0.05)."""
+    """Uniform exploration at the end of `epsilon_steps` (PyMARL: 0.05)."""
     epsilon_steps: int = number(50_000, COUNT)
     """Env steps over which epsilon falls linearly (PyMARL: 50000)."""
 

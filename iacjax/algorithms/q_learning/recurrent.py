@@ -1,4 +1,4 @@
-"""IQL, VDN and QMIX with recurrent agents that learn from sequences, as PyMARL's; QTRAN has its agents from here.
+"""IQL, VDN and QMIX with recurrent agents that learn from sequences, as PyMARL's. QTRAN shares the agents.
 
 | PyMARL                                          | here                                                        |
 |-------------------------------------------------|-------------------------------------------------------------|
@@ -67,7 +67,7 @@ def make_algorithm(nets: Networks, init: Callable, update: Callable, inspect: Ca
             c.rollout_length,
             buffer,
             updates_per_iteration(c.updates_per_step, c.num_envs, c.rollout_length),
-            max(c.warmup, c.num_envs * rows),  # from when on there is a whole window
+            max(c.warmup, c.num_envs * rows),  # from then on a whole window is kept
         ),
         inspect=partial(inspect, nets),
         schedules=partial(schedules, c),
@@ -77,8 +77,8 @@ def make_algorithm(nets: Networks, init: Callable, update: Callable, inspect: Ca
 def _replay(nets: Networks) -> tuple[ReplayBuffer, int]:
     """The replay, and the rows of its windows.
 
-    Sequences open with an episode: what a shorter one leaves out of every long episode would be bootstrapped from and
-    never learned, and its values would run away.
+    Sequences begin with an episode: with shorter ones the ends of long episodes would be bootstrapped from but
+    never learned, and their values would diverge.
     """
     c = nets.config
     rows = c.window or nets.spec.horizon + 1
@@ -121,7 +121,7 @@ def act(
 
 
 def with_carry(nets: Networks, batch: Batch) -> Batch:
-    """The batch with the memory of its first row: empty for the replay's windows, which open with an episode."""
+    """The batch with the memory of its first row: empty for the replay's windows, which begin with an episode."""
     empty = start_carry(batch.mask.shape[1], nets.spec.num_agents, nets.config.hidden_dim)
     return batch._replace(carry0=batch.carry0 or empty)
 

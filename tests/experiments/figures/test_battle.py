@@ -9,7 +9,7 @@ import pytest
 from envs.errors import ConfigError
 from experiments.figures.aiir import battle, battle_browser, battle_views
 from experiments.figures.aiir.episode import Observed
-from experiments.figures.aiir.episode_drawing import Kept
+from experiments.figures.aiir.episode_drawing import EpisodeData
 
 # Two marines against one, 3 steps: agent 2 falls at step 2, the enemy at step 3.
 HEALTH = np.array([[45.0, 45, 45], [45, 20, 30], [45, 0, 10], [40, 0, 0]])
@@ -24,7 +24,7 @@ def make(attention=ATTENTION, record=RECORD):
     still = np.broadcast_to([10.0, 11.0, 14.0], HEALTH.shape)
     units = {"x": still, "y": still, "health": HEALTH, "shield": 0 * HEALTH, "energy": 0 * HEALTH}
     units["target"] = np.tile([2, 2, 0], (4, 1))
-    return battle.RecordedBattle(Kept(("marine",) * 3, 2, units, R_IN, attention), REWARD, record)
+    return battle.RecordedBattle(EpisodeData(("marine",) * 3, 2, units, R_IN, attention), REWARD, record)
 
 
 def test_attention_against_equal():
@@ -61,9 +61,9 @@ def test_attention_over_time_is_a_panel_an_agent():
 
 
 def test_of_many_agents_the_first_of_each_type_is_shown():
-    kept = Kept(("marauder", "marauder", *["marine"] * 7, "medivac", "marine"), 10, {}, None, None)
-    assert battle_views.attending(kept, ()) == [0, 2, 9]
-    assert battle_views.attending(kept, (3, 4)) == [3, 4]
+    data = EpisodeData(("marauder", "marauder", *["marine"] * 7, "medivac", "marine"), 10, {}, None, None)
+    assert battle_views.attending(data, ()) == [0, 2, 9]
+    assert battle_views.attending(data, (3, 4)) == [3, 4]
 
 
 def test_a_step_shows_rewards_and_attention_beside_the_battle():
@@ -143,8 +143,8 @@ def test_a_battle_of_a_run(monkeypatch, tmp_path):
     monkeypatch.setattr(battle, "load_seed", lambda directory, seed_index: trained)
     monkeypatch.setattr(battle, "observe", lambda trained, directory: Observed(rows, RECORD, REWARD[:2]))
     fought = battle.battle(tmp_path)
-    assert fought.kept.num_agents == 1 and fought.kept.units["target"].tolist() == [[-1, -1]] * 2
-    np.testing.assert_allclose(fought.kept.r_in, [[np.nan], [0.5]])
+    assert fought.data.num_agents == 1 and fought.data.units["target"].tolist() == [[-1, -1]] * 2
+    np.testing.assert_allclose(fought.data.r_in, [[np.nan], [0.5]])
     assert fought.steps == 1
     trained.env.spec.name = "toy:coordination"
     with pytest.raises(ConfigError, match="is of toy:coordination: give a run of a StarCraft map"):

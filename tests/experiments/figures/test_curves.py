@@ -89,7 +89,7 @@ def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, c
     seen = []
     code = runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 130)
     assert (code, len(seen)) == (130, 1)
-    assert f"go on with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
+    assert f"resume with: python -m experiments.reproduce {' '.join(argv)}" in capsys.readouterr().out
     assert runs.train_all(options, curves.runs_of(options), seen.append, lambda settings, directory: 1) == 1
     assert len(seen) == 3  # one method that fails does not take the others along
 

@@ -1,4 +1,4 @@
-"""AIIR-MIX's figures 5 and 6: which episode and which steps are shown, what is kept, drawing from that alone."""
+"""AIIR-MIX's figures 5 and 6: which episode and which steps are shown, what is saved, drawing from that alone."""
 
 import json
 import pathlib
@@ -74,7 +74,7 @@ def table(tmp_path):
     return path
 
 
-def test_what_is_kept_of_an_episode(table):
+def test_what_is_saved_of_an_episode(table):
     rows = read_csv(table)
     assert len(rows) == 5 * N
     assert [r["type"] for r in rows[:A]] == ["stalker", "stalker", "zealot", "zealot", "zealot"]
@@ -143,7 +143,7 @@ def test_a_reward_net_without_attention_has_half_the_picture(table, target):
 
 def test_it_says_what_is_wrong(tmp_path, capsys):
     for options, message in (
-        (["--redraw", "--out", str(tmp_path / "a.png")], "no episode is kept in"),
+        (["--redraw", "--out", str(tmp_path / "a.png")], "no episode is saved in"),
         (["--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--run", str(tmp_path / "none")], "no run directory"),
     ):

@@ -18,7 +18,7 @@ from experiments.figures.runs import Run
 from experiments.reproduce import main
 from experiments.runs.directory import create_directory
 from experiments.training import time_estimates
-from experiments.training.time_estimates import Speed
+from experiments.training.time_estimates import MeasuredSpeed
 
 TARGETS = ("aiir/fig3", "aiir/fig4")
 
@@ -99,13 +99,13 @@ def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, caps
     words = ["aiir/fig3", *argv, "--out", str(folder / "fig3.png")]
     assert main(words) == 130
     out = capsys.readouterr().out
-    assert f"stopped; go on with: python -m experiments.reproduce {' '.join(words)}" in out
+    assert f"stopped; resume with: python -m experiments.reproduce {' '.join(words)}" in out
     assert {r["algo"] for r in read_csv(folder / "fig3.csv")} == {"aiir_mix"}
     assert (folder / "fig3.png").exists()
     monkeypatch.setattr("experiments.training.train.train", lambda settings, directory=None: 130)
     nothing = ["aiir/fig4", "--run-dir", str(folder / "r"), "--out", str(folder / "empty" / "fig4.png")]
     assert main(nothing) == 130  # nothing to draw yet: no error on top
-    assert "go on with" in capsys.readouterr().out
+    assert "resume with" in capsys.readouterr().out
 
 
 def _curve(algo, env, seed, wins):
@@ -129,7 +129,7 @@ def test_the_papers_budget(target):
     assert (paper.seeds, small.seeds) == (5, 2)
     assert set(small.steps.items()) == {("smax:2s3z", 500_000), ("smax:8m", 500_000)}
     maps = {"8m", "2s3z", "3s5z", "MMM"} if target == "aiir/fig3" else {"8m", "2s3z"}
-    assert {style.world_of(env) for env in paper.steps} == maps
+    assert {style.env_title(env) for env in paper.steps} == maps
     methods = {"aiir/fig3": {"aiir_mix", "liir", "qmix", "coma", "qtran"},
                "aiir/fig4": {"aiir_mix", "rmix", "aiir", "liir"}}  # fmt: skip
     assert set(paper.methods) == methods[target]
@@ -193,7 +193,7 @@ def _run():
 
 
 def _speed(algo, env, rate, source):
-    return Speed({"algo": algo, "env": env, "preset": "default"}, rate, source)
+    return MeasuredSpeed({"algo": algo, "env": env, "preset": "default"}, rate, source)
 
 
 def test_prediction_prefers_the_same_method_then_the_same_world():

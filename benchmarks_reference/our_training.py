@@ -58,7 +58,7 @@ def our_curves(directory: pathlib.Path, seeds: int) -> list[list[CurvePoint]]:
 
 
 def train_ours(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Trains (or goes on with, or takes the finished run of) `settings`; the result is as of `train_script`.
+    """Trains `settings` (or resumes the run, or takes the finished one); the result is as of `train_script`.
 
     compile_s is all of the call but training, evaluating and saving; None where the run was begun by another call.
     """

@@ -17,14 +17,16 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks_reference.our_training import CurvePoint, our_settings, train_ours
+from benchmarks_reference.script_training import script_config, train_script
+from benchmarks_reference.scripts import check_clone
 from envs.errors import ConfigError
-from experiments.benchmarks.learn_ours import CurvePoint, our_settings, train_ours
-from experiments.benchmarks.reference import add_reference, load_reference
+from experiments.benchmarks.reference import add_reference
 from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import out_file, out_folder, whole
 from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
-from experiments.training.time_estimates import Speed, estimate
+from experiments.training.time_estimates import MeasuredSpeed, estimate
 
 ALGOS = ("ippo", "qmix")  # that both have
 WINDOWS = 20  # of a training curve, each 5 % of the steps
@@ -92,8 +94,7 @@ def measure(job: dict[str, Any], clone: str, run_dir: str) -> dict[str, Any]:
     algo, battle, steps = job["algo"], job["map"], job["steps"]
     if job["system"] == "jaxmarl":
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # its one long program would not notice a Ctrl-C
-        train = load_reference("learning").train_script
-        found = train(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
+        found = train_script(algo, directory, battle, steps, job["seeds"], job["episodes"], job["changes"])
     else:
         found = train_ours(job, our_settings(job, run_dir))
     curves, greedy = found.pop("curves"), found.pop("greedy")
@@ -120,8 +121,7 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
 
     if args.reference_dir is None:
         raise ConfigError("--reference-dir: give a clone of github.com/FLAIROx/JaxMARL")
-    load_reference("scripts").check_clone(args.reference_dir)
-    script_config = load_reference("learning").script_config
+    check_clone(args.reference_dir)
     theirs, our_set = read_changes(args.reference_set, "--reference-set"), read_changes(args.our_set, "--our-set")
     jobs = []
     for name in args.maps:
@@ -141,7 +141,7 @@ def estimated_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> fl
     """By a finished row of the same system and algorithm (its own map first), or by a rough guess."""
     like = [row for row in rows if all(row["job"][name] == job[name] for name in ("system", "algo"))]
     rates = [(row["job"], row["env_steps"] * row["job"]["seeds"] / row["train_s"]) for row in like]
-    speeds = [Speed(facts, rate, "a finished row") for facts, rate in rates]
+    speeds = [MeasuredSpeed(facts, rate, "a finished row") for facts, rate in rates]
     guess = SPEEDS[job["system"], job["algo"]]
     return estimate(job["steps"] * job["seeds"], {"map": job["map"]}, speeds, guess).seconds
 
