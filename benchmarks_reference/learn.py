@@ -64,7 +64,7 @@ def _mean(points: Sequence[CurvePoint]) -> tuple[float | None, float | None]:
 
 
 def seed_result(seed: int, curve: Sequence[CurvePoint], steps: int, greedy: tuple[float, float]) -> dict[str, Any]:
-    """What is kept of one seed: the last tenth of its `steps`, the curve in windows of 5 %, the greedy evaluation.
+    """The results of one seed: the last tenth of its `steps`, the curve in windows of 5 %, the greedy evaluation.
 
     A window holds the updates that end in it; None where it holds none.
     """
@@ -110,7 +110,7 @@ def _child(*args: Any) -> dict[str, Any]:
 
 
 def in_a_process(*args: Any) -> dict[str, Any]:
-    """`measure` in a fresh process, which gives all its memory back."""
+    """`measure` in a fresh process, whose memory is freed at its end."""
     with fresh_process() as pool:
         return pool.submit(_child, *args).result()
 
@@ -132,7 +132,7 @@ def make_jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
             common |= {"steps": config["TOTAL_TIMESTEPS"], "options": config["ENV_KWARGS"]}
             ours = common | {"system": "ours", "preset": args.preset, "changes": our_set}
             our_settings(ours, str(args.run_dir))
-            # Ours comes first: what it refuses only when it starts costs no training of theirs.
+            # Ours comes first: if it refuses a setting only when it starts, no training of theirs is lost.
             jobs += [ours, common | {"system": "jaxmarl", "preset": "", "changes": theirs}]
     return json.loads(json.dumps(jobs))  # as they are read from the file again
 
@@ -147,7 +147,7 @@ def estimated_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> fl
 
 
 def csv_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A flat row a seed, for the table beside the JSON file."""
+    """A flat row per seed, for the table beside the JSON file."""
     flat = []
     for row in rows:
         for seed in row["seeds"]:
@@ -179,7 +179,7 @@ def _mean_seed(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def print_row(row: dict[str, Any]) -> None:
-    """A line a seed, and one for their mean."""
+    """A line per seed, and one for their mean."""
     for seed in [*row["seeds"], *([_mean_seed(row["seeds"])] if len(row["seeds"]) > 1 else [])]:
         quarters = " ".join(f"{_cell(seed['curve_win_rate'][i], '.2f'):>5}" for i in QUARTERS.values())
         numbers = [_cell(seed[name]) for name in ("train_win_rate", "train_return", "greedy_win_rate", "greedy_return")]
@@ -209,7 +209,7 @@ def verdict(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def command_of(args: argparse.Namespace) -> str:
-    """The command again, but for where things lie on this machine."""
+    """The command again, without the paths of this machine."""
     words = ["python -m experiments.benchmark learn --reference-dir CLONE"]
     for name in ("maps", "algos", "steps", "seeds", "preset", "our_set", "reference_set", "episodes"):
         value = getattr(args, name)
@@ -219,7 +219,7 @@ def command_of(args: argparse.Namespace) -> str:
 
 
 def run_learn(args: argparse.Namespace) -> int:
-    """Measures what the file does not hold yet, and prints all that was asked for."""
+    """Measures what the file does not have yet, and prints all that the command names."""
     jobs = make_jobs(args)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_json(args.out, list)
@@ -250,15 +250,14 @@ def add_parser(commands: Any) -> None:
     learn = commands.add_parser("learn", help="win rates and wall-clock of IPPO and QMIX, beside JaxMARL's scripts")
     learn.add_argument("--maps", nargs="+", default=["3m", "2s3z"], metavar="MAP", help="of JaxMARL's SMAX")
     learn.add_argument("--algos", nargs="+", default=list(ALGOS), choices=list(ALGOS))
-    learn.add_argument("--steps", type=whole(), default=1_000_000, help="env steps a seed (default 1000000)")
+    learn.add_argument("--steps", type=whole(), default=1_000_000, help="env steps per seed (default 1000000)")
     learn.add_argument("--seeds", type=whole(1, MAX_SEEDS), default=2, help="in one program (default 2)")
     learn.add_argument("--preset", default="default", help="of our algorithms (default: default)")
     learn.add_argument("--our-set", nargs="+", default=[], metavar="KEY=VALUE", help="other settings of ours")
     setting = {"nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "e.g. HIDDEN_SIZE=512 LR=5e-4"}
     add_reference(learn, set=setting)
-    learn.add_argument(
-        "--episodes", type=whole(1, MAX_EPISODES), default=100, help="greedy ones at the end, a seed (default 100)"
-    )
+    episodes = "greedy episodes at the end, per seed (default 100)"
+    learn.add_argument("--episodes", type=whole(1, MAX_EPISODES), default=100, help=episodes)
     learn.add_argument("--run-dir", type=out_folder, default="runs/learn", help="of our runs (default runs/learn)")
     learn.add_argument("--out", type=out_file(parents=True), default="results/learn_peers.json", metavar="FILE")
     learn.set_defaults(run=run_learn)

@@ -47,7 +47,7 @@ def our_settings(job: dict[str, Any], run_dir: str) -> Settings:
 
 
 def our_curves(directory: pathlib.Path, seeds: int) -> list[list[CurvePoint]]:
-    """metrics.csv as a curve a seed."""
+    """metrics.csv as a curve per seed."""
     from experiments.loggers.csv import read_table
 
     curves: list[list[CurvePoint]] = [[] for _ in range(seeds)]

@@ -45,7 +45,7 @@ def script_config(algo: str, directory: pathlib.Path, map_name: str, steps: int,
     if steps < rows:
         raise ConfigError(f"--steps {steps} is less than one update of JaxMARL's {algo}: give at least {rows}")
     config["TOTAL_TIMESTEPS"] = steps // rows * rows
-    if "BUFFER_SIZE" in config:  # in rollouts; more than are ever played cost memory and change nothing
+    if "BUFFER_SIZE" in config:  # in rollouts; more than are played only cost memory
         least = config["BUFFER_BATCH_SIZE"] * config["NUM_ENVS"]
         played = config["TOTAL_TIMESTEPS"] // config["NUM_STEPS"]
         config |= {"BUFFER_SIZE": min(config["BUFFER_SIZE"], max(least, played)), "WANDB_LOG_ALL_SEEDS": True}
@@ -66,7 +66,7 @@ def with_ended_episodes(env: Any) -> Any:
 
 
 def curve_of(reports: list[dict[str, float]], rows: int) -> list[CurvePoint]:
-    """One seed's reports, one an update of `rows` steps, in any order, as a curve.
+    """One seed's reports, one per update of `rows` steps, in any order, as a curve.
 
     IPPO reports no number of episodes: an update in which any ended counts as one (its updates are of one size).
     """
@@ -131,7 +131,7 @@ def script_policy(algo: str, module: types.ModuleType, config: dict[str, Any], s
 def evaluate_script(
     algo: str, module: types.ModuleType, config: dict[str, Any], params: Any, seeds: int, episodes: int
 ) -> list[tuple[float, float]]:
-    """(win rate, mean return) of greedy episodes, seed by seed: the very episodes that ours are evaluated in."""
+    """(win rate, mean return) of greedy episodes, seed by seed: in the same episodes as ours."""
     import jax
     import numpy as np
 

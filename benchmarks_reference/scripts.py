@@ -104,12 +104,12 @@ def make_program(module: types.ModuleType, config: dict[str, Any], wrap: Callabl
 
 @contextlib.contextmanager
 def orthogonal_one_by_one():
-    """While a program of several seeds is traced, their orthogonal matrices are drawn one after the other.
+    """Inside, while a program of several seeds is traced, their orthogonal matrices are drawn one after the other.
 
     jaxlib's batched QR waits for the pool of threads that it runs on: two of them at once, on two cores, wait for ever.
     """
     import jax
-    from jax._src import random  # what jax.nn.initializers calls has no public name to put another in place of
+    from jax._src import random  # what jax.nn.initializers calls has no public name
 
     draw = random.orthogonal
 
@@ -171,7 +171,7 @@ def time_script(
 
 
 def _needed(program: Any) -> int | None:
-    """The compiler's own account of a program's memory: what it returns and what it works on; None: it keeps none."""
+    """Bytes of a program's results and temporaries, by the compiler; None if it does not say."""
     stats = program.memory_analysis()
     return None if stats is None else stats.output_size_in_bytes + stats.temp_size_in_bytes
 

@@ -26,6 +26,15 @@ class Bounds(NamedTuple):
     open_low: bool = False
     open_high: bool = False
 
+    def in_short(self, whole: bool) -> str:
+        """For --help: `> 0`, `[0, 1)`; of whole numbers `>= 1`, `1..32`."""
+        least = self.low + (whole and self.open_low)
+        if self.high in (math.inf, MAX_STEPS):
+            return f">= {least:g}" if whole or not self.open_low else f"> {self.low:g}"
+        if whole:
+            return f"{least:g}..{_plain(self.high)}"
+        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
     def complaint(self, number: float) -> str:
         """What the number must be, in words; "" where it is within the bounds."""
         below = number <= self.low if self.open_low else number < self.low

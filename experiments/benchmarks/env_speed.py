@@ -31,7 +31,7 @@ class CompiledRollout(NamedTuple):
 
 
 def random_legal(avail, key):
-    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number an agent."""
+    """int32[..., A] uniform over the legal actions of avail [..., A, U], one random number per agent."""
     import jax
     import jax.numpy as jnp
 
@@ -68,7 +68,7 @@ def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
 
 
 def _compile(open_episodes: Callable, step: Callable, length: int) -> CompiledRollout:
-    """Compiles and runs once; the time it reports is that of tracing and compiling alone."""
+    """Compiles and runs once; the seconds are those of tracing and compiling alone."""
     import jax
 
     carry = jax.block_until_ready(jax.jit(open_episodes)(jax.random.key(0)))
@@ -85,7 +85,7 @@ def _compile(open_episodes: Callable, step: Callable, length: int) -> CompiledRo
 
 
 def _speeds(programs: list[CompiledRollout]) -> list[float]:
-    """Median environment steps a second of each, timed by turns so that a busy moment strikes all alike."""
+    """Median environment steps a second of each, timed by turns so that a busy moment affects all alike."""
     import jax
 
     carries = [program.carry for program in programs]

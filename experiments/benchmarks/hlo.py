@@ -1,11 +1,11 @@
-"""What a compiled program launches, read off the text that XLA's GPU compiler gives of it."""
+"""The kernels that a compiled program launches, from the text of its HLO module."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Operations that are no kernel: names of values, and the flow around kernels that is counted by what it encloses.
+# Operations that are not kernels: names of values, and control flow, which counts by the kernels in it.
 NO_KERNEL = frozenset(
     "parameter constant tuple get-tuple-element bitcast after-all opt-barrier partition-id replica-id domain "
     "copy-done async-done while conditional call".split()
@@ -26,7 +26,7 @@ class Instruction(NamedTuple):
     line: str
 
     def attribute(self, pattern: str) -> str:
-        """What the pattern's group matches in the line; "" where nothing does."""
+        """What the group of the pattern matches in the line; "" without a match."""
         found = re.search(pattern, self.line)
         return found.group(1) if found else ""
 
@@ -34,7 +34,7 @@ class Instruction(NamedTuple):
 class Kernel(NamedTuple):
     """A kernel, and how often an iteration launches it."""
 
-    loops: tuple[str, ...]  # from the outside in, each "<what it does>[turns]"
+    loops: tuple[str, ...]  # from the outside in, each "<what it does>[iterations]"
     part: str  # of a training iteration
     operation: str
     times: int
@@ -58,7 +58,7 @@ def computations(text: str) -> dict[str, list[Instruction]]:
 
 
 def _place(source: str) -> str:
-    """The last two telling words of an operation's name: "jit(f)/while/body/jvp(Net)/GRU_0/mul" -> "jvp(Net)/GRU_0"."""
+    """The last two names of an operation's scopes: "jit(f)/while/body/jvp(Net)/GRU_0/mul" -> "jvp(Net)/GRU_0"."""
     words = [word for word in source.split("/")[:-1] if word not in FLOW]
     return "/".join(words[-2:])
 
@@ -70,7 +70,7 @@ def part_of(source: str) -> str:
 
 
 class _At(NamedTuple):
-    """Where a walk stands: in which loops and part, and how often an iteration comes by."""
+    """A place in the program: its loops and part, and how often a training iteration reaches it."""
 
     loops: tuple[str, ...]
     part: str
@@ -112,12 +112,12 @@ def kernels(text: str, turns: int = 1) -> list[Kernel]:
 
 
 def total(found: list[Kernel]) -> int:
-    """Launches an iteration."""
+    """Launches per iteration."""
     return sum(kernel.times for kernel in found)
 
 
 def by_part(found: list[Kernel]) -> dict[str, int]:
-    """Launches an iteration of each of PARTS; kernels of no name (copies) count to the loop that they are in."""
+    """Launches per iteration of each of PARTS; kernels without a name (copies) belong to the loop around them."""
     count: Counter[str] = Counter()
     for kernel in found:
         count[kernel.part] += kernel.times
@@ -125,7 +125,7 @@ def by_part(found: list[Kernel]) -> dict[str, int]:
 
 
 def by_loop(found: list[Kernel]) -> list[tuple[str, int]]:
-    """(loops from the outside in, launches an iteration in the innermost), most first."""
+    """(loops from the outside in, launches per iteration in the innermost), most first."""
     count: Counter[str] = Counter()
     for kernel in found:
         count[" > ".join((kernel.part, *kernel.loops[1:]))] += kernel.times

@@ -31,8 +31,8 @@ class Job(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()  # of the environment, set before jax is imported
     flags: str = ""  # added to XLA_FLAGS
     precision: str = "default"  # of matrix products (RunConfig.matmul_precision)
-    bits: int = 0  # not 0: on a CPU, round what is multiplied to so many bits of mantissa
-    other_gru: bool = False  # differentiate GRUs in the way that is not the platform's own
+    bits: int = 0  # not 0: on a CPU, round factors of products to this many bits of mantissa
+    other_gru: bool = False  # differentiate GRUs in the way that is not the platform's default
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _reference(job: Job) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def rounded_products(bits: int):
-    """While it lasts, programs lowered for the CPU round both factors of every matrix product to `bits` of mantissa.
+    """Inside, programs lowered for the CPU round both factors of every matrix product to `bits` of mantissa.
 
     A CPU multiplies float32 in full, whatever precision it is asked for. With 7 bits of mantissa for bfloat16 (10 for
     TF32) and float32 sums, these are the numbers that a GPU's fast products make; the time they take says nothing.
@@ -118,7 +118,7 @@ def rounded_products(bits: int):
 
 
 def in_a_process(job: Job) -> dict[str, Any]:
-    """`measure` in a fresh process, which gives all its memory back; a row, too, where the system killed it.
+    """`measure` in a fresh process, whose memory is freed at its end; also a row where the system killed it.
 
     Raises:
       ConfigError: what was asked for cannot be trained.
@@ -136,7 +136,7 @@ def _child(job: Job) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without output
     os.environ.update(job.variables)  # all before jax is imported
     flags = [os.environ.get("XLA_FLAGS", ""), job.flags]
-    if job.devices > 1:  # as many CPU devices; a GPU's are as many as there are
+    if job.devices > 1:  # as many CPU devices; the number of GPUs is given
         flags.append(f"--xla_force_host_platform_device_count={job.devices}")
     os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

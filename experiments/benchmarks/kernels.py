@@ -1,9 +1,9 @@
-"""`python -m experiments.benchmark kernels`: what a GPU will be given to do, without a GPU.
+"""`python -m experiments.benchmark kernels`: the kernels and memory of a program on a GPU, without a GPU.
 
-XLA's GPU compiler runs anywhere that jax's CUDA plugin is installed, given a description of the card. Its program says
-how many kernels an iteration launches, where, and what memory it takes. With few seeds the launches are what a GPU's
-time goes to: at 2 to 4 microseconds each they bound the speed from above, until seeds and environments fill the card.
-The bound counts no command buffers (graphs of kernels), which make launches cheaper.
+XLA's GPU compiler runs wherever jax's CUDA plugin is installed, given a description of the card. The compiled program
+says how many kernels an iteration launches, where, and what memory it needs. With few seeds the time of a GPU goes into
+launches: at 2 to 4 microseconds each they bound the speed from above, until seeds and environments fill the card. The
+bound ignores command buffers (graphs of kernels), which make launches cheaper.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from experiments.benchmarks.arguments import add_json, add_seeds, add_training, 
 from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import whole
 
-LAUNCH = 2.5e-6  # seconds, a kernel's launch from a stream: of 2 to 4 on servers of the last years
+LAUNCH = 2.5e-6  # seconds of a kernel launch from a stream; 2 to 4 microseconds on recent servers
 LINE = "{:>6} {:>12} {:>9} {:>8} {:>8} {:>8} {:>15} {:>10} {:>10} {:>9}"
 HEADS = (
     "seeds", "kernels/iter", "/env step", "rollout", "replay", "learning", "steps/s at most", "state", "needs",
     "compile s",
 )  # fmt: skip
 
-# What XLA asks of a card: an H100's answers; an H200 is one with more and faster memory (its data sheet's).
+# The properties of a card that XLA asks for. An H200 is an H100 with more and faster memory (by its data sheet).
 _HOPPER = """
 gpu_device_info {{
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -67,7 +67,7 @@ def _device(card: str) -> Any:
 def compiled_for(
     card: str, algo: str, preset: str, env_name: str, seeds: int, num_envs: int = 0
 ) -> tuple[Any, Any, Any]:
-    """(the chunk of a training compiled for the card, the shapes of its states, the algorithm's plan)."""
+    """(a chunk of training compiled for the card, the shapes of its states, the algorithm's plan)."""
     import jax
     import numpy as np
 
@@ -142,7 +142,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def run_kernels(args: argparse.Namespace) -> int:
-    """Compiles each number of seeds in a process of its own; then says where the kernels are."""
+    """Compiles each number of seeds in a process of its own; then prints where the kernels are."""
     check_training(args.env, args.algo)
     print(f"{args.algo} on {args.env}, compiled for one {args.card}; speed at most by {LAUNCH * 1e6:g} us a launch")
     rows: list[dict[str, Any]] = []
@@ -151,7 +151,7 @@ def run_kernels(args: argparse.Namespace) -> int:
         rows.append(in_a_process(job))
         print(*([] if rows[1:] else [LINE.format(*HEADS)]), line(rows[-1]), sep="\n", flush=True)
         keep(args.json, {"note": args.note, "rows": rows})
-    print("\nkernels an iteration by the loops they are in, with their turns")
+    print("\nkernels per iteration by the loops they are in, with the iterations of these loops")
     for name, count in rows[-1]["loops"]:
         print(f"{count:>9,} {count / rows[-1]['kernels']:>6.1%}  {name}")
     return 0
@@ -159,7 +159,7 @@ def run_kernels(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `kernels` to the parser of `experiments.benchmark`."""
-    parser = commands.add_parser("kernels", help="what a GPU will be given to do, and its memory, without a GPU")
+    parser = commands.add_parser("kernels", help="the kernels and memory of a program on a GPU, without a GPU")
     add = parser.add_argument
     add_training(parser)
     add_seeds(parser, [1, 64])

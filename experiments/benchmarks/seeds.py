@@ -136,7 +136,7 @@ def run_seeds(args: argparse.Namespace) -> int:
 
 
 def _keep(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the file: what it was measured on and with stands in it once."""
+    """Writes the file; device, platform and versions are in it once."""
     facts: dict[str, Any] = {"note": args.note}
     for name in ("device", "platform", "versions"):
         facts[name] = next((row[name] for row in rows if name in row), None)

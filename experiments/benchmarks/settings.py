@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmark settings`: which settings of the runtime pay, and whether the numbers stay.
+"""`python -m experiments.benchmark settings`: the speed and the numbers of training by settings of the runtime.
 
 The same training under each setting, a process each. Beside its speed are its numbers: by how much the first update's
 metrics differ from the default's, the mean return of the episodes while training, and whether a second training of the
@@ -24,15 +24,15 @@ from experiments.benchmarks.arguments import (
 from experiments.benchmarks.job import Job, in_a_process
 from experiments.common.arguments import whole
 
-BUFFERS = "--xla_gpu_enable_command_buffer="  # the kinds of kernels that are launched in graphs; none
-LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default's kinds, and whole loops and branches
-TWICE = "--xla_gpu_enable_while_loop_unrolling=WHILE_LOOP_UNROLLING_DOUBLE_BUFFER"  # two turns in one
+BUFFERS = "--xla_gpu_enable_command_buffer="  # kinds of kernels that are launched in graphs: none
+LOOPS = f"{BUFFERS}+WHILE,+CONDITIONAL"  # the default kinds, and whole loops and branches
+TWICE = "--xla_gpu_enable_while_loop_unrolling=WHILE_LOOP_UNROLLING_DOUBLE_BUFFER"  # two iterations of a loop in one
 LINE = "{:<26} {:>11} {:>9} {:>9} {:>10}  {:<30} {:>18} {:>8}"
 HEADS = ("setting", "steps/s", "x default", "compile s", "peak", "first update differs by", "return", "repeats")
 
 
 class Setting(NamedTuple):
-    """What differs from the default; `cpu` says why it is left out on a CPU, "" that it is measured there too."""
+    """What differs from the default; `cpu`: why it is not measured on a CPU, "" if it is."""
 
     name: str
     option: str  # how a user sets it
@@ -40,8 +40,8 @@ class Setting(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()
     flags: str = ""
     precision: str = "default"
-    bits: int = 0  # of mantissa, that are left of what is multiplied
-    other_gru: bool = False  # differentiates GRUs in the way that is not the platform's own
+    bits: int = 0  # of mantissa that the factors of a product keep
+    other_gru: bool = False  # differentiates GRUs in the way that is not the platform's default
 
 
 def _variable(name: str, key: str, value: str) -> Setting:
@@ -66,7 +66,7 @@ SETTINGS = (
 
 
 def difference(ours: dict[str, list[float]], default: dict[str, list[float]]) -> tuple[str, float]:
-    """(metric, its difference) of the metric that differs most: as a part of itself, or of 0.01 where it is smaller."""
+    """(metric, difference) of the metric that differs most; relative to its value, or to 0.01 if that is larger."""
 
     def part(a: float, b: float) -> float:
         return abs(a - b) / max(abs(b), 0.01)
@@ -76,7 +76,7 @@ def difference(ours: dict[str, list[float]], default: dict[str, list[float]]) ->
 
 
 def mean_return(returns: list[float | None]) -> tuple[float, float]:
-    """(mean, its standard error over seeds) of those in which an episode ended; NaN where there are too few."""
+    """(mean, its standard error over seeds) of those in which an episode ended; NaN if there are too few."""
     known = [value for value in returns if value is not None]
     if not known:
         return math.nan, math.nan
@@ -85,7 +85,7 @@ def mean_return(returns: list[float | None]) -> tuple[float, float]:
 
 
 def compared(setting: Setting, row: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
-    """The row with what it is to the default's."""
+    """The row, compared with that of the default."""
     row = {"setting": setting.name, "option": setting.option} | row
     if row["status"] != "ok":
         return row
@@ -114,7 +114,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def measured(setting: Setting, job: Job, platform: str) -> dict[str, Any]:
-    """The row of a setting, `status` "left out" where the platform has none such, "failed" where it cannot run."""
+    """The row of a setting, `status` "left out" if the platform does not have it, "failed" if it cannot run."""
     if platform == "cpu" and setting.cpu:
         return {"status": "left out", "why": setting.cpu}
     bits = setting.bits if platform == "cpu" else 0

@@ -15,7 +15,7 @@ from experiments.benchmarks.training import benchmark_ours, machine, make_traini
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:
-    """Microseconds of processor time a row of the rollouts and part, each part compiled by itself.
+    """{part: microseconds of processor time per row of the rollout}, each part compiled by itself.
 
     `env_step` and `act` make the rollout; `values_and_rewards`, `meta_gradient`, `epochs` (the actor's, and the
     critics' where they train with it) and `critics_per_time_index` make the update.
@@ -127,7 +127,7 @@ def run_train(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `train` to the parser of `experiments.benchmark`."""
-    train = commands.add_parser("train", help="training steps a second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
+    train = commands.add_parser("train", help="training steps per second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
     train.add_argument("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
     train.add_argument("--algos", nargs="+", default=["aiir_mix", "aiir_mix:paper"], metavar="NAME[:PRESET]")
     add_seeds(train, [1, 5], old="")

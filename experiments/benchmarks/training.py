@@ -13,7 +13,7 @@ TURNS = 10  # of a part, in one call of `timed`
 
 
 class DoesNotFit(Exception):
-    """What would be trained needs more memory than is free; the message says how much of both."""
+    """A training needs more memory than is free; the message says how much of both."""
 
 
 class Training(NamedTuple):
@@ -80,7 +80,7 @@ def check_memory(needed: int, free: int | None) -> None:
 
 
 def compile_training(env: Any, algorithm: Any, seeds: int, devices: int = 1, free: int | None = None) -> Training:
-    """Compiles the training of `seeds` seeds, spread over `devices`; nothing is allocated yet.
+    """Compiles the training of `seeds` seeds, sharded over `devices`; nothing is allocated yet.
 
     Raises:
       DoesNotFit: its state, or what the compiler says it will need, is more than the `free` bytes.
@@ -112,7 +112,7 @@ def compile_training(env: Any, algorithm: Any, seeds: int, devices: int = 1, fre
 
 
 def idle_iterations(plan: Any) -> int:
-    """Iterations of a warm-up in which each row is an env step; at least every second one is, so twice as many do."""
+    """Iterations of a warm-up if each row is an env step; at least every second row is, so twice as many suffice."""
     return math.ceil(plan.warmup / plan.steps_per_iteration)
 
 
@@ -127,7 +127,7 @@ def speed_of(training: Training, seconds: float) -> dict[str, Any]:
 
     plan, run = training.plan, training.run
     idle = idle_iterations(plan) + 1
-    states = run(training.init(), 0, idle)[0]  # the first call pays for more than its work
+    states = run(training.init(), 0, idle)[0]  # the first call takes longer
     states = with_env_steps(states, states.env_steps + np.int32(plan.warmup))
     start = time.perf_counter()
     states = run(states, idle, 1)[0]
@@ -150,7 +150,7 @@ def speed_of(training: Training, seconds: float) -> dict[str, Any]:
 
 
 def numbers_of(training: Training, updates: int) -> dict[str, Any]:
-    """What the first iterations that learn come to, to compare settings by; the same seeds are trained twice.
+    """Numbers of the first iterations that learn, to compare settings by; the same seeds are trained twice.
 
     Returns:
       first_update: the metrics of the first iteration that learns, each a list over seeds.
@@ -177,7 +177,7 @@ def numbers_of(training: Training, updates: int) -> dict[str, Any]:
 
 
 def timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
-    """The function's result, and its processor seconds, looped as in training: the least of three.
+    """(result of the function, its processor seconds in a loop as in training: the least of three).
 
     Called once, a program asks the system for fresh memory, which can cost as much as its work. `first` of each turn
     depends on the result before, so that nothing can be moved out of the loop.

@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmark updates`: gradient updates a second of IAC's family, and where their time goes.
+"""`python -m experiments.benchmark updates`: gradient updates per second of IAC and its ablations, by part.
 
 One seed and several in one vmapped program, at the paper's settings: an update for each step of one environment.
 """
@@ -14,7 +14,7 @@ FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:
-    """Microseconds of processor time an update (and the env step that goes with it), each part compiled by itself.
+    """{part: microseconds of processor time per update (and env step)}, each part compiled by itself.
 
     `actor` and `critic` are losses, gradients and optimiser steps, the critic's with its target; `buffer` samples a
     batch (to write a row, in place, costs a thousandth of that); `env` and `act` make the row.
@@ -102,7 +102,7 @@ def run_updates(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `updates` to the parser of `experiments.benchmark`."""
-    updates = commands.add_parser("updates", help="gradient updates a second of IAC and its ablations")
+    updates = commands.add_parser("updates", help="gradient updates per second of IAC and its ablations")
     updates.add_argument("--algo", default="iac", metavar="NAME", help=f"one of {', '.join(FAMILY)}; default iac")
     updates.add_argument("--env", default="multi_pendulum:2", metavar="NAME", help="default multi_pendulum:2")
     add_seeds(updates, [1, 5], old="")

@@ -1,4 +1,4 @@
-"""A fresh process for one measurement, which gives all its memory back, and ends with the command however that ends."""
+"""A fresh process for one measurement: it frees all its memory, and ends whenever the command ends."""
 
 import concurrent.futures
 import multiprocessing

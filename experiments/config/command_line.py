@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from envs.errors import ConfigError
 from envs.registry import check_name
@@ -19,6 +19,7 @@ from experiments.config.schema import RunConfig, Settings
 from experiments.config.trust import check_trusted
 from experiments.config.validation import check_settings
 from iacjax.algorithms.registry import option_names
+from iacjax.schema import bounds_of, types_of
 
 
 class Command:
@@ -94,11 +95,11 @@ def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
     """
     import tyro
 
-    offered = _offered(default.algorithm)
-    fields = [
-        ("run", tyro.conf.OmitArgPrefixes[type(default.run)], default.run),
-        ("algorithm", tyro.conf.OmitArgPrefixes[type(offered)], offered),
-    ]
+    parts = {
+        "run": _offered(default.run, list(types_of(RunConfig))),
+        "algorithm": _offered(default.algorithm, option_names(default.algorithm)),
+    }
+    fields = [(name, tyro.conf.OmitArgPrefixes[type(part)], part) for name, part in parts.items()]
     flat = dataclasses.make_dataclass(
         "Options", [(name, kind, dataclasses.field(default=value)) for name, kind, value in fields], frozen=True
     )
@@ -110,18 +111,25 @@ def parse_fields(argv: Sequence[str], default: Settings) -> Settings:
         if not stop.code:
             raise
         raise ConfigError(_one_line(complaint.getvalue(), argv, default)) from None
-    algorithm = dataclasses.replace(default.algorithm, **dataclasses.asdict(options.algorithm))
-    settings = Settings(options.run, algorithm)
+    run = dataclasses.replace(default.run, **vars(options.run))
+    settings = Settings(run, dataclasses.replace(default.algorithm, **vars(options.algorithm)))
     check_settings(settings)
     return settings
 
 
-def _offered(config: Any) -> Any:
-    """The config without the fields that are no options of its algorithm."""
-    names = option_names(config)
-    hidden = {field.name: ClassVar[Any] for field in dataclasses.fields(config) if field.name not in names}
-    kind = dataclasses.dataclass(frozen=True)(type("Offered", (type(config),), {"__annotations__": hidden}))
-    return kind(**{name: getattr(config, name) for name in names})
+def _offered(config: Any, names: Sequence[str]) -> Any:
+    """The config with the fields `names` alone; in --help their numbers show their bounds."""
+    import tyro
+
+    kind = type(config)
+    types, bounds = types_of(kind), bounds_of(kind)
+    hidden = {name: ClassVar[Any] for name in types if name not in names}
+    shown = {}
+    for name in bounds.keys() & set(names):
+        metavar = f"{types[name].__name__.upper()} {bounds[name].in_short(types[name] is int)}"
+        shown[name] = Annotated[types[name], tyro.conf.arg(metavar=metavar)]
+    offered = type("Offered", (kind,), {"__annotations__": hidden | shown, "__doc__": kind.__doc__})
+    return dataclasses.dataclass(frozen=True)(offered)(**{name: getattr(config, name) for name in names})
 
 
 def _one_line(box: str, argv: Sequence[str], default: Settings) -> str:

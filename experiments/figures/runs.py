@@ -12,6 +12,7 @@ from experiments.config.validation import check_run
 from experiments.figures.spec import EVAL_EPISODES, FigureOptions
 from experiments.runs import find
 from experiments.training import time_estimates
+from experiments.training.memory import free_programs
 from experiments.training.time_estimates import Estimate, MeasuredSpeed
 
 
@@ -154,7 +155,7 @@ def train_all(
         if run in left:
             begun = run.directory
             code = train(run.settings if begun is None else read_config(begun), begun)
-            _forget()
+            free_programs()  # a figure of 24 runs would keep them all
         keep(run)
         if code >= 128:
             print(f"stopped; resume with: {options.command}")
@@ -163,16 +164,6 @@ def train_all(
             print(f"{run.algo} on {run.env} failed; continuing with the others")
             failed = code
     return failed
-
-
-def _forget() -> None:
-    """Frees a run's compiled programs and replay: a figure of 24 runs would keep them all."""
-    import gc
-
-    import jax
-
-    jax.clear_caches()
-    gc.collect()
 
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:

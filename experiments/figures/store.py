@@ -108,7 +108,7 @@ def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:
         if row["budget"] == budget:
             groups.setdefault((row["algo"], row["env"], int(row["seed"])), []).append(row)
     if not groups:
-        raise ConfigError(f"nothing of budget {budget} is kept in {path}: train first, without --redraw")
+        raise ConfigError(f"nothing of budget {budget} is saved in {path}: train first, without --redraw")
     return [
         Curves(algo, env, seed, *_columns(sorted(rows, key=lambda r: int(r["env_steps"]))))
         for (algo, env, seed), rows in groups.items()

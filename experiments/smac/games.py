@@ -104,10 +104,6 @@ def map_of(policy: "Policy", map_name: str | None) -> str:
     return scenario.name
 
 
-def _summary(seed: int, ended: "list[GameEpisode]") -> Evaluation:
-    return summarise(seed, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
-
-
 def play_on_backend(
     policy: "Policy",
     backend: "Backend",
@@ -134,11 +130,11 @@ def play_on_backend(
     act = jax.jit(lambda params, *inputs: policy._replace(params=(params,)).act(*inputs))
     results: dict[int, list[GameEpisode]] = {}
 
-    def keep(number: int, episode: "GameEpisode") -> None:
+    def note(number: int, episode: "GameEpisode") -> None:
         results.setdefault(number, []).append(episode)
-        journal.add(number, len(results[number]), episode)
-        outcome = "won" if episode.won else "not won"
-        say(f"seed {number}, episode {len(results[number])}/{episodes}: {outcome}, {episode.length} steps")
+        count, outcome = len(results[number]), "won" if episode.won else "not won"
+        journal.add(number, count, episode)
+        say(f"seed {number}, episode {count}/{episodes}: {outcome}, {episode.length} steps")
 
     complete, replays = False, 0
     arena = Arena(backend, map_name, games, seed, options, say=say)
@@ -146,7 +142,8 @@ def play_on_backend(
         try:
             with arena:
                 for number, params in zip(policy.seeds, policy.params, strict=True):
-                    arena.play(partial(act, params), policy.carry(len(arena.slots)), episodes, partial(keep, number))
+                    carry = policy.carry(len(arena.slots))
+                    arena.play(partial(act, params), carry, episodes, lambda e, n=number: note(n, e))
                 if save_replay:
                     replays = arena.save_replays()
             complete = True
@@ -156,5 +153,11 @@ def play_on_backend(
             if journal.count == 0:
                 raise
             raise ConfigError(f"{error}; the {journal.count} finished episodes are in {file}") from None
-    rows = [_summary(number, ended) for number, ended in results.items()]
-    return Played(rows, arena.discarded, arena.replaced, replays, complete)
+    return Played(_rows(results), arena.discarded, arena.replaced, replays, complete)
+
+
+def _rows(results: "dict[int, list[GameEpisode]]") -> list[Evaluation]:
+    return [
+        summarise(number, [e.episode_return for e in ended], [e.length for e in ended], [e.won for e in ended])
+        for number, ended in results.items()
+    ]

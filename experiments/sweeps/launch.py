@@ -15,6 +15,7 @@ from experiments.sweeps.forecast import Watch, keep, make_forecast
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import runs_of
 from experiments.training.loop import Interrupted
+from experiments.training.memory import free_programs
 from experiments.training.pace import check_warmup
 from experiments.training.runtime import prepare_jax
 from experiments.training.signals import Signals
@@ -110,7 +111,7 @@ def train_queue(
         train_program(program, mine, place, console, stop, Watch(forecast, k))
         if not ended[k]:
             keep(forecast.shares[k])
-        forget()
+        free_programs()
 
 
 def check_pairs(programs: Sequence[Program]) -> None:
@@ -144,16 +145,6 @@ def warms_up(program: Program) -> bool:
 def program_dir(out: pathlib.Path, program: Program, count: int = 1, index: int = 0) -> pathlib.Path:
     """The directory of a program's checkpoints and of the marker that it has ended; each process has its own."""
     return out / "programs" / (f"{program.index:03}" + (f"_{index}_of_{count}" if count > 1 else ""))
-
-
-def forget() -> None:
-    """Frees a program's compiled code and replay buffer before the next one."""
-    import gc
-
-    import jax
-
-    jax.clear_caches()
-    gc.collect()
 
 
 def _wait(out: pathlib.Path, programs: Sequence[Program], count: int, stop: Callable[[], bool]) -> bool:

@@ -34,6 +34,16 @@ def available_bytes(devices: int = 1) -> int | None:
     return min(free) if free else None
 
 
+def free_programs() -> None:
+    """Frees compiled programs, and what only they hold, before another program is compiled."""
+    import gc
+
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
+
+
 def tree_bytes(tree: Any) -> int:
     """Bytes of all leaves, which may be shapes."""
     import jax

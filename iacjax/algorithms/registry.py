@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
 from iacjax.algorithms.coma.config import ComaConfig
-from iacjax.algorithms.common.config import AlgorithmConfig
+from iacjax.algorithms.common.config import AlgorithmConfig, check_config
 from iacjax.algorithms.iac.config import (
     AttnQmixConfig,
     DdpgMixConfig,
@@ -235,6 +235,23 @@ def get_entry(name: str) -> Entry:
     near = difflib.get_close_matches(name, ALGORITHMS, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
+
+
+def make(name: str, spec: "EnvSpec", **fields: Any) -> "Algorithm":
+    """The algorithm `name` for an environment, with these fields of its config, checked as on a command line.
+
+    Raises:
+      ConfigError: an unknown algorithm or field, a value that a field cannot have, fields or an action space that do
+        not go together with the algorithm.
+    """
+    check_fits(name, spec)
+    entry = get_entry(name)
+    unknown = fields.keys() - set(option_names(entry.config))
+    if unknown:
+        raise ConfigError(f"{name} has no field {min(unknown)}: see python -m experiments.run --algo {name} --help")
+    config = entry.config(**fields)
+    check_config(config)
+    return entry.make(spec, config)
 
 
 def config_of_saved(name: str, fields: dict[str, Any]) -> AlgorithmConfig:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError
 from iacjax.buffers import packing
-from iacjax.buffers.transitions import Row, rows_of, timestep_of
+from iacjax.buffers.transitions import ReplayRow, rows_of, timestep_of
 from iacjax.types import Batch, Clock, ReplayBuffer
 
 
@@ -71,7 +71,7 @@ def sequence_buffer(
     return ReplayBuffer(init=partial(_init, sizes), add=partial(_add, sizes), sample=partial(_sample, sizes))
 
 
-def _narrow(sizes: Sizes, batch: Batch) -> Row:
+def _narrow(sizes: Sizes, batch: Batch) -> ReplayRow:
     """The T + 1 rows of a rollout as they are kept. Numbers beyond the range of 16 bits are clipped to it."""
     row, dtype = rows_of(batch, sizes.state_is_obs), jnp.dtype(sizes.storage)
     limit = float(jnp.finfo(dtype).max)

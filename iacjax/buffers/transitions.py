@@ -25,7 +25,7 @@ from iacjax.types import Batch, Clock, ReplayBuffer
 CANDIDATES = 4
 
 
-class Row(NamedTuple):
+class ReplayRow(NamedTuple):
     """What is kept of one row of one environment. `mask` comes first: it is bit 0 of word 0."""
 
     mask: jax.Array  # bool[]: an action was taken here, and the next row is its consequence
@@ -81,7 +81,7 @@ def start_of(clock: Clock, blocks: int, rollout_length: int) -> jax.Array:
     return (clock.iteration % blocks) * rollout_length
 
 
-def rows_of(batch: Batch, state_is_obs: bool) -> Row:
+def rows_of(batch: Batch, state_is_obs: bool) -> ReplayRow:
     """The T + 1 rows of a rollout, [T + 1, E, ...]; the head has no action yet."""
 
     def with_head(x):
@@ -91,7 +91,7 @@ def rows_of(batch: Batch, state_is_obs: bool) -> Row:
     chex.assert_equal_shape_prefix([ts.obs, ts.state, ts.avail, ts.alive, ts.reward, batch.first], 2)
     chex.assert_equal_shape_prefix([batch.action, batch.mask], 2)
     chex.assert_rank([ts.obs, ts.state, batch.mask], [4, 3, 2])
-    return Row(
+    return ReplayRow(
         mask=with_head(batch.mask > 0),
         obs=ts.obs,
         state=ts.state[..., :0] if state_is_obs else ts.state,
@@ -106,7 +106,7 @@ def rows_of(batch: Batch, state_is_obs: bool) -> Row:
     )
 
 
-def timestep_of(row: Row, state_is_obs: bool) -> TimeStep:
+def timestep_of(row: ReplayRow, state_is_obs: bool) -> TimeStep:
     """The timesteps of the rows, without `info`; leaves [T, B, ...]."""
     return TimeStep(
         obs=row.obs,

@@ -91,7 +91,7 @@ def sweeps(tmp_path_factory, compiled_once):  # noqa: F811
     lower_size = once(train.lower_trials, lambda context, make, floats, size: size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "lower_trials", lower_size)
-        patch.setattr(launch, "forget", lambda: None)
+        patch.setattr(launch, "free_programs", lambda: None)
         yield make_both(sweep, SWEEP, "--out", tmp_path_factory.mktemp("sweeps"), "lanes_2-3", 6)
 
 

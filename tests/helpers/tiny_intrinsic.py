@@ -61,14 +61,14 @@ def _rows(rng) -> tuple[TimeStep, np.ndarray]:
     return rows, first
 
 
-def make_batch(f, seed: int = 0) -> Batch:
+def make_batch(nets, seed: int = 0) -> Batch:
     """Random legal actions from a random recurrent state, with the log-probabilities that they would have at random."""
     rng = np.random.default_rng(seed)
     rows, first = _rows(rng)
     legal = np.asarray(rows.avail | ~rows.avail.any(-1, keepdims=True))[:T]
     action = (legal * rng.random(legal.shape)).argmax(-1)
     log_prob = -np.log(legal.sum(-1)) + 0.1 * rng.normal(size=action.shape)
-    hidden = rng.normal(size=(B, A, f.config.hidden_dim)) * 0.5
+    hidden = rng.normal(size=(B, A, nets.config.hidden_dim)) * 0.5
     last_action = rng.integers(0, U, (B, A))
     return Batch(
         rows=rows,
@@ -91,9 +91,9 @@ def drawn(init, *names: str, seed: int = 1):
     return zero._replace(**{name: jax.tree.map(draw, getattr(zero, name)) for name in names})
 
 
-def make_learner(f, seed: int = 1):
+def make_learner(nets, seed: int = 1):
     """A learner of random parameters and targets unlike the critics; its optimisers have not yet moved."""
-    return drawn(partial(intrinsic.init, f), "params", "target", seed=seed)
+    return drawn(partial(intrinsic.init, nets), "params", "target", seed=seed)
 
 
 def with_garbage(batch: Batch, unseen: jax.Array, unread: jax.Array | None = None) -> Batch:
@@ -146,8 +146,8 @@ def quick(function, *args):
     return jax.jit(function, compiler_options=QUICK)(*args)
 
 
-def prepared(f, learner, batch, last_row_action=LAST_ROW_ACTION):
+def prepared(nets, learner, batch, last_row_action=LAST_ROW_ACTION):
     """(IntrinsicData, CriticValues) as an update prepares them."""
-    values = intrinsic.values_of(f, learner, batch, last_row_action)
-    r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-    return intrinsic.intrinsic_data(f, learner, batch, values, r_total)[0], values
+    values = intrinsic.values_of(nets, learner, batch, last_row_action)
+    r_total, _, _ = intrinsic.rewards(nets, learner.params["reward"], batch)
+    return intrinsic.intrinsic_data(nets, learner, batch, values, r_total)[0], values

@@ -35,16 +35,16 @@ def make_networks(**fields):
     return coma.build(SPEC, ComaConfig(**{**SMALL, **fields}))
 
 
-def make_learner(f):
+def make_learner(nets):
     """Random parameters and a target unlike the critic."""
-    return drawn(partial(coma.init, f), "params", "target")
+    return drawn(partial(coma.init, nets), "params", "target")
 
 
-def prepared(f, learner, batch, next_action):
+def prepared(nets, learner, batch, next_action):
     """(the actor's inputs, the critic's data, log-probabilities of the policy on all rows)."""
     inputs = actor_inputs(batch, jnp.float32(0.2))
-    log_probs = log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, inputs)
-    return inputs, coma.critic_data(f, learner, batch, inputs, next_action), log_probs
+    log_probs = log_probs_of(nets.actor, learner.params["actor"], batch.carry0.hidden, inputs)
+    return inputs, coma.critic_data(nets, learner, batch, inputs, next_action), log_probs
 
 
 # ---- the counterfactual baseline
@@ -119,12 +119,12 @@ def test_policy_loss_by_hand():
 @pytest.mark.parametrize("time_limit", ["truncate", "terminate"])
 def test_targets_against_a_slow_loop(time_limit):
     """(1 - l) sum_n l^(n-1) of n-step returns of the target's Q(s', u'), u' as acted, or given on the last row."""
-    f = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.7)
-    learner, batch = make_learner(f), make_batch(f)
+    nets = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.7)
+    learner, batch = make_learner(nets), make_batch(nets)
     next_action = jnp.asarray(np.random.default_rng(5).integers(0, 4, (4, 3)), jnp.int32)
-    rows, seq, _ = quick(lambda: prepared(f, learner, batch, next_action))
+    rows, seq, _ = quick(lambda: prepared(nets, learner, batch, next_action))
     action = np.concatenate([batch.action, next_action[None]])
-    q = f.critic.apply(learner.target["critic"], batch.rows.state, rows.obs, rows.last_action, action)
+    q = nets.critic.apply(learner.target["critic"], batch.rows.state, rows.obs, rows.last_action, action)
     q = np.take_along_axis(np.asarray(q), action[..., None], -1)[..., 0]
     world = jax.tree.map(np.asarray, batch.rows)
     ends = world.terminated | (world.truncated if time_limit == "terminate" else False)
@@ -142,10 +142,10 @@ def test_targets_against_a_slow_loop(time_limit):
 
 
 def test_critic_loss_counts_the_dead_and_no_padding():
-    f = make_networks()
-    learner, batch = make_learner(f), make_batch(f)
-    _, seq, _ = quick(lambda: prepared(f, learner, batch, batch.action[0]))
-    loss = jax.jit(lambda seq: coma.critic_loss(f.critic, learner.params["critic"], seq), compiler_options=QUICK)
+    nets = make_networks()
+    learner, batch = make_learner(nets), make_batch(nets)
+    _, seq, _ = quick(lambda: prepared(nets, learner, batch, batch.action[0]))
+    loss = jax.jit(lambda seq: coma.critic_loss(nets.critic, learner.params["critic"], seq), compiler_options=QUICK)
     value, (_, q) = loss(seq)
     taken = np.take_along_axis(np.asarray(q), np.asarray(seq.action)[..., None], -1)[..., 0]
     steps = float(batch.mask.sum())
@@ -162,20 +162,20 @@ def test_critic_loss_counts_the_dead_and_no_padding():
 
 
 def test_per_time_index_steps_from_the_last_and_keeps_the_values_before_each():
-    f = make_networks()
-    learner, batch = make_learner(f), make_batch(f)
+    nets = make_networks()
+    learner, batch = make_learner(nets), make_batch(nets)
     one = jnp.float32(1.0)
 
     def both():
-        _, seq, _ = prepared(f, learner, batch, batch.action[0])
-        return seq, coma.train_critic(f, learner, seq, KEY, one)[:2]
+        _, seq, _ = prepared(nets, learner, batch, batch.action[0])
+        return seq, coma.train_critic(nets, learner, seq, KEY, one)[:2]
 
     seq, (trained, q) = quick(both)
 
     @partial(jax.jit, compiler_options=QUICK)
     def step(learner, row):
-        grads, (_, q) = jax.grad(partial(coma.critic_loss, f.critic), has_aux=True)(learner.params["critic"], row)
-        return apply_gradients(f.optimizers, learner, {"critic": grads}, one), q
+        grads, (_, q) = jax.grad(partial(coma.critic_loss, nets.critic), has_aux=True)(learner.params["critic"], row)
+        return apply_gradients(nets.optimizers, learner, {"critic": grads}, one), q
 
     slow = learner
     for count, t in enumerate(reversed(range(7)), start=1):
@@ -195,13 +195,13 @@ def test_per_time_index_steps_from_the_last_and_keeps_the_values_before_each():
 @pytest.fixture(scope="module", params=["per_time_index", "epochs"])
 def member(request):
     """(family, learner, batch, jitted update)."""
-    f = make_networks(critic_update=request.param)
-    return f, make_learner(f), make_batch(f), jax.jit(partial(coma.update, f), compiler_options=QUICK)
+    nets = make_networks(critic_update=request.param)
+    return nets, make_learner(nets), make_batch(nets), jax.jit(partial(coma.update, nets), compiler_options=QUICK)
 
 
 def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same learner and metrics."""
-    f, learner, batch, update = member
+    nets, learner, batch, update = member
     ended = batch.rows.terminated  # what was done on a truncated row is u'
     garbage = with_garbage(batch, ended, ended)
     garbage = garbage._replace(aux=garbage.aux._replace(log_prob=garbage.aux.log_prob + 1.0))
@@ -214,9 +214,9 @@ def test_padding_changes_nothing(member):
 
 def test_a_dead_agents_values_move_no_actor():
     """Whatever the critic says of the dead and of padding: the same policy gradient."""
-    f = make_networks()
-    learner, batch = make_learner(f), make_batch(f)
-    _, _, log_probs = quick(lambda: prepared(f, learner, batch, batch.action[0]))
+    nets = make_networks()
+    learner, batch = make_learner(nets), make_batch(nets)
+    _, _, log_probs = quick(lambda: prepared(nets, learner, batch, batch.action[0]))
     q = jnp.asarray(np.random.default_rng(2).normal(size=(7, 4, 3, 4)), jnp.float32)
     counted = (batch.mask[..., None] * batch.ts.alive)[..., None] > 0
     slope = jax.jit(jax.grad(lambda x, q: coma.policy_loss(x, q, batch, 0.1)[0]), compiler_options=QUICK)
@@ -230,8 +230,8 @@ def test_a_dead_agents_values_move_no_actor():
 
 @pytest.mark.parametrize("fields", [{}, {"critic_update": "epochs", "shared_actor": False, "anneal_steps": 9}], ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_networks(**fields)
-    check_shapes_stay(partial(coma.init, f), partial(coma.update, f), make_batch(f))
+    nets = make_networks(**fields)
+    check_shapes_stay(partial(coma.init, nets), partial(coma.update, nets), make_batch(nets))
 
 
 def test_minibatches_must_divide_the_environments():

@@ -58,18 +58,18 @@ def clock(steps=10_000):
 
 @cache
 def learner_of(name, seed=0, **fields):
-    f, algorithm = build(name, **fields)
+    nets, algorithm = build(name, **fields)
     learner = algorithm.init(jax.random.key(seed))
     target = algorithm.init(jax.random.key(seed + 1)).params  # other networks, so that none can stand for another
-    return f, algorithm, learner._replace(target=target)
+    return nets, algorithm, learner._replace(target=target)
 
 
 @pytest.mark.parametrize("name", ["iac", "sq"])
 def test_the_joint_density_is_that_of_a_dense_gaussian_after_tanh(name):
-    f, _, learner = learner_of(name, rank=2)
-    ts, noise = timestep(jax.random.key(2)), iac_policy.draw_noise(f.policy, jax.random.key(3), (B,))
-    joint = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, noise)
-    gaussian = iac_policy.gaussian(f.policy, learner.params["actor"], ts.obs, ts.state)
+    nets, _, learner = learner_of(name, rank=2)
+    ts, noise = timestep(jax.random.key(2)), iac_policy.draw_noise(nets.policy, jax.random.key(3), (B,))
+    joint = iac_policy.sample(nets.policy, learner.params["actor"], ts.obs, ts.state, noise)
+    gaussian = iac_policy.gaussian(nets.policy, learner.params["actor"], ts.obs, ts.state)
     for k in range(B):
         mean, covariance = np.asarray(gaussian.loc[k], np.float64), np.asarray(gaussian.covariance()[k], np.float64)
         factor = np.asarray(gaussian.factor[k], np.float64)
@@ -83,10 +83,10 @@ def test_the_joint_density_is_that_of_a_dense_gaussian_after_tanh(name):
 
 @pytest.mark.parametrize("name", ["siq", "siaq"])
 def test_individual_densities_are_those_of_independent_gaussians(name):
-    f, _, learner = learner_of(name, squash="none")
-    ts, noise = timestep(jax.random.key(2)), iac_policy.draw_noise(f.policy, jax.random.key(3), (B,))
-    joint = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, noise)
-    gaussian = iac_policy.gaussian(f.policy, learner.params["actor"], ts.obs, ts.state)
+    nets, _, learner = learner_of(name, squash="none")
+    ts, noise = timestep(jax.random.key(2)), iac_policy.draw_noise(nets.policy, jax.random.key(3), (B,))
+    joint = iac_policy.sample(nets.policy, learner.params["actor"], ts.obs, ts.state, noise)
+    gaussian = iac_policy.gaussian(nets.policy, learner.params["actor"], ts.obs, ts.state)
     scale, loc = np.sqrt(gaussian.diag).reshape(B, A, D), np.asarray(gaussian.loc).reshape(B, A, D)
     x = loc + scale * np.asarray(noise.own)
     due = stats.norm.logpdf(x, loc, scale).sum(-1)
@@ -99,31 +99,33 @@ def test_sigma_of_one_reading_is_no_part_of_the_other():
     """D of eq. 12: sigma^2 + 1e-6, or 1e-6 alone."""
     ts = timestep(jax.random.key(2))
     for diagonal, low, high in (("sigma", 1e-3, 1e3), ("constant", 1e-6, 1e-6)):
-        f, _, learner = learner_of("iac", diagonal=diagonal)
-        diag = iac_policy.gaussian(f.policy, learner.params["actor"], ts.obs, ts.state).diag
+        nets, _, learner = learner_of("iac", diagonal=diagonal)
+        diag = iac_policy.gaussian(nets.policy, learner.params["actor"], ts.obs, ts.state).diag
         assert low * 0.999 <= diag.min() <= diag.max() <= high * 1.001
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_targets_bootstrap_through_time_limits_alone(name):
-    f, _, learner = learner_of(name)
-    noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
+    nets, _, learner = learner_of(name)
+    noise = iac_policy.draw_noise(nets.policy, jax.random.key(4), (B,))
     ts = timestep(jax.random.key(5))
     going, cut, over = (
-        iac.td_target(f, learner.target, ts._replace(terminated=ts.terminated | t, truncated=ts.truncated | c), noise)
+        iac.td_target(
+            nets, learner.target, ts._replace(terminated=ts.terminated | t, truncated=ts.truncated | c), noise
+        )
         for t, c in ((False, False), (False, True), (True, False))
     )
     np.testing.assert_array_equal(going, cut)
     np.testing.assert_array_equal(over, ts.reward)
-    if f.config.exploration == "deterministic":
-        action = iac_policy.mean_action(f.policy, learner.target["actor"], ts.obs)
+    if nets.config.exploration == "deterministic":
+        action = iac_policy.mean_action(nets.policy, learner.target["actor"], ts.obs)
     else:
-        joint = iac_policy.sample(f.policy, learner.target["actor"], ts.obs, ts.state, noise)
+        joint = iac_policy.sample(nets.policy, learner.target["actor"], ts.obs, ts.state, noise)
         action = joint.action
-    q = f.critic.apply(learner.target["critic"]["agents"], ts.obs, action)[0]
-    if f.config.entropy == "individual":
+    q = nets.critic.apply(learner.target["critic"]["agents"], ts.obs, action)[0]
+    if nets.config.entropy == "individual":
         q = q - 0.01 * joint.log_prob  # inside the mixer (eq. 25, 26)
-    value = f.mixer.apply(learner.target["critic"]["mixer"], q, ts.state)
+    value = nets.mixer.apply(learner.target["critic"]["mixer"], q, ts.state)
     np.testing.assert_allclose(going, ts.reward + 0.95 * value, rtol=1e-5)
 
 
@@ -131,29 +133,29 @@ def test_the_joint_entropy_enters_the_target_if_asked():
     noise, ts = None, timestep(jax.random.key(5))
     targets = []
     for entropy_in_target in (False, True):
-        f, _, learner = learner_of("iac", entropy_in_target=entropy_in_target)
-        noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
-        targets.append(iac.td_target(f, learner.target, ts, noise))
-    joint = iac_policy.sample(f.policy, learner.target["actor"], ts.obs, ts.state, noise)
+        nets, _, learner = learner_of("iac", entropy_in_target=entropy_in_target)
+        noise = iac_policy.draw_noise(nets.policy, jax.random.key(4), (B,))
+        targets.append(iac.td_target(nets, learner.target, ts, noise))
+    joint = iac_policy.sample(nets.policy, learner.target["actor"], ts.obs, ts.state, noise)
     np.testing.assert_allclose(targets[1] - targets[0], -0.95 * 0.01 * joint.log_prob, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_actors_loss_is_eq_15_or_26(name):
-    f, _, learner = learner_of(name)
-    ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
+    nets, _, learner = learner_of(name)
+    ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(nets.policy, jax.random.key(4), (B,))
     actor, critic = learner.params["actor"], learner.params["critic"]
     mask = jnp.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    loss, log_prob = iac.actor_loss(f, actor, critic, ts, noise, mask)
-    if f.config.exploration == "deterministic":
-        action, cost = iac_policy.mean_action(f.policy, actor, ts.obs), 0.0
+    loss, log_prob = iac.actor_loss(nets, actor, critic, ts, noise, mask)
+    if nets.config.exploration == "deterministic":
+        action, cost = iac_policy.mean_action(nets.policy, actor, ts.obs), 0.0
     else:
-        action, cost = iac_policy.sample(f.policy, actor, ts.obs, ts.state, noise).action, 0.01 * log_prob
-    q = f.critic.apply(critic["agents"], ts.obs, action)[0]
-    if f.config.entropy == "individual":
-        soft = f.mixer.apply(critic["mixer"], q - cost, ts.state)
+        action, cost = iac_policy.sample(nets.policy, actor, ts.obs, ts.state, noise).action, 0.01 * log_prob
+    q = nets.critic.apply(critic["agents"], ts.obs, action)[0]
+    if nets.config.entropy == "individual":
+        soft = nets.mixer.apply(critic["mixer"], q - cost, ts.state)
     else:
-        soft = f.mixer.apply(critic["mixer"], q, ts.state) - cost
+        soft = nets.mixer.apply(critic["mixer"], q, ts.state) - cost
     np.testing.assert_allclose(loss, -np.asarray(soft)[:4].mean(), rtol=1e-5)  # masked rows count for nothing
 
 
@@ -206,24 +208,24 @@ def test_execution_reads_an_agents_own_observation_alone(name):
 
 def test_the_mean_is_scaled_to_the_bounds():
     """tanh(mu) in [-1, 1] becomes 1 + 3 tanh(mu) in [-2, 4]."""
-    f, algorithm, learner = learner_of("iac")
+    nets, algorithm, learner = learner_of("iac")
     ts = timestep(jax.random.key(5))
     policy, first = algorithm.policy(learner), jnp.ones(B, bool)
     action = algorithm.act(policy, algorithm.carry(B), ts, first, None, clock(), False)[1]
-    mean = iac_policy.gaussian(f.policy, learner.params["actor"], ts.obs, ts.state).loc.reshape(B, A, D)
+    mean = iac_policy.gaussian(nets.policy, learner.params["actor"], ts.obs, ts.state).loc.reshape(B, A, D)
     np.testing.assert_allclose(action, 1 + 3 * np.tanh(mean), rtol=1e-4, atol=1e-5)
 
 
 def test_agents_explore_together_by_the_shared_factor():
     """Sampled actions of different agents correlate as L L' + D says, not at all where there is no factor."""
     for name, related in (("iac", True), ("siaq", False)):
-        f, _, learner = learner_of(name, squash="none", factor_scale=3.0, sigma_init=0.3)
+        nets, _, learner = learner_of(name, squash="none", factor_scale=3.0, sigma_init=0.3)
         one = timestep(jax.random.key(5), lanes=1)
         many = jax.tree.map(lambda x: jnp.repeat(x, 20_000, 0), (one.obs, one.state))
-        noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (20_000,))
-        gaussian = iac_policy.gaussian(f.policy, learner.params["actor"], *many)
+        noise = iac_policy.draw_noise(nets.policy, jax.random.key(4), (20_000,))
+        gaussian = iac_policy.gaussian(nets.policy, learner.params["actor"], *many)
         x, _ = gaussian.sample_from_noise(noise.own.reshape(20_000, A * D), noise.shared)
-        action = iac_policy.sample(f.policy, learner.params["actor"], *many, noise).action.reshape(20_000, A * D)
+        action = iac_policy.sample(nets.policy, learner.params["actor"], *many, noise).action.reshape(20_000, A * D)
         np.testing.assert_allclose(action, np.clip(x, -1, 1), rtol=1e-5, atol=1e-5)
         covariance = gaussian.covariance()[0]
         np.testing.assert_allclose(np.cov(np.asarray(x).T), covariance, atol=0.03 * covariance.max())
@@ -245,35 +247,35 @@ def test_only_the_gradient_that_leads_back_in_passes_the_bounds():
 def test_an_unsquashed_policys_critic_is_asked_about_what_the_world_executes(name):
     """Policies whose mean is 3, three times the bound: Q sees 1, where the world clips it, in loss and target alike."""
     narrow = {"sigma_init": 1e-3, "factor_scale": 0.0, "noise_scale": 1e-6}
-    f, algorithm, learner = learner_of(name, squash="none", temperature=0.0, policy_layers=0, **narrow)
+    nets, algorithm, learner = learner_of(name, squash="none", temperature=0.0, policy_layers=0, **narrow)
     actor = jax.tree.map(jnp.zeros_like, learner.params["actor"])
     layers = actor["policy"]["params"]["layers"]
     bias = layers["bias_0"].at[..., :D].set(3.0)
     actor = {**actor, "policy": {"params": {"layers": {**layers, "bias_0": bias}}}}
     ts, mask = timestep(jax.random.key(5)), jnp.ones(B)
-    noise = iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
+    noise = iac_policy.draw_noise(nets.policy, jax.random.key(4), (B,))
     action = algorithm.act(actor, algorithm.carry(B), ts, jnp.ones(B, bool), jax.random.key(0), clock(), True)[1]
     np.testing.assert_allclose(action, 4.0, atol=1e-4)  # the upper bound of [-2, 4]
     executed = jnp.ones((B, A, D))
     critic = learner.params["critic"]
-    loss, _ = iac.actor_loss(f, actor, critic, ts, noise, mask)
-    np.testing.assert_allclose(loss, -iac.q_tot_of(f, critic, ts.obs, ts.state, executed).mean(), rtol=1e-5)
-    target = iac.td_target(f, {"actor": actor, "critic": critic}, ts, noise)
-    due = ts.reward + 0.95 * iac.q_tot_of(f, critic, ts.obs, ts.state, executed)
+    loss, _ = iac.actor_loss(nets, actor, critic, ts, noise, mask)
+    np.testing.assert_allclose(loss, -iac.q_tot_of(nets, critic, ts.obs, ts.state, executed).mean(), rtol=1e-5)
+    target = iac.td_target(nets, {"actor": actor, "critic": critic}, ts, noise)
+    due = ts.reward + 0.95 * iac.q_tot_of(nets, critic, ts.obs, ts.state, executed)
     np.testing.assert_allclose(target, due, rtol=1e-5)
 
 
 def test_noise_goes_on_in_time_at_the_correlation_asked_for():
     """x' = 0.8 x + 0.6 fresh: variance 1, correlation 0.8 from step to step, drawn anew where an episode opens."""
-    f, _, _ = learner_of("iac", noise_correlation=0.8)
+    nets, _, _ = learner_of("iac", noise_correlation=0.8)
     lanes = 20_000
     keys = jax.random.split(jax.random.key(0), 2)
-    old, fresh = (iac_policy.draw_noise(f.policy, key, (lanes,)) for key in keys)
-    new = iac_policy.next_noise(f.policy, old, fresh, jnp.zeros(lanes, bool))
+    old, fresh = (iac_policy.draw_noise(nets.policy, key, (lanes,)) for key in keys)
+    new = iac_policy.next_noise(nets.policy, old, fresh, jnp.zeros(lanes, bool))
     np.testing.assert_allclose(new.shared, 0.8 * old.shared + 0.6 * fresh.shared, rtol=1e-5, atol=1e-6)
     assert float(new.own.std()) == pytest.approx(1.0, abs=0.01)
     assert np.corrcoef(old.own.ravel(), new.own.ravel())[0, 1] == pytest.approx(0.8, abs=0.01)
-    opened = iac_policy.next_noise(f.policy, old, fresh, jnp.ones(lanes, bool))
+    opened = iac_policy.next_noise(nets.policy, old, fresh, jnp.ones(lanes, bool))
     jax.tree.map(np.testing.assert_array_equal, opened, fresh)
 
 
@@ -312,13 +314,13 @@ def test_padded_dimensions_are_silent():
     mask = ((True, True), (True, False), (True, True))
     spec = SPEC._replace(action=ActionSpec(dim=D, low=-1.0, high=1.0, mask=mask))
     config = dataclasses.replace(get_entry("iac").config(), hidden_dim=8, buffer_size=512, batch_size=B)
-    f, algorithm = iac.build(spec, config), iac.make(spec, config)
+    nets, algorithm = iac.build(spec, config), iac.make(spec, config)
     learner = algorithm.init(jax.random.key(0))
-    ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(f.policy, jax.random.key(4), (B,))
-    joint = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, noise)
+    ts, noise = timestep(jax.random.key(5)), iac_policy.draw_noise(nets.policy, jax.random.key(4), (B,))
+    joint = iac_policy.sample(nets.policy, learner.params["actor"], ts.obs, ts.state, noise)
     np.testing.assert_array_equal(joint.action[:, 1, 1], 0.0)
     louder = noise._replace(own=noise.own.at[:, 1, 1].mul(5.0))
-    again = iac_policy.sample(f.policy, learner.params["actor"], ts.obs, ts.state, louder)
+    again = iac_policy.sample(nets.policy, learner.params["actor"], ts.obs, ts.state, louder)
     np.testing.assert_allclose(again.log_prob, joint.log_prob, rtol=1e-6)
 
 

@@ -28,15 +28,15 @@ from tests.helpers.tiny_intrinsic import (
 
 
 def test_per_time_index_steps_from_the_last_and_copies_every_third():
-    f = make_networks(**PAPER)
-    learner, batch = make_learner(f), make_batch(f)
-    seq, _ = quick(lambda: prepared(f, learner, batch))
-    trained, _ = quick(lambda seq: intrinsic.train_critics_per_time_index(f, learner, seq, jnp.float32(1.0)), seq)
+    nets = make_networks(**PAPER)
+    learner, batch = make_learner(nets), make_batch(nets)
+    seq, _ = quick(lambda: prepared(nets, learner, batch))
+    trained, _ = quick(lambda seq: intrinsic.train_critics_per_time_index(nets, learner, seq, jnp.float32(1.0)), seq)
 
     @partial(jax.jit, compiler_options=QUICK)
     def step(params, opt, row):
-        grads = jax.grad(lambda p: intrinsic.critic_losses(f, p, row)[0])(params)
-        out = {name: f.optimizers[name].update(grads[name], opt[name], params[name]) for name in params}
+        grads = jax.grad(lambda p: intrinsic.critic_losses(nets, p, row)[0])(params)
+        out = {name: nets.optimizers[name].update(grads[name], opt[name], params[name]) for name in params}
         params = {name: jax.tree.map(jnp.add, params[name], out[name][0]) for name in params}
         return params, {name: out[name][1] for name in params}
 
@@ -78,9 +78,9 @@ def test_minibatches_must_divide_the_environments():
 
 def test_learning_rates_anneal():
     # to .1 over 100 steps: at 50 they are 1 - .9 * .5 = .55 of themselves, from 100 on .1
-    f = make_networks(anneal_steps=100, anneal_to=0.1, epochs=1, reward_net="none")
-    learner, batch = make_learner(f), make_batch(f)
-    update = jax.jit(partial(intrinsic.update, f), compiler_options=QUICK)
+    nets = make_networks(anneal_steps=100, anneal_to=0.1, epochs=1, reward_net="none")
+    learner, batch = make_learner(nets), make_batch(nets)
+    update = jax.jit(partial(intrinsic.update, nets), compiler_options=QUICK)
     after = [update(learner, batch, KEY, Clock(jnp.int32(0), jnp.int32(t)))[0].params for t in (0, 50, 100, 10_000)]
     for name in ("actor", "total", "ex"):
         kernel = max(jax.tree.leaves(learner.params[name]), key=lambda x: x.size)
@@ -99,10 +99,10 @@ def test_epsilon_schedule():
 # ---- acting
 
 
-def acted(f, learner, batch, explore):
+def acted(nets, learner, batch, explore):
     """Acts through the rows of `batch` afresh: (actions [T, B, A], aux), each with its own key, epsilon .255."""
     clock = Clock(jnp.int32(0), jnp.int32(25_000))
-    act = jax.jit(partial(intrinsic.make(f.spec, f.config).act, explore=explore), compiler_options=QUICK)
+    act = jax.jit(partial(intrinsic.make(nets.spec, nets.config).act, explore=explore), compiler_options=QUICK)
     carry, out = batch.carry0, []
     for t in range(7):
         ts = jax.tree.map(lambda x, t=t: x[t], batch.rows)
@@ -113,35 +113,35 @@ def acted(f, learner, batch, explore):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_replay_has_the_log_probabilities_of_acting(shared):
-    f = make_networks(shared_actor=shared, epsilon_start=0.5, epsilon_end=0.01)
-    learner, batch = make_learner(f), make_batch(f)
-    action, aux = acted(f, learner, batch, explore=True)
+    nets = make_networks(shared_actor=shared, epsilon_start=0.5, epsilon_end=0.01)
+    learner, batch = make_learner(nets), make_batch(nets)
+    action, aux = acted(nets, learner, batch, explore=True)
     batch = batch._replace(action=action, aux=aux)
     legal = batch.ts.avail | ~batch.ts.avail.any(-1, keepdims=True)
     assert np.take_along_axis(np.asarray(legal), np.asarray(action)[..., None], -1).all()
     np.testing.assert_allclose(aux.epsilon, 0.255, rtol=1e-5)
-    seq, _ = quick(lambda batch: prepared(f, learner, batch), batch)
-    log_probs = quick(lambda: log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, seq))
+    seq, _ = quick(lambda batch: prepared(nets, learner, batch), batch)
+    log_probs = quick(lambda: log_probs_of(nets.actor, learner.params["actor"], batch.carry0.hidden, seq))
     replayed = np.take_along_axis(np.asarray(log_probs), np.asarray(action)[..., None], -1)[..., 0]
     np.testing.assert_allclose(replayed, aux.log_prob, atol=1e-5)
     assert np.asarray(aux.log_prob).std() > 0.3
 
 
 def test_greedy_acting_reads_observations_masks_and_life_alone():
-    f = make_networks(epsilon_start=0.5)
-    learner, batch = make_learner(f), make_batch(f)
-    action, aux = acted(f, learner, batch, explore=False)
+    nets = make_networks(epsilon_start=0.5)
+    learner, batch = make_learner(nets), make_batch(nets)
+    action, aux = acted(nets, learner, batch, explore=False)
     rows = batch.rows._replace(
         state=batch.rows.state + 5.0, reward=-batch.rows.reward, terminated=~batch.rows.terminated,
         truncated=~batch.rows.truncated,
     )  # fmt: skip
-    other, _ = acted(f, learner, batch._replace(rows=rows), explore=False)
+    other, _ = acted(nets, learner, batch._replace(rows=rows), explore=False)
     assert aux == () and action.dtype == jnp.int32
     np.testing.assert_array_equal(action, other)
     # greedy: the most likely action of the softmax without exploration
-    seq, _ = quick(lambda batch: prepared(f, learner, batch), batch._replace(action=action))
+    seq, _ = quick(lambda batch: prepared(nets, learner, batch), batch._replace(action=action))
     seq = seq._replace(epsilon=jnp.zeros_like(seq.epsilon))
-    log_probs = quick(lambda: log_probs_of(f.actor, learner.params["actor"], batch.carry0.hidden, seq))
+    log_probs = quick(lambda: log_probs_of(nets.actor, learner.params["actor"], batch.carry0.hidden, seq))
     np.testing.assert_array_equal(action, log_probs.argmax(-1))
 
 
@@ -156,13 +156,13 @@ MEMBERS = [
 
 @pytest.mark.parametrize("fields", MEMBERS, ids=str)
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_networks(**fields)
-    check_shapes_stay(partial(intrinsic.init, f), partial(intrinsic.update, f), make_batch(f))
+    nets = make_networks(**fields)
+    check_shapes_stay(partial(intrinsic.init, nets), partial(intrinsic.update, nets), make_batch(nets))
 
 
 def test_the_targets_start_as_copies_with_their_own_buffers():
-    f = make_networks(critic_target_every=5, reward_net="none", hidden_dim=1, critic_dim=1)
-    learner = quick(partial(intrinsic.init, f), KEY)
+    nets = make_networks(critic_target_every=5, reward_net="none", hidden_dim=1, critic_dim=1)
+    learner = quick(partial(intrinsic.init, nets), KEY)
     jax.tree.map(np.testing.assert_array_equal, learner.target, {k: learner.params[k] for k in ("total", "ex")})
     buffers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(learner) if x.size]
     assert len(set(buffers)) == len(buffers)

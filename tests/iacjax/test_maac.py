@@ -50,9 +50,9 @@ def leaky(x):
 
 
 def test_attention_against_a_slow_pass():
-    f, _, learner = build()
+    nets, _, learner = build()
     obs, action = obs_and_action()
-    values = maac.values_of(f, learner.params["critic"], obs, action)
+    values = maac.values_of(nets, learner.params["critic"], obs, action)
     net = learner.params["critic"]["params"]
 
     def linear(name, i, x):
@@ -81,45 +81,45 @@ def test_attention_against_a_slow_pass():
 
 
 def test_attention_leaves_oneself_out_and_permutes_with_the_agents():
-    f, _, learner = build()
+    nets, _, learner = build()
     critic, (obs, action) = learner.params["critic"], obs_and_action()
-    values = maac.values_of(f, critic, obs, action)
+    values = maac.values_of(nets, critic, obs, action)
     np.testing.assert_array_equal(jnp.diagonal(values.weights, axis1=-2, axis2=-1), 0.0)
     np.testing.assert_allclose(values.weights.sum(-1), 1.0, rtol=1e-5)
     # One's own action moves neither one's attention nor, given `own`, anybody's value.
     moved = action.at[:, 1].add(0.5)
-    np.testing.assert_array_equal(maac.values_of(f, critic, obs, moved).weights[:, :, 1], values.weights[:, :, 1])
-    other = maac.values_of(f, critic, obs, action, own=moved)
+    np.testing.assert_array_equal(maac.values_of(nets, critic, obs, moved).weights[:, :, 1], values.weights[:, :, 1])
+    other = maac.values_of(nets, critic, obs, action, own=moved)
     np.testing.assert_array_equal(other.q[:, [0, 2]], values.q[:, [0, 2]])
-    np.testing.assert_allclose(other.q[:, 1], maac.values_of(f, critic, obs, moved).q[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(other.q[:, 1], maac.values_of(nets, critic, obs, moved).q[:, 1], rtol=1e-5)
     # Agents in another order, their own parameters with them (the shared ones have no axis of agents).
     order = jnp.array([2, 0, 1])
     own = {
         name: jax.tree.map(lambda x: x[order], tree) if name in ("encoder", "state_encoder", "head") else tree
         for name, tree in critic["params"].items()
     }
-    permuted = maac.values_of(f, {"params": own}, obs[:, order], action[:, order])
+    permuted = maac.values_of(nets, {"params": own}, obs[:, order], action[:, order])
     np.testing.assert_allclose(permuted.q, values.q[:, order], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(permuted.weights, values.weights[:, :, order][..., order], rtol=1e-4, atol=1e-6)
 
 
 def test_a_team_of_one_attends_to_nobody():
-    f, _, learner = build(SPEC._replace(num_agents=1))
-    values = maac.values_of(f, learner.params["critic"], jnp.ones((B, 1, OBS)), jnp.ones((B, 1, D)))
+    nets, _, learner = build(SPEC._replace(num_agents=1))
+    values = maac.values_of(nets, learner.params["critic"], jnp.ones((B, 1, OBS)), jnp.ones((B, 1, D)))
     assert bool(jnp.isfinite(values.q).all()) and float(jnp.abs(values.weights).sum()) == 0.0
 
 
 def test_log_prob_is_that_of_tanh_of_a_gaussian_over_real_dimensions():
-    f, _, learner = build(PADDED)
+    nets, _, learner = build(PADDED)
     obs, _ = obs_and_action()
-    policies, _ = maac.policies_at(f, learner.params["actor"], obs)
+    policies, _ = maac.policies_at(nets, learner.params["actor"], obs)
     x = np.asarray(policies.sample(jax.random.key(1)), np.float64)
     each = stats.norm.logpdf(x, np.asarray(policies.mean), np.exp(np.asarray(policies.log_std))) - np.log(
         1 - np.tanh(x) ** 2
     )
     np.testing.assert_allclose(
-        policies.log_prob(jnp.asarray(x, jnp.float32), f.mask),
-        (each * np.asarray(f.mask)).sum(-1),
+        policies.log_prob(jnp.asarray(x, jnp.float32), nets.mask),
+        (each * np.asarray(nets.mask)).sum(-1),
         rtol=1e-3,
         atol=1e-3,
     )
@@ -128,7 +128,7 @@ def test_log_prob_is_that_of_tanh_of_a_gaussian_over_real_dimensions():
 @pytest.mark.parametrize("kind", ["discounted", "undiscounted", "none"])
 def test_the_target_is_literal_and_goes_through_time_limits(kind):
     """Critics that say (1, 2, -3); policies N(0, 1) before tanh."""
-    f, _, learner = build(gamma=0.9, temperature=0.5, entropy_in_target=kind)
+    nets, _, learner = build(gamma=0.9, temperature=0.5, entropy_in_target=kind)
     actor = jax.tree.map(jnp.zeros_like, learner.target["actor"])
     target = {"actor": actor, "critic": zeros_but(learner.target["critic"], [1.0, 2.0, -3.0], "head", "out", "bias_0")}
     key, after = jax.random.key(0), timestep(3)._replace(reward=jnp.full(B, 0.5))
@@ -138,22 +138,22 @@ def test_the_target_is_literal_and_goes_through_time_limits(kind):
         rows = after if flag is None else after._replace(**{flag: jnp.ones(B, bool)})
         value = np.tile([1.0, 2.0, -3.0], (B, 1)) - (0.5 * log_prob if kind == "discounted" else 0.0)
         due = 0.5 + 0.9 * (1 - ends) * value - (0.5 * log_prob if kind == "undiscounted" else 0.0)
-        np.testing.assert_allclose(maac.td_target(f, target, after.obs, rows, key), due, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(maac.td_target(nets, target, after.obs, rows, key), due, rtol=1e-3, atol=1e-3)
 
 
-def policy_gradient(f, learner, key, critic):
+def policy_gradient(nets, learner, key, critic):
     mask = jnp.ones(B)
     obs = obs_and_action()[0]
-    return jax.grad(lambda actor: maac.actor_loss(f, actor, critic, obs, key, mask)[0])(learner.params["actor"])
+    return jax.grad(lambda actor: maac.actor_loss(nets, actor, critic, obs, key, mask)[0])(learner.params["actor"])
 
 
 @pytest.mark.parametrize("kind", ["reparameterised", "score"])
 def test_a_policy_learns_through_its_own_action_alone(kind):
     """Where only agent 1's value is alive, no other policy has a gradient, though Q_1 depends on their actions."""
-    f, _, learner = build(policy_gradient=kind, regularisation=0.0, temperature=0.0)
+    nets, _, learner = build(policy_gradient=kind, regularisation=0.0, temperature=0.0)
     critic = learner.params["critic"]["params"]
     head = jax.tree.map(lambda x: x * (jnp.arange(A) == 1).reshape(A, 1, 1), critic["head"])
-    grads = quick(partial(policy_gradient, f), learner, jax.random.key(3), {"params": {**critic, "head": head}})
+    grads = quick(partial(policy_gradient, nets), learner, jax.random.key(3), {"params": {**critic, "head": head}})
     assert agent_changed(jax.tree.map(jnp.zeros_like, grads), grads) == [False, True, False]
 
 
@@ -161,9 +161,9 @@ def test_both_policy_gradients_have_the_same_mean():
     """Over 3000 draws, within five standard errors."""
     means, errors = [], []
     for kind in ("reparameterised", "score"):
-        f, _, learner = build(policy_gradient=kind, temperature=0.1, hidden_dim=4, policy_layers=0)
+        nets, _, learner = build(policy_gradient=kind, temperature=0.1, hidden_dim=4, policy_layers=0)
         keys = jax.random.split(jax.random.key(4), 3000)
-        draw = jax.vmap(partial(policy_gradient, f), in_axes=(None, 0, None))
+        draw = jax.vmap(partial(policy_gradient, nets), in_axes=(None, 0, None))
         drawn = jax.tree.leaves(quick(draw, learner, keys, learner.params["critic"]))
         grads = np.concatenate([np.asarray(x).reshape(len(keys), -1) for x in drawn], 1)
         means.append(grads.mean(0))
@@ -185,37 +185,37 @@ def test_shared_parts_have_their_gradient_divided():
 
 def test_the_critics_loss_keeps_scores_small():
     """Zero critics: the loss is the mean square of targets, summed over agents; the rest is the regulariser."""
-    f, _, learner = build(attention_regularisation=0.0)
+    nets, _, learner = build(attention_regularisation=0.0)
     g, _, _ = build(attention_regularisation=2.0)
     obs, action = obs_and_action()
     target, mask = jnp.full((B, A), 2.0), jnp.ones(B).at[-1].set(0.0)
     zero = jax.tree.map(jnp.zeros_like, learner.params["critic"])
-    assert float(maac.critic_loss(f, zero, obs, action, target, mask)[0]) == 12.0  # 3 agents x 2^2
+    assert float(maac.critic_loss(nets, zero, obs, action, target, mask)[0]) == 12.0  # 3 agents x 2^2
     critic = learner.params["critic"]
-    scores = np.asarray(maac.values_of(f, critic, obs, action).scores)[:-1]
+    scores = np.asarray(maac.values_of(nets, critic, obs, action).scores)[:-1]
     slow = 0.0
     for i in range(A):
         for h in range(2):
             slow += np.mean([scores[:, h, i, j] ** 2 for j in range(A) if j != i])
     ours = (
         maac.critic_loss(g, critic, obs, action, target, mask)[0]
-        - maac.critic_loss(f, critic, obs, action, target, mask)[0]
+        - maac.critic_loss(nets, critic, obs, action, target, mask)[0]
     )
     np.testing.assert_allclose(ours, 2.0 * slow, rtol=1e-3)
 
 
 def test_observations_are_normalised_by_running_statistics():
-    f, _, learner = build()
+    nets, _, learner = build()
     obs = jnp.zeros((2, A, OBS)).at[0, 1, 2].set(4.0)
-    stats_ = maac.track(f, learner.stats, obs, jnp.ones(2))
+    stats_ = maac.track(nets, learner.stats, obs, jnp.ones(2))
     # mean 0 + 0.1 (2 - 0), variance 1 + 0.1 (4 - 1); elsewhere mean 0 and variance 1 + 0.1 (0 - 1)
     np.testing.assert_allclose(
         [stats_.mean[1, 2], stats_.var[1, 2], stats_.mean[0, 0], stats_.var[0, 0]], [0.2, 1.3, 0, 0.9], rtol=1e-6
     )
-    np.testing.assert_allclose(maac.normalise_obs(f, stats_, obs)[0, 1, 2], 3.8 / 1.30001**0.5, rtol=1e-5)
-    first = maac.track(f, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second lane is padding
+    np.testing.assert_allclose(maac.normalise_obs(nets, stats_, obs)[0, 1, 2], 3.8 / 1.30001**0.5, rtol=1e-5)
+    first = maac.track(nets, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second lane is padding
     np.testing.assert_allclose([first.mean[1, 2], first.var[1, 2]], [0.4, 0.9], rtol=1e-6)
-    none = maac.track(f, learner.stats, obs, jnp.zeros(2))
+    none = maac.track(nets, learner.stats, obs, jnp.zeros(2))
     jax.tree.map(np.testing.assert_array_equal, none, learner.stats)
     g, _, _ = build(normalise_obs=False)
     np.testing.assert_array_equal(maac.normalise_obs(g, maac.track(g, learner.stats, obs, jnp.ones(2)), obs), obs)
@@ -236,7 +236,7 @@ def test_an_update_moves_everything_and_ignores_padding():
 
 
 def test_greedy_acting_reads_observations_alone():
-    f, algorithm, learner = build(PADDED)
+    nets, algorithm, learner = build(PADDED)
     policy, ts = algorithm.policy(learner), timestep(0)
 
     def act(ts, key, explore=False):
@@ -249,12 +249,12 @@ def test_greedy_acting_reads_observations_alone():
     assert (changed[:, 1] != action[:, 1]).all()
     np.testing.assert_allclose(action[:, 2, 1], 1.0)  # a padded dimension stays in the middle of [-2, 4]
     np.testing.assert_allclose(act(ts, 0, explore=True)[:, 2, 1], 1.0)
-    mean = maac.policies_at(f, policy.actor, maac.normalise_obs(f, policy.stats, ts.obs))[0].mean
-    np.testing.assert_allclose(f.range.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
+    mean = maac.policies_at(nets, policy.actor, maac.normalise_obs(nets, policy.stats, ts.obs))[0].mean
+    np.testing.assert_allclose(nets.range.from_env(action), np.tanh(mean) * nets.mask, atol=1e-6)
 
 
 def test_inspection_and_sizes():
-    f, algorithm, learner = build()
+    nets, algorithm, learner = build()
     seen = algorithm.inspect(learner, make_batch())
     shapes = {name: x.shape for name, x in seen.items()}
     assert shapes == {"q": (1, B), "mean": (1, B, A, D), "attention": (1, B, 2, A, A)}

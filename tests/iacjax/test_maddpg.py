@@ -48,7 +48,7 @@ def constant_critic(learner, values):
 
 
 def test_the_target_of_every_agent_is_literal_and_goes_through_time_limits():
-    f, _, learner = build(gamma=0.9)
+    nets, _, learner = build(gamma=0.9)
     target = constant_critic(learner, [1.0, 2.0, -3.0])
     after = timestep(3)._replace(reward=jnp.full(B, 0.5))
     for flags, due in (
@@ -57,16 +57,16 @@ def test_the_target_of_every_agent_is_literal_and_goes_through_time_limits():
         ({"terminated": True}, [0.5, 0.5, 0.5]),
     ):
         rows = after._replace(**{name: jnp.full(B, flag) for name, flag in flags.items()})
-        y = maddpg.td_target(f, target, rows, jax.random.key(0))
+        y = maddpg.td_target(nets, target, rows, jax.random.key(0))
         np.testing.assert_allclose(y, np.tile(due, (B, 1)), rtol=1e-6)
 
 
 def test_critics_against_a_slow_pass():
     """Each critic reads all observations and actions through its own weights."""
-    f, _, learner = build()
+    nets, _, learner = build()
     batch, critic = make_batch(), learner.params["critic"]
     action = (np.asarray(batch.action[0]) - 1.0) / 3.0  # [-2, 4] -> [-1, 1]
-    q = maddpg.q_values(f, critic, batch.ts.obs[0], jnp.asarray(action)[:, None])
+    q = maddpg.q_values(nets, critic, batch.ts.obs[0], jnp.asarray(action)[:, None])
     for b in range(B):
         for i in range(A):
             x = np.concatenate([np.asarray(batch.ts.obs[0, b]).ravel(), action[b].ravel()])
@@ -79,22 +79,22 @@ def test_critics_against_a_slow_pass():
 @pytest.mark.parametrize("policy", ["deterministic", "gaussian"])
 def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
     """With only critic 1 alive, only policy 1 has a gradient: that of Q_1(o, u_0, mu_1(o_1), u_2) at replayed u."""
-    f, _, learner = build(policy=policy, regularisation=0.0)
+    nets, _, learner = build(policy=policy, regularisation=0.0)
     batch, key = make_batch(), jax.random.key(5)
-    ts, action, mask = jax.tree.map(lambda x: x[0], batch.ts), f.range.from_env(batch.action[0]), batch.mask[0]
+    ts, action, mask = jax.tree.map(lambda x: x[0], batch.ts), nets.range.from_env(batch.action[0]), batch.mask[0]
     critic = jax.tree.map(lambda x: x * (jnp.arange(A) == 1).reshape(A, 1, 1), learner.params["critic"])
-    own = jax.grad(lambda actor: maddpg.actor_loss(f, actor, critic, ts, action, key, mask))
+    own = jax.grad(lambda actor: maddpg.actor_loss(nets, actor, critic, ts, action, key, mask))
     grads = quick(own, learner.params["actor"])
     zeros = jax.tree.map(jnp.zeros_like, grads)
     assert agent_changed(zeros, grads) == [False, True, False]
 
     def slow(actor):
         """Minus the mean of Q_1 over the five real lanes."""
-        new, _ = maddpg.sample(f, actor, ts.obs, key)
+        new, _ = maddpg.sample(nets, actor, ts.obs, key)
         joint = jnp.stack([action[:, 0], new[:, 1], action[:, 2]], 1)
         x = jnp.concatenate([ts.obs.reshape(B, -1), joint.reshape(B, -1)], -1)
         inputs = jnp.zeros((B, A, x.shape[-1])).at[:, 1].set(x)
-        return -f.critic.apply(critic, inputs)[:5, 1, 0].mean()
+        return -nets.critic.apply(critic, inputs)[:5, 1, 0].mean()
 
     due = quick(jax.grad(slow), learner.params["actor"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), grads, due)
@@ -111,12 +111,12 @@ def test_a_rare_lane_without_an_action_changes_nothing():
 
 
 def test_regularisation_is_the_mean_square_of_what_policies_put_out():
-    f, _, learner = build(policy="deterministic", regularisation=0.5)
+    nets, _, learner = build(policy="deterministic", regularisation=0.5)
     critic = jax.tree.map(jnp.zeros_like, learner.params["critic"])
     actor = zeros_but(learner.params["actor"], [[1.0, 2.0], [0.0, 0.0], [3.0, 1.0]], "bias_2")
     ts, action = timestep(0), jnp.zeros((B, A, D))
     # 0.5 x (mean(1, 4) + 0 + mean(9, 1)) = 0.5 x 7.5
-    loss = maddpg.actor_loss(f, actor, critic, ts, action, jax.random.key(0), jnp.ones(B))
+    loss = maddpg.actor_loss(nets, actor, critic, ts, action, jax.random.key(0), jnp.ones(B))
     np.testing.assert_allclose(loss, 3.75, rtol=1e-6)
 
 
@@ -155,7 +155,7 @@ def test_an_update_moves_actors_critics_and_targets():
 
 
 def test_greedy_acting_reads_observations_alone():
-    f, algorithm, learner = build(PADDED)
+    nets, algorithm, learner = build(PADDED)
     policy, ts = algorithm.policy(learner), timestep(0)
     _, action, _ = algorithm.act(policy, (), ts, jnp.ones(B, bool), jax.random.key(0), WARM, explore=False)
     other = ts._replace(state=ts.state + 5.0, reward=ts.reward + 1.0)
@@ -167,8 +167,8 @@ def test_greedy_acting_reads_observations_alone():
     np.testing.assert_array_equal(changed[:, [0, 2]], action[:, [0, 2]])
     assert (changed[:, 1] != action[:, 1]).all()
     np.testing.assert_allclose(action[:, 2, 1], 1.0)  # a padded dimension stays in the middle of [-2, 4]
-    mean = f.policy.apply(policy, ts.obs)[..., :D]
-    np.testing.assert_allclose(f.range.from_env(action), np.tanh(mean) * f.mask, atol=1e-6)
+    mean = nets.policy.apply(policy, ts.obs)[..., :D]
+    np.testing.assert_allclose(nets.range.from_env(action), np.tanh(mean) * nets.mask, atol=1e-6)
 
 
 def test_exploration():
@@ -199,11 +199,13 @@ def test_exploration():
 
 
 def test_inspection():
-    f, algorithm, learner = build()
+    nets, algorithm, learner = build()
     batch = make_batch()
     seen = algorithm.inspect(learner, batch)
     assert seen["q"].shape == (1, B) and seen["mean"].shape == (1, B, A, D)
-    q = maddpg.q_values(f, learner.params["critic"], batch.ts.obs, f.range.from_env(batch.action)[..., None, :, :])
+    q = maddpg.q_values(
+        nets, learner.params["critic"], batch.ts.obs, nets.range.from_env(batch.action)[..., None, :, :]
+    )
     np.testing.assert_allclose(seen["q"], q.mean(-1), rtol=1e-6)
 
 

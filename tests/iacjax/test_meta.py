@@ -91,9 +91,9 @@ def test_joint_ratio_by_hand():
     np.testing.assert_allclose(objective, 24.0, rtol=1e-6)
 
 
-def plain_returns(f, batch, r, v):
+def plain_returns(nets, batch, r, v):
     """lambda-returns by a loop from the end; r, v [T, B, A]."""
-    lam, gamma, successor = f.config.td_lambda, f.config.gamma, batch.next
+    lam, gamma, successor = nets.config.td_lambda, nets.config.gamma, batch.next
     out, after = [], v[-1]
     for t in reversed(range(r.shape[0])):
         boundary = successor.boundary[t][:, None]
@@ -103,11 +103,11 @@ def plain_returns(f, batch, r, v):
     return jnp.stack(out[::-1])
 
 
-def plain_log_prob(f, actor, batch):
+def plain_log_prob(nets, actor, batch):
     """log[(1 - eps) softmax + eps / n] of the actions, over the legal ones (all, where none is)."""
     last = jnp.concatenate([batch.carry0.last_action[None], batch.action[:-1]])
     last = jnp.where(batch.first[:-1, :, None], -1, last)
-    _, logits = f.actor.apply(actor, batch.carry0.hidden, batch.ts.obs, last, batch.first[:-1])
+    _, logits = nets.actor.apply(actor, batch.carry0.hidden, batch.ts.obs, last, batch.first[:-1])
     legal = batch.ts.avail | ~batch.ts.avail.any(-1, keepdims=True)
     exp, epsilon = jnp.exp(logits) * legal, batch.aux.epsilon[..., None, None]
     chance = (1 - epsilon) * exp / exp.sum(-1, keepdims=True) + epsilon * legal / legal.sum(-1, keepdims=True)
@@ -124,37 +124,37 @@ MEMBERS = {
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_the_learners_meta_gradient(member):
-    f = make_networks(lookahead_lr=BETA, intrinsic_weight=0.5, critic_target_every=5, **MEMBERS[member])
-    learner = make_learner(f)
-    batch = make_batch(f)
+    nets = make_networks(lookahead_lr=BETA, intrinsic_weight=0.5, critic_target_every=5, **MEMBERS[member])
+    learner = make_learner(nets)
+    batch = make_batch(nets)
     with jax.enable_x64(True):
         learner, batch = to_double(learner), to_double(batch)
 
         @jax.jit
         def ours():
-            values = intrinsic.values_of(f, learner, batch, batch.action[-1])
-            r_total, _, _ = intrinsic.rewards(f, learner.params["reward"], batch)
-            seq, _ = intrinsic.intrinsic_data(f, learner, batch, values, r_total)
-            descent, metrics = intrinsic.reward_gradient(f, learner, batch, seq, values)
+            values = intrinsic.values_of(nets, learner, batch, batch.action[-1])
+            r_total, _, _ = intrinsic.rewards(nets, learner.params["reward"], batch)
+            seq, _ = intrinsic.intrinsic_data(nets, learner, batch, values, r_total)
+            descent, metrics = intrinsic.reward_gradient(nets, learner, batch, seq, values)
             return descent, metrics, values, seq
 
         descent, metrics, values, seq = ours()
         alive = batch.mask[..., None] * batch.ts.alive
         r_ex = jnp.broadcast_to(batch.next.reward[..., None], alive.shape)
         ex_t = jnp.broadcast_to(values.ex_t[..., None], alive.shape)
-        advantage_ex = plain_normalise(plain_returns(f, batch, r_ex, ex_t)[..., 0] - values.ex_tm1, batch.mask)
+        advantage_ex = plain_normalise(plain_returns(nets, batch, r_ex, ex_t)[..., 0] - values.ex_tm1, batch.mask)
 
         inputs = (batch.ts.obs, batch.action, batch.ts.alive)
-        if f.config.reward_net == "mlp":
+        if nets.config.reward_net == "mlp":
             inputs += (batch.ts.state, last_actions(batch)[:-1])
 
         def advantage(eta):
-            r_in, _ = f.reward.apply(eta["net"], *inputs)
-            r_total = f.combine.apply(eta["combine"], batch.next.reward, r_in)
-            return plain_normalise(plain_returns(f, batch, r_total, values.total_t) - values.total_tm1, alive)
+            r_in, _ = nets.reward.apply(eta["net"], *inputs)
+            r_total = nets.combine.apply(eta["combine"], batch.next.reward, r_in)
+            return plain_normalise(plain_returns(nets, batch, r_total, values.total_t) - values.total_tm1, alive)
 
         def log_prob(actor):
-            return plain_log_prob(f, actor, batch)
+            return plain_log_prob(nets, actor, batch)
 
         eta = learner.params["reward"]
         outer = through_the_lookahead(
@@ -176,5 +176,5 @@ def test_the_learners_meta_gradient(member):
     np.testing.assert_allclose(-flat(descent), flat(direct) / BETA, rtol=1e-9, atol=1e-9 * size)
     np.testing.assert_allclose(along, numeric, rtol=1e-5)
     np.testing.assert_allclose(metrics["meta_gradient_rms"], np.sqrt((flat(descent) ** 2).mean()), rtol=1e-9)
-    for part in ("net", "combine") if f.config.combine != "sum" else ("net",):  # a sum has no parameters
+    for part in ("net", "combine") if nets.config.combine != "sum" else ("net",):  # a sum has no parameters
         assert np.abs(flat(descent[part])).max() > 1e-6

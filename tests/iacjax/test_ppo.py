@@ -37,17 +37,17 @@ def make_networks(**fields):
     return ppo.build(SPEC, PpoConfig(**{**SMALL, **fields}))
 
 
-def make_learner(f):
+def make_learner(nets):
     """Random parameters and critic's memory, a normaliser of mean 4 and standard deviation 3."""
     norm = RunningNorm(jnp.float32(4.0), jnp.float32(9.0), jnp.float32(1.0))
-    return drawn(partial(ppo.init, f), "params", "critic_hidden")._replace(norm=norm)
+    return drawn(partial(ppo.init, nets), "params", "critic_hidden")._replace(norm=norm)
 
 
-def prepared(f, learner, batch):
+def prepared(nets, learner, batch):
     """(PpoData, values f32[T + 1, B, A] in units of reward, the learner of the update's epochs)."""
-    raw, _ = ppo.values_of(f, learner, batch, learner.critic_hidden)
-    seq, after = ppo.ppo_data(f, learner, batch, raw)
-    return seq, ppo.in_reward_units(f, learner, raw), after
+    raw, _ = ppo.values_of(nets, learner, batch, learner.critic_hidden)
+    seq, after = ppo.ppo_data(nets, learner, batch, raw)
+    return seq, ppo.in_reward_units(nets, learner, raw), after
 
 
 # ---- losses
@@ -75,11 +75,11 @@ def test_clipped_value_loss():
 
 
 def test_critic_loss_counts_the_dead_and_no_padding():
-    f = make_networks(value_norm=False, value_clip=0.0)
-    learner, batch = make_learner(f), make_batch(f)
-    seq, values, _ = quick(lambda: prepared(f, learner, batch))
+    nets = make_networks(value_norm=False, value_clip=0.0)
+    learner, batch = make_learner(nets), make_batch(nets)
+    seq, values, _ = quick(lambda: prepared(nets, learner, batch))
     hidden, critic = learner.critic_hidden, learner.params["critic"]
-    loss = jax.jit(lambda seq: ppo.critic_loss(f, critic, hidden, seq)[0], compiler_options=QUICK)
+    loss = jax.jit(lambda seq: ppo.critic_loss(nets, critic, hidden, seq)[0], compiler_options=QUICK)
     steps = float(batch.mask.sum())
     expected = (0.5 * (seq.returns - values[:-1]) ** 2 * batch.mask[..., None]).sum() / (3 * steps)
     np.testing.assert_allclose(loss(seq), expected, rtol=1e-5)
@@ -89,17 +89,17 @@ def test_critic_loss_counts_the_dead_and_no_padding():
     np.testing.assert_allclose(loss(padding), 0.0, atol=1e-10)
 
 
-def slow_gae(f, batch, values):
+def slow_gae(nets, batch, values):
     """A_t = delta_t + gamma lambda A_{t+1}, lane by lane, agent by agent, each episode by itself."""
     rows = jax.tree.map(np.asarray, batch.rows)
-    ends = rows.terminated | (rows.truncated if f.config.time_limit == "terminate" else False)
+    ends = rows.terminated | (rows.truncated if nets.config.time_limit == "terminate" else False)
     out = np.zeros(batch.action.shape)
     for t, b, i in np.ndindex(out.shape):
         factor = 1.0
         for k in range(t, len(out)):
             bootstrap = 0.0 if ends[k + 1, b] else values[k + 1, b, i]
-            out[t, b, i] += factor * (rows.reward[k + 1, b] + f.config.gamma * bootstrap - values[k, b, i])
-            factor *= f.config.gamma * f.config.td_lambda
+            out[t, b, i] += factor * (rows.reward[k + 1, b] + nets.config.gamma * bootstrap - values[k, b, i])
+            factor *= nets.config.gamma * nets.config.td_lambda
             if rows.terminated[k + 1, b] or rows.truncated[k + 1, b]:
                 break
     return out
@@ -107,10 +107,10 @@ def slow_gae(f, batch, values):
 
 @pytest.mark.parametrize("time_limit", ["truncate", "terminate"])
 def test_gae_against_a_slow_loop(time_limit):
-    f = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.8)
-    learner, batch = make_learner(f), make_batch(f)
-    seq, values, after = quick(lambda: prepared(f, learner, batch))
-    gae = slow_gae(f, batch, np.asarray(values))
+    nets = make_networks(time_limit=time_limit, gamma=0.9, td_lambda=0.8)
+    learner, batch = make_learner(nets), make_batch(nets)
+    seq, values, after = quick(lambda: prepared(nets, learner, batch))
+    gae = slow_gae(nets, batch, np.asarray(values))
     counted = np.asarray(seq.weight) > 0
     expected = (gae - gae[counted].mean()) / gae[counted].std()
     np.testing.assert_allclose(np.asarray(seq.advantage)[counted], expected[counted], rtol=1e-4, atol=1e-5)
@@ -123,21 +123,21 @@ def test_gae_against_a_slow_loop(time_limit):
 
 
 def test_at_ratio_one_the_gradient_is_the_policy_gradient():
-    f = make_networks(entropy=0.1)
-    learner, batch = make_learner(f), make_batch(f)
+    nets = make_networks(entropy=0.1)
+    learner, batch = make_learner(nets), make_batch(nets)
     actor, hidden = learner.params["actor"], batch.carry0.hidden
 
     def both():
-        seq, _, _ = prepared(f, learner, batch)
-        seq = seq._replace(log_prob=take_action(log_probs_of(f.actor, actor, hidden, seq), seq.action))
+        seq, _, _ = prepared(nets, learner, batch)
+        seq = seq._replace(log_prob=take_action(log_probs_of(nets.actor, actor, hidden, seq), seq.action))
 
         def plain(params):
-            log_probs = log_probs_of(f.actor, params, hidden, seq)
+            log_probs = log_probs_of(nets.actor, params, hidden, seq)
             gain = masked_mean(take_action(log_probs, seq.action) * seq.advantage, seq.weight)
             return -gain - 0.1 * masked_mean(entropy(log_probs), seq.weight)
 
         def clipped(params):
-            return actor_loss(log_probs_of(f.actor, params, hidden, seq), seq, f.config.clip, 0.1)[0]
+            return actor_loss(log_probs_of(nets.actor, params, hidden, seq), seq, nets.config.clip, 0.1)[0]
 
         return jax.grad(clipped)(actor), jax.grad(plain)(actor)
 
@@ -158,15 +158,15 @@ def test_the_actor_loss_reads_what_every_learner_of_the_kind_has():
 def member(request):
     """(family, learner, batch, jitted update)."""
     fields = {"paper": {"time_limit": "terminate", "huber_delta": 10.0, "critic_memory": False}, "default": {}}
-    f = make_networks(**fields[request.param])
-    return f, make_learner(f), make_batch(f), jax.jit(partial(ppo.update, f), compiler_options=QUICK)
+    nets = make_networks(**fields[request.param])
+    return nets, make_learner(nets), make_batch(nets), jax.jit(partial(ppo.update, nets), compiler_options=QUICK)
 
 
 def test_padding_changes_nothing(member):
     """Garbage wherever the contract says that nothing is read: bitwise the same parameters and metrics."""
-    f, learner, batch, update = member
+    nets, learner, batch, update = member
     boundary = batch.rows.boundary
-    ended = boundary if f.config.time_limit == "terminate" else batch.rows.terminated
+    ended = boundary if nets.config.time_limit == "terminate" else batch.rows.terminated
     garbage = with_garbage(batch, ended.at[-1].set(False))  # what the last row shows stays in the critic's memory
     reset = batch.first[0] | boundary[0]
     memory = jax.tree.map(lambda x: jnp.where(reset[:, None, None], 5.0, x), learner.critic_hidden)
@@ -179,7 +179,7 @@ def test_padding_changes_nothing(member):
 
 
 def test_an_agent_that_is_dead_all_episode_trains_the_critic_alone(member):
-    f, learner, batch, update = member
+    nets, learner, batch, update = member
     dead = jnp.zeros((8, 4, 3), bool).at[:4, 0, 1].set(True)
     rows = batch.rows._replace(obs=jnp.where(dead[..., None], 3.0, batch.rows.obs))
     (one, _), (other, _) = (update(learner, batch._replace(rows=r), KEY, CLOCK) for r in (batch.rows, rows))
@@ -192,9 +192,9 @@ def test_an_agent_that_is_dead_all_episode_trains_the_critic_alone(member):
 
 @pytest.mark.parametrize("critic_input", ["obs", "state", "state_and_obs"])
 def test_what_the_critic_reads(critic_input):
-    f = make_networks(critic_input=critic_input)
-    learner, batch = make_learner(f), make_batch(f)
-    values = jax.jit(lambda b: ppo.values_of(f, learner, b, learner.critic_hidden)[0], compiler_options=QUICK)
+    nets = make_networks(critic_input=critic_input)
+    learner, batch = make_learner(nets), make_batch(nets)
+    values = jax.jit(lambda b: ppo.values_of(nets, learner, b, learner.critic_hidden)[0], compiler_options=QUICK)
     before, rows = values(batch), batch.rows
     moved = {
         "state": rows._replace(state=rows.state + 1.0), "obs": rows._replace(obs=rows.obs + 1.0)
@@ -208,8 +208,8 @@ def test_what_the_critic_reads(critic_input):
 
 def test_the_critics_memory_goes_on_across_batches():
     """A rollout of 7 rows, or its 3 and then its 4: the same values."""
-    f = make_networks()
-    learner, batch = make_learner(f), make_batch(f)
+    nets = make_networks()
+    learner, batch = make_learner(nets), make_batch(nets)
 
     def part(start, stop, last_action):
         return batch._replace(
@@ -219,9 +219,9 @@ def test_the_critics_memory_goes_on_across_batches():
 
     def both():
         one, two = part(0, 3, batch.carry0.last_action), part(3, 7, batch.action[2])
-        head, hidden = ppo.values_of(f, learner, one, learner.critic_hidden)
-        tail, end = ppo.values_of(f, learner, two, hidden)
-        return (head, tail, end), ppo.values_of(f, learner, batch, learner.critic_hidden)
+        head, hidden = ppo.values_of(nets, learner, one, learner.critic_hidden)
+        tail, end = ppo.values_of(nets, learner, two, hidden)
+        return (head, tail, end), ppo.values_of(nets, learner, batch, learner.critic_hidden)
 
     (head, tail, end), (whole, whole_end) = quick(both)
     np.testing.assert_allclose(np.concatenate([head[:-1], tail]), whole, atol=1e-6)
@@ -236,8 +236,8 @@ def test_the_critics_memory_goes_on_across_batches():
     "fields", [{}, {"critic_memory": False, "shared_actor": False, "minibatches": 2}, {"anneal_steps": 9}], ids=str
 )
 def test_an_update_keeps_every_shape_and_strong_type(fields):
-    f = make_networks(**fields)
-    check_shapes_stay(partial(ppo.init, f), partial(ppo.update, f), make_batch(f))
+    nets = make_networks(**fields)
+    check_shapes_stay(partial(ppo.init, nets), partial(ppo.update, nets), make_batch(nets))
 
 
 def test_minibatches_must_divide_the_environments():

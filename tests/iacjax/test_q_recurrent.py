@@ -26,13 +26,13 @@ def build(**fields):
     return q_recurrent.build(SPEC, config, QMixer(config.mixer_dim, config.hyper_dim))
 
 
-def learner_of(f, seed=0):
-    learner = q_recurrent.init(f, jax.random.key(seed))
-    other = q_recurrent.init(f, jax.random.key(seed + 1)).params  # so that neither can stand for the other
+def learner_of(nets, seed=0):
+    learner = q_recurrent.init(nets, jax.random.key(seed))
+    other = q_recurrent.init(nets, jax.random.key(seed + 1)).params  # so that neither can stand for the other
     return learner._replace(target=other)
 
 
-def constant(f, params, row):
+def constant(nets, params, row):
     """Agents that put out the values `row` [U] whatever they read and remember."""
     zero = jax.tree.map(jnp.zeros_like, params)
     layer = zero["agents"]["params"]["_AgentNet_0"]["Dense_1"]["Dense_0"]
@@ -67,24 +67,24 @@ def hand_batch():
     return batch_of([[1, 1], [0, 0], [0, 0]], np.ones((2, 2)), end_0, end_1, [[0, 0], [1, 1], [2, 2]])
 
 
-def targets(f, learner, batch):
-    batch = q_recurrent.with_carry(f, batch)
-    online = q_recurrent.unroll(f, learner.params["agents"], batch)[0]
-    return np.asarray(q_recurrent.td_targets(f, learner.target, batch, online))
+def targets(nets, learner, batch):
+    batch = q_recurrent.with_carry(nets, batch)
+    online = q_recurrent.unroll(nets, learner.params["agents"], batch)[0]
+    return np.asarray(q_recurrent.td_targets(nets, learner.target, batch, online))
 
 
-def fixed(f):
-    learner = learner_of(f)
+def fixed(nets):
+    learner = learner_of(nets)
     return learner._replace(
-        params=constant(f, learner.params, [4.0, 0.0, 0.0]), target=constant(f, learner.target, [1.0, 2.0, 5.0])
+        params=constant(nets, learner.params, [4.0, 0.0, 0.0]), target=constant(nets, learner.target, [1.0, 2.0, 5.0])
     )
 
 
 def test_targets_of_vdn_by_hand():
     """Max Q' = 5 of each of two agents: 10. Double: the online nets choose action 0, worth 1 of each: 2."""
-    f, batch = build(mixer="vdn", double_q=False), hand_batch()
+    nets, batch = build(mixer="vdn", double_q=False), hand_batch()
     # lane 0: 1 + 0.9 x 10 = 10, and 2 at the end; lane 1: 10, and 2 + 0.9 x 10 = 11 through the limit
-    np.testing.assert_allclose(targets(f, fixed(f), batch)[..., 0], [[10, 10], [2, 11]], rtol=1e-6)
+    np.testing.assert_allclose(targets(nets, fixed(nets), batch)[..., 0], [[10, 10], [2, 11]], rtol=1e-6)
     cut = build(mixer="vdn", double_q=False, time_limit="terminate")
     np.testing.assert_allclose(targets(cut, fixed(cut), batch)[..., 0], [[10, 10], [2, 2]], rtol=1e-6)
     double = build(mixer="vdn")
@@ -99,29 +99,29 @@ def test_rewards_are_scaled_and_nothing_else(recurrent):
     """10 r + gamma v: of one batch, targets at a scale of 10 are higher by 9 r than at 1 (td_lambda 0)."""
     batch = hand_batch()
     if recurrent:
-        plain, scaled = (targets(f, learner_of(f), batch) for f in (build(), build(reward_scale=10.0)))
+        plain, scaled = (targets(nets, learner_of(nets), batch) for nets in (build(), build(reward_scale=10.0)))
     else:
-        families = [q_mixing.build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
-        plain, scaled = (q_mixing.td_target(f, q_mixing.init(f, jax.random.key(0)), batch.next) for f in families)
+        both = [q_mixing.build(SPEC, QmixConfig(recurrent=False, reward_scale=s)) for s in (1.0, 10.0)]
+        plain, scaled = (q_mixing.td_target(nets, q_mixing.init(nets, jax.random.key(0)), batch.next) for nets in both)
     np.testing.assert_allclose(scaled - plain, 9 * np.array([[1, 1], [2, 2]])[..., None], rtol=1e-4)
 
 
 def test_targets_of_iql_are_an_agents_own_and_illegal_actions_are_not_chosen():
-    f, batch = build(mixer="iql", double_q=False), hand_batch()
+    nets, batch = build(mixer="iql", double_q=False), hand_batch()
     avail = batch.rows.avail.at[1, :, 1, 2].set(False)
     batch = batch._replace(rows=batch.rows._replace(avail=avail))
     # 1 + 0.9 x 5 = 5.5, and for agent 1, whose best is illegal at row 1, 1 + 0.9 x 2 = 2.8
-    np.testing.assert_allclose(targets(f, fixed(f), batch)[0], [[5.5, 2.8], [5.5, 2.8]], rtol=1e-6)
+    np.testing.assert_allclose(targets(nets, fixed(nets), batch)[0], [[5.5, 2.8], [5.5, 2.8]], rtol=1e-6)
 
 
 def test_the_loss_of_vdn_by_hand():
     """Q_tot of actions (0, 1) is 4 + 0 = 4: squares (10 - 4)^2 = 36 twice, (2 - 4)^2 = 4, (11 - 4)^2 = 49: 125 / 4."""
-    f, batch = build(mixer="vdn", double_q=False), hand_batch()
-    learner = fixed(f)
+    nets, batch = build(mixer="vdn", double_q=False), hand_batch()
+    learner = fixed(nets)
     batch = batch._replace(action=jnp.broadcast_to(jnp.array([0, 1]), (2, 2, A)))
 
     def loss(batch):
-        return float(q_recurrent.loss(f, learner.params, learner.target, q_recurrent.with_carry(f, batch))[0])
+        return float(q_recurrent.loss(nets, learner.params, learner.target, q_recurrent.with_carry(nets, batch))[0])
 
     assert loss(batch) == pytest.approx(31.25, rel=1e-6)
     # the last step of lane 1 masked: (36 + 36 + 4) / 3
@@ -147,13 +147,15 @@ def long_batch(rows=12, lanes=5, seed=3):
     return batch._replace(rows=batch.rows._replace(avail=jnp.asarray(avail)))
 
 
-def slow_targets(f, learner, batch, lam, terminate=False):
+def slow_targets(nets, learner, batch, lam, terminate=False):
     """lambda-returns as weighted sums of n-step returns of one lane after the other."""
-    batch = q_recurrent.with_carry(f, batch)
-    online, other = (np.asarray(q_recurrent.unroll(f, p["agents"], batch)[0]) for p in (learner.params, learner.target))
+    batch = q_recurrent.with_carry(nets, batch)
+    online, other = (
+        np.asarray(q_recurrent.unroll(nets, p["agents"], batch)[0]) for p in (learner.params, learner.target)
+    )
     best = np.where(np.asarray(batch.rows.avail), online, -np.inf).argmax(-1)
     chosen = np.take_along_axis(other, best[..., None], -1)[..., 0]
-    value = np.asarray(q_recurrent.mix(f, learner.target, jnp.asarray(chosen), batch.rows.state))[..., 0]
+    value = np.asarray(q_recurrent.mix(nets, learner.target, jnp.asarray(chosen), batch.rows.state))[..., 0]
     ended, cut, reward = (np.asarray(getattr(batch.rows, n)) for n in ("terminated", "truncated", "reward"))
     out = np.zeros(batch.mask.shape)
     last = batch.mask.shape[0]
@@ -163,9 +165,9 @@ def slow_targets(f, learner, batch, lam, terminate=False):
         total, weight, gained, n = 0.0, 1.0, 0.0, 0
         while True:
             at, n = t + n + 1, n + 1
-            gained += f.config.gamma ** (n - 1) * reward[at, lane]
+            gained += nets.config.gamma ** (n - 1) * reward[at, lane]
             stops = ended[at, lane] or (terminate and cut[at, lane])
-            worth = gained + (0.0 if stops else f.config.gamma**n * value[at, lane])
+            worth = gained + (0.0 if stops else nets.config.gamma**n * value[at, lane])
             if ended[at, lane] or cut[at, lane] or at == last:
                 out[t, lane] = total + weight * worth
                 break
@@ -175,27 +177,27 @@ def slow_targets(f, learner, batch, lam, terminate=False):
 
 @pytest.mark.parametrize(("lam", "limit"), [(0.0, "truncate"), (0.6, "truncate"), (0.6, "terminate")])
 def test_td_lambda_is_a_slow_loops(lam, limit):
-    f, batch = build(td_lambda=lam, time_limit=limit), long_batch()
+    nets, batch = build(td_lambda=lam, time_limit=limit), long_batch()
     assert (np.asarray(batch.mask) == 0).sum() > 3
-    learner = learner_of(f)
-    due = slow_targets(f, learner, batch, lam, limit == "terminate")
+    learner = learner_of(nets)
+    due = slow_targets(nets, learner, batch, lam, limit == "terminate")
     mask = np.asarray(batch.mask)
-    np.testing.assert_allclose(targets(f, learner, batch)[..., 0] * mask, due, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(targets(nets, learner, batch)[..., 0] * mask, due, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("share_agents", [True, False])
 def test_a_windows_memory_is_what_acting_remembered(share_agents):
     """The values that acting chose by, row by row through two episodes, are those of the unrolled sequence."""
-    f, batch = build(mixer="vdn", share_agents=share_agents), long_batch()
-    batch = q_recurrent.with_carry(f, batch)
-    agents = learner_of(f).params["agents"]
-    q, hidden = q_recurrent.unroll(f, agents, batch)
+    nets, batch = build(mixer="vdn", share_agents=share_agents), long_batch()
+    batch = q_recurrent.with_carry(nets, batch)
+    agents = learner_of(nets).params["agents"]
+    q, hidden = q_recurrent.unroll(nets, agents, batch)
     last = last_actions(batch)
     assert (np.asarray(last)[np.asarray(batch.first)] == -1).all()
     carry = batch.carry0.hidden
     for t in range(batch.first.shape[0]):
         one = slice(t, t + 1)
-        carry, row = f.agents.apply(agents, carry, batch.rows.obs[one], last[one], batch.first[one])
+        carry, row = nets.agents.apply(agents, carry, batch.rows.obs[one], last[one], batch.first[one])
         np.testing.assert_allclose(row[0], q[t], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(carry, hidden[t], rtol=1e-5, atol=1e-6)
 
@@ -203,8 +205,8 @@ def test_a_windows_memory_is_what_acting_remembered(share_agents):
 @pytest.mark.parametrize("mixer", ["iql", "vdn", "qmix"])
 def test_padding_and_illegal_values_of_the_dead_change_no_gradient(mixer):
     """Rows after the first episode, masked, may hold anything; so may the values of what the dead cannot do."""
-    f, batch = build(mixer=mixer, td_lambda=0.6), hand_batch()
-    learner = learner_of(f)
+    nets, batch = build(mixer=mixer, td_lambda=0.6), hand_batch()
+    learner = learner_of(nets)
     pad = jax.tree.map(lambda x: jnp.concatenate([x, x[:2]]), batch.rows)
     opens = jnp.zeros((2, 2), bool).at[0].set(True)
     padded = batch._replace(
@@ -216,8 +218,8 @@ def test_padding_and_illegal_values_of_the_dead_change_no_gradient(mixer):
 
     @jax.jit
     def gradient(batch):
-        batch = q_recurrent.with_carry(f, batch)
-        return jax.value_and_grad(lambda p: q_recurrent.loss(f, p, learner.target, batch)[0])(learner.params)
+        batch = q_recurrent.with_carry(nets, batch)
+        return jax.value_and_grad(lambda p: q_recurrent.loss(nets, p, learner.target, batch)[0])(learner.params)
 
     one, two = gradient(batch), gradient(padded)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, two)
@@ -225,11 +227,11 @@ def test_padding_and_illegal_values_of_the_dead_change_no_gradient(mixer):
 
 def test_the_dead_take_part_with_their_only_action():
     """Agent 1 dead at row 1, with action 0 alone: the target of row 0 has 5 of agent 0 and 1 of agent 1."""
-    f, batch = build(mixer="vdn", double_q=False), hand_batch()
+    nets, batch = build(mixer="vdn", double_q=False), hand_batch()
     avail = batch.rows.avail.at[1, :, 1, 1:].set(False)
     batch = batch._replace(rows=batch.rows._replace(avail=avail, alive=batch.rows.alive.at[1, :, 1].set(False)))
     # 1 + 0.9 x (5 + 1) = 6.4
-    np.testing.assert_allclose(targets(f, fixed(f), batch)[0, :, 0], [6.4, 6.4], rtol=1e-6)
+    np.testing.assert_allclose(targets(nets, fixed(nets), batch)[0, :, 0], [6.4, 6.4], rtol=1e-6)
 
 
 def test_acting_is_epsilon_greedy_and_remembers():

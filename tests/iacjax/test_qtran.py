@@ -54,11 +54,11 @@ def constant_joint(params, q, v):
 
 def test_the_target_is_the_target_nets_joint_value():
     """Q_jt' = 10: 1 + 0.9 x 10 = 10; 2 at the end; 2 + 9 = 11 through the time limit. Q_jt = 3, V = 0.5."""
-    f = qtran.build_networks(SPEC, QtranConfig(**SIZES))
-    learner = qtran.init(f, jax.random.key(0))
+    nets = qtran.build_networks(SPEC, QtranConfig(**SIZES))
+    learner = qtran.init(nets, jax.random.key(0))
     params = {**learner.params, "mixer": constant_joint(learner.params["mixer"], 3.0, 0.5)}
     target = {**learner.params, "mixer": constant_joint(learner.params["mixer"], 10.0, 7.0)}
-    losses, joint = qtran.losses(f, params, target, with_carry(f, hand_batch()))
+    losses, joint = qtran.losses(nets, params, target, with_carry(nets, hand_batch()))
     np.testing.assert_allclose(joint, np.full((2, 2), 3.0))
     np.testing.assert_allclose(losses.td, [[49, 49], [1, 64]], rtol=1e-6)  # (3 - 10)^2, (3 - 2)^2, (3 - 11)^2
     # the agents' greedy values sum to what they are: L_opt = (greedy - 3 + 0.5)^2, at least L_nopt of other actions
@@ -66,15 +66,15 @@ def test_the_target_is_the_target_nets_joint_value():
 
 
 def test_masked_steps_change_nothing():
-    f = qtran.build_networks(SPEC, QtranConfig(**SIZES))
-    learner = qtran.init(f, jax.random.key(0))
+    nets = qtran.build_networks(SPEC, QtranConfig(**SIZES))
+    learner = qtran.init(nets, jax.random.key(0))
     whole = hand_batch()
     batch = whole._replace(mask=whole.mask.at[1, 1].set(0.0))
     rows = batch.rows._replace(reward=batch.rows.reward.at[2, 1].set(1e6))
 
     @jax.jit
     def gradient(batch):
-        loss = lambda p: qtran.loss(f, p, learner.target, with_carry(f, batch))[0]  # noqa: E731
+        loss = lambda p: qtran.loss(nets, p, learner.target, with_carry(nets, batch))[0]  # noqa: E731
         return jax.grad(loss)(learner.params)
 
     def same(tree, other):

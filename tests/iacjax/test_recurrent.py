@@ -71,12 +71,12 @@ def test_nothing_flows_back_over_the_opening_of_an_episode(form):
 
 def test_the_meta_gradient_of_aiir_mix_is_the_same_by_both_forms():
     """It takes the actor forward and backward: linearised, transposed, and along a direction."""
-    f = make_networks()
-    learner, batch = make_learner(f), make_batch(f)
+    nets = make_networks()
+    learner, batch = make_learner(nets), make_batch(nets)
 
     def gradients():
-        seq, values = prepared(f, learner, batch)
-        return intrinsic.reward_gradient(f, learner, batch, seq, values)[0]
+        seq, values = prepared(nets, learner, batch)
+        return intrinsic.reward_gradient(nets, learner, batch, seq, values)[0]
 
     results = {}
     for form in FORMS:

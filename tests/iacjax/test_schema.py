@@ -12,7 +12,23 @@ from envs.values import expected, show
 from experiments.config.schema import RunConfig
 from iacjax.algorithms.common.config import check_config
 from iacjax.algorithms.registry import ALGORITHMS, get_entry
-from iacjax.schema import MAX_STEPS, bounds_of, check_fields, check_values, read_text, types_of
+from iacjax.schema import (
+    BELOW_ONE,
+    COUNT,
+    COUNT_OR_ZERO,
+    FRACTION,
+    MAX_STEPS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    UNITS,
+    UPDATES,
+    bounds_of,
+    check_fields,
+    check_values,
+    read_text,
+    types_of,
+    up_to,
+)
 
 CONFIGS = [*(entry.config for entry in ALGORITHMS.values()), RunConfig]
 
@@ -85,6 +101,14 @@ def test_a_rank_beyond_the_joint_action_is_refused():
         entry.make(spec, entry.config(rank=dims + 1))
     other = get_entry("siaq")  # whose policy has no factor
     other.make(spec, other.config(rank=99))
+
+
+def test_bounds_in_short():
+    """As --help shows them beside an option."""
+    whole = [COUNT, COUNT_OR_ZERO, UNITS, up_to(32, least=0)]
+    assert [bounds.in_short(whole=True) for bounds in whole] == [">= 1", ">= 0", "1..65536", "0..32"]
+    floats = [POSITIVE, NOT_NEGATIVE, FRACTION, BELOW_ONE, UPDATES]
+    assert [bounds.in_short(whole=False) for bounds in floats] == ["> 0", ">= 0", "[0, 1]", "[0, 1)", "(0, 1000]"]
 
 
 def test_annotations_in_words():

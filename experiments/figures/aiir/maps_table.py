@@ -1,6 +1,6 @@
 """Table 1: the paper's four maps beside ours, and the final win rates on them that its figure 3 only draws.
 
-The win rates are of the runs of figures 3 and 4 and of what else is kept beside them; the table trains what it lacks.
+The win rates are from the runs of figures 3 and 4 and others saved beside them; the table trains what is missing.
 """
 
 import contextlib
@@ -142,11 +142,11 @@ def write(options: FigureOptions) -> None:
     """Writes both files and prints the first.
 
     Raises:
-      ConfigError: nothing is kept of these methods and maps.
+      ConfigError: nothing is saved of these methods and maps.
     """
-    kept = win_rates.numbers_file(options)
-    curves = win_rates.selected(options, read_curves(kept, options.budget), BUDGETS)
-    records = win_rates.records_of(kept, options.budget, curves)
+    numbers = win_rates.numbers_file(options)
+    curves = win_rates.selected(options, read_curves(numbers, options.budget), BUDGETS)
+    records = win_rates.records_of(numbers, options.budget, curves)
     table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
     text = "\n".join([*maps_markdown(), "", *win_markdown(table), "", note(options, records)]) + "\n"
     out = options.out

@@ -51,7 +51,7 @@ BUDGETS = {
         "paper": Budget(5, {env: _ALL_MAPS[env] for env in _TWO_MAPS}, ABLATIONS, _PAPER, settings=_PUBLISHED),
     },
 }
-# 20 episodes tell a win rate to some 10 %: unsmoothed, 400 evaluations of five methods are a thicket.
+# 20 episodes measure a win rate to about 10 %: unsmoothed, 400 evaluations of five methods are unreadable.
 NUMBERS = {"smooth": (5.0, "evaluations that the drawn moving mean goes over; the paper names none")}
 
 
@@ -84,15 +84,15 @@ def train(options: FigureOptions) -> int:
 
 
 def numbers_file(options: FigureOptions) -> pathlib.Path:
-    """Where both figures and the table keep their numbers."""
+    """The file with the numbers of both figures and the table."""
     return options.out.with_name("fig3.csv")
 
 
 def selected(options: FigureOptions, curves: Sequence[Curves], budgets: dict[str, Budget]) -> list[Curves]:
-    """Of what is kept, what belongs to the figure; with --redraw only the methods and maps asked for.
+    """The saved curves that belong to the figure; with --redraw only the methods and maps asked for.
 
     Raises:
-      ConfigError: nothing of that is kept.
+      ConfigError: none of them is saved.
     """
     only = options.asked if options.redraw else ()
     mine = {name for budget in budgets.values() for name in (*budget.methods, *budget.also)}
@@ -100,7 +100,7 @@ def selected(options: FigureOptions, curves: Sequence[Curves], budgets: dict[str
     envs = set(options.steps) if "envs" in only else {env for budget in budgets.values() for env in budget.steps}
     found = [c for c in curves if c.label in methods and c.env in envs]
     if not found:
-        raise ConfigError(f"none of these methods and maps is kept in {numbers_file(options)}: train them first")
+        raise ConfigError(f"none of these methods and maps is saved in {numbers_file(options)}: train them first")
     return found
 
 
@@ -113,10 +113,10 @@ def in_percent(curve: Curves, smooth: int = 1) -> Curves:
 
 
 def draw(options: FigureOptions, budgets: dict[str, Budget]) -> None:
-    """One panel a map, in the order of the paper's budget.
+    """One panel for each map, in the order of the paper's budget.
 
     Raises:
-      ConfigError: nothing is kept of it, or the picture cannot be written.
+      ConfigError: nothing of it is saved, or the picture cannot be written.
     """
     table, smooth = numbers_file(options), int(options.numbers["smooth"])
     curves = selected(options, read_curves(table, options.budget), budgets)

@@ -21,9 +21,9 @@ SUMMARY = "Figure 5: the covariance matrix of IAC's joint policy at several time
 ENV, EPISODES = "multi_pendulum:3", 8
 SHARES = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0)  # of the training, at which to look
 COLUMNS = ("budget", "seed", "env_steps", "return_mean", "row", "column", "covariance")
-_EXPLORE = "Table 5, but noise correlated in time, and 16 worlds with an update every 16 of their steps"
+_EXPLORE = "Table 5, but noise correlated in time, and 16 environments with an update every 16 env steps"
 BUDGETS = {
-    # With the paper's own exploration IAC meets no reward on three pendulums in so many steps.
+    # With the paper's exploration IAC meets no reward on three pendulums in these steps.
     "small": Budget(
         2,
         {ENV: 600_000},
@@ -55,8 +55,8 @@ def make_look(env: Any, algorithm: Any) -> Any:
         clock = Clock(jnp.int32(0), jnp.maximum(steps, algorithm.plan.warmup))
         batch = rollout.rollout(env, player, algorithm.policy(state.learner), runner, k_play, clock)[1]
         weight = batch.mask[..., None, None]
-        seen = algorithm.inspect(state.learner, batch)["covariance"]
-        return {"covariance": (weight * seen).sum((0, 1)) / weight.sum((0, 1))}
+        covariance = algorithm.inspect(state.learner, batch)["covariance"]
+        return {"covariance": (weight * covariance).sum((0, 1)) / weight.sum((0, 1))}
 
     return look
 
@@ -81,14 +81,14 @@ def command(argv: Sequence[str]) -> int:
 
 
 def keep(options: FigureOptions, run: Run) -> None:
-    """Writes what the run has seen; other budgets' rows stay."""
+    """Writes what was observed in the run; rows of other budgets stay."""
     if run.directory is None:
         return
     rows = []
-    for seen in read_seen(run.directory):
-        for s, steps in enumerate(seen["env_steps"]):
-            for (row, column), value in np.ndenumerate(seen["covariance"][s]):
-                cells = (options.budget, s, steps, number(seen["return_mean"][s]), row, column, number(value))
+    for found in read_seen(run.directory):
+        for s, steps in enumerate(found["env_steps"]):
+            for (row, column), value in np.ndenumerate(found["covariance"][s]):
+                cells = (options.budget, s, steps, number(found["return_mean"][s]), row, column, number(value))
                 rows.append(dict(zip(COLUMNS, cells, strict=True)))
     if not rows:
         return
@@ -118,11 +118,11 @@ def colour_limit(found: Sequence[np.ndarray]) -> float:
 
 
 def draw(options: FigureOptions) -> None:
-    """Heat maps, a row a seed, a column a time, one diverging scale for all."""
+    """Heat maps: a row for each seed, a column for each time, one diverging scale for all."""
     table = options.out.with_suffix(".csv")
     rows = [row for row in read_csv(table) if row["budget"] == options.budget]
     if not rows:
-        raise ConfigError(f"nothing of budget {options.budget} is kept in {table}: train first, without --redraw")
+        raise ConfigError(f"nothing of budget {options.budget} is saved in {table}: train first, without --redraw")
     found = matrices(rows)
     figure, steps = heat_maps(found)
     record = next(r for r in read_json(table.with_suffix(".json"))["runs"] if r["budget"] == options.budget)

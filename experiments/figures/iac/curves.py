@@ -20,12 +20,14 @@ from experiments.runs import find
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
 LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
-# What each budget trains by. At tables 5 to 7 next to nothing is learned of the hunts in 60 k updates.
+# Settings of each budget. With those of tables 5 to 7 the hunts are hardly learned in 60 k updates.
 PAPER = "Tables 5 to 7 for every method, MADDPG and MAAC being their official codes with these numbers"
-TUNED_PENDULUMS = "Table 5, but an update every 16 steps of 16 worlds, uniform actions before the first, white noise"
+TUNED_PENDULUMS = (
+    "Table 5, but an update every 16 steps of 16 environments, uniform actions before the first, white noise"
+)
 TUNED = (
     "Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts, an update every 16 steps of "
-    "16 worlds (hunts: 32 of 32), uniform actions before the first, white noise"
+    "16 environments (hunts: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
 _UNTOLD = ". The paper tells neither N nor how long: 3 and 1 M steps"
@@ -125,25 +127,25 @@ def small_print(options: FigureOptions, table: Any, algos: Sequence[str] = (), b
     text += f"; not finished: {', '.join(begun)}" if begun else ""
     other = [f"{style.name_of(r['algo'])} on {r['env']}" for r in records if _made_otherwise(options, r)]
     other = [f"all {len(other)}"] if len(other) == len(records) else other
-    text += f"; made by other settings than these, or not told by which: {', '.join(other)}" if other else ""
+    text += f"; made with other or unknown settings: {', '.join(other)}" if other else ""
     return f"{text}."
 
 
 def _made_otherwise(options: FigureOptions, record: dict[str, Any]) -> bool:
-    """Whether a kept run was trained by other fields of its algorithm than the budget has (or does not tell)."""
+    """Whether a saved run was trained with other fields of its algorithm than the budget has, or unknown ones."""
     one = dataclasses.replace(options, steps={record["env"]: record["total_steps"]})
     today = make_run(one, record["algo"], record["env"]).settings.algorithm
     return record.get("algorithm") != algorithm_fingerprint(today)
 
 
 def _panels(options: FigureOptions, curves: Sequence[Curves]) -> list[str]:
-    """Environments to draw: those asked for first, then whatever else is kept."""
-    kept = dict.fromkeys(c.env for c in curves)
-    return [env for env in options.steps if env in kept] + [env for env in kept if env not in options.steps]
+    """Environments to draw: those asked for first, then all others that are saved."""
+    saved = dict.fromkeys(c.env for c in curves)
+    return [env for env in options.steps if env in saved] + [env for env in saved if env not in options.steps]
 
 
 def draw_tasks(options: FigureOptions) -> None:
-    """Figure 4: one panel an environment."""
+    """Figure 4: one panel for each environment."""
     table = options.out.with_suffix(".csv")
     curves = read_curves(table, options.budget)
     envs = _panels(options, curves)
@@ -186,7 +188,7 @@ def _count(env: str) -> int:
 
 
 def _over_n(ax: Any, algo: str, curves: Sequence[Curves]) -> None:
-    """Means with 95 % intervals where there are seeds enough for one, and a dot a seed."""
+    """Means with 95 % intervals where there are enough seeds for one, and a dot for each seed."""
     numbers = sorted({_count(c.env) for c in curves})
     finals = [[final_return(c) for c in curves if _count(c.env) == n] for n in numbers]
     bands = [mean_interval(values) for values in finals]

@@ -18,19 +18,19 @@ from experiments.figures.iac import covariance, simple_world
 from experiments.training import observers
 
 SIGMAS = ((1, "-"), (2, "--"))  # contours, and their lines
-DPI = 100  # of what is looked at on a screen
+DPI = 100  # for a screen
 PENDULUMS = ("multi_pendulum", "multi_pendulum_shaped")
 AGENTS = ("#2f6fde", "#e4572e", "#2a9d62", "#8e4ec6", "#d69e2e", "#0f9bb0", "#c2417c", "#6b7280")
 
 
 def watch_actions(settings: Settings, directory: pathlib.Path | None) -> int:
-    """Trains in Simple World, seeing the greedy actions, the covariance and the learned values; the exit code."""
+    """Trains in Simple World and observes the greedy actions, the covariance and the learned values; the exit code."""
     times = simple_world.times(settings.run.total_steps)
     return observers.train_and_observe(settings, directory, times, simple_world.make_look)
 
 
 def watch_covariance(settings: Settings, directory: pathlib.Path | None) -> int:
-    """Trains, seeing the mean covariance at a few times (those of figure 5); the exit code."""
+    """Trains and observes the mean covariance at a few times (those of figure 5); the exit code."""
     times = covariance.times(settings.run.total_steps)
     return observers.train_and_observe(settings, directory, times, covariance.make_look)
 
@@ -38,10 +38,10 @@ def watch_covariance(settings: Settings, directory: pathlib.Path | None) -> int:
 def contour(
     mean: np.ndarray, matrix: np.ndarray, sigmas: float, low: float, high: float, squash: str = "tanh"
 ) -> np.ndarray:
-    """Where so many standard deviations of a joint Gaussian of two actions lie in the world: a closed curve f[K, 2].
+    """The contour of a joint Gaussian of two actions at some standard deviations, in the environment's units: f[K, 2].
 
     Args:
-      mean: the greedy joint action f[2], in the world's units: the squashed mean.
+      mean: the greedy joint action f[2], in the environment's units: the squashed mean.
       matrix: the covariance f[2, 2] before squashing.
       low, high: the bounds of an action.
       squash: `tanh`, or `none`: then what lies outside the bounds is clipped.
@@ -59,11 +59,11 @@ def contour(
 
 
 def _seen(run_dir: str | pathlib.Path, needs: tuple[str, ...], watch: str) -> list[dict[str, np.ndarray]]:
-    """What was seen in a run's training; ConfigError where something needed was not."""
+    """What was observed during a run's training; ConfigError where something needed was not."""
     found = observers.read_seen(pathlib.Path(run_dir))
     missing = [name for name in needs if not found or name not in found[0]]
     if missing:
-        raise ConfigError(f"no {missing[0]} was seen while {run_dir} was trained: train it with train={watch}")
+        raise ConfigError(f"no {missing[0]} was observed while {run_dir} was trained: train it with train={watch}")
     return found
 
 
@@ -141,7 +141,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
     attention = seen.get("attention")
     agents = 0 if attention is None or attention.ndim != 4 else attention.shape[-1]
     if agents < 3 or not attention.any():
-        raise ConfigError(f"{run_dir}: its critic has no attention to share out among two others or more")
+        raise ConfigError(f"{run_dir}: its critic has no attention to two or more other agents")
     figure = style.new_figure(9.5, 1.9 + 1.35 * agents)
     figure.set_dpi(DPI)
     top, *panels = figure.subplots(agents + 1, 1, sharex=True, height_ratios=[1.3] + [1.0] * agents)
@@ -160,7 +160,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
 
 
 def _draw_world(ax: Any, env: str, episode: Any, agents: int) -> None:
-    """The angle of each pendulum, or the reward of a world of another kind; and the colours of the agents."""
+    """The angle of each pendulum, or the reward in other environments; and the colours of the agents."""
     from matplotlib.lines import Line2D
 
     if env.split(":")[0] in PENDULUMS:

@@ -33,7 +33,7 @@ class Tables(NamedTuple):
 
     payoff: np.ndarray  # f32[U, U]
     q: np.ndarray  # f32[M, S, U, U]: Q_tot
-    individual: np.ndarray  # f32[M, S, U, U, 2]: Q_1 and Q_2; QMIX's Q_i hang on u_i alone
+    individual: np.ndarray  # f32[M, S, U, U, 2]: Q_1 and Q_2; QMIX's Q_i depend on u_i alone
     policy: np.ndarray  # f32[M, S, U, U]: eq. 7
     alpha: float
     steps: int
@@ -77,7 +77,7 @@ def _train(algo: str, seeds: int, steps: int) -> dict[str, np.ndarray]:
 
 
 def _all_joint_actions(env: Any) -> Any:
-    """One step of the game in U x U lanes, each with a joint action of its own: a `Batch` with T = 1."""
+    """One step of the game in U x U parallel environments, each with another joint action: a `Batch` with T = 1."""
     import jax
     import jax.numpy as jnp
 

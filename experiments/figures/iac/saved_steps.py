@@ -35,7 +35,7 @@ class Saved(NamedTuple):
 
 
 def budgets() -> dict[str, spec.Budget]:
-    """Figure 4's, of the two worlds and the five methods that this figure needs."""
+    """Figure 4's, of the two environments and the five methods that this figure needs."""
     return {
         name: budget._replace(steps={env: budget.steps[env] for env in (SPEED, RETURN)}, methods=(*METHODS, BASE))
         for name, budget in curves.BUDGETS["iac/fig4"].items()
@@ -61,12 +61,12 @@ def saved(base: Curves, method: Curves, threshold: float) -> Saved:
     return Saved(t_base - t_method, certain)
 
 
-def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
-    """One row a (method, seed) that has all four curves: saved steps, and the difference of the final returns."""
-    of = {(c.label, c.env, c.seed): c for c in kept_curves}
+def comparison(found: Sequence[Curves], threshold: float) -> list[dict[str, Any]]:
+    """A row for each (method, seed) with all four curves: saved steps, and the difference of the final returns."""
+    of = {(c.label, c.env, c.seed): c for c in found}
     rows = []
     for algo in METHODS:
-        for seed in sorted({c.seed for c in kept_curves if c.label == algo}):
+        for seed in sorted({c.seed for c in found if c.label == algo}):
             four = [of.get((name, env, seed)) for env in (SPEED, RETURN) for name in (BASE, algo)]
             if any(curve is None for curve in four):
                 continue
@@ -79,8 +79,8 @@ def comparison(kept_curves: Sequence[Curves], threshold: float) -> list[dict[str
 
 def command(argv: Sequence[str]) -> int:
     """Trains what is missing of figure 4's runs, compares, and draws. Returns the exit code."""
-    told = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
-    numbers = {"threshold": (0.0, f"return on predator_prey that is to be reached; 0: {told}")}
+    defaults = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
+    numbers = {"threshold": (0.0, f"return on predator_prey to reach; 0: {defaults}")}
     options = spec.parse(argv, SUMMARY, budgets(), numbers)
     table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
     if not options.redraw:
@@ -142,6 +142,6 @@ def _small_print(options: FigureOptions, rows: Sequence[dict[str, Any]]) -> str:
             counts[key] = counts.get(key, 0) + 1
     text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE), bars=True)
     if counts:
-        told = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
-        text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({told})."
+        kinds = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
+        text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({kinds})."
     return text

@@ -18,7 +18,7 @@ from experiments.training.observers import read_seen, train_and_observe
 
 ENV, METHODS = "simple_world", ("ddpg_mix", "attn_qmix", "iac")
 GRID = np.linspace(-10.0, 10.0, 41)  # of either agent's action
-FINE = np.linspace(GRID[0], GRID[-1], 161)  # where nothing has to be kept
+FINE = np.linspace(GRID[0], GRID[-1], 161)  # where nothing is saved
 LOOKS = 60  # at a path
 SUMMARIES = {
     "iac/fig2": "Figure 2: learned values and the paths of the greedy actions in Simple World, three methods.",
@@ -26,7 +26,7 @@ SUMMARIES = {
 }
 PATHS = ("algo", "seed", "env_steps", "u0", "u1")
 VALUES = ("algo", "u0", "u1", "q")
-_SETTINGS = "Table 6 and appendix B. Not told there: sigma starts at 0.3, actions end in tanh, 2 heads, 20 k steps"
+_SETTINGS = "Table 6 and appendix B. Not stated there: sigma starts at 0.3, actions end in tanh, 2 heads, 20 k steps"
 _BUDGET = Budget(5, {ENV: 20_000}, METHODS, ("simple_world",), settings=_SETTINGS)
 BUDGETS = {
     "small": _BUDGET._replace(seeds=3, leaves_out="two of the paper's five seeds (it draws one)"),
@@ -105,17 +105,17 @@ def make_look(env: Any, algorithm: Any) -> Any:
     from iacjax.types import Batch
 
     actions = _grid_actions()
-    lanes = len(actions)
+    num_envs = len(actions)
 
     def look(state, key, steps):
-        timestep = env.reset(key, lanes)[1]
+        timestep = env.reset(key, num_envs)[1]
         batch = Batch(
             rows=jax.tree.map(lambda x: jnp.stack([x, x]), timestep),
-            first=jnp.ones((2, lanes), bool),
+            first=jnp.ones((2, num_envs), bool),
             action=jnp.asarray(actions)[None],
             aux=(),
-            mask=jnp.ones((1, lanes), jnp.float32),
-            carry0=algorithm.carry(lanes),
+            mask=jnp.ones((1, num_envs), jnp.float32),
+            carry0=algorithm.carry(num_envs),
         )
         seen = algorithm.inspect(state.learner, batch)
         shape = {"covariance": seen["covariance"][0, 0]} if "covariance" in seen else {}
@@ -189,7 +189,7 @@ def draw_learned(options: FigureOptions) -> None:
     rows, values = read_csv(options.out.with_suffix(".csv")), read_csv(_values_file(options))
     algos = [algo for algo in METHODS if any(row["algo"] == algo for row in rows)]
     if not algos:
-        raise ConfigError(f"nothing is kept in {options.out.with_suffix('.csv')}: train first, without --redraw")
+        raise ConfigError(f"nothing is saved in {options.out.with_suffix('.csv')}: train first, without --redraw")
     figure = style.new_figure(3.5 * (len(algos) + 1), 3.9)
     true, *panels = figure.subplots(1, len(algos) + 1, sharey=True)
     _scale(figure, true, landscape(true, reward_landscape(), "the true reward"))

@@ -17,14 +17,13 @@ SEEDS, STEPS = 3, 20_000
 def command(argv: Sequence[str]) -> int:
     """Trains both methods, prints the tables and writes their numbers. Returns the exit code."""
     options = parser(argv[0], SUMMARY)
-    told = "numbers to write (default: %(default)s)"
-    options.add_argument("--out", type=out_file(parents=True), default="results/iac/tables.csv", help=told)
+    to_write, default = out_file(parents=True), "results/iac/tables.csv"
+    options.add_argument("--out", type=to_write, default=default, help="numbers to write (default: %(default)s)")
     args = options.parse_args(argv)
-    out = args.out
-    text = out.with_suffix(".txt")
+    out, text = args.out, args.out.with_suffix(".txt")
     if args.redraw:
         if not (read_csv(out) and text.exists()):
-            raise ConfigError(f"nothing is kept in {out}: train first, without --redraw")
+            raise ConfigError(f"nothing is saved in {out}: train first, without --redraw")
         print(text.read_text(), end="")
         return 0
     from experiments.figures.iac import matrix_tables

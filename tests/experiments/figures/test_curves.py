@@ -64,7 +64,7 @@ def test_a_picture_says_which_of_its_numbers_were_made_by_other_settings(tiny, c
     assert "other settings" not in curves.small_print(options, table)
     changed = {"small": budgets["small"]._replace(overrides={"toy": {"num_envs": 2}})}
     text = curves.small_print(spec.parse(argv, "", changed), table)
-    assert "made by other settings than these, or not told by which: all 2" in text
+    assert "made with other or unknown settings: all 2" in text
 
 
 def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_path, capsys):
@@ -286,10 +286,10 @@ def test_other_numbers_of_pendulums_have_their_familys_steps():
         (["iac/fig4", "--methods", "ppo"], "--methods: no 'ppo' in this figure; it has attn_qmix, ddpg_mix, iac"),
         (["iac/fig4", "--envs", "smax:3m"], "--envs: no 'smax' in this figure; it has multi_pendulum, predator_prey"),
         (["iac/fig6", "--seeds", "-1"], "--seeds must be at least 1, not -1"),
-        (["iac/fig4", "--redraw", "--out", "nowhere/fig4.png"], "is kept in nowhere/fig4.csv: train first"),
-        (["iac/fig5", "--redraw", "--out", "nowhere/fig5.png"], "is kept in nowhere/fig5.csv: train first"),
-        (["iac/fig2", "--redraw", "--out", "nowhere/fig2.png"], "is kept in nowhere/fig2.csv: train first"),
-        (["iac/tables", "--redraw", "--out", "nowhere/t.csv"], "nothing is kept in nowhere/t.csv: train first"),
+        (["iac/fig4", "--redraw", "--out", "nowhere/fig4.png"], "is saved in nowhere/fig4.csv: train first"),
+        (["iac/fig5", "--redraw", "--out", "nowhere/fig5.png"], "is saved in nowhere/fig5.csv: train first"),
+        (["iac/fig2", "--redraw", "--out", "nowhere/fig2.png"], "is saved in nowhere/fig2.csv: train first"),
+        (["iac/tables", "--redraw", "--out", "nowhere/t.csv"], "nothing is saved in nowhere/t.csv: train first"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(argv, message, capsys):

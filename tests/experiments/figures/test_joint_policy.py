@@ -111,10 +111,10 @@ def test_attention_over_an_episode(pendulums):
 def test_what_was_not_seen_is_said(simple, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no seed index 2: the run has 2"):
         joint_policy.draw_ellipses(simple, seed_index=2)
-    with pytest.raises(ConfigError, match="no mean was seen .* train=joint_policy.watch_actions"):
+    with pytest.raises(ConfigError, match="no mean was observed .* train=joint_policy.watch_actions"):
         joint_policy.draw_ellipses(tmp_path / "elsewhere")
     monkeypatch.setattr(
         inspection, "inspect_run", lambda run_dir, seed_index: (None, {"attention": np.zeros((4, 2, 2, 2))})
     )
-    with pytest.raises(ConfigError, match="its critic has no attention to share out"):
+    with pytest.raises(ConfigError, match="its critic has no attention to two or more"):
         joint_policy.draw_attention(simple)  # two agents: one other each

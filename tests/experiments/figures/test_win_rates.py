@@ -241,7 +241,7 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
         (["aiir/fig3", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["aiir/table1", "--total-steps", "0"], "--total-steps must be at least 1, not 0"),
         (["aiir/fig3", "--smooth", "0"], "--smooth must be a whole number of at least 1, not 0"),
-        (["aiir/fig3", "--redraw", "--out", "nowhere/fig3.png"], "is kept in nowhere/fig3.csv: train first"),
+        (["aiir/fig3", "--redraw", "--out", "nowhere/fig3.png"], "is saved in nowhere/fig3.csv: train first"),
         (["aiir/table1", "--out", "t.csv"], "--out names the Markdown file"),
         (["aiir/fig3", "--preset", "nonsense"], "unknown preset 'nonsense' of aiir_mix"),
     ],
