@@ -124,7 +124,7 @@ def test_private_names_stay_in_their_module():
 def test_tests_use_public_names():
     names = {module.path: foreign_private_names(module) for module in modules("tests").values()}
     wrong = {path: found - PRIVATE_IN_TESTS.keys() for path, found in names.items() if found - PRIVATE_IN_TESTS.keys()}
-    assert not wrong
+    assert not wrong, wrong
     assert PRIVATE_IN_TESTS.keys() <= set().union(*names.values())
 
 

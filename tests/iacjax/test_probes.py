@@ -22,6 +22,7 @@ from iacjax.train import init_state, train_step
 from iacjax.types import Clock, masked_mean
 
 GAMMA = 0.9
+SEEDS = 2
 ITERATIONS = 100
 SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algorithm lacks are left out
     "num_envs": 32, "rollout_length": 10, "hidden_dim": 16, "critic_dim": 32, "embed_dim": 16, "mix_dim": 8,
@@ -112,8 +113,7 @@ def trained(name):
         batch = rollout(env, algorithm, policy, state.runner, k_look, clock)[1]
         return returns, algorithm.inspect(state.learner, batch), batch.ts.obs, batch.mask
 
-    # Two seeds where there is time: the second takes as long to run again as everything takes to compile.
-    keys = jax.random.split(jax.random.key(0), 2)[: 2 if name in SLOW else 1]
+    keys = jax.random.split(jax.random.key(0), SEEDS)
     over_seeds = jax.vmap(run, in_axes=(0, None))
     out = jax.jit(jax.vmap(over_seeds, in_axes=(None, 0)))(keys, jnp.arange(len(WORLDS)))
     return {probe: jax.tree.map(lambda x, k=k: np.asarray(x[k]), out) for k, probe in enumerate(NAMES)}
