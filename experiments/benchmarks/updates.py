@@ -9,8 +9,10 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep
 from experiments.benchmarks.training import benchmark_ours, machine, make_training, timed
+from iacjax.algorithms.iac.config import IacConfig
+from iacjax.algorithms.registry import ALGORITHMS
 
-FAMILY = ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")
+FAMILY = [name for name, entry in ALGORITHMS.items() if issubclass(entry.config, IacConfig)]  # IAC and its ablations
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:

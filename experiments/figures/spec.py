@@ -1,8 +1,8 @@
 """The command line of the figures. No jax here.
 
 A figure has budgets. `small` ends within an hour on two cores; `paper` has the paper's seeds, steps and settings; some
-have `tuned` beside it, as long, by settings under which the methods learn. Each says, in --help, on the screen and in
-the picture, what it trains by and what it leaves out.
+figures have `tuned`, equally long, with settings under which the methods learn. --help, the output and the picture
+state the settings of a budget and what it leaves out.
 """
 
 import argparse
@@ -22,16 +22,18 @@ EVAL_EPISODES = 10  # iac, appendix B: "each algorithm is evaluated for 10 round
 
 
 class Budget(NamedTuple):
-    """What one budget of a figure trains. `steps` (env steps a seed) also says which environments it has."""
+    """What one budget of a figure trains. The keys of `steps` (env steps per seed) are its environments."""
 
     seeds: int
     steps: Mapping[str, int]
     methods: tuple[str, ...]
-    presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
+    presets: tuple[
+        str, ...
+    ]  # names to look for, best first; {family} stands for the environment's family; else `default`
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
-    settings: str = ""  # what the methods are trained by, in words
+    settings: str = ""  # the settings of the methods, in words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,9 +49,9 @@ class FigureOptions:
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     note: str = ""  # what is left out
     run_dir: pathlib.Path
-    out: pathlib.Path  # the picture; its numbers stand beside it
+    out: pathlib.Path  # the picture; its numbers have the same name
     redraw: bool = False
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what only this figure asks for
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # options of this figure only
     command: str
     asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
 
@@ -58,11 +60,11 @@ def parser(target: str, summary: str) -> argparse.ArgumentParser:
     """The options that every target of this package takes."""
     parser = Parser(prog=f"python -m experiments.reproduce {target}", description=summary)
     parser.add_argument("target", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds a run (default: the budget's)")
-    parser.add_argument("--total-steps", type=whole(), help="env steps a seed (default: the budget's)")
+    parser.add_argument("--seeds", type=whole(1, MAX_SEEDS), help="seeds per run (default: the target's)")
+    parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the target's)")
     runs = f"runs/{target.split('/')[0]}"
     parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
-    parser.add_argument("--redraw", action="store_true", help="only draw, from the numbers kept beside the picture")
+    parser.add_argument("--redraw", action="store_true", help="train nothing: use the numbers saved beside --out")
     return parser
 
 
@@ -78,11 +80,11 @@ def parse(
 
     Args:
       numbers: further options, by name: default and help.
-      family: of all environments of the figure, where it has only one: then `--maps` names its members.
+      family: if all environments of the figure are of one family: then `--maps` names its members.
       suffix: of the file to write.
 
     Raises:
-      ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
+      ConfigError: the figure has no such budget, method or environment, or a number is out of range.
     """
     target = argv[0]
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
@@ -118,28 +120,28 @@ def parse(
 def _add_choices(
     options: argparse.ArgumentParser, budgets: Mapping[str, Budget], everywhere: Sequence[str], word: str
 ) -> None:
-    """The options that choose among what a figure has; `word` is that of its environments."""
+    """The options that choose among what a figure has; `word` is the option for its environments."""
     known = "; ".join(_describe(name, budget) for name, budget in budgets.items()).replace("%", "%%")
     options.add_argument("--budget", default="small", help=f"one of {known} (default: %(default)s)")
     options.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these, of {', '.join(everywhere)}")
     options.add_argument(word, dest="envs", nargs="+", metavar="NAME", help=f"only these {ENVIRONMENTS[word]}")
-    presets = "of each method the first of these that it has, instead of the budget's choice"
+    presets = "for each method the first of these that it has, instead of the budget's"
     options.add_argument("--preset", nargs="+", default=(), metavar="NAME", help=presets)
 
 
 def _add_output(
     options: argparse.ArgumentParser, default: str, suffix: str, numbers: Mapping[str, tuple[float, str]]
 ) -> None:
-    """The file to write, and the numbers that only this figure asks for."""
+    """The file to write, and the numbers that are options of this figure only."""
     to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    text = "file to write, its numbers beside it (default: %(default)s)"
+    text = "file to write; its numbers get the same name (default: %(default)s)"
     options.add_argument("--out", type=to_write, default=default, help=text)
     for name, (value, text) in numbers.items():
         options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=value, help=f"{text} ({value:g})")
 
 
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
-    """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
+    """`asked`, or `default` if it is empty; ConfigError if something in `asked` is not in `known`."""
     unknown = [name for name in asked or () if name not in known]
     if unknown:
         raise ConfigError(f"{option}: no {unknown[0]!r} in this figure; it has {', '.join(known)}")
@@ -147,7 +149,7 @@ def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequenc
 
 
 def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
-    """Env steps a seed by environment; another member of a family (another number of pendulums) has the family's."""
+    """Env steps per seed by environment; another member of a family (another number of pendulums) has the family's."""
     by_family = {env.split(":")[0]: steps for env, steps in budget.steps.items()}
     families = chosen([env.split(":")[0] for env in asked or ()], (), list(by_family), "--envs")
     if not asked:
@@ -158,7 +160,7 @@ def _steps(asked: Sequence[str] | None, budget: Budget) -> dict[str, int]:
 
 
 def _map_steps(asked: Sequence[str] | None, name: str, budgets: Mapping[str, Budget], family: str) -> dict[str, int]:
-    """Env steps a seed by environment; a map that only another budget has is trained as long as this one's first."""
+    """Env steps per seed by environment; a map of another budget is trained as long as the first map of this one."""
     steps = budgets[name].steps
     known = dict.fromkeys(env.partition(":")[2] for b in (budgets[name], *budgets.values()) for env in b.steps)
     envs = [f"{family}:{name}" for name in chosen(asked, (), list(known), "--maps")]

@@ -105,7 +105,7 @@ def test_what_a_file_names_is_not_run_without_the_users_word(run, imported, tmp_
     for door, call in doors(directory, preset).items():
         line = refused(call, capsys)
         assert line.count("\n") == 1 and line.startswith("error: "), (door, line)
-        assert f"names the environment '{name}', code that this package does not bring" in line, (door, line)
+        assert f"names the environment '{name}', code that is not part of this package" in line, (door, line)
         assert "add --trust (in Python: trust=True)" in line
     assert load_policy(directory).spec.name == name  # of a policy nothing is run
     assert imported() == 0 and not touched.exists()
