@@ -1,1 +1,1 @@
-"""The figures and tables of the papers, made anew: what to train, what is kept of it, how it is drawn."""
+"""The figures and tables of the papers: what to train, which numbers to keep, and how to draw them."""

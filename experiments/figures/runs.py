@@ -1,4 +1,4 @@
-"""The runs of a figure: trained once, resumed when begun, and their time estimated before."""
+"""The runs of a figure: their time is estimated, missing ones are trained, and unfinished ones resumed."""
 
 import dataclasses
 import pathlib
@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
     @property
     def updates_per_step(self) -> float:
-        """Of the learners that say so: updates per env step."""
+        """Updates per env step; 1 for learners without such a field."""
         return dataclasses.asdict(self.settings.algorithm).get("updates_per_step", 1.0)
 
 
@@ -48,7 +48,7 @@ def preset_of(algo: str, env: str, wanted: Sequence[str]) -> str:
     from experiments.config.presets import PRESETS
 
     names = [name.replace("{family}", env.split(":")[0]) for name in wanted]
-    if len(names) == 1:  # asked for by name: an error where a method has no such preset
+    if len(names) == 1:  # requested by name: an error if a method has no such preset
         return names[0]
     return next((name for name in names if name in PRESETS.get(algo, {})), "default")
 
@@ -140,12 +140,12 @@ def train_all(
     records: pathlib.Path | None = None,
     guess: Mapping[str, float] | None = None,
 ) -> int:
-    """Trains what is missing, resumes what was begun, and passes each run to `keep`; the exit code.
+    """Trains the missing runs, resumes unfinished ones, and passes each run to `keep`. Returns the exit code.
 
     Args:
       train: (settings, directory or None) -> exit code; by default that of `experiments.run`.
-      records: json of how the kept runs were made, for the prediction.
-      guess: env steps a second by platform where nothing was measured, for the prediction.
+      records: json file that says how the saved runs were made, for the time estimate.
+      guess: env steps per second by platform, for the time estimate if nothing was measured.
     """
     if train is None:
         from experiments.training.train import train
@@ -167,7 +167,7 @@ def train_all(
 
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
-    """What a run's numbers were made with."""
+    """The device and the software versions of a run."""
     versions = read_json(directory / "versions.json")
     device = versions.pop("device", "")
     return {"device": device, "versions": " ".join(f"{name}={version}" for name, version in versions.items())}

@@ -27,7 +27,9 @@ class Budget(NamedTuple):
     seeds: int
     steps: Mapping[str, int]
     methods: tuple[str, ...]
-    presets: tuple[str, ...]  # names to look for, best first; {family} is the environment's; else `default`
+    presets: tuple[
+        str, ...
+    ]  # names to look for, best first; {family} stands for the environment's family; else `default`
     leaves_out: str = ""  # "" where nothing is missing
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
@@ -47,9 +49,9 @@ class FigureOptions:
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     note: str = ""  # what is left out
     run_dir: pathlib.Path
-    out: pathlib.Path  # the picture; its numbers stand beside it
+    out: pathlib.Path  # the picture; its numbers have the same name
     redraw: bool = False
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # what only this figure asks for
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)  # options of this figure only
     command: str
     asked: tuple[str, ...] = ()  # options that the command line changed, e.g. methods
 
@@ -78,11 +80,11 @@ def parse(
 
     Args:
       numbers: further options, by name: default and help.
-      family: of all environments of the figure, where it has only one: then `--maps` names its members.
+      family: if all environments of the figure are of one family: then `--maps` names its members.
       suffix: of the file to write.
 
     Raises:
-      ConfigError: a budget, a method or an environment that the figure does not have, a number out of range.
+      ConfigError: the figure has no such budget, method or environment, or a number is out of range.
     """
     target = argv[0]
     everywhere = sorted({name for b in budgets.values() for name in (*b.methods, *b.also)})
@@ -130,16 +132,16 @@ def _add_choices(
 def _add_output(
     options: argparse.ArgumentParser, default: str, suffix: str, numbers: Mapping[str, tuple[float, str]]
 ) -> None:
-    """The file to write, and the numbers that only this figure asks for."""
+    """The file to write, and the numbers that are options of this figure only."""
     to_write = out_file(*(PICTURES if suffix in PICTURES else ()), parents=True)
-    text = "file to write, its numbers beside it (default: %(default)s)"
+    text = "file to write; its numbers get the same name (default: %(default)s)"
     options.add_argument("--out", type=to_write, default=default, help=text)
     for name, (value, text) in numbers.items():
         options.add_argument(f"--{name}", type=number(NOT_NEGATIVE), default=value, help=f"{text} ({value:g})")
 
 
 def chosen(asked: Sequence[str] | None, default: tuple[str, ...], known: Sequence[str], option: str) -> tuple[str, ...]:
-    """`asked`, or `default` where nothing was asked for; ConfigError where something asked for is not known."""
+    """`asked`, or `default` if it is empty; ConfigError if something in `asked` is not in `known`."""
     unknown = [name for name in asked or () if name not in known]
     if unknown:
         raise ConfigError(f"{option}: no {unknown[0]!r} in this figure; it has {', '.join(known)}")

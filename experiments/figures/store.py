@@ -1,6 +1,6 @@
-"""The small files that a figure is drawn from: its evaluations in a csv, and beside it, in a json, how each was made.
+"""The small files that a figure is drawn from: its evaluations in a csv file, and in a json file how each was made.
 
-They are kept in the repository, so that figures are drawn again without training.
+They are in the repository, so that figures can be drawn again without training.
 """
 
 import pathlib
@@ -17,9 +17,12 @@ from experiments.figures.runs import Run, device_and_versions
 from experiments.loggers.csv import read_table
 from experiments.runs import find
 
-KEY = ("budget", "algo", "env")  # one record of how it was made
+KEY = ("budget", "algo", "env")  # identifies a record of how a run was made
 POINT = (*KEY, "seed", "env_steps")
-RETURNS, WIN_RATES = ("return_mean", "return_std"), ("win_rate", "return_mean")  # what is kept of an evaluation
+RETURNS, WIN_RATES = (
+    ("return_mean", "return_std"),
+    ("win_rate", "return_mean"),
+)  # the columns of an evaluation that are saved
 COLUMNS = (*POINT, *RETURNS)
 Row = dict[str, str]
 
@@ -30,7 +33,7 @@ def number(value: float) -> str:
 
 
 def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
-    """How a run was made, for the json beside the numbers."""
+    """How a run was made, for the json file."""
     settings, directory = run.settings.run, run.directory
     return {
         "budget": budget,
@@ -50,17 +53,17 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
 def merged(
     old: Sequence[Row], new: Sequence[Row], was: dict[str, Any] | None, now: dict[str, Any]
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Rows and record of one figure after the rows of one run, described by `now`, are merged into those of `was`.
+    """Adds the rows `new` of one run, with the record `now`, to a figure's rows `old`, with the record `was`.
 
-    Seeds of the same preset, fields of the algorithm and steps are kept together; other rows replace the old ones. What
-    is finished is not replaced by what is not.
+    Seeds with the same preset, algorithm fields and steps are combined; otherwise the new rows replace the old ones. An
+    unfinished run does not replace a finished one.
     """
     mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
     others = [row for row in old if row not in mine]
     if was is None:
         return [*others, *new], now
     if {**now, "command": was["command"], "seeds": was["seeds"]} == was and all(row in mine for row in new):
-        return list(old), was  # nothing new: what made it is still the first command
+        return list(old), was  # nothing new: the record keeps the first command
     if was["status"] in find.FINISHED and now["status"] not in find.FINISHED:
         return list(old), was
     if all(was.get(name) == now.get(name) for name in ("preset", "total_steps", "algorithm")):
@@ -71,10 +74,10 @@ def merged(
 
 
 def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values: Sequence[str] = RETURNS) -> None:
-    """Adds the evaluations of a run, finished or not, to the figure's csv, and how they were made to its json.
+    """Adds the evaluations of a run, finished or not, to the figure's csv file, and its record to the json file.
 
     Args:
-      values: columns of eval.csv to keep; the same in every call of a figure.
+      values: columns of eval.csv to save; the same in every call of a figure.
     """
     if run.directory is None:
         return
@@ -98,10 +101,10 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values:
 
 
 def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:
-    """The kept evaluations of a budget, one curve a (method, environment, seed); `label` is the algorithm.
+    """The saved evaluations of a budget, one curve per (method, environment, seed); `label` is the algorithm.
 
     Raises:
-      ConfigError: nothing was kept there.
+      ConfigError: there are none.
     """
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in read_csv(path):

@@ -142,7 +142,7 @@ def merged(old: Sequence[dict[str, str]], new: Sequence[dict[str, str]]) -> list
 
 
 def keep_curve(row: BarsRow, folder: pathlib.Path) -> None:
-    """Copies the row's evaluations beside the table, so that its curves can be drawn again without training."""
+    """Copies the row's evaluations to the table's directory, so that its curves can be drawn again without training."""
     directory = row.run.directory
     if directory is not None and (directory / "eval.csv").exists():
         folder.mkdir(parents=True, exist_ok=True)

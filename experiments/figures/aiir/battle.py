@@ -1,4 +1,4 @@
-"""One battle of a learner with intrinsic rewards, as a notebook looks at it; `battle_views` draws it."""
+"""A battle of a learner with intrinsic rewards, for notebooks; `battle_views` draws it."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from experiments.figures.aiir.episode_drawing import EpisodeData, as_data, over_
 
 
 class RecordedBattle(NamedTuple):
-    """A greedy episode of T steps, and what the learner's reward nets make of it. A agents; nan for the fallen."""
+    """A greedy episode of T steps, with the outputs of the learner's reward networks. A agents; nan for dead agents."""
 
     data: EpisodeData  # units, intrinsic rewards and attention at T + 1 moments
     reward: np.ndarray  # f[T + 1] the team's reward of the step that led there, nan at the reset
@@ -20,17 +20,17 @@ class RecordedBattle(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """T, of which the last ends the battle."""
+        """T, the number of steps; the last one ends the battle."""
         return len(self.reward) - 1
 
     @property
     def weights(self) -> np.ndarray:
-        """f[T + 1, A, A]: percent that the attention of row i is above equal attention to all the living."""
+        """f[T + 1, A, A]: the attention of agent i (row), in per cent above equal attention to all living agents."""
         return over_uniform(self.data.attention)
 
     @property
     def has_attention(self) -> bool:
-        """Whether the reward nets attend to anybody beside the agent itself (LIIR's do not)."""
+        """Whether the reward network attends to other agents (LIIR's does not)."""
         return bool(np.nanmax(np.abs(self.weights)) > 0)
 
     @property
@@ -43,7 +43,7 @@ class RecordedBattle(NamedTuple):
 
 
 def battle(run_dir: str | pathlib.Path, seed_index: int | None = None) -> RecordedBattle:
-    """A greedy battle of one seed of a run (None: the best), of a few one that was won and has cost an agent.
+    """Plays a few greedy battles with one seed of a run (None: the best) and takes one that was won with a loss.
 
     Raises:
       ConfigError: no such run or seed, no checkpoint, not a StarCraft map, or no intrinsic rewards.

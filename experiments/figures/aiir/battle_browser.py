@@ -9,15 +9,15 @@ from envs.errors import ConfigError
 from experiments.figures.aiir.battle import RecordedBattle
 from experiments.figures.aiir.battle_views import DOTS, step_view
 
-PLAY_MILLISECONDS, DRAWN_MILLISECONDS = 700, 300  # a step while pictures have yet to be drawn, and once all are
-IDLE_SECONDS = 0.1  # between two pictures that are drawn ahead: then the kernel hears what else is asked of it
+PLAY_MILLISECONDS, DRAWN_MILLISECONDS = 700, 300  # per step, while frames are being drawn and afterwards
+IDLE_SECONDS = 0.1  # between two frames that are drawn ahead, in which the kernel can do other work
 
 
 class Browser:
-    """`step_view` with a slider and a play button; where there are no widgets, as on GitHub, one picture.
+    """`step_view` with a slider and a play button; without widgets, as on GitHub, one image.
 
-    A picture takes half a second of the kernel's; while it has nothing else to do it draws those to come, and from then
-    on the slider is followed at once.
+    Drawing an image takes the kernel half a second. When it is idle it draws the next ones, so that the slider later
+    reacts at once.
     """
 
     def __init__(self, battle: RecordedBattle, step: int):
@@ -33,7 +33,7 @@ class Browser:
         self.box = widgets.VBox([widgets.HBox([self.play, self.slider]), self.picture])
 
     def png(self, step: int) -> bytes:
-        """The picture of a step, drawn when it is first asked for."""
+        """The image of a step, drawn when it is first needed."""
         if step not in self._pictures:
             file = io.BytesIO()
             step_view(self._battle, step).savefig(file, dpi=DOTS)
@@ -44,7 +44,7 @@ class Browser:
         self.picture.value = self.png(change["new"])
 
     def draw_ahead(self) -> bool:
-        """Draws one picture that is not there yet, the next after the one that is shown; False: all are."""
+        """Draws the next missing image after the one that is shown; False if none is missing."""
         missing = set(range(self._battle.steps + 1)) - set(self._pictures)
         ahead = sorted(missing, key=lambda step: (step < self.slider.value, step))
         for step in ahead[:1]:
@@ -58,7 +58,7 @@ class Browser:
             self.play.interval = DRAWN_MILLISECONDS
 
     def _start_drawing(self) -> None:
-        """By the kernel's own loop, between the cells; without one, pictures are drawn when they are asked for."""
+        """Starts drawing in the kernel's event loop, between cells; without a loop, images are drawn when needed."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -74,7 +74,7 @@ class Browser:
 
 
 def browse(battle: RecordedBattle, step: int | None = None) -> Browser:
-    """A slider over the steps of a battle that begins at `step` (None: the first at which an agent or enemy falls).
+    """A slider over the steps of a battle, starting at `step` (None: the first in which a unit dies).
 
     Raises:
       ConfigError: no ipywidgets, or no such step.

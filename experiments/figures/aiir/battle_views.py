@@ -10,16 +10,16 @@ from experiments.analysis import style
 from experiments.figures.aiir.battle import RecordedBattle
 from experiments.figures.aiir.episode_drawing import colours, curves, falls, heat_map, mark, moments, snapshot, title
 
-DOTS = 100  # an inch: pictures in a notebook are small files
-MOST_AGENTS = 6  # up to so many agents each has a panel of its own
+DOTS = 100  # per inch, for small files in notebooks
+MOST_AGENTS = 6  # the largest number of agents with a panel each
 ABOVE_EQUAL = "attention against equal attention, %"
 FALLEN, ENEMY = "#d5d8dc", "#c0392b"
 
 
 def rewards_view(battle: RecordedBattle) -> Any:
-    """Every agent's intrinsic reward over the battle, and below it the reward of the team.
+    """Every agent's intrinsic reward over the battle, and below it the team reward.
 
-    A cross: the agent falls. A triangle: an enemy falls. Letters: the moments of `moments_view`.
+    A cross: the agent dies. A triangle: an enemy dies. Letters: the moments of `moments_view`.
     """
     data, figure = battle.data, _figure(11.0, 5.2)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1.0])
@@ -41,13 +41,13 @@ def _team_reward(ax: Any, battle: RecordedBattle) -> None:
 
 
 def attention_view(battle: RecordedBattle, agents: Sequence[int] = ()) -> Any:
-    """Attention over the battle: a panel an agent that attends, in it a row each agent attended to, grey the fallen.
+    """Attention over the battle: one panel for each agent that attends, one row for each agent it attends to.
 
     Args:
-      agents: whose, from 0; of more than MOST_AGENTS by default the first of each type.
+      agents: the agents that attend, from 0; by default all, or of more than MOST_AGENTS the first of each type.
 
     Raises:
-      ConfigError: the reward nets have no attention, or there is no such agent.
+      ConfigError: the reward network has no attention, or there is no such agent.
     """
     data, weights = battle.data, _weights(battle)
     shown = attending(data, agents)
@@ -67,7 +67,7 @@ def attention_view(battle: RecordedBattle, agents: Sequence[int] = ()) -> Any:
 
 
 def attending(data: Any, agents: Sequence[int]) -> list[int]:
-    """The agents asked for; where none were, all, or of more than MOST_AGENTS the first of each type."""
+    """`agents`, or if it is None all, or of more than MOST_AGENTS the first of each type."""
     if any(not 0 <= i < data.num_agents for i in agents):
         raise ConfigError(f"agents={tuple(agents)}: there are {data.num_agents}, counted from 0")
     types = data.types[: data.num_agents]
@@ -76,7 +76,7 @@ def attending(data: Any, agents: Sequence[int]) -> list[int]:
 
 
 def _over_time(ax: Any, data: Any, weights: np.ndarray, limit: float) -> Any:
-    """weights [T + 1, A] of one agent: a column a step."""
+    """weights [T + 1, A] of one agent: one column per step."""
     ax.set_facecolor(FALLEN)
     rows = data.num_agents
     extent = (-0.5, len(weights) - 0.5, rows - 0.5, -0.5)
@@ -92,7 +92,7 @@ def _over_time(ax: Any, data: Any, weights: np.ndarray, limit: float) -> Any:
 
 
 def moments_view(battle: RecordedBattle) -> Any:
-    """Up to four moments in a row: the battle with each agent's intrinsic reward, below it who attends to whom."""
+    """Up to four moments side by side: the battle with each agent's intrinsic reward, and below it the attention."""
     data, marks = battle.data, moments(battle.data)
     rows = 2 if battle.has_attention else 1
     figure = _figure(max(3.2 * len(marks), 6.0), 0.4 + 2.7 * rows)
@@ -112,7 +112,7 @@ def moments_view(battle: RecordedBattle) -> Any:
 
 
 def step_view(battle: RecordedBattle, step: int) -> Any:
-    """One step: the battle, every agent's intrinsic reward and attention beside it, and below where it stands.
+    """One step: the battle, every agent's intrinsic reward and attention, and below the position in the episode.
 
     Raises:
       ConfigError: the battle has no such step.
@@ -134,7 +134,7 @@ def step_view(battle: RecordedBattle, step: int) -> Any:
 
 
 def _bars(ax: Any, data: Any, step: int) -> None:
-    """A bar an agent, on one scale over the whole battle; the fallen have none."""
+    """One bar per living agent, with one scale for the whole battle."""
     now = data.r_in[step]
     ax.barh(range(data.num_agents), np.nan_to_num(now), color=colours(data), height=0.7)
     ax.axvline(0.0, color="#888888", lw=0.8)
@@ -166,7 +166,7 @@ def _weights(battle: RecordedBattle) -> np.ndarray:
 
 
 def _limit(weights: np.ndarray) -> float:
-    """The colour scale's end: a few extremes may lie beyond it."""
+    """The end of the colour scale; a few extreme values may lie beyond it."""
     return max(float(np.nanpercentile(np.abs(weights), 99)), 1e-6)
 
 

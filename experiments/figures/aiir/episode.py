@@ -1,10 +1,10 @@
 """AIIR-MIX's figures 5 and 6: intrinsic rewards and attention weights in one episode of 2s3z.
 
     python -m experiments.reproduce aiir/fig5              # trains on 2s3z if needed, plays, draws
-    python -m experiments.reproduce aiir/fig6 --run DIR    # of an existing run
-    python -m experiments.reproduce aiir/fig5 --redraw     # from the numbers beside the picture
+    python -m experiments.reproduce aiir/fig6 --run DIR    # from an existing run
+    python -m experiments.reproduce aiir/fig5 --redraw     # from the saved numbers
 
-Both are drawn from episode.csv, a row for each unit and step, and episode.json, which says how it was made.
+Both are drawn from episode.csv, with one row per unit and step, and episode.json, which records how it was made.
 """
 
 import argparse
@@ -29,12 +29,12 @@ SUMMARIES = {
     "aiir/fig6": "Figure 6: snapshots of the same episode.",
 }
 ENV, AGENTS = "smax:2s3z", 5
-TRIES = 16  # episodes, of which one is shown
+TRIES = 16  # episodes that are played; one is shown
 COLUMNS = ("step", "unit", "side", "type", "x", "y", "health", "shield", "energy", "target", "event", "r_in")
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains if need be, plays, keeps the episode and draws the figure that `argv` names. Returns the exit code."""
+    """Trains if necessary, plays, saves the episode and draws the figure that `argv` names. Returns the exit code."""
     from experiments.figures.aiir.episode_drawing import draw
 
     args = _parse(argv)
@@ -65,7 +65,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _trained(args: argparse.Namespace, argv: Sequence[str]) -> tuple[pathlib.Path, int]:
-    """The run of the default preset, trained to its end: (directory, exit code of the training)."""
+    """Trains the run of the default preset, or finds it: (directory, exit code of the training)."""
     options = FigureOptions(
         target=args.target,
         seeds=args.seeds,
@@ -105,7 +105,7 @@ class Observed(NamedTuple):
 
 
 def observe(trained: TrainedSeed, run_dir: pathlib.Path) -> Observed:
-    """Plays a few episodes and asks the learner about the one to show; ConfigError where it has no reward nets."""
+    """Plays a few episodes and inspects the learner for the chosen one; ConfigError if it has no reward network."""
     settings = read_config(run_dir)
     if getattr(settings.algorithm, "reward_net", "none") == "none":
         raise ConfigError(f"--run {run_dir}: has no intrinsic rewards; give a run of aiir_mix, aiir, rmix or liir")
@@ -130,15 +130,15 @@ def observe(trained: TrainedSeed, run_dir: pathlib.Path) -> Observed:
 
 
 def keep(table: pathlib.Path, trained: TrainedSeed, run_dir: pathlib.Path, again: str) -> None:
-    """Plays, and writes the chosen episode to `table` and how it was made to the json beside it."""
+    """Plays, and writes the chosen episode to `table` and how it was made to the json file of the same name."""
     seen = observe(trained, run_dir)
     write_csv(table, seen.rows)
     write_json(table.with_suffix(".json"), {**seen.record, "command": again})
 
 
 def episode_rows(env_name: str, episode: Any, lane: int, r_in: np.ndarray, attention: np.ndarray) -> list[dict]:
-    """A row a unit and moment, agents first. r_in [T, A] and attention [T, A, A] stand at the moment that the
-    rewarded action has led to, and are empty for enemies, for the dead and at the reset."""
+    """One row per unit and moment, agents first. r_in [T, A] and attention [T, A, A] are in the row of the moment after
+    the rewarded action; they are empty for enemies, for dead agents and at the reset."""
     from envs.smax.rendering import scene_of
     from envs.smax.scenarios import get_scenario
 

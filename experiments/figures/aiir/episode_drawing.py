@@ -1,4 +1,4 @@
-"""Draws AIIR-MIX's figures 5 and 6 from the rows that `experiments.figures.aiir.episode` keeps."""
+"""Draws AIIR-MIX's figures 5 and 6 from the rows that `experiments.figures.aiir.episode` saves."""
 
 import pathlib
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from experiments.analysis.style import COLOURS
 from experiments.common.files import read_csv, read_json
 
 LETTERS = "abcd"
-NUMBERED = 6  # agents up to which a heat map holds its numbers
-MOST, APART = len(LETTERS), 3  # pictures in a row, and steps between an extreme and its neighbours
-WIDTH = 1600  # pixels of a drawn battle, of which a snapshot shows a part
+NUMBERED = 6  # the largest number of agents for which a heat map shows numbers
+MOST, APART = len(LETTERS), 3  # snapshots in a row; the least steps between an extreme and its neighbours
+WIDTH = 1600  # pixels of a drawn battle; a snapshot shows a part of it
 
 
 class EpisodeData(NamedTuple):
@@ -23,12 +23,12 @@ class EpisodeData(NamedTuple):
     types: tuple[str, ...]
     num_agents: int
     units: dict[str, np.ndarray]  # x, y, health, shield, energy, target (index or -1): [T + 1, N]
-    r_in: np.ndarray  # [T + 1, A], at the moment that the rewarded action has led to
+    r_in: np.ndarray  # [T + 1, A], at the moment after the rewarded action
     attention: np.ndarray  # [T + 1, A, A]
 
     @property
     def names(self) -> list[str]:
-        """As the paper writes agents: s1 is agent 1, a stalker."""
+        """The paper's names of agents: s1 is agent 1, a stalker."""
         return [f"{kind[0]}{i + 1}" for i, kind in enumerate(self.types[: self.num_agents])]
 
 
@@ -55,14 +55,14 @@ def as_data(rows: Sequence[dict[str, Any]]) -> EpisodeData:
 
 
 def moments(data: EpisodeData) -> list[tuple[int, str]]:
-    """At most four steps to look at, in their order, and why: the first of either side to fall, extremes of r_in.
+    """At most four interesting steps, in order, with the reason: the first death on either side, extremes of r_in.
 
-    An extreme that stands right beside another step is passed over: two pictures of one thing.
+    An extreme close to another chosen step is skipped, because both would show the same.
     """
     fallen, found = falls(data), {}
     for side, part in (("enemy", slice(data.num_agents, None)), ("agent", slice(data.num_agents))):
         if fallen[:, part].any():
-            found.setdefault(int(fallen[:, part].any(1).argmax()), []).append(f"the first {side} falls")
+            found.setdefault(int(fallen[:, part].any(1).argmax()), []).append(f"the first {side} dies")
     change = np.diff(data.r_in, axis=0, prepend=np.nan)
     for what, values in (("is the highest", -data.r_in), ("drops most", change), ("is the lowest", data.r_in)):
         step, agent = (int(i) for i in np.unravel_index(np.nanargmin(values), values.shape))
@@ -72,7 +72,7 @@ def moments(data: EpisodeData) -> list[tuple[int, str]]:
 
 
 def falls(data: EpisodeData) -> np.ndarray:
-    """bool[T + 1, N]: the unit falls in the step that leads there."""
+    """bool[T + 1, N]: the unit dies in the step that leads to this moment."""
     health = data.units["health"]
     return np.vstack([np.zeros(health.shape[1], bool), (health[:-1] > 0) & (health[1:] <= 0)])
 
@@ -103,12 +103,12 @@ def has_attention(data: EpisodeData) -> bool:
 
 
 def among_the_living(attention: np.ndarray) -> np.ndarray:
-    """The weights, nan to and of the fallen."""
+    """The weights; nan from and to dead agents."""
     return np.where(attention > 0, attention, np.nan)
 
 
 def over_uniform(attention: np.ndarray) -> np.ndarray:
-    """How many percent each weight is above that of equal attention to all the living; nan to and of the fallen."""
+    """Each weight in per cent above equal attention to all living agents; nan from and to dead agents."""
     weights = np.where(attention > 0, attention, np.nan)
     return 100.0 * (weights * (attention > 0).sum(-1, keepdims=True) - 1.0)
 
@@ -126,8 +126,8 @@ def _rewards_and_attention(data: EpisodeData, record: dict[str, Any], out: pathl
     ax.legend(loc="best", fontsize=9)
     if shown:
         _attention(figure, [grid[1, k] for k in range(len(attending))], data, attending, marks)
-    _note(figure, record, "A cross: the agent falls; a triangle: an enemy falls; the dotted letters: figure 6." + (
-          " Below, each zealot's weights; grey: equal attention to all the living." if shown else ""))  # fmt: skip
+    _note(figure, record, "A cross: the agent dies; a triangle: an enemy dies; the dotted letters: figure 6." + (
+          " Below, each zealot's weights; grey: equal attention to all living agents." if shown else ""))  # fmt: skip
     style.save(figure, out)
 
 
@@ -171,18 +171,18 @@ def _snapshots(data: EpisodeData, record: dict[str, Any], out: pathlib.Path) -> 
         bar.set_label("weight against equal attention, %", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     _note(figure, record, "Agents blue, enemies red; an agent's name and the intrinsic reward of the action that led "
-          "there." + (" Below: by how much each weight is above equal attention to the living; a row an agent "
-          "that attends, grey the fallen." if shown else ""))  # fmt: skip
+          "there." + (" Below: how far each weight is above equal attention to the living agents; one row for each "
+          "agent that attends; grey: dead agents." if shown else ""))  # fmt: skip
     style.save(figure, out)
 
 
 def title(marks: Sequence[tuple[int, str]], k: int) -> str:
-    """What stands above the k-th picture of `moments`."""
+    """The title of the k-th picture of `moments`."""
     return f"({LETTERS[k]}) step {marks[k][0]}: {marks[k][1]}"
 
 
 def curves(ax: Any, data: EpisodeData, values: np.ndarray, labels: Sequence[str]) -> None:
-    """A line an agent, values [T + 1, A], with a cross where the agent falls and a triangle where an enemy does."""
+    """One line per agent, values [T + 1, A], with a cross where it dies and a triangle where an enemy dies."""
     steps, fallen = np.arange(len(values)), falls(data)
     types = data.types[: data.num_agents]
     usual = max(types, key=types.count)  # the most frequent type is drawn solid, the others dashed
@@ -206,7 +206,7 @@ def mark(ax: Any, marks: Sequence[tuple[int, str]]) -> None:
 
 
 def heat_map(ax: Any, data: EpisodeData, weights: np.ndarray, limit: float) -> Any:
-    """weights [A, A] in percent over equal attention; a row an agent that attends."""
+    """weights [A, A] in per cent above equal attention; one row for each agent that attends."""
     ax.set_facecolor("#d5d8dc")
     image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (i, j), value in np.ndenumerate(weights):
@@ -235,7 +235,7 @@ def snapshot(ax: Any, data: EpisodeData, step: int) -> None:
     x0, x1, y0, y1 = close_up(scene.x[scene.health > 0], scene.y[scene.health > 0])
     ax.set(xlim=(x0, x1), ylim=(y0, y1), xticks=[], yticks=[], aspect="equal")
     living = sorted(np.flatnonzero(scene.health[: data.num_agents] > 0), key=lambda i: -scene.y[i])
-    for row, i in enumerate(living):  # top to bottom as they stand, so that no two lines cross
+    for row, i in enumerate(living):  # in order of their height, so that lines do not cross
         y = y1 - (y1 - y0) * (row + 1) / (len(living) + 1)
         ax.annotate(
             f"{data.names[i]} {data.r_in[step, i]:+.2f}", (scene.x[i], scene.y[i]), (x0 + 0.02 * (x1 - x0), y),
@@ -245,7 +245,7 @@ def snapshot(ax: Any, data: EpisodeData, step: int) -> None:
 
 
 def close_up(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
-    """(x0, x1, y0, y1) about these units, 4 : 3, with room on the left for the agents' names."""
+    """(x0, x1, y0, y1) around these units, 4 : 3, with space on the left for the agents' names."""
     margin, names = 1.3, 0.2  # map units; share of the width
     width = max((np.ptp(x) + 2 * margin) / (1 - names), (np.ptp(y) + 2 * margin) * 4 / 3, 9.0)
     right = (x.min() + x.max()) / 2 + width * (1 - names) / 2

@@ -1,4 +1,4 @@
-"""Table 1: the paper's four maps beside ours, and the final win rates on them that its figure 3 only draws.
+"""Table 1: the paper's four maps compared with ours, and the final win rates on them.
 
 The win rates are from the runs of figures 3 and 4 and others saved beside them; the table trains what is missing.
 """
@@ -20,7 +20,7 @@ from experiments.figures.iac.curves import LAST
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, read_curves
 
-SUMMARY = "Table 1: the paper's maps beside ours, and the final greedy win rates of all methods on them."
+SUMMARY = "Table 1: the paper's maps and ours, and the final greedy win rates of all methods on them."
 BUDGETS: dict[str, Budget] = {
     name: budget._replace(methods=(*win_rates.METHODS, "rmix", "aiir"))
     for name, budget in win_rates.BUDGETS["aiir/fig3"].items()
@@ -43,7 +43,7 @@ PAPER_MAPS = {
     "8m": TableMap("8 Marines", "8 Marines", "homogeneous"),
     "MMM": TableMap(_MMM, _MMM, "heterogeneous"),
 }
-# Section 5.2: the paper gives no numbers.
+# Section 5.2; the paper gives no numbers.
 PAPER_SAYS = {
     "aiir_mix": "outperforms all others on all four maps, and its ablations on 8m and 2s3z",
     "liir": "masters 8m; slow and poor on MMM, 2s3z and 3s5z",
@@ -53,16 +53,18 @@ PAPER_SAYS = {
     "rmix": "slower than LIIR on 8m; below AIIR-MIX",
     "aiir": "slower than LIIR on 8m; below AIIR-MIX",
 }
-_ORDER = ("medivac", "marauder", "marine", "stalker", "zealot")  # in which the paper names units
+_ORDER = ("medivac", "marauder", "marine", "stalker", "zealot")  # the order in which the paper names units
 COLUMNS = ("budget", "algo", "env", "preset", "status", "seeds", "total_steps", "win_rate", "low", "high")
 COLUMNS += ("iqm", "iqm_low", "iqm_high", "device", "versions")
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing, prints the table and writes it as Markdown and as csv. Returns the exit code."""
+    """Trains the missing runs, prints the table and writes it as Markdown and as csv. Returns the exit code."""
     options = parse(argv, SUMMARY, BUDGETS, family=win_rates.FAMILY, suffix=".md")
     if options.out.suffix == ".csv":
-        raise ConfigError("--out names the Markdown file, e.g. table1.md; the csv file comes beside it")
+        raise ConfigError(
+            "--out must be a Markdown file, e.g. table1.md; a csv file of the same name is written with it"
+        )
     code = 0 if options.redraw else win_rates.train(options)
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
         write(options)
@@ -70,7 +72,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def our_map(name: str) -> TableMap:
-    """A map of our SMAX in the words of the paper's table."""
+    """A map of our SMAX, described as in the paper's table."""
     from envs.smax.scenarios import get_scenario
 
     scenario = get_scenario(name)
@@ -86,12 +88,12 @@ def _team(units: Sequence[str]) -> str:
 
 
 def final_win_rate(curve: Curves) -> float:
-    """Percent of the episodes of a seed's last evaluations that were won."""
+    """The win rate over a seed's last evaluations, in per cent."""
     return 100 * float(np.mean(curve.columns["win_rate"][-LAST:]))
 
 
 class MapScore(NamedTuple):
-    """Estimates over seeds, in percent: (value, low, high) each, the bounds nan where there is one seed."""
+    """Estimates over seeds, in per cent: (value, low, high) each; the bounds are nan for a single seed."""
 
     mean: tuple[float, float, float]
     iqm: tuple[float, float, float]
@@ -101,7 +103,7 @@ def score(finals: np.ndarray) -> MapScore:
     """Mean with Student's t interval, and interquartile mean with the stratified bootstrap's.
 
     Args:
-      finals: f[S, maps] final win rates; over several maps the mean is of each seed's own mean.
+      finals: f[S, maps] final win rates; with several maps, the mean is over the seeds' means.
     """
     band = mean_interval(finals.mean(axis=1))
     mean = tuple(float(np.clip(x, 0.0, 100.0)) for x in band)
@@ -112,7 +114,7 @@ def score(finals: np.ndarray) -> MapScore:
 
 
 def table_of(finals: dict[tuple[str, str, int], float]) -> dict[tuple[str, str], tuple[int, MapScore]]:
-    """(algo, env) -> (seeds, score); env `all` is over a method's maps, of the seeds that it has on every one.
+    """(algo, env) -> (seeds, score); env `all` pools a method's maps, with the seeds that it has on every map.
 
     Args:
       finals: final win rate in percent by (algo, env, seed).
@@ -157,7 +159,7 @@ def write(options: FigureOptions) -> None:
 
 
 def maps_markdown() -> list[str]:
-    """The paper's table 1, ours beside it."""
+    """The paper's table 1, compared with our maps."""
     lines = ["| map | ally units | enemy units | type | ours |", "|---" * 5 + "|"]
     for name, paper in PAPER_MAPS.items():
         ours = our_map(name)
@@ -166,7 +168,7 @@ def maps_markdown() -> list[str]:
 
 
 def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str]:
-    """Final win rates in percent, a row a method."""
+    """Final win rates in per cent, one row per method."""
     envs = [env for env in BUDGETS["paper"].steps if any(known == env for _, known in table)]
     maps = [style.env_title(env) for env in envs]
     lines = [f"| method | {' | '.join(maps)} | IQM over the maps | the paper, of its figures 3 and 4 |"]
@@ -182,7 +184,7 @@ def win_markdown(table: dict[tuple[str, str], tuple[int, MapScore]]) -> list[str
 
 
 def note(options: FigureOptions, records: Sequence[dict]) -> str:
-    """What the numbers are and how they were made."""
+    """The note below the table: what the numbers are and how they were made."""
     seeds = style.span([r["seeds"] for r in records], "seed")
     text = f"Percent of episodes won, greedy, in the last {LAST} evaluations of {win_rates.EVAL_EPISODES} episodes: "
     text += f"mean over {seeds} and its 95 % interval (Student's t, cut at 0 and 100). IQM: interquartile mean over "
@@ -191,7 +193,7 @@ def note(options: FigureOptions, records: Sequence[dict]) -> str:
 
 
 def csv_rows(budget: str, table: dict[tuple[str, str], tuple[int, MapScore]], records: Sequence[dict]) -> list[dict]:
-    """One row a (method, map), and one a method over its maps."""
+    """One row per (method, map), and one per method over its maps."""
     made = {(r["algo"], r["env"]): r for r in records}
     rows = []
     for (algo, env), (seeds, found) in table.items():

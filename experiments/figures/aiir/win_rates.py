@@ -1,7 +1,7 @@
 """AIIR-MIX's figure 3 (methods on four maps) and figure 4 (its ablations on two): greedy win rates over env steps.
 
-Both figures and table 1 keep their numbers in one file, `fig3.csv` beside the picture: a run that two of them need is
-trained once.
+Both figures and table 1 save their numbers in one file, `fig3.csv` in the directory of the picture, so a run that two
+of them need is trained once.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from experiments.runs import find
 
 METHODS = ("aiir_mix", "liir", "qmix", "qtran", "coma")
 ABLATIONS = ("aiir_mix", "rmix", "aiir", "liir")
-OTHERS = ("ippo", "mappo", "vdn", "iql")  # not in the paper, but what its readers will ask for
+OTHERS = ("ippo", "mappo", "vdn", "iql")  # not in the paper, but of interest to its readers
 FAMILY = "smax"
 # "evaluated every 5000 timesteps of training in 20 independent evaluation episodes" (section 5.1)
 EVAL_EVERY, EVAL_EPISODES = 5000, 20
-# Env steps a second of a learner where nothing was measured: half of AIIR-MIX's; for the prediction only.
+# Env steps per second of a learner that was not measured: half of AIIR-MIX's; for the time estimate only.
 GUESS = {"cpu": 3000.0, "gpu": 50_000.0}
 
 _ALL_MAPS = {f"{FAMILY}:{name}": 2_000_000 for name in ("8m", "2s3z", "3s5z", "MMM")}  # the paper does not say how long
@@ -36,7 +36,7 @@ _PUBLISHED = (
     "The paper names no settings: LIIR's published ones for the methods with intrinsic rewards, PyMARL's for QMIX, "
     "QTRAN and COMA"
 )
-_FAIR = ("tuned", "default")  # every method by the settings that are quick for it; the intrinsic rewards' are `default`
+_FAIR = ("tuned", "default")  # the best settings of each method; those with intrinsic rewards have `default`
 SUMMARIES = {
     "aiir/fig3": "Figure 3: greedy win rates of AIIR-MIX, LIIR, QMIX, QTRAN and COMA on 8m, 2s3z, 3s5z and MMM.",
     "aiir/fig4": "Figure 4: greedy win rates of AIIR-MIX, its ablations RMIX and AIIR, and LIIR on 8m and 2s3z.",
@@ -56,7 +56,7 @@ NUMBERS = {"smooth": (5.0, "evaluations in the moving mean that is drawn; the pa
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 3 or 4 and draws it. Returns the exit code."""
+    """Trains the missing runs of figure 3 or 4 and draws it. Returns the exit code."""
     target = argv[0]
     options = parse(argv, SUMMARIES[target], BUDGETS[target], NUMBERS, FAMILY)
     smooth = options.numbers["smooth"]
@@ -64,12 +64,12 @@ def command(argv: Sequence[str]) -> int:
         raise ConfigError(f"--smooth must be a whole number of at least 1, not {smooth:g}")
     code = 0 if options.redraw else train(options)
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options, BUDGETS[target])  # stopped by the user: of what there is
+        draw(options, BUDGETS[target])  # stopped by the user: draw what there is
     return code
 
 
 def train(options: FigureOptions) -> int:
-    """Trains what is missing, map by map, so that the first panel is full first. Returns the exit code."""
+    """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code."""
     table = numbers_file(options)
     runs = [
         make_run(options, algo, env, "win_rates", EVAL_EVERY, EVAL_EPISODES)
@@ -141,7 +141,7 @@ def records_of(table: pathlib.Path, budget: str, curves: Sequence[Curves]) -> li
 
 
 def small_print(options: FigureOptions, table: pathlib.Path, curves: Sequence[Curves], smooth: int = 1) -> str:
-    """What is drawn and how it was made, from the records beside the numbers."""
+    """The small print: what is drawn and how it was made, from the records saved with the numbers."""
     records = records_of(table, options.budget, curves)
     seeds = [r["seeds"] for r in records]
     text = style.seeds_text(seeds)

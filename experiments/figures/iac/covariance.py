@@ -51,7 +51,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
     def look(state, key, steps):
         k_start, k_play = jax.random.split(key)
         runner = rollout.start(env, player, k_start)
-        # As acting is after the warm-up: the first matrix is that of the initial policy, not of uniform actions.
+        # Acts as after the warm-up, so the first matrix is that of the initial policy, not of uniform actions.
         clock = Clock(jnp.int32(0), jnp.maximum(steps, algorithm.plan.warmup))
         batch = rollout.rollout(env, player, algorithm.policy(state.learner), runner, k_play, clock)[1]
         weight = batch.mask[..., None, None]
@@ -62,12 +62,12 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 
 def times(total_steps: int) -> list[int]:
-    """Env steps at which to look: after the first iteration, then at `SHARES` of the training."""
+    """Env steps at which to observe: after the first iteration, then at `SHARES` of the training."""
     return [max(1, round(share * total_steps)) for share in SHARES]
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 5 and draws it. Returns the exit code."""
+    """Trains the missing run of figure 5 and draws it. Returns the exit code."""
     options = parse(argv, SUMMARY, BUDGETS)
     code = 0
     if not options.redraw:
@@ -112,8 +112,8 @@ def matrices(rows: Sequence[dict[str, str]]) -> dict[tuple[int, int], tuple[np.n
 
 
 def colour_limit(found: Sequence[np.ndarray]) -> float:
-    """The largest covariance of two different agents: between them is what the figure is about, and an agent's own
-    variance, many times that at first, would leave it white."""
+    """The largest covariance of two different agents, which the figure is about. With the agents' variances, which are
+    many times larger at first, as the limit, the covariances would be invisible."""
     return max(float(np.abs(m - np.diag(np.diag(m))).max()) for m in found)
 
 
@@ -134,12 +134,12 @@ def draw(options: FigureOptions) -> None:
 
 
 def heat_maps(found: dict[tuple[int, int], tuple[np.ndarray, float]]) -> tuple[Any, int]:
-    """The figure of (seed, env steps) -> (covariance f[n, n], greedy return), a row a seed; and its number of columns.
+    """The figure of (seed, env steps) -> (covariance f[n, n], greedy return), one row per seed; and its columns.
 
-    All have one scale. Diverging colours: red where two agents lean the same way, blue where they lean apart.
+    All have one scale with diverging colours: red for positive, blue for negative covariances.
     """
     seeds = sorted({seed for seed, _ in found})
-    looks = {seed: sorted(at for other, at in found if other == seed) for seed in seeds}  # by env steps of its own
+    looks = {seed: sorted(at for other, at in found if other == seed) for seed in seeds}  # by the seed's own env steps
     columns = len(looks[seeds[0]])
     limit = colour_limit([matrix for matrix, _ in found.values()])
     figure = style.new_figure(2.0 * columns + 0.8, 2.15 * len(seeds) + 0.9)

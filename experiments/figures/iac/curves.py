@@ -1,4 +1,4 @@
-"""Figure 4 (eight methods on three tasks) and figure 6 (more and more pendulums): returns over environment steps."""
+"""Figure 4 (eight methods on three tasks) and figure 6 (increasing numbers of pendulums): returns over env steps."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ TUNED_PENDULUMS = (
     "Table 5, but an update every 16 steps of 16 environments, uniform actions before the first, white noise"
 )
 TUNED = (
-    "Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts, an update every 16 steps of "
-    "16 environments (hunts: 32 of 32), uniform actions before the first, white noise"
+    "Tuned, the same for every method: discount 0.9 and learning rates of 1e-3 on predator-prey, an update every 16 "
+    "steps of 16 environments (predator-prey: 32 of 32), uniform actions before the first, white noise"
 )
 _TASKS = {"multi_pendulum:3": 1_000_000, "predator_prey": 1_000_000, "po_predator_prey": 1_000_000}
 _UNTOLD = ". The paper states neither N nor the number of steps: 3 and 1 M steps"
@@ -37,7 +37,7 @@ _NUMBERS = {f"{_SHAPED}:{n}": 500_000 for n in (3, 5, 8, 10)}
 
 SUMMARIES = {
     "iac/fig4": "Figure 4: greedy return of eight methods on multi-pendulum, predator-prey and its partial version.",
-    "iac/fig6": "Figure 6: greedy return of IAC and SIAQ with more and more pendulums, shaped reward.",
+    "iac/fig6": "Figure 6: greedy return of IAC and SIAQ for increasing numbers of pendulums, shaped reward.",
 }
 BUDGETS = {
     "iac/fig4": {
@@ -87,7 +87,7 @@ BUDGETS = {
 
 
 def command(argv: Sequence[str]) -> int:
-    """Trains what is missing of figure 4 or 6 and draws it. Returns the exit code."""
+    """Trains the missing runs of figure 4 or 6 and draws it. Returns the exit code."""
     target = argv[0]
     options = parse(argv, SUMMARIES[target], BUDGETS[target])
     code = 0 if options.redraw else train_all(options, runs_of(options), lambda run: _keep(options, run))
@@ -106,15 +106,15 @@ def _keep(options: FigureOptions, run: Run) -> None:
 
 
 def final_return(curve: Curves) -> float:
-    """Mean of a seed's last evaluations: one alone, of ten episodes, is noisy."""
+    """The mean of a seed's last evaluations; a single one of ten episodes is noisy."""
     return float(np.mean(curve.columns["return_mean"][-LAST:]))
 
 
 def small_print(options: FigureOptions, table: Any, algos: Sequence[str] = (), bars: bool = False) -> str:
-    """What was trained, from the records beside the numbers: seeds, steps, and what is not finished.
+    """The small print: seeds, steps and unfinished runs, from the records saved with the numbers.
 
     Args:
-      bars: the picture has bars with intervals, not curves.
+      bars: whether the picture has bars with intervals instead of curves.
     """
     records = read_json(table.with_suffix(".json")).get("runs", [])
     records = [r for r in records if r["budget"] == options.budget and (not algos or r["algo"] in algos)]
@@ -193,7 +193,7 @@ def _over_n(ax: Any, algo: str, curves: Sequence[Curves]) -> None:
     finals = [[final_return(c) for c in curves if _count(c.env) == n] for n in numbers]
     bands = [mean_interval(values) for values in finals]
     half = [float(b.high - b.mean) if len(v) >= style.BAND_FROM else 0.0 for b, v in zip(bands, finals, strict=True)]
-    shift = 0.06 if algo == "siaq" else -0.06  # so that the whiskers stand side by side
+    shift = 0.06 if algo == "siaq" else -0.06  # so that error bars do not overlap
     colour, x = style.colour_of(algo), np.array(numbers) + shift
     ax.errorbar(x, [float(b.mean) for b in bands], half, color=colour, lw=1.8, capsize=3 * any(half), marker="o", ms=4)
     for at, values in zip(x, finals, strict=True):

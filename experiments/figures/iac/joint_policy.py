@@ -1,9 +1,9 @@
-"""IAC from the inside, for notebooks: the joint policy's ellipse and covariance over training, the critic's attention.
+"""IAC's internals, for notebooks: the joint policy's ellipse and covariance over training, the critic's attention.
 
     run_dir = trained("--algo iac --env simple_world --preset simple_world", train=joint_policy.watch_actions)
     joint_policy.draw_ellipses(run_dir)
 
-Training is watched as for figures 2 and 5 of the paper; the pictures are matplotlib figures.
+Training is observed as for figures 2 and 5 of the paper; the pictures are matplotlib figures.
 """
 
 import pathlib
@@ -44,7 +44,7 @@ def contour(
       mean: the greedy joint action f[2], in the environment's units: the squashed mean.
       matrix: the covariance f[2, 2] before squashing.
       low, high: the bounds of an action.
-      squash: `tanh`, or `none`: then what lies outside the bounds is clipped.
+      squash: `tanh`, or `none`, which clips to the bounds.
     """
     middle, half = (high + low) / 2, (high - low) / 2
     centre = (np.asarray(mean, float) - middle) / half
@@ -68,13 +68,13 @@ def _seen(run_dir: str | pathlib.Path, needs: tuple[str, ...], watch: str) -> li
 
 
 def draw_ellipses(run_dir: str | pathlib.Path, seed_index: int = 0, panels: int = 4) -> Any:
-    """Simple World at `panels` times of the training of one seed, the first at its start and the last at its end.
+    """Simple World at `panels` times of the training of one seed, from its start to its end.
 
     Colours are the values that the critic has learned by then, grey lines the true reward; white ellipses one and two
     standard deviations of the joint policy, the dotted line the greedy joint action until then.
 
     Raises:
-      ConfigError: a run whose training was not watched by `watch_actions`, or no such seed.
+      ConfigError: the run was not trained with `watch_actions`, or there is no such seed.
     """
     seen = _seen(run_dir, ("mean", "q", "covariance"), "joint_policy.watch_actions")
     config = read_config(pathlib.Path(run_dir)).algorithm
@@ -103,7 +103,7 @@ def draw_ellipses(run_dir: str | pathlib.Path, seed_index: int = 0, panels: int 
 
 
 def _spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of so many places, early ones closer together: most happens in the first half of a training."""
+    """At most `wanted` indices, denser at the start, because most changes happen in the first half of a training."""
     shares = np.linspace(0.0, 1.0, max(wanted, 2)) ** 1.5
     return sorted({round(share * (count - 1)) for share in shares})
 
@@ -112,7 +112,7 @@ def draw_covariances(run_dir: str | pathlib.Path) -> Any:
     """Figure 5 of a run: the mean covariance of each seed at several times of its training.
 
     Raises:
-      ConfigError: a run whose training was not watched by `watch_covariance`.
+      ConfigError: the run was not trained with `watch_covariance`.
     """
     seen = _seen(run_dir, ("covariance",), "joint_policy.watch_covariance")
     first = read_config(pathlib.Path(run_dir)).run.seed
@@ -127,13 +127,13 @@ def draw_covariances(run_dir: str | pathlib.Path) -> Any:
 
 
 def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, steps: int | None = None) -> Any:
-    """Whom the critic of each agent attends to, over a greedy episode (its first `steps`) of one seed (None: the best).
+    """The attention of each agent's critic over (the first `steps` of) a greedy episode of one seed (None: the best).
 
-    Above, what happens: how far from upright each pendulum is, elsewhere the team's reward. Then a panel an agent: its
-    weights on the others, thick the mean over the heads, thin the heads; dashed is attention to all alike.
+    The first panel shows the angle of each pendulum, or the team reward in other environments. Then one panel per
+    agent: its weights on the others, thick the mean over the heads, thin the heads, dashed equal attention.
 
     Raises:
-      ConfigError: a run without a checkpoint, or a critic without attention to at least two others.
+      ConfigError: the run has no checkpoint, or its critic does not attend to at least two others.
     """
     from experiments.analysis.inspection import inspect_run
 
@@ -145,7 +145,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
     figure = style.new_figure(9.5, 1.9 + 1.35 * agents)
     figure.set_dpi(DPI)
     top, *panels = figure.subplots(agents + 1, 1, sharex=True, height_ratios=[1.3] + [1.0] * agents)
-    _draw_world(top, read_config(pathlib.Path(run_dir)).run.env, episode, agents)
+    _draw_task(top, read_config(pathlib.Path(run_dir)).run.env, episode, agents)
     for i, ax in enumerate(panels):
         for j in [j for j in range(agents) if j != i]:
             ax.plot(attention[:, :, i, j], color=AGENTS[j % len(AGENTS)], lw=0.6, alpha=0.45)
@@ -159,7 +159,7 @@ def draw_attention(run_dir: str | pathlib.Path, seed_index: int | None = None, s
     return figure
 
 
-def _draw_world(ax: Any, env: str, episode: Any, agents: int) -> None:
+def _draw_task(ax: Any, env: str, episode: Any, agents: int) -> None:
     """The angle of each pendulum, or the reward in other environments; and the colours of the agents."""
     from matplotlib.lines import Line2D
 

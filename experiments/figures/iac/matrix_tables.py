@@ -1,13 +1,13 @@
-"""IAC's tables 2, 3 and 4: what QMIX and QMIXs make of the matrix game, all joint actions visited equally often.
+"""IAC's tables 2, 3 and 4: QMIX and QMIXs on the matrix game, with all joint actions visited equally often.
 
-The paper's tables have agent 2's actions as rows and agent 1's as columns; so have the printed ones here.
+As in the paper, the printed tables have agent 2's actions as rows and agent 1's as columns.
 
-That QMIX misses the optimum is not all that can be said. Among functions that are monotone in both Q_i, the paper's
-table 2 (-8 where an agent does A, else 0) leaves a mean square of (256 + 4 x 16) / 9 = 35.6; one that keeps 8 at (A, A)
-and has -6 everywhere else leaves 8 x 36 / 9 = 32, less, and has the right best action. Gradient descent goes to the
-former, since A looks worst on average while the mixer is still about linear: 12 of 12 seeds on all nine at once, 5 of 5
-with 2,000 transitions in the replay before the first update. With 128 there, whose averages chance decides, 2 of 3
-seeds went to the latter.
+QMIX misses the optimum, although it could represent it. Among functions that are monotone in both Q_i, the paper's
+table 2 (-8 where an agent does A, else 0) has a mean squared error of (256 + 4 x 16) / 9 = 35.6. A function with 8 at
+(A, A) and -6 everywhere else has a smaller one, 8 x 36 / 9 = 32, and the right best action. Gradient descent finds the
+former, because A is worst on average while the mixer is still nearly linear: 12 of 12 seeds with all nine joint actions
+at once, 5 of 5 with 2,000 transitions in the replay buffer before the first update. With 128 transitions, whose
+averages are random, 2 of 3 seeds found the latter.
 """
 
 from typing import Any, NamedTuple
@@ -20,13 +20,13 @@ ACTIONS = "ABC"
 METHODS = ("qmix", "qmixs")
 ALPHA = 3.0  # of eq. 7; the paper gives none: its table 3 fits 2.4 to 2.6, its table 4 3.0 to 3.2
 
-# The paper's numbers, [u_2][u_1] as printed. Table 2: QMIX's values; tables 3 and 4: the policies of QMIX and QMIXs.
+# The paper's numbers, [u_2][u_1] as printed. Table 2: QMIX's values; tables 3 and 4: policies of QMIX and QMIXs.
 PAPER_Q = {"qmix": ((-8.06, -8.05, -8.05), (-8.05, -0.01, -0.01), (-8.05, -0.02, -0.01))}
 PAPER_POLICY = {
     "qmix": ((0.01, 0.02, 0.02), (0.02, 0.23, 0.23), (0.01, 0.23, 0.23)),
     "qmixs": ((0.76, 0.01, 0.01), (0.01, 0.05, 0.05), (0.01, 0.05, 0.05)),
 }
-PAPER_INDIVIDUAL = {"qmix": ((-8.9, -0.6, -0.5), (-8.0, 0.1, 0.2))}  # [agent][u], beside table 2
+PAPER_INDIVIDUAL = {"qmix": ((-8.9, -0.6, -0.5), (-8.0, 0.1, 0.2))}  # [agent][u], printed with table 2
 
 
 class Tables(NamedTuple):
@@ -94,7 +94,7 @@ def _all_joint_actions(env: Any) -> Any:
 
 
 def rows(tables: Tables) -> list[dict[str, Any]]:
-    """One row a method, seed and joint action: what text and figures are made of."""
+    """One row per method, seed and joint action."""
     out = []
     for m, seed, u_1, u_2 in np.ndindex(tables.q.shape):
         method, (q_1, q_2) = METHODS[m], tables.individual[m, seed, u_1, u_2]
@@ -108,7 +108,7 @@ def rows(tables: Tables) -> list[dict[str, Any]]:
 
 
 def text(tables: Tables) -> str:
-    """The tables, medians over the seeds, beside the paper's; then what each seed came to."""
+    """The tables, medians over the seeds, compared with the paper's; then the result of each seed."""
     seeds = tables.q.shape[1]
     lines = [
         f"Matrix game, {tables.steps:,} env steps, all joint actions equally often; medians of {seeds} seed(s).",
@@ -138,7 +138,7 @@ def text(tables: Tables) -> str:
 
 
 def _table(title: str, values: np.ndarray, paper: Any) -> list[str]:
-    """Lines of a table [u_1, u_2], printed with u_2 as rows, and the paper's (already so) at its right."""
+    """Lines of a table [u_1, u_2], printed with u_2 as rows, and the paper's table to its right."""
     head = " u2 \\ u1" + "".join(f"{name:>8}" for name in ACTIONS)
     lines = [title, head + ("" if paper is None else "    paper " + head[9:])]
     for u_2, row in enumerate(np.asarray(values).T):
@@ -150,7 +150,7 @@ def _table(title: str, values: np.ndarray, paper: Any) -> list[str]:
 
 
 def _individual_lines(individual: np.ndarray) -> list[str]:
-    """QMIX's Q_1(u_1) and Q_2(u_2), beside table 2's."""
+    """QMIX's Q_1(u_1) and Q_2(u_2), compared with the paper's."""
     own = (individual[:, 0, 0], individual[0, :, 1])
     lines = []
     for agent, values in enumerate(own):

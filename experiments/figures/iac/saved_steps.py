@@ -27,8 +27,9 @@ SUMMARY = "Figure 7: env steps saved on predator-prey and return won on po_preda
 
 
 class Saved(NamedTuple):
-    """t_DDPG-MIX - t_method of one seed, in env steps. A seed that never got there counts with its last evaluation:
-    then the true number is larger (`certain` "at least"), smaller ("at most") or not known ("neither got there")."""
+    """t_DDPG-MIX - t_method of one seed, in env steps. A seed that never reached the threshold counts with its last
+    evaluation; the true number is then larger (`certain` "at least"), smaller ("at most") or unknown ("neither got
+    there")."""
 
     steps: float
     certain: str  # exact, at least, at most, neither got there
@@ -43,7 +44,7 @@ def budgets() -> dict[str, spec.Budget]:
 
 
 def steps_to(curve: Curves, threshold: float) -> float:
-    """Env steps at the first evaluation that reaches `threshold`; nan where none does."""
+    """Env steps at the first evaluation that reaches `threshold`; nan if none does."""
     reached = np.flatnonzero(curve.columns["return_mean"] >= threshold)
     return float(curve.steps[reached[0]]) if reached.size else math.nan
 
@@ -90,14 +91,14 @@ def command(argv: Sequence[str]) -> int:
             return code
     rows = comparison(store.read_curves(table, options.budget), threshold)
     if not rows:
-        raise ConfigError(f"{table} has no method beside {BASE} on both {SPEED} and {RETURN}: train them first")
+        raise ConfigError(f"{table} has no method other than {BASE} on both {SPEED} and {RETURN}: train them first")
     write_comparison(options.out.with_suffix(".csv"), options.budget, rows)
     draw(options, rows, threshold)
     return 0
 
 
 def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the rows of one budget; those of others stay."""
+    """Writes the rows of one budget; the rows of other budgets stay."""
     numbers = ("saved_steps", "return_difference")
     new = [{"budget": budget, **row, **{name: store.number(row[name]) for name in numbers}} for row in rows]
     new = [{**row, "threshold": str(row["threshold"])} for row in new]

@@ -1,5 +1,5 @@
-"""Figure 2 (what three methods learn in Simple World, and the paths of their actions) and figure 3 (two fixed ways to
-explore it; nothing is learned)."""
+"""Figure 2 (what three methods learn in Simple World, and the paths of their greedy actions) and figure 3 (two fixed
+exploration policies; nothing is learned)."""
 
 import functools
 import math
@@ -87,7 +87,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def times(total_steps: int) -> list[int]:
-    """Env steps at which to look: after the first iteration, then evenly to the end."""
+    """Env steps at which to observe: after the first iteration, then evenly to the end."""
     return [max(1, round(total_steps * k / LOOKS)) for k in range(LOOKS + 1)]
 
 
@@ -125,7 +125,7 @@ def make_look(env: Any, algorithm: Any) -> Any:
 
 
 def keep(options: FigureOptions, run: Run) -> None:
-    """Writes the paths of all seeds and the last landscape of the first; other methods' rows stay."""
+    """Writes the paths of all seeds and the last values of the first seed; the rows of other methods stay."""
     seen = read_seen(run.directory) if run.directory is not None else []
     if not seen:
         return
@@ -150,7 +150,7 @@ def _values_file(options: FigureOptions) -> Any:
 
 
 def read_paths(rows: Sequence[dict[str, str]], algo: str) -> list[np.ndarray]:
-    """One path f[K, 2] a seed, in the order of time."""
+    """One path f[K, 2] per seed, in order of time."""
     mine = [row for row in rows if row["algo"] == algo]
     seeds = sorted({int(row["seed"]) for row in mine})
     ordered = [sorted((r for r in mine if int(r["seed"]) == s), key=lambda r: int(r["env_steps"])) for s in seeds]
@@ -211,7 +211,7 @@ def draw_learned(options: FigureOptions) -> None:
 
 
 def draw_policies(options: FigureOptions) -> None:
-    """Figure 3: the two Gaussians' one- and two-sigma ellipses over the reward; their numbers beside the picture."""
+    """Figure 3: the two Gaussians' one- and two-sigma ellipses over the reward; also writes their numbers."""
     from matplotlib.patches import Ellipse as Patch
 
     from envs.toy.matrix_games import simple_world_reward

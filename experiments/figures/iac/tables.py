@@ -1,4 +1,4 @@
-"""Tables 2, 3 and 4: the matrix game, QMIX and QMIXs, values and Boltzmann policies beside the paper's."""
+"""Tables 2, 3 and 4: QMIX and QMIXs on the matrix game, values and Boltzmann policies, compared with the paper's."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from experiments.figures.store import number
 from experiments.runs.directory import software_versions
 from experiments.training.time_estimates import UPDATES_PER_SECOND
 
-SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, beside the paper's numbers."
+SUMMARY = "Tables 2 to 4: QMIX and QMIXs on the matrix game, compared with the paper's numbers."
 SEEDS, STEPS = 3, 20_000
 
 

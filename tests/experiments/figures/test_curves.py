@@ -83,7 +83,7 @@ def test_a_begun_run_goes_on_and_is_said_to_be_unfinished_until_then(tiny, tmp_p
     assert "not finished" not in curves.small_print(options, out.with_suffix(".csv"))
 
 
-def test_an_interrupted_training_stops_the_figure_and_tells_how_to_go_on(tiny, capsys):
+def test_an_interrupted_training_stops_the_figure_and_says_how_to_continue(tiny, capsys):
     argv, _ = tiny
     options = spec.parse(argv, "", curves.BUDGETS["iac/fig4"])
     seen = []
@@ -204,12 +204,14 @@ def test_figures_2_and_5_say_what_they_train_by():
         assert all(budget.settings for budget in budgets.values())
 
 
-def test_help_tells_what_the_budgets_are(capsys):
+def test_help_describes_the_budgets(capsys):
     with pytest.raises(SystemExit):
         main(["iac/fig4", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "paper (5 seeds. Tables 5 to 7 for every method" in text
-    assert "tuned (5 seeds. Tuned, alike for every method: discount 0.9 and learning rates of 1e-3 on the hunts" in text
+    assert (
+        "tuned (5 seeds. Tuned, the same for every method: discount 0.9 and learning rates of 1e-3 on predator" in text
+    )
     assert "Leaves out three of the paper's five seeds, its settings, most of its steps" in text
 
 

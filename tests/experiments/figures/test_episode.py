@@ -98,8 +98,8 @@ def test_steps_to_look_at(table):
     at 3; the lowest, z5's -0.4 at 1, stands too near."""
     found = episode_drawing.moments(episode_drawing.read_episode(table))
     assert found == [
-        (2, "the first enemy falls; z5's $r^{in}$ is the highest"),
-        (3, "the first agent falls; z3's $r^{in}$ drops most"),
+        (2, "the first enemy dies; z5's $r^{in}$ is the highest"),
+        (3, "the first agent dies; z3's $r^{in}$ drops most"),
     ]
 
 

@@ -87,7 +87,7 @@ def test_both_figures_and_the_table_share_their_runs(small, capsys, monkeypatch)
     assert read_csv(folder / "fig3.csv") == rows
 
 
-def test_a_stopped_figure_keeps_what_there_is_and_tells_how_to_go_on(small, capsys, monkeypatch):
+def test_a_stopped_figure_keeps_what_there_is_and_says_how_to_continue(small, capsys, monkeypatch):
     argv, folder = small
     calls = []
 
@@ -242,7 +242,7 @@ def test_speeds_from_kept_records_and_from_the_benchmark_of_the_same_kind_of_dev
         (["aiir/table1", "--total-steps", "0"], "--total-steps must be at least 1, not 0"),
         (["aiir/fig3", "--smooth", "0"], "--smooth must be a whole number of at least 1, not 0"),
         (["aiir/fig3", "--redraw", "--out", "nowhere/fig3.png"], "is saved in nowhere/fig3.csv: train first"),
-        (["aiir/table1", "--out", "t.csv"], "--out names the Markdown file"),
+        (["aiir/table1", "--out", "t.csv"], "--out must be a Markdown file"),
         (["aiir/fig3", "--preset", "nonsense"], "unknown preset 'nonsense' of aiir_mix"),
     ],
 )
