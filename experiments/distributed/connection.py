@@ -20,7 +20,9 @@ from envs.errors import ConfigError
 
 WAIT_SECONDS = 300  # for all processes to connect
 DETECTED = {"slurm": "slurm", "auto": None}  # words of --coordinator -> jax's cluster_detection_method
-LOST = "another process has ended, or the network between them: start the same command on all of them again, it resumes"
+LOST = (
+    "another process has ended, or the network between them: start the same command on all of them again, which resumes"
+)
 LOST += " from the last checkpoint of process 0"
 LOST_SIGNS = ("Gloo", "NCCL", "oordination", "onnection", "eartbeat", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
