@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep, split_name
 from experiments.benchmarks.reference import OURS_ALONE, UPDATES, add_reference, check_reference, load_reference
-from experiments.benchmarks.training import benchmark_ours, machine, make_training, timed
+from experiments.benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:
@@ -24,27 +24,17 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax.numpy as jnp
 
     from iacjax.algorithms.intrinsic import learner as intrinsic
-    from iacjax.rollout import rollout
-    from iacjax.train import init_state
-    from iacjax.types import Clock
 
     nets, algorithm = intrinsic.build(env.spec, config), intrinsic.make(env.spec, config)
-    state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
-    learner, runner, clock = state.learner, state.runner, Clock(jnp.int32(0), jnp.int32(0))
-    one, key = jnp.float32(1.0), jax.random.key(1)
-
-    def play(params, runner, key):
-        return rollout(env, algorithm, params, runner, key, clock)[1]
+    one, key, seconds = jnp.float32(1.0), jax.random.key(1), {}
+    state, batch, seconds["env_step"], seconds["act"] = time_rollout(env, algorithm)
+    learner = state.learner
 
     def prepare(learner, batch):
         values = intrinsic.values_of(nets, learner, batch, batch.action[-1])
         r_total, _, _ = intrinsic.rewards(nets, learner.params["reward"], batch)
         return intrinsic.intrinsic_data(nets, learner, batch, values, r_total)[0], values
 
-    seconds = {}
-    batch, whole = timed(play, algorithm.policy(learner), runner, key)
-    acting = _acting_seconds(algorithm, learner, runner, key, clock)
-    seconds["env_step"], seconds["act"] = max(whole - acting, 0.0), acting
     (data, values), seconds["values_and_rewards"] = timed(prepare, learner, batch)
     if nets.reward is not None:
         gradient = lambda *args: intrinsic.reward_gradient(nets, *args)  # noqa: E731
@@ -55,21 +45,6 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
         critics = lambda learner, data: intrinsic.train_critics_per_time_index(nets, learner, data, one)  # noqa: E731
         _, seconds["critics_per_time_index"] = timed(critics, learner, data)
     return {part: value / algorithm.plan.steps_per_iteration * 1e6 for part, value in seconds.items()}
-
-
-def _acting_seconds(algorithm: Any, learner: Any, runner: Any, key: Any, clock: Any) -> float:
-    """Processor seconds of choosing the actions of a whole rollout."""
-    import jax
-
-    def act(params, carry, timestep, first, key):
-        def body(carry, key):
-            carry, action, _ = algorithm.act(params, carry, timestep, first, key, clock, explore=True)
-            return carry, action
-
-        return jax.lax.scan(body, carry, jax.random.split(key, algorithm.plan.rollout_length))
-
-    args = (algorithm.policy(learner), runner.carry, runner.timestep, runner.first, key)
-    return timed(act, *args)[1]
 
 
 def _facts(config: Any) -> dict[str, Any]:

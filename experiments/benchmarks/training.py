@@ -201,6 +201,38 @@ def timed(function: Callable, first: Any, *rest: Any) -> tuple[Any, float]:
     return result, min(seconds)
 
 
+def time_rollout(env: Any, algorithm: Any, env_steps: int = 0) -> tuple[Any, Any, float, float]:
+    """(initial state, rows of a rollout, processor seconds of its env steps, and of choosing its actions).
+
+    Args:
+      env_steps: that exploration counts as done.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from iacjax.rollout import rollout
+    from iacjax.train import init_state
+    from iacjax.types import Clock
+
+    state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
+    clock, key, runner = Clock(jnp.int32(0), jnp.int32(env_steps)), jax.random.key(1), state.runner
+
+    def play(params, runner, key):
+        return rollout(env, algorithm, params, runner, key, clock)[1]
+
+    def act(params, carry, timestep, first, key):
+        def body(carry, key):
+            carry, action, _ = algorithm.act(params, carry, timestep, first, key, clock, explore=True)
+            return carry, action
+
+        return jax.lax.scan(body, carry, jax.random.split(key, algorithm.plan.rollout_length))
+
+    params = algorithm.policy(state.learner)
+    rows, whole = timed(play, params, runner, key)
+    _, acting = timed(act, params, runner.carry, runner.timestep, runner.first, key)
+    return state, rows, max(whole - acting, 0.0), acting
+
+
 def forget_peak() -> None:
     """Resets `peak_bytes`, on a CPU; a GPU's peak cannot be reset, so each measurement has a process of its own."""
     with contextlib.suppress(OSError):

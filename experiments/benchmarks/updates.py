@@ -8,7 +8,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep
-from experiments.benchmarks.training import benchmark_ours, machine, make_training, timed
+from experiments.benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
 from iacjax.algorithms.iac.config import IacConfig
 from iacjax.algorithms.registry import ALGORITHMS
 
@@ -25,29 +25,16 @@ def time_by_part(env: Any, config: Any) -> dict[str, float]:
     import jax.numpy as jnp
 
     from iacjax.algorithms.iac import learner as iac
-    from iacjax.rollout import rollout
-    from iacjax.train import init_state
     from iacjax.types import Clock
 
     nets, algorithm = iac.build(env.spec, config), iac.make(env.spec, config)
-    state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))
-    learner, runner, plan = state.learner, state.runner, algorithm.plan
-    clock, key = Clock(jnp.int32(0), jnp.int32(config.warmup)), jax.random.key(1)
-    full = Clock(jnp.int32(config.buffer_size), jnp.int32(config.buffer_size))
-
-    def act(policy, runner, key):
-        return algorithm.act(policy, runner.carry, runner.timestep, runner.first, key, clock, explore=True)[:2]
-
-    def play(policy, runner, key):
-        return rollout(env, algorithm, policy, runner, key, clock)[1]
+    full, key, seconds = Clock(jnp.int32(config.buffer_size), jnp.int32(config.buffer_size)), jax.random.key(1), {}
+    state, rows, seconds["env"], seconds["act"] = time_rollout(env, algorithm, config.warmup)
+    learner = state.learner
 
     def buffer(rows, store, key):
-        return plan.buffer.sample(store, rows, key, full)
+        return algorithm.plan.buffer.sample(store, rows, key, full)
 
-    seconds = {}
-    _, seconds["act"] = timed(act, algorithm.policy(learner), runner, key)
-    rows, whole = timed(play, algorithm.policy(learner), runner, key)
-    seconds["env"] = max(whole - seconds["act"], 0.0)
     batch, seconds["buffer"] = timed(buffer, rows, state.store, key)
     seconds |= _update_seconds(nets, learner, batch, key)
     return {part: value * 1e6 for part, value in seconds.items()}

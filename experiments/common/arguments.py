@@ -1,5 +1,5 @@
-"""What the commands that read their options by argparse share: errors in one line, numbers with bounds, and output that
-is checked before anything is worked on. No jax here.
+"""What commands with argparse share: errors in one line, numbers with bounds, and output files that are checked before
+anything is computed. No jax here.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from envs.errors import ConfigError
 from envs.values import is_text, show
 from iacjax.schema import MAX_STEPS, Bounds
 
-MAX_SEED = 2**32 - 1  # what is folded into a random key has 32 bits
+MAX_SEED = 2**32 - 1  # a random key takes 32 bits
 PICTURES = (".png", ".pdf", ".svg", ".svgz", ".eps", ".ps", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are ConfigErrors: one line, without the usage before it. Subcommands' too."""
 
     def error(self, message: str) -> NoReturn:
-        # What an argument must be is said of it by name; what argparse itself says stays as it is.
+        # Our messages begin with the argument's name; those of argparse stay as they are.
         message = re.sub(r"^argument ([^:]+): (?=must )", r"\1 ", message)
         raise ConfigError(f"{message}: see --help")
 
@@ -56,14 +56,14 @@ def word(text: str) -> str:
 
 
 def folder(text: str) -> pathlib.Path:
-    """A type for directories to read from; whether one is there, its reader says."""
+    """A type for directories to read from; whether one exists is checked by its reader."""
     return pathlib.Path(word(text))
 
 
 def out_file(*suffixes: str, parents: bool = False) -> Callable[[str], pathlib.Path]:
-    """A type for files to write: they can be written, and end in one of `suffixes` where there are any.
+    """A type for files to write: writable, and with one of `suffixes` if there are any.
 
-    `parents`: the command makes the directories that are not there yet.
+    `parents`: the command makes missing directories.
     """
 
     def read(text: str) -> pathlib.Path:
@@ -76,7 +76,7 @@ def out_file(*suffixes: str, parents: bool = False) -> Callable[[str], pathlib.P
 
 
 def out_folder(text: str) -> pathlib.Path:
-    """A type for directories to write into, which need not be there yet."""
+    """A type for directories to write into, which need not exist yet."""
     wrong = "an empty name" if not text else _why_not_in(pathlib.Path(text))
     if wrong:
         raise argparse.ArgumentTypeError(f"must be a directory that can be written to, not {show(text)} ({wrong})")
@@ -84,14 +84,14 @@ def out_folder(text: str) -> pathlib.Path:
 
 
 def check_file(path: pathlib.Path) -> None:
-    """Raises ConfigError where a command could not write `path`: called before it works for it."""
+    """Raises ConfigError if `path` cannot be written; called before anything is computed."""
     wrong = why_not_file(str(path))
     if wrong:
-        raise ConfigError(f"cannot write {path} ({wrong}): choose another place, or mend that one")
+        raise ConfigError(f"cannot write {path} ({wrong}): choose another place, or fix that one")
 
 
 def why_not_file(text: str, suffixes: Sequence[str] = (), parents: bool = False) -> str:
-    """Why a file of this name cannot be written, "" where it can; nothing is left behind."""
+    """Why a file of this name cannot be written, "" if it can. No file is left behind."""
     if not text or not is_text(text):
         return "an empty name" if not text else "no name for a file"
     path = pathlib.Path(text)
@@ -108,7 +108,7 @@ def why_not_file(text: str, suffixes: Sequence[str] = (), parents: bool = False)
 
 
 def _why_not_in(folder: pathlib.Path, parents: bool = True) -> str:
-    """Why nothing can be written into `folder`; with `parents` it is made where it is not there."""
+    """Why nothing can be written into `folder`, "" if it can; with `parents` it need not exist yet."""
     try:
         while parents and not folder.exists() and folder != folder.parent:
             if folder.is_symlink():

@@ -1,4 +1,4 @@
-"""What all commands share: errors of the user's end in one line and exit code 2, never in a traceback."""
+"""What all commands share: input that cannot work ends in one line and exit code 2, never in a traceback."""
 
 import contextlib
 import errno
@@ -10,7 +10,7 @@ from typing import Any
 
 from envs.errors import ConfigError
 
-FILES, FEWEST_FILES = 1024, 32  # open at once: what is asked for; without these nothing is begun
+FILES, FEWEST_FILES = 1024, 32  # open at once: as many as wanted, and as many as a command needs at least
 MAX_LINE = 2000  # characters; the longest of ours names all StarCraft maps
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space, then try again",
@@ -31,8 +31,8 @@ _ADVICE = {
 
 
 def explain(error: OSError) -> str:
-    """One line on what the system has refused, and what to do about it."""
-    text = _ADVICE.get(error.errno, f"{error.strerror}: mend that, then try again")
+    """One line that says what the operating system refused, and what to do about it."""
+    text = _ADVICE.get(error.errno, f"{error.strerror}: fix that, then try again")
     name = error.filename2 or error.filename  # of a rename, what it was to become
     return f"{name}: {text}" if name else text
 
@@ -44,11 +44,11 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         return command(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
         message = str(error)
-    except BrokenPipeError:  # whoever read the output, `head` for instance, has had enough: no error of the user's
+    except BrokenPipeError:  # the reader of the output, `head` for instance, has stopped: no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes the rest when it ends
         return 1
     except OSError as error:
-        if error.errno is None:  # none of the system's
+        if error.errno is None:  # not from the operating system
             raise
         message = explain(error)
     print(f"error: {one_line(message)}", file=sys.stderr)
@@ -56,10 +56,10 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
 
 
 def _allow_files() -> None:
-    """Lets this process open as many files at once as it may, where it has to ask for them.
+    """Raises this process's limit of open files as far as allowed.
 
     Raises:
-      ConfigError: those are too few to train, play and draw with.
+      ConfigError: that is too few to train, play and draw.
     """
     with contextlib.suppress(ImportError):  # not everywhere
         import resource
@@ -74,19 +74,19 @@ def _allow_files() -> None:
 
 
 def one_line(message: str) -> str:
-    """A message without line breaks, and not longer than anybody reads."""
+    """A message without line breaks, cut to MAX_LINE characters."""
     line = " ".join(message.splitlines())
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 4]} ..."
 
 
 class Ended:
-    """How a command was told to end: the signal's number, SIGINT's until another one came."""
+    """The signal that ended a command; SIGINT until another one arrives."""
 
     number = int(signal.SIGINT)
 
     @property
     def code(self) -> int:
-        """The exit code of a command that has ended for it."""
+        """The exit code of a command that this signal ended."""
         return 128 + self.number
 
 
@@ -94,7 +94,7 @@ class Ended:
 def signals_interrupt() -> Iterator[Ended]:
     """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that what was started is closed.
 
-    Where one of them is ignored (nohup) it stays so, and a second one does not break off the closing.
+    An ignored signal (nohup) stays ignored, and a second signal does not interrupt the closing.
     """
     ended = Ended()
 
@@ -116,7 +116,7 @@ def signals_interrupt() -> Iterator[Ended]:
 
 
 def leave(code: int) -> None:
-    """Ends the process. One that was interrupted does not wait for programs that still compile in the background."""
+    """Ends the process; after a signal without waiting for programs that still compile in the background."""
     if code > 128:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -125,7 +125,7 @@ def leave(code: int) -> None:
 
 
 def run_stoppable(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
-    """As `run_command`, of a command that hears the first Ctrl-C itself; one that stops it at once is 130."""
+    """As `run_command`, for a command that handles the first Ctrl-C itself; the second one is exit code 130."""
     try:
         return run_command(command, argv)
     except KeyboardInterrupt:

@@ -31,7 +31,8 @@ from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Program
 from experiments.sweeps.trials import SweepRun, Trial, batch_name, make_loop
 from experiments.training.compile import CHUNK_CAPACITY, Lowered, lower_trainer
-from experiments.training.loop import RunContext, TrainingLoop
+from experiments.training.hooks import RunContext
+from experiments.training.loop import TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.runtime import describe_devices
 from experiments.training.seed_batches import compile_batch, compile_largest, split

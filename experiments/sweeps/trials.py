@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from experiments.runs.build import seed_keys
 from experiments.sweeps.forecast import Watch
 from experiments.sweeps.plan import Configuration, Program
 from experiments.training.compile import Compiled
-from experiments.training.hooks import Hook
-from experiments.training.loop import RunContext, TrainingLoop, Values
+from experiments.training.hooks import Hook, LoopView, RunContext
+from experiments.training.loop import TrainingLoop, Values
 from experiments.training.policies import PolicyTarget, SavePolicies
 
 
@@ -146,17 +146,17 @@ class TrialHook(Hook):
     def __init__(self, trials: Sequence[Trial], sinks: TrialSinks, watch: Watch):
         self._trials, self._sinks, self._watch = trials, sinks, watch
 
-    def on_start(self, loop: TrainingLoop, restored: object) -> None:
+    def on_start(self, loop: LoopView, restored: Any) -> None:
         self._sinks.diverged = loop.progress.diverged
 
-    def on_chunk(self, loop: TrainingLoop) -> None:
+    def on_chunk(self, loop: LoopView) -> None:
         steps = min(loop.slowest, loop.context.settings.run.total_steps)
         loop.notes = self._watch.at(steps * len(self._trials), loop.seconds)
 
-    def on_end(self, loop: TrainingLoop) -> None:
+    def on_end(self, loop: LoopView) -> None:
         self._watch.batch_ended(len(self._trials) * loop.context.settings.run.total_steps)
 
-    def end_diverged(self, loop: TrainingLoop, values: Values, at: int) -> None:
+    def end_diverged(self, loop: LoopView, values: Values, at: int) -> None:
         """The loop's `check_finite`: notes the trials that diverge, and replaces what is not finite by 0."""
         bad = {name: ~np.isfinite(value) for name, value in values.items()}
         for k in np.flatnonzero(np.any([mask.any(axis=0) for mask in bad.values()], axis=0)):

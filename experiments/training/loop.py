@@ -4,24 +4,20 @@ Nothing that is written depends on how the iterations were cut into chunks, so a
 writes the same rows as one that was not.
 """
 
-import pathlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from envs.errors import ConfigError
 from experiments.common.text import duration
-from experiments.config.schema import Settings
 from experiments.distributed import collectives, sharding
-from experiments.loggers import Sink
-from experiments.loggers.console import Console
 from experiments.runs.build import seed_keys
 from experiments.runs.checkpoint import Checkpoints, Progress, fingerprints_of
 from experiments.training import rows
 from experiments.training.compile import CHUNK_CAPACITY, Compiled
-from experiments.training.hooks import Hook
+from experiments.training.hooks import Hook, LoopView, RunContext
 from experiments.training.pace import Throughput, iterations_until, next_evaluation
 
 CHUNK_SECONDS = 5.0
@@ -38,24 +34,12 @@ class Interrupted(Exception):
     """The user asked to stop; a checkpoint has been written."""
 
 
-class RunContext(NamedTuple):
-    """What a run trains and where it writes; the same for all its batches of seeds."""
-
-    settings: Settings
-    directory: pathlib.Path
-    algorithm: Any
-    env: Any
-    sinks: Sequence[Sink]
-    console: Console
-    stop: Callable[[], bool]  # whether the user has asked to stop
-
-
 def batch_name(seeds: Sequence[int]) -> str:
     """The name of a batch of seeds, and of the directory of its checkpoints."""
     return f"seeds_{seeds[0]}-{seeds[-1]}"
 
 
-def stop_at_nonfinite(loop: "TrainingLoop", values: Values, at: int) -> None:
+def stop_at_nonfinite(loop: LoopView, values: Values, at: int) -> None:
     """Raises Diverged where a value of the iterations after `at` is NaN or infinite."""
     bad = rows.find_nonfinite(values)
     if bad is None:
@@ -69,8 +53,7 @@ def stop_at_nonfinite(loop: "TrainingLoop", values: Values, at: int) -> None:
 class TrainingLoop:
     """Trains a batch of seeds, in one vmapped program, from their newest checkpoint to the end.
 
-    Public attributes, for hooks: `context`, `seeds`, `compiled`, `keys`, `states` (as the compiled functions take
-    them), `progress`, `slowest`, `saved`, and `notes`, further parts of the progress line, which a hook may set.
+    What hooks use of it is in `LoopView`.
     """
 
     def __init__(
@@ -84,7 +67,7 @@ class TrainingLoop:
         inputs: Any = None,
         hooks: Sequence[Hook] = (),
         evaluate_at: Sequence[int] = (),
-        check_finite: Callable[["TrainingLoop", Values, int], None] = stop_at_nonfinite,
+        check_finite: Callable[[LoopView, Values, int], None] = stop_at_nonfinite,
     ):
         """Nothing is read or written yet.
 
@@ -126,6 +109,11 @@ class TrainingLoop:
         return min(self.progress.env_steps)
 
     @property
+    def ended(self) -> bool:
+        """Whether all env steps are made or the target win rate is reached."""
+        return self.slowest >= self.context.settings.run.total_steps or self.progress.reached_target_win_rate
+
+    @property
     def seconds(self) -> float:
         """Seconds of training, evaluation and saving, including those of earlier processes."""
         return self.progress.train_seconds + self.progress.eval_seconds + self.progress.save_seconds
@@ -138,10 +126,9 @@ class TrainingLoop:
           Interrupted: the user asked to stop, and a checkpoint was written.
         """
         self._start()
-        total = self.context.settings.run.total_steps
-        if self.slowest < total and not self.progress.reached_target_win_rate:  # a finished run was extended
+        if not self.ended:  # a finished run was extended
             (self.context.directory / "summary.json").unlink(missing_ok=True)
-        while self.slowest < total and not self.progress.reached_target_win_rate:
+        while not self.ended:
             due = next_evaluation(self.slowest, self.context.settings.run, self.evaluate_at)
             self._chunk(collectives.broadcast_from_main(lambda due=due: self._chunk_length(due)))
             self._between_chunks(due)

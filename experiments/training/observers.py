@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.common.files import write_npz
 from experiments.config.schema import Settings
-from experiments.training.hooks import Hook, Loop
+from experiments.training.hooks import Hook, LoopView
 from experiments.training.loop import batch_name
 from experiments.training.train import train
 
@@ -30,7 +30,7 @@ class Observer(Hook):
     def __init__(self, make_look: MakeLook):
         self._make_look = make_look
 
-    def on_start(self, loop: Loop, restored: Any) -> None:
+    def on_start(self, loop: LoopView, restored: Any) -> None:
         import jax
 
         run = loop.context.settings.run
@@ -39,7 +39,7 @@ class Observer(Hook):
         if len(loop.seeds) < run.seeds:
             self._directory = self._directory / batch_name(loop.seeds)
 
-    def on_evaluation(self, loop: Loop, rows: list[dict[str, float]]) -> None:
+    def on_evaluation(self, loop: LoopView, rows: list[dict[str, float]]) -> None:
         """Called before the checkpoint of these states, so a run resumed from it has their observation."""
         import jax
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from envs.errors import ConfigError
 from experiments.config.schema import Settings
 from experiments.distributed import collectives
-from experiments.training.hooks import Hook, Loop
+from experiments.training.hooks import Hook, LoopView
 
 
 class PolicyTarget(NamedTuple):
@@ -30,7 +30,7 @@ class SavePolicies(Hook):
     def __init__(self, targets: Sequence[PolicyTarget]):
         self._targets = targets
 
-    def on_start(self, loop: Loop, restored: Any) -> None:
+    def on_start(self, loop: LoopView, restored: Any) -> None:
         """Saves restored policies again: they may be lost, or the process was killed before it saved them.
 
         Raises:
@@ -41,7 +41,7 @@ class SavePolicies(Hook):
         else:
             self.on_save(loop, restored)
 
-    def on_save(self, loop: Loop, states: Any) -> None:
+    def on_save(self, loop: LoopView, states: Any) -> None:
         params = loop.context.algorithm.policy(states.learner)
         collectives.broadcast_from_main(lambda: self._write(loop.context.env.spec, params))
 

@@ -25,8 +25,8 @@ from experiments.runs.build import build
 from experiments.runs.checkpoint import Progress
 from experiments.runs.directory import create_directory, locked, software_versions, write_config
 from experiments.training.compile import lower_run
-from experiments.training.hooks import Hook
-from experiments.training.loop import Diverged, Interrupted, RunContext, TrainingLoop
+from experiments.training.hooks import Hook, RunContext
+from experiments.training.loop import Diverged, Interrupted, TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.policies import PolicyTarget, SavePolicies
 from experiments.training.runtime import describe_devices, prepare_jax

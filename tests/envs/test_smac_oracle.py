@@ -164,7 +164,7 @@ def test_smac_sorts_its_agents_into_our_order_and_counts_our_rewards():
         oracle.battle_through(0.9)
         oracle.game.reset()
         tags = [oracle.game.get_unit_by_id(agent).tag for agent in range(5)]
-        assert tags == [oracle.game._controller._tag(agent) for agent in range(5)]
+        assert tags == [oracle.game._controller.tag_of(agent) for agent in range(5)]
         listed.append([unit.tag for unit in oracle.game._controller.observe().observation.raw_data.units][:5])
         assert listed[-1] != tags  # the game lists them in another order, so it was SMAC that sorted
     assert oracle.game.max_reward == 1020.0  # 5 * 10 + 200 + 2 * (80 + 80) + 3 * (100 + 50)

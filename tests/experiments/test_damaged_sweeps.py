@@ -11,7 +11,7 @@ import pytest
 from experiments.runs import checkpoint
 from experiments.sweep import main
 
-# 12 iterations of 8 rows, 4 of them env steps; two groups of two lanes, of which the second is stopped on its way.
+# 12 iterations of 8 rows, 4 of them env steps; two groups of two trials, of which the second is stopped on its way.
 ARGV = ["--algo", "fake", "--env", "toy:coordination", "--set", "num_envs=2", "rollout_length=4", "lr=0.1,0.4"]
 ARGV += ["--total-steps", "48", "--seeds", "2", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 ARGV += ["--seeds-per-batch", "2", "--checkpoint-every", "0", "--chunk-iterations", "5", "--no-pictures"]
@@ -98,7 +98,7 @@ def test_lost_groups_are_found_by_what_was_asked_for(sweeps, go_on):
 
 
 def test_lost_groups_are_not_other_groups(sweeps, go_on):
-    argv = ARGV[:FREE] + ARGV[FREE + 2 :]  # all lanes at a time
+    argv = ARGV[:FREE] + ARGV[FREE + 2 :]  # all trials at a time
     code, err, _ = go_on(sweeps[0], lambda out: (out / PART / "groups.json").unlink(), argv)
     assert code == 2 and one_line(err) and 'write {"size": 2} into' in err
 

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.loggers.csv import read_table
 from experiments.run import main
-from experiments.runs import checkpoint
+from experiments.runs import checkpoint, find
+from experiments.runs.results import write_summary
 from experiments.training import loop, rows, train
 from experiments.training.policies import SavePolicies
 
@@ -227,6 +228,9 @@ def test_a_run_may_stop_at_a_target_win_rate(run, monkeypatch):
     assert code == 0
     assert json.loads((directory / "summary.json").read_text())["status"] == "reached_target_win_rate"
     assert [r["win_rate"] for r in read_table(directory / "eval.csv")] == [0, 0, 1, 1, 1, 1]
+    assert find.status(directory) == "reached_target_win_rate"
+    write_summary(directory, "stopped_at_bar", {})  # as older versions wrote it
+    assert find.status(directory) == "reached_target_win_rate"
 
 
 def one_line(err):

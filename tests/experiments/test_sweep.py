@@ -1,4 +1,4 @@
-"""The sweep command: lanes that are the runs they stand for, its tables, its winner, going on, lanes that diverge."""
+"""The sweep command: trials that are the runs they stand for, its tables, its winner, going on, trials that diverge."""
 
 import csv
 import json
@@ -32,8 +32,8 @@ def swept(tmp_path_factory):
     return out
 
 
-def test_a_lane_is_the_run_of_its_configuration(swept, run):
-    """Two lanes of other step sizes and seeds, in one program, against the run command with each step size."""
+def test_a_trial_is_the_run_of_its_configuration(swept, run):
+    """Two trials of other step sizes and seeds, in one program, against the run command with each step size."""
     for lr in ("0.1", "0.4"):
         code, alone, _, _ = run("--lr", lr, *SHORT, into=lr)
         assert code == 0
@@ -53,13 +53,13 @@ def test_a_lane_is_the_run_of_its_configuration(swept, run):
     )
 
 
-def test_a_lane_that_diverges_ends_and_the_others_go_on(swept):
+def test_a_trial_that_diverges_ends_and_the_others_go_on(swept):
     summary = json.loads((swept / POINT.format("3e+38") / "summary.json").read_text())
     assert summary["diverged"].keys() == {"0", "1"}
     assert json.loads((swept / POINT.format("0.1") / "summary.json").read_text())["diverged"] == {}
     ends = {"0.1": "finished", "0.4": "finished", "3e+38": "diverged"}
-    by_lane = {(row["lr"], row["seed"]): row["status"] for row in rows(swept / "lanes.csv")}
-    assert by_lane == {(lr, seed): status for lr, status in ends.items() for seed in "01"}
+    by_trial = {(row["lr"], row["seed"]): row["status"] for row in rows(swept / "lanes.csv")}
+    assert by_trial == {(lr, seed): status for lr, status in ends.items() for seed in "01"}
 
 
 def test_tables_hold_every_row_beside_its_configuration(swept):
@@ -98,7 +98,7 @@ def test_what_has_ended_is_not_trained_again(swept, monkeypatch, capsys):
 
 
 def test_a_sweep_that_is_stopped_goes_on_in_groups(swept, tmp_path, monkeypatch, capsys):
-    """Two groups of two lanes; SIGTERM comes with a save of the second one (after 3 of 12 iterations), which
+    """Two groups of two trials; SIGTERM comes with a save of the second one (after 3 of 12 iterations), which
     ends after the next two."""
     command = [*WORLD, "lr=0.1,0.4", *SHORT, "--out", str(tmp_path), "--seeds-per-batch", "2"]
     command += ["--checkpoint-every", "0", "--chunk-iterations", "5", "--no-pictures"]

@@ -30,8 +30,8 @@ begun = [*base, *short, "--total-steps", "12", "--seeds", "3", "--run-dir", f"{o
 assert run.main(begun) == 0
 moved = str(next(__import__("pathlib").Path(f"{out}/moved").glob("*/*/*/config.json")).parent)
 assert run.main(["--resume", moved, "--total-steps", "24", "--devices", "2"]) == 0
-lanes = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "3", "--set", "num_envs=2", "rollout_length=4"]
-assert sweep.main([*lanes, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) == 0
+trials = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "3", "--set", "num_envs=2", "rollout_length=4"]
+assert sweep.main([*trials, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) == 0
 """
 
 
@@ -58,7 +58,7 @@ def directory(parent):
 
 
 def test_ten_seeds_over_eight_devices_are_those_of_one(meshed):
-    """Ten lanes are padded to sixteen, two a device; 6 iterations: 3 rows of metrics, 2 evaluations a seed."""
+    """Ten trials are padded to sixteen, two a device; 6 iterations: 3 rows of metrics, 2 evaluations a seed."""
     one, eight = directory(meshed / "one"), directory(meshed / "eight")
     for name, count in (("metrics", 30), ("eval", 20)):
         same_rows(read_table(eight / f"{name}.csv"), read_table(one / f"{name}.csv"), count)
@@ -75,7 +75,7 @@ def test_a_run_of_three_devices_goes_on_on_two(meshed):
     assert sorted(p.stem for p in (moved / "policy").glob("*.npz")) == ["seed_0", "seed_1", "seed_2"]
 
 
-def test_nine_lanes_of_a_sweep_over_eight_devices(meshed):
+def test_nine_trials_of_a_sweep_over_eight_devices(meshed):
     parent = meshed / "sweep" / "toy_coordination" / "fake"
     default = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 3]
     same_rows(read_table(parent / "num_envs=2_rollout_length=4_lr=0.1" / "metrics.csv"), default, 9)
@@ -92,7 +92,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_two_processes_share_the_lanes(tmp_path):
+def test_two_processes_share_the_trials(tmp_path):
     """Two seeds of one point: a process each; the first one makes the table of both."""
     words = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--set", *FIXED, *SHORT]
     words += ["--out", str(tmp_path / "out"), "--num-processes", "2", "--process-id"]
@@ -106,9 +106,9 @@ def test_two_processes_share_the_lanes(tmp_path):
     said = [process.communicate(timeout=1200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     with (tmp_path / "out" / "lanes.csv").open(newline="") as file:
-        lanes = list(csv.DictReader(file))
-    assert [(row["seed"], row["status"]) for row in lanes] == [("0", "finished"), ("1", "finished")]
-    assert len({row["directory"] for row in lanes}) == 2
+        trials = list(csv.DictReader(file))
+    assert [(row["seed"], row["status"]) for row in trials] == [("0", "finished"), ("1", "finished")]
+    assert len({row["directory"] for row in trials}) == 2
     assert "winner" in said[0] and "winner" not in said[1]
 
 

@@ -15,7 +15,7 @@ from experiments.loggers.csv import read_table
 from experiments.sweep import main
 from tests.helpers.processes import child_environment
 
-# 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three lanes: padded to four.
+# 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three trials: padded to four.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "1", "--set", "num_envs=2", "rollout_length=4"]
 WORDS += ["lr=0.1,0.2,0.4", "--total-steps", "48", "--eval-every", "24", "--log-every", "2", "--eval-episodes", "4"]
 WORDS += ["--chunk-iterations", "5", "--no-compile-cache"]

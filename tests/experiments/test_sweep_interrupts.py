@@ -14,7 +14,7 @@ import pytest
 from experiments.loggers.csv import read_table
 from tests.helpers.processes import child_environment
 
-# Two programs of two lanes; 500 iterations of 4 or 8 steps, in chunks of 25.
+# Two programs of two trials; 500 iterations of 4 or 8 steps, in chunks of 25.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "2", "--total-steps", "2000", "--eval-every", "500"]
 WORDS += ["--log-every", "50", "--eval-episodes", "2", "--chunk-iterations", "25", "--checkpoint-every", "0"]
 WORDS += ["--set", "num_envs=2,4", "rollout_length=4"]
@@ -78,9 +78,9 @@ def finish(out, **more):
 
 def tables(out):
     with (out / "lanes.csv").open(newline="") as file:
-        lanes = [(row["num_envs"], row["seed"], row["status"], row["return_mean"]) for row in csv.DictReader(file)]
+        trials = [(row["num_envs"], row["seed"], row["status"], row["return_mean"]) for row in csv.DictReader(file)]
     rows = {path.relative_to(out): read_table(path) for path in sorted(out.glob("toy*/*/*/*.csv"))}
-    return lanes, rows
+    return trials, rows
 
 
 @pytest.mark.slow
@@ -107,8 +107,8 @@ def test_nothing_is_lost_or_written_twice(tmp_path):
     assert code == 0 and "resumed" not in shown and "winner" in shown, shown
     code, shown = finish(tmp_path / "whole")
     assert code == 0, shown
-    (lanes, rows), (whole_lanes, whole_rows) = tables(out), tables(tmp_path / "whole")
-    assert lanes == whole_lanes and rows.keys() == whole_rows.keys() and len(rows) == 4
+    (trials, rows), (whole_trials, whole_rows) = tables(out), tables(tmp_path / "whole")
+    assert trials == whole_trials and rows.keys() == whole_rows.keys() and len(rows) == 4
     for name, ours in rows.items():
         # 10 rows of metrics of 500 iterations, 5 of 250; 4 evaluations; two seeds
         count = 8 if name.name == "eval.csv" else 20 if "num_envs=2" in str(name) else 10

@@ -21,7 +21,7 @@ def programs(*words, base=BASE):
     return make_programs(parse([*base, *words])[1], "out")
 
 
-def test_floats_are_lanes_and_the_rest_are_programs():
+def test_floats_are_trials_and_the_rest_are_programs():
     """2 x 2 algorithms and environments, 2 numbers of environments, 3 x 2 floats: 8 programs of 6 points."""
     queue = programs(
         *("--set", "lr=3e-4,5e-4,1e-3", "num_envs=8,16", "entropy=0,0.01"),

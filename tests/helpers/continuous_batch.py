@@ -1,4 +1,4 @@
-"""A small continuous world's spec, and a replay's batch of it, for the tests of MADDPG and MAAC."""
+"""A small continuous environment's spec, and a replay's batch of it, for the tests of MADDPG and MAAC."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def timestep(seed: int, terminated: bool = False, truncated: bool = False) -> Ti
 
 
 def make_batch(seed: int = 0, **flags) -> Batch:
-    """One transition a lane; the last lane is padding (mask 0)."""
+    """One transition per environment; the last environment is padding (mask 0)."""
     rows = jax.tree.map(lambda a, b: jnp.stack([a, b]), timestep(seed), timestep(seed + 1, **flags))
     action = jax.random.uniform(jax.random.key(seed + 2), (1, B, A, D), minval=-2.0, maxval=4.0)
     mask = jnp.ones((1, B)).at[0, -1].set(0.0)

@@ -141,12 +141,12 @@ class Controller:
         self._key, key = jax.random.split(self._key)
         return key
 
-    def _tag(self, index: int) -> int:
+    def tag_of(self, index: int) -> int:
         return (self._generation << 20) + 1 + index
 
     def _index(self, tag: int) -> int:
         """The unit called `tag`; a tag of an earlier battle is an error of who gave it."""
-        index = tag - self._tag(0)
+        index = tag - self.tag_of(0)
         assert 0 <= index < len(self.units), f"no unit has the tag {tag}"
         return index
 
@@ -158,7 +158,7 @@ class Controller:
     def _unit(self, index: int) -> raw_pb2.Unit:
         battle, unit, agents = self.battle, self.units[index], self.scenario.num_allies
         message = raw_pb2.Unit(
-            tag=self._tag(index),
+            tag=self.tag_of(index),
             owner=ALLY if index < agents else ENEMY,
             unit_type=self._ids[index],
             radius=unit.radius,

@@ -19,7 +19,7 @@ class Counter(NamedTuple):
 
 
 def make_scripted(
-    spec: EnvSpec, num_envs: int, length: int, store=None, updates: int = 1, warmup: int = 0
+    spec: EnvSpec, num_envs: int, length: int, buffer=None, updates: int = 1, warmup: int = 0
 ) -> Algorithm:
     """Explores uniformly, is greedy by always choosing the highest legal action.
 
@@ -46,5 +46,5 @@ def make_scripted(
         carry=lambda num_envs: jnp.zeros(num_envs, jnp.int32),
         act=act,
         update=update,
-        plan=Plan(num_envs, length, store or rollout_buffer(), updates, warmup),
+        plan=Plan(num_envs, length, buffer or rollout_buffer(), updates, warmup),
     )

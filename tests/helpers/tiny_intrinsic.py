@@ -35,11 +35,12 @@ def make_networks(**fields):
 
 
 def _rows(rng) -> tuple[TimeStep, np.ndarray]:
-    """8 rows of 4 lanes.
+    """8 rows of 4 environments.
 
-    Lane 0: truncated at row 3, agent 1 dead throughout that episode. Lane 1: goes on from an earlier rollout,
-    terminated at row 2, agent 2 dies at row 5. Lane 2: agent 0 dies at row 4, terminated at the last row.
-    Lane 3: stands at an ending at row 0; the new episode has nobody alive from row 6 on.
+    0: truncated at row 3, agent 1 dead throughout that episode.
+    1: goes on from an earlier rollout, terminated at row 2, agent 2 dies at row 5.
+    2: agent 0 dies at row 4, terminated at the last row.
+    3: at an ending at row 0; in the new episode no agent is alive from row 6 on.
     """
     alive = np.ones((T + 1, B, A), bool)
     alive[:4, 0, 1] = alive[5:, 1, 2] = alive[4:, 2, 0] = alive[6:, 3] = False

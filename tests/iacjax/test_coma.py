@@ -194,7 +194,7 @@ def test_per_time_index_steps_from_the_last_and_keeps_the_values_before_each():
 
 @pytest.fixture(scope="module", params=["per_time_index", "epochs"])
 def member(request):
-    """(family, learner, batch, jitted update)."""
+    """(networks, learner, batch, jitted update)."""
     nets = make_networks(critic_update=request.param)
     return nets, make_learner(nets), make_batch(nets), jax.jit(partial(coma.update, nets), compiler_options=QUICK)
 

@@ -43,7 +43,7 @@ WORLDS = [*(CONTINUOUS_TOYS[name]() for name in CONTINUOUS_PROBES), CUT]  # the 
 
 
 class AnyProbe:
-    """The world of number `index`, which may be traced."""
+    """The environment of number `index`, which may be traced."""
 
     spec = CONTINUOUS_TOYS["variable_continuous"]().spec
 

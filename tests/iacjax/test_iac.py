@@ -26,7 +26,7 @@ FAMILY += [pytest.param(name, marks=pytest.mark.slow) for name in ("sq", "attn_q
 
 @cache
 def build(name, **fields):
-    """(family, algorithm): one a configuration, so that tests share what they have compiled."""
+    """(networks, algorithm): one a configuration, so that tests share what they have compiled."""
     config = dataclasses.replace(get_entry(name).config(), hidden_dim=8, buffer_size=512, batch_size=B, **fields)
     return iac.build(SPEC, config), iac.make(SPEC, config)
 
@@ -244,8 +244,8 @@ def test_only_the_gradient_that_leads_back_in_passes_the_bounds():
 
 
 @pytest.mark.parametrize("name", ["iac", "siaq", "ddpg_mix"])
-def test_an_unsquashed_policys_critic_is_asked_about_what_the_world_executes(name):
-    """Policies whose mean is 3, three times the bound: Q sees 1, where the world clips it, in loss and target alike."""
+def test_an_unsquashed_policys_critic_sees_the_action_that_is_executed(name):
+    """Policies whose mean is 3, three times the bound: Q sees the executed 1, in loss and target."""
     narrow = {"sigma_init": 1e-3, "factor_scale": 0.0, "noise_scale": 1e-6}
     nets, algorithm, learner = learner_of(name, squash="none", temperature=0.0, policy_layers=0, **narrow)
     actor = jax.tree.map(jnp.zeros_like, learner.params["actor"])

@@ -34,7 +34,7 @@ DEFAULT = {"epochs": 2, "minibatches": 2, "intrinsic_weight": 0.5, "critic_other
 
 @pytest.fixture(scope="module", params=["default", "paper"])
 def member(request):
-    """(family, learner, batch, jitted update)."""
+    """(networks, learner, batch, jitted update)."""
     nets = make_networks(**{"default": DEFAULT, "paper": {**PAPER, "reward_net": "mlp"}}[request.param])
     update = jax.jit(partial(intrinsic.update, nets), compiler_options=QUICK)
     return nets, make_learner(nets), make_batch(nets), update
@@ -126,7 +126,7 @@ def test_critics_train_on_the_dead_and_not_on_padding():
     seq, values = quick(lambda: prepared(nets, learner, batch))
     losses = jax.jit(lambda seq: intrinsic.critic_losses(nets, learner.params, seq)[1], compiler_options=QUICK)
     steps = float(batch.mask.sum())
-    assert steps == 25  # 28 rows less lane 0's row 3, lane 1's row 2 and lane 3's row 0
+    assert steps == 25  # 28 rows less environment 0's row 3, environment 1's row 2 and environment 3's row 0
     expected = (((seq.returns_total - values.total_tm1) ** 2).sum(-1) * batch.mask).sum() / (3 * steps)
     np.testing.assert_allclose(losses(seq)["critic_loss"], expected, rtol=1e-5)
     expected = ((seq.returns_ex - values.ex_tm1) ** 2 * batch.mask).sum() / steps

@@ -32,7 +32,7 @@ from tests.helpers.tiny_intrinsic import QUICK, quick
 
 @cache
 def build(spec=SPEC, seed=0, **fields):
-    """(family, algorithm, learner whose targets are other networks than its own)."""
+    """(networks, algorithm, learner whose targets are other networks than its own)."""
     config = MaacConfig(**{**SMALL, "heads": 2, **fields})
     algorithm = maac.make(spec, config)
     init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
@@ -213,7 +213,7 @@ def test_observations_are_normalised_by_running_statistics():
         [stats_.mean[1, 2], stats_.var[1, 2], stats_.mean[0, 0], stats_.var[0, 0]], [0.2, 1.3, 0, 0.9], rtol=1e-6
     )
     np.testing.assert_allclose(maac.normalise_obs(nets, stats_, obs)[0, 1, 2], 3.8 / 1.30001**0.5, rtol=1e-5)
-    first = maac.track(nets, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second lane is padding
+    first = maac.track(nets, learner.stats, obs, jnp.array([1.0, 0.0]))  # the second environment is padding
     np.testing.assert_allclose([first.mean[1, 2], first.var[1, 2]], [0.4, 0.9], rtol=1e-6)
     none = maac.track(nets, learner.stats, obs, jnp.zeros(2))
     jax.tree.map(np.testing.assert_array_equal, none, learner.stats)

@@ -34,7 +34,7 @@ from tests.helpers.tiny_intrinsic import QUICK, quick
 
 @cache
 def build(spec=SPEC, seed=0, **fields):
-    """(family, algorithm, learner whose targets are other networks than its own)."""
+    """(networks, algorithm, learner whose targets are other networks than its own)."""
     config = MaddpgConfig(**{**SMALL, "critic_layers": 2, **fields})
     algorithm = maddpg.make(spec, config)
     init = jax.jit(algorithm.init, compiler_options=QUICK)  # compiled once: quicker than twice step by step
@@ -89,7 +89,7 @@ def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
     assert agent_changed(zeros, grads) == [False, True, False]
 
     def slow(actor):
-        """Minus the mean of Q_1 over the five real lanes."""
+        """Minus the mean of Q_1 over the five real environments."""
         new, _ = maddpg.sample(nets, actor, ts.obs, key)
         joint = jnp.stack([action[:, 0], new[:, 1], action[:, 2]], 1)
         x = jnp.concatenate([ts.obs.reshape(B, -1), joint.reshape(B, -1)], -1)
@@ -100,7 +100,7 @@ def test_a_policy_learns_from_its_own_critic_and_its_own_action(policy):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), grads, due)
 
 
-def test_a_rare_lane_without_an_action_changes_nothing():
+def test_a_rare_environment_without_an_action_changes_nothing():
     _, algorithm, learner = build(target_every=2)
     batch = make_batch()
     rows = batch.rows._replace(obs=batch.rows.obs.at[:, -1].set(9.0))
@@ -173,8 +173,8 @@ def test_greedy_acting_reads_observations_alone():
 
 def test_exploration():
     """Uniform until warm, unless the policy is to act; then noise of the asked scale around the greedy action."""
-    spec, lanes = SPEC._replace(num_agents=2, obs_dim=1), 2000
-    obs = jnp.zeros((lanes, 2, 1))
+    spec, envs = SPEC._replace(num_agents=2, obs_dim=1), 2000
+    obs = jnp.zeros((envs, 2, 1))
 
     def act(steps, **fields):
         noise = {"policy": "deterministic", "warmup": 100, "noise_scale": 0.05}
@@ -182,7 +182,7 @@ def test_exploration():
 
         @jax.jit
         def call(key, clock):
-            ts, first = timestep(0)._replace(obs=obs), jnp.ones(lanes, bool)
+            ts, first = timestep(0)._replace(obs=obs), jnp.ones(envs, bool)
             return algorithm.act(algorithm.policy(algorithm.init(key)), (), ts, first, key, clock, explore=True)[1]
 
         return [np.asarray(call(jax.random.key(1), Clock(jnp.int32(t), jnp.int32(t)))) for t in steps]

@@ -44,7 +44,7 @@ def through_the_lookahead(log_prob_fn, advantage_fn, theta, advantage_ex, weight
 
 
 def toy():
-    """A linear softmax policy, rewards linear in features: 6 steps, 2 lanes, 3 agents, some dead, some padding."""
+    """A linear softmax policy, rewards linear in features: 6 steps, 2 environments, 3 agents; deaths and padding."""
     rng = np.random.default_rng(0)
     obs, features = rng.normal(size=(6, 2, 3, 4)), rng.normal(size=(6, 2, 3, 5))
     action, value = rng.integers(0, 3, (6, 2, 3)), rng.normal(size=(6, 2, 3))

@@ -50,15 +50,15 @@ def gru_loop(p, h, x, first):
     out = np.zeros((*x.shape[:-1], H))
     h = h.copy()
     for t in range(len(x)):
-        for lane in np.ndindex(x.shape[1:-1]):
-            if first[t][lane]:
-                h[lane] = 0.0
-            gx = [x[t][lane] @ p[gate]["kernel"] + p[gate]["bias"] for gate in ("reset", "update", "candidate")]
-            gh = np.split(h[lane] @ p["recurrent"], 3)
+        for e in np.ndindex(x.shape[1:-1]):
+            if first[t][e]:
+                h[e] = 0.0
+            gx = [x[t][e] @ p[gate]["kernel"] + p[gate]["bias"] for gate in ("reset", "update", "candidate")]
+            gh = np.split(h[e] @ p["recurrent"], 3)
             r, z = sigmoid(gx[0] + gh[0]), sigmoid(gx[1] + gh[1])
             n = np.tanh(gx[2] + r * (gh[2] + p["candidate_bias"]))
-            h[lane] = (1 - z) * n + z * h[lane]
-            out[t][lane] = h[lane]
+            h[e] = (1 - z) * n + z * h[e]
+            out[t][e] = h[e]
     return h, out
 
 
@@ -78,10 +78,10 @@ def test_reset_comes_before_the_step():
     variables = randomised(net, HIDDEN[:, 0], x, FIRST)
     _, out = apply(net, variables, HIDDEN[:, 0], x, FIRST)
     _, fresh = apply(net, variables, np.zeros((B, H), np.float32), x[3:], np.zeros((2, B), bool))
-    np.testing.assert_allclose(out[3:, 0], fresh[:, 0], atol=1e-6)  # lane 0 opens an episode at row 3
+    np.testing.assert_allclose(out[3:, 0], fresh[:, 0], atol=1e-6)  # environment 0 opens an episode at row 3
     _, other = apply(net, variables, HIDDEN[:, 0] + 1.0, x, FIRST)
     np.testing.assert_array_equal(out[3:, 0], other[3:, 0])
-    np.testing.assert_array_equal(out[:, 1], other[:, 1])  # lane 1 opens one at row 0
+    np.testing.assert_array_equal(out[:, 1], other[:, 1])  # environment 1 opens one at row 0
     assert np.abs(out[:3, 0] - other[:3, 0]).max() > 1e-3
 
 
@@ -217,10 +217,10 @@ def test_attention_reward_against_a_loop(kind, end, temperature):
     variables = randomised(net, OBS, ACTION, ALIVE)
     r_in, weights = apply(net, variables, OBS, ACTION, ALIVE)
     p = layers(variables["params"])
-    for lane in np.ndindex(T, B):
-        expected = attention_loop(p, kind, OBS[lane], ACTION[lane], ALIVE[lane], 2.0, end, temperature)
-        np.testing.assert_allclose(r_in[lane], expected[0], atol=2e-5)
-        np.testing.assert_allclose(weights[lane], expected[1], atol=2e-5)
+    for e in np.ndindex(T, B):
+        expected = attention_loop(p, kind, OBS[e], ACTION[e], ALIVE[e], 2.0, end, temperature)
+        np.testing.assert_allclose(r_in[e], expected[0], atol=2e-5)
+        np.testing.assert_allclose(weights[e], expected[1], atol=2e-5)
     assert np.abs(r_in).max() < 2.0 and np.abs(r_in).std() > 0.05
     assert not weights[1].any() and not r_in[1].any()  # nobody alive
     assert not weights[2, 0, :, 1].any() and not weights[2, 0, 1].any()  # agent 1 dead

@@ -90,7 +90,7 @@ def test_critic_loss_counts_the_dead_and_no_padding():
 
 
 def slow_gae(nets, batch, values):
-    """A_t = delta_t + gamma lambda A_{t+1}, lane by lane, agent by agent, each episode by itself."""
+    """A_t = delta_t + gamma lambda A_{t+1}, environment by environment, agent by agent, each episode by itself."""
     rows = jax.tree.map(np.asarray, batch.rows)
     ends = rows.terminated | (rows.truncated if nets.config.time_limit == "terminate" else False)
     out = np.zeros(batch.action.shape)
@@ -156,7 +156,7 @@ def test_the_actor_loss_reads_what_every_learner_of_the_kind_has():
 
 @pytest.fixture(scope="module", params=["default", "paper"])
 def member(request):
-    """(family, learner, batch, jitted update)."""
+    """(networks, learner, batch, jitted update)."""
     fields = {"paper": {"time_limit": "terminate", "huber_delta": 10.0, "critic_memory": False}, "default": {}}
     nets = make_networks(**fields[request.param])
     return nets, make_learner(nets), make_batch(nets), jax.jit(partial(ppo.update, nets), compiler_options=QUICK)

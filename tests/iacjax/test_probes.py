@@ -1,6 +1,6 @@
 """Every algorithm reaches the known return, and the known value, of every discrete probe.
 
-Compiling is what takes the time, so all probes are one program: a world that plays the probe of a traced number,
+Compiling is what takes the time, so all probes are one program: an environment that plays the probe of a traced number,
 padded to common sizes (a padded action is illegal, a padded observation 0), mapped over probes and seeds.
 """
 
@@ -61,7 +61,7 @@ NAMES = [*PROBES, "cut_for_good"]
 
 
 class AnyProbe:
-    """The world of number `index`, which may be traced: 2 agents, 2 features, 3 actions, at most 5 steps."""
+    """The environment of number `index`, which may be traced: 2 agents, 2 features, 3 actions, at most 5 steps."""
 
     spec = EnvSpec("toy:any", 2, 2, 4, ActionSpec(num_actions=3), horizon=5)
 

@@ -104,7 +104,7 @@ def test_what_is_greedy_is_the_best_legal_joint_action(config):
     assert not bool(ts.avail.all())
     values = joint_values(nets, params, ts)
     chosen = np.asarray(q_mixing.best_actions(nets, params, ts))
-    assert [values[u, v, lane] for lane, (u, v) in enumerate(chosen)] == list(values.max((0, 1)))
+    assert [values[u, v, e] for e, (u, v) in enumerate(chosen)] == list(values.max((0, 1)))
 
 
 def test_qmixs_values_read_the_others_actions_and_not_the_own_one_twice():
@@ -117,7 +117,7 @@ def test_qmixs_values_read_the_others_actions_and_not_the_own_one_twice():
     value = {
         (u, v): q_mixing.individual_values(nets, params, ts, jnp.array([[u, v]]))[0] for u in range(U) for v in range(U)
     }
-    assert abs(float(value[0, 0][0] - value[0, 1][0])) > 1e-4  # Q_0 hangs on u_1
+    assert abs(float(value[0, 0][0] - value[0, 1][0])) > 1e-4  # Q_0 depends on u_1
     plain = build()
     params = learner_of(plain).params
     alone = {v: q_mixing.individual_values(plain, params, ts, jnp.array([[0, v]]))[0, 0] for v in range(U)}
@@ -155,8 +155,8 @@ def clock(steps=0):
 
 
 def test_exploration_is_epsilon_greedy_over_legal_actions():
-    """Epsilon falls from 1 to 0.2 over 1000 steps. Of 4000 lanes with two of three actions legal for agent 0, half
-    choose its best one at the start, 1 - 0.2 / 2 = 0.9 at the end."""
+    """Epsilon falls from 1 to 0.2 over 1000 steps. In 4000 environments two of agent 0's three actions are legal; half
+    choose the best one at the start, 1 - 0.2 / 2 = 0.9 at the end."""
     lanes = 4000
     nets = build(epsilon_start=1.0, epsilon_end=0.2, epsilon_steps=1000)
     policy = learner_of(nets).params

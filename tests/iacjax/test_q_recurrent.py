@@ -60,7 +60,7 @@ def batch_of(first, mask, terminated, truncated, reward, seed=0):
 
 
 def hand_batch():
-    """Two lanes of 3 rows: lane 0 terminates after its second step, lane 1 is truncated there; rewards 1 and 2."""
+    """3 rows of two environments: 0 terminates after its second step, 1 is truncated there; rewards 1 and 2."""
     flags = np.zeros((3, 2), bool)
     end_0, end_1 = flags.copy(), flags.copy()
     end_0[2, 0], end_1[2, 1] = True, True
@@ -83,7 +83,7 @@ def fixed(nets):
 def test_targets_of_vdn_by_hand():
     """Max Q' = 5 of each of two agents: 10. Double: the online nets choose action 0, worth 1 of each: 2."""
     nets, batch = build(mixer="vdn", double_q=False), hand_batch()
-    # lane 0: 1 + 0.9 x 10 = 10, and 2 at the end; lane 1: 10, and 2 + 0.9 x 10 = 11 through the limit
+    # environment 0: 1 + 0.9 x 10 = 10, and 2 at the end; environment 1: 10, and 2 + 0.9 x 10 = 11 through the limit
     np.testing.assert_allclose(targets(nets, fixed(nets), batch)[..., 0], [[10, 10], [2, 11]], rtol=1e-6)
     cut = build(mixer="vdn", double_q=False, time_limit="terminate")
     np.testing.assert_allclose(targets(cut, fixed(cut), batch)[..., 0], [[10, 10], [2, 2]], rtol=1e-6)
@@ -124,7 +124,7 @@ def test_the_loss_of_vdn_by_hand():
         return float(q_recurrent.loss(nets, learner.params, learner.target, q_recurrent.with_carry(nets, batch))[0])
 
     assert loss(batch) == pytest.approx(31.25, rel=1e-6)
-    # the last step of lane 1 masked: (36 + 36 + 4) / 3
+    # the last step of environment 1 masked: (36 + 36 + 4) / 3
     assert loss(batch._replace(mask=batch.mask.at[1, 1].set(0.0))) == pytest.approx(76 / 3, rel=1e-6)
 
 
@@ -133,12 +133,12 @@ def long_batch(rows=12, lanes=5, seed=3):
     rng = np.random.default_rng(seed)
     first, ended, cut = (np.zeros((rows, lanes), bool) for _ in range(3))
     first[0] = True
-    for lane in range(lanes):
+    for e in range(lanes):
         for t in range(1, rows):
-            if ended[t - 1, lane] or cut[t - 1, lane]:
-                first[t, lane] = True
-            elif not first[t, lane] and rng.random() < 0.4:
-                (ended if rng.random() < 0.5 else cut)[t, lane] = True
+            if ended[t - 1, e] or cut[t - 1, e]:
+                first[t, e] = True
+            elif not first[t, e] and rng.random() < 0.4:
+                (ended if rng.random() < 0.5 else cut)[t, e] = True
     mask = ~(ended | cut)[:-1]
     reward = np.where(first, 0.0, rng.normal(size=(rows, lanes)))
     batch = batch_of(first, mask, ended, cut, reward)
@@ -148,7 +148,7 @@ def long_batch(rows=12, lanes=5, seed=3):
 
 
 def slow_targets(nets, learner, batch, lam, terminate=False):
-    """lambda-returns as weighted sums of n-step returns of one lane after the other."""
+    """lambda-returns as weighted sums of n-step returns of one environment after the other."""
     batch = q_recurrent.with_carry(nets, batch)
     online, other = (
         np.asarray(q_recurrent.unroll(nets, p["agents"], batch)[0]) for p in (learner.params, learner.target)
@@ -159,17 +159,17 @@ def slow_targets(nets, learner, batch, lam, terminate=False):
     ended, cut, reward = (np.asarray(getattr(batch.rows, n)) for n in ("terminated", "truncated", "reward"))
     out = np.zeros(batch.mask.shape)
     last = batch.mask.shape[0]
-    for (t, lane), alive in np.ndenumerate(np.asarray(batch.mask)):
+    for (t, e), alive in np.ndenumerate(np.asarray(batch.mask)):
         if not alive:
             continue
         total, weight, gained, n = 0.0, 1.0, 0.0, 0
         while True:
             at, n = t + n + 1, n + 1
-            gained += nets.config.gamma ** (n - 1) * reward[at, lane]
-            stops = ended[at, lane] or (terminate and cut[at, lane])
-            worth = gained + (0.0 if stops else nets.config.gamma**n * value[at, lane])
-            if ended[at, lane] or cut[at, lane] or at == last:
-                out[t, lane] = total + weight * worth
+            gained += nets.config.gamma ** (n - 1) * reward[at, e]
+            stops = ended[at, e] or (terminate and cut[at, e])
+            worth = gained + (0.0 if stops else nets.config.gamma**n * value[at, e])
+            if ended[at, e] or cut[at, e] or at == last:
+                out[t, e] = total + weight * worth
                 break
             total, weight = total + weight * (1 - lam) * worth, weight * lam
     return out

@@ -96,7 +96,7 @@ GAME = {
 
 
 def all_joint_actions(env):
-    """One step of the game in 9 lanes, each with a joint action of its own."""
+    """One step of the game in 9 environments, each with a joint action of its own."""
     action = jnp.stack(jnp.meshgrid(jnp.arange(3), jnp.arange(3), indexing="ij"), -1).reshape(-1, 2)
     state, before = env.reset(jax.random.key(0), 9)
     after = env.step(jax.random.key(1), state, action)[1]

@@ -17,7 +17,7 @@ T, L, H = 6, 3, 4
 
 
 def inputs(seeds: tuple[int, ...] = ()):
-    """(h0, gates, kernel, bias), and `first`: lane 0 opens an episode at row 0, lane 1 at row 3, lane 2 never."""
+    """(h0, gates, kernel, bias), and `first`: sequence 0 begins an episode at row 0, 1 at row 3, 2 never."""
     rng = np.random.default_rng(0)
 
     def normal(*shape):
@@ -62,7 +62,7 @@ def test_both_forms_agree_for_every_seed_of_a_batch():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_nothing_flows_back_over_the_opening_of_an_episode(form):
-    """Row 2 of lane 1 feeds nothing after row 3 opens an episode; in lane 2 it feeds the last memory."""
+    """Row 2 of sequence 1 reaches nothing after row 3 begins an episode; in sequence 2 it reaches the last memory."""
     parts, first = inputs()
     last_row = jax.grad(lambda gates: memories(form, first, parts[0], gates, *parts[2:])[-1].sum())(parts[1])
     of_row_2 = np.abs(last_row[2][2])  # the candidate gate's inputs

@@ -41,7 +41,7 @@ def test_lambda_zero_and_one():
 
 
 def forward_view(r, discount, boundary, v, lam):
-    """(1 - l) sum_n l^(n-1) G^(n), the rest of the weight on the last n before the ending, for one lane."""
+    """(1 - l) sum_n l^(n-1) G^(n), the rest of the weight on the last n before the ending, for one environment."""
     num_steps, out = len(r), np.zeros(len(r))
     for t in range(num_steps):
         rewards, factor, weight = 0.0, 1.0, 1.0

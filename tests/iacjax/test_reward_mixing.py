@@ -36,11 +36,11 @@ def test_equation_14(activation, start):
     variables = randomised(net)
     p = variables["params"]
     out = jax.jit(net.apply)(variables, R_EX, R_IN)
-    for lane in np.ndindex(R_IN[:3].shape):
-        r_ex, r_in = R_EX[lane[:2]], R_IN[lane]
+    for e in np.ndindex(R_IN[:3].shape):
+        r_ex, r_in = R_EX[e[:2]], R_IN[e]
         w1, b1, w2, b2 = (r_ex * p[name]["kernel"][0] + p[name]["bias"] for name in ("w1", "b1", "w2", "b2"))
         expected = (ACTIVATIONS[activation](r_in * w1 + b1) * w2).sum() + b2[0]
-        np.testing.assert_allclose(out[lane], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out[e], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_transitions import BATCH, BLOCKS, LANES, LENGTH, clock_of, filled, kept, make_ring, play, transitions
+from test_transitions import BATCH, BLOCKS, ENVS, LENGTH, clock_of, filled, kept, make_buffer, play, transitions
 
 from envs.base import TimeStep
 from iacjax.buffers import normalise_rewards, transition_buffer
@@ -13,7 +13,7 @@ from iacjax.types import Batch, Clock
 
 
 def batch_of(rewards, mask, before=0.0):
-    """A rollout of two rows in one lane: `rewards` and `mask` of its two actions, `before` the reward of the last."""
+    """A rollout of two rows, one environment: `rewards` and `mask` of its actions, `before` the reward of the last."""
     rows = TimeStep(
         obs=jnp.zeros((3, 1, 1, 1)),
         state=jnp.zeros((3, 1, 1)),
@@ -34,21 +34,21 @@ def chain(*rollouts):
     return [batch_of(*rollout, before) for rollout, before in zip(rollouts, [99.0, *last], strict=False)]
 
 
-def small_store(capacity=4):
+def small_buffer(capacity=4):
     return normalise_rewards(transition_buffer(capacity, 4, 1, 2), capacity, 1, 2)
 
 
-def after(store, rollouts):
-    state = store.init(rollouts[0])
+def after(buffer, rollouts):
+    state = buffer.init(rollouts[0])
     for k, rollout in enumerate(rollouts):
-        state = store.add(state, rollout, Clock(jnp.int32(k), jnp.int32(2 * k)))
+        state = buffer.add(state, rollout, Clock(jnp.int32(k), jnp.int32(2 * k)))
     return state
 
 
-def sampled(store, rollouts):
+def sampled(buffer, rollouts):
     """The rewards of the valid transitions of one batch."""
     clock = Clock(jnp.int32(len(rollouts) - 1), jnp.int32(0))
-    batch = store.sample(after(store, rollouts), rollouts[-1], jax.random.key(0), clock)
+    batch = buffer.sample(after(buffer, rollouts), rollouts[-1], jax.random.key(0), clock)
     return {round(float(reward), 4) for reward in batch.rows.reward[1][batch.mask[0] > 0]}
 
 
@@ -67,41 +67,41 @@ def sampled(store, rollouts):
     ],
 )
 def test_moments_are_those_of_what_is_kept(rollouts, mean, std):
-    store = small_store()
-    state = after(store, chain(*rollouts))
+    buffer = small_buffer()
+    state = after(buffer, chain(*rollouts))
     np.testing.assert_allclose(together(state.chunks), (mean, std), rtol=1e-6, atol=1e-7)
 
 
 def test_batches_have_normalised_rewards():
     """1, 3, 5, 7: mean 4, standard deviation 5^0.5; rewards that are all alike become 0, as does one alone."""
-    found = sampled(small_store(), chain(((1, 3), (1, 1)), ((5, 7), (1, 1))))
+    found = sampled(small_buffer(), chain(((1, 3), (1, 1)), ((5, 7), (1, 1))))
     assert found <= {-1.3416, -0.4472, 0.4472, 1.3416} and len(found) > 1
-    assert sampled(small_store(), chain(((0.1, 0.1), (1, 1)), ((0.1, 0.1), (1, 1)))) == {0.0}
-    assert sampled(small_store(), chain(((5, 9), (1, 0)))) == {0.0}
+    assert sampled(small_buffer(), chain(((0.1, 0.1), (1, 1)), ((0.1, 0.1), (1, 1)))) == {0.0}
+    assert sampled(small_buffer(), chain(((5, 9), (1, 0)))) == {0.0}
 
 
 def test_another_unit_of_the_rewards_changes_nothing():
     one = chain(((1, 2), (1, 1)), ((3, 8), (1, 1)))
     other = chain(((1010, 1020), (1, 1)), ((1030, 1080), (1, 1)))
-    np.testing.assert_allclose(sorted(sampled(small_store(), one)), sorted(sampled(small_store(), other)), atol=2e-4)
+    np.testing.assert_allclose(sorted(sampled(small_buffer(), one)), sorted(sampled(small_buffer(), other)), atol=2e-4)
 
 
 @pytest.mark.parametrize(
     "world", ["variable", *(pytest.param(name, marks=pytest.mark.slow) for name in ("constant", "death"))]
 )
 def test_the_moments_are_those_of_a_slow_list(world):
-    """Episodes of 1, of 1 to 8 and of 3 to 5 steps; before the ring is full, just full, and wrapped twice."""
-    batches, capacity = play(world), LANES * LENGTH * BLOCKS
-    store = normalise_rewards(make_ring(), capacity, LANES, LENGTH)
+    """Episodes of 1, of 1 to 8 and of 3 to 5 steps; before the buffer is full, just full, and wrapped twice."""
+    batches, capacity = play(world), ENVS * LENGTH * BLOCKS
+    buffer = normalise_rewards(make_buffer(), capacity, ENVS, LENGTH)
     for iterations in (1, 3, 4, 5, 8, 11):
         batches_ = [b._replace(rows=b.rows._replace(reward=b.rows.reward + 0.01 * b.rows.obs.sum((-1, -2))))
                     for b in batches[:iterations]]  # fmt: skip
         rewards = [event[3].reward for event in kept(transitions(batches_), iterations).values()]
-        state = filled(store, batches_)
+        state = filled(buffer, batches_)
         np.testing.assert_allclose(together(state.chunks), (np.mean(rewards), np.std(rewards)), rtol=1e-4, atol=1e-6)
         assert int(state.chunks.count.sum()) == len(rewards)
-        plain = jax.jit(make_ring().sample)(state.ring, batches_[-1], jax.random.key(1), clock_of(iterations - 1))
-        ours = jax.jit(store.sample)(state, batches_[-1], jax.random.key(1), clock_of(iterations - 1))
+        plain = jax.jit(make_buffer().sample)(state.ring, batches_[-1], jax.random.key(1), clock_of(iterations - 1))
+        ours = jax.jit(buffer.sample)(state, batches_[-1], jax.random.key(1), clock_of(iterations - 1))
         mean, std = np.mean(rewards), np.std(rewards)
         due = (plain.rows.reward[1] - mean) / std if std > 1e-6 else np.zeros(BATCH)
         valid = plain.mask[0] > 0

@@ -1,4 +1,4 @@
-"""The rollout and the evaluator, proved by numbers on worlds whose episodes are known."""
+"""The rollout and the evaluator, proved by numbers on environments whose episodes are known."""
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +63,14 @@ class Chancy:
 def test_one_step_episodes_take_two_rows():
     # Reward 1 for the only step: act, stand at the end, act, ... The second rollout begins at an end.
     ((batch, stats), (later, later_stats)), _ = rollouts(TOYS["constant"](), 2, 5, times=2)
-    for lane in range(2):
-        assert batch.mask[:, lane].tolist() == [1, 0, 1, 0, 1]
-        assert batch.first[:, lane].tolist() == [True, False, True, False, True, False]
-        assert batch.rows.terminated[:, lane].tolist() == [False, True, False, True, False, True]
-        assert batch.rows.reward[:, lane].tolist() == [0, 1, 0, 1, 0, 1]
-        assert later.mask[:, lane].tolist() == [0, 1, 0, 1, 0]
-        assert later.first[:, lane].tolist() == [False, True, False, True, False, True]
-    # three actions a lane in the first rollout, two in the second, each an episode of length 1 and return 1
+    for e in range(2):
+        assert batch.mask[:, e].tolist() == [1, 0, 1, 0, 1]
+        assert batch.first[:, e].tolist() == [True, False, True, False, True, False]
+        assert batch.rows.terminated[:, e].tolist() == [False, True, False, True, False, True]
+        assert batch.rows.reward[:, e].tolist() == [0, 1, 0, 1, 0, 1]
+        assert later.mask[:, e].tolist() == [0, 1, 0, 1, 0]
+        assert later.first[:, e].tolist() == [False, True, False, True, False, True]
+    # three actions per environment in the first rollout, two in the second, each an episode of length 1 and return 1
     assert [float(x) for x in stats] == [6, 6, 6, 0, 6]
     assert [float(x) for x in later_stats] == [4, 4, 4, 0, 4]
 
@@ -79,11 +79,11 @@ def test_fixed_length_episodes_take_length_plus_one_rows():
     # Four steps, the second feature is t / 3; ten rows: 0 1 2 3 end 0 1 2 3 end, then row 10 opens the third episode.
     ((batch, stats),), _ = rollouts(TOYS["memory"](), 3, 10)
     steps = np.round(3 * batch.rows.obs[:, :, 0, 1]).astype(int)
-    for lane in range(3):
-        assert steps[:, lane].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]
-        assert batch.mask[:, lane].tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1, 0]
-        assert batch.first[:, lane].tolist() == [True] + [False] * 4 + [True] + [False] * 4 + [True]
-        assert batch.aux[:, lane].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    for e in range(3):
+        assert steps[:, e].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]
+        assert batch.mask[:, e].tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1, 0]
+        assert batch.first[:, e].tolist() == [True] + [False] * 4 + [True] + [False] * 4 + [True]
+        assert batch.aux[:, e].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     assert float(stats.episodes) == 6 and float(stats.length_sum) == 24
     np.testing.assert_allclose(stats.return_sum, batch.rows.reward.sum())
 
@@ -98,16 +98,16 @@ def test_a_time_limit_has_its_final_observation_and_is_no_termination():
 
 
 def episodes_of(batch):
-    """Slow oracle: (lengths, returns) of the episodes that open and end inside a batch, lane by lane."""
+    """Slow oracle: (lengths, returns) of the episodes that open and end inside a batch, environment by environment."""
     lengths, returns = [], []
-    for lane in range(batch.mask.shape[1]):
+    for e in range(batch.mask.shape[1]):
         length, total = None, 0.0
         for t in range(batch.rows.reward.shape[0]):
-            if batch.first[t, lane]:
+            if batch.first[t, e]:
                 length, total = 0, 0.0
             elif length is not None:
-                length, total = length + 1, total + batch.rows.reward[t, lane]
-                if batch.rows.terminated[t, lane]:
+                length, total = length + 1, total + batch.rows.reward[t, e]
+                if batch.rows.terminated[t, e]:
                     lengths.append(length)
                     returns.append(total)
                     length = None
@@ -145,7 +145,7 @@ def test_the_carry_restarts_with_the_episode_and_replays_from_carry0():
 
 
 def test_consecutive_rollouts_join_without_losing_a_row():
-    # Nothing is drawn in this world but actions, which it ignores: two rollouts of 3 are one of 6.
+    # Nothing is drawn in this environment but actions, which it ignores: two rollouts of 3 are one of 6.
     env = TOYS["discounting"]()
     ((one, one_stats), (two, two_stats)), _ = rollouts(env, 2, 3, times=2)
     ((whole, stats),), _ = rollouts(env, 2, 6)
@@ -182,9 +182,9 @@ def evaluated(env, num_episodes, key=KEY):
     return jax.tree.map(np.asarray, quick(lambda key: evaluate(env, algorithm, (), key, num_episodes), key))
 
 
-def test_the_evaluator_plays_each_lane_to_its_end_and_no_further():
-    # Greedy chooses action 1 of {0, 1}, so return = length; each lane's length is drawn at reset. Chancy pays 100
-    # and claims a win past the end: neither may count.
+def test_the_evaluator_plays_each_environment_to_its_end_and_no_further():
+    # Greedy chooses action 1 of {0, 1}, so return = length, which is drawn at reset. Past the end Chancy pays 100 and
+    # claims a win: neither may count.
     env = Chancy()
     episodes = evaluated(env, 500)
     drawn = env.reset(jax.random.split(KEY)[0], 500)[0].hidden
@@ -196,12 +196,12 @@ def test_the_evaluator_plays_each_lane_to_its_end_and_no_further():
 def test_the_evaluator_is_unbiased_where_the_first_to_finish_are_short():
     # Lengths are uniform on 1..5: mean 3, standard error sqrt(2 / 2000) = 0.03.
     assert abs(evaluated(TOYS["variable"](), 2000).returns.mean() - 3) < 0.15
-    # Of 1000 lanes, the first 1000 episodes to finish: rows 1, 2, 3, 4 end 0.2, 0.2, 0.24 and 0.28 of them, with
+    # Of 1000 environments, the first 1000 episodes to finish: rows 1, 2, 3, 4 end 0.2, 0.2, 0.24 and 0.28 of them, with
     # lengths 1; 2; 3 (and 0.04 of 1); 4 (and 0.04 each of 1 and 2), then 0.08 of row 5 with mean 1.248 / 0.328:
     # 0.2 + 0.4 + 0.64 + 0.92 + 0.30 = 2.46.
     ((batch, _),), _ = rollouts(TOYS["variable"](), 1000, 8)
     ends = np.argwhere(batch.rows.terminated)[:1000]
-    opened = [np.flatnonzero(batch.first[: t + 1, lane])[-1] for t, lane in ends]
+    opened = [np.flatnonzero(batch.first[: t + 1, e])[-1] for t, e in ends]
     assert abs(np.mean(ends[:, 0] - opened) - 2.46) < 0.15
 
 

@@ -17,91 +17,91 @@ from iacjax.train import make_trainer
 from iacjax.types import Clock
 from tests.helpers.scripted import make_scripted
 
-LANES, LENGTH, BLOCKS, BATCH = 3, 5, 4, 2000  # 20 rows a lane are kept
-HORIZON, WINDOW = 5, 6  # of the worlds "death" and "variable"; their episodes fill 4 to 6 rows
+ENVS, LENGTH, BLOCKS, BATCH = 3, 5, 4, 2000  # 20 rows per environment are kept
+HORIZON, WINDOW = 5, 6  # of the environments "death" and "variable"; their episodes fill 4 to 6 rows
 FIELDS = ("obs", "state", "avail", "alive", "reward", "terminated", "truncated")
 
 
 def clock_of(iteration):
-    return Clock(jnp.int32(iteration), jnp.int32(iteration * LANES * LENGTH))
+    return Clock(jnp.int32(iteration), jnp.int32(iteration * ENVS * LENGTH))
 
 
 @functools.cache
 def play():
-    """Eleven rollouts of episodes of 3 to 5 steps, as NumPy, `aux` the number of each row in its lane."""
+    """Eleven rollouts of episodes of 3 to 5 steps, as NumPy, `aux` the number of each row in its environment."""
     env = TOYS["death"]()
-    algorithm = make_scripted(env.spec, LANES, LENGTH)
+    algorithm = make_scripted(env.spec, ENVS, LENGTH)
     act = jax.jit(lambda runner, key: rollout(env, algorithm, (), runner, key, clock_of(0))[:2])
     runner, batches = jax.jit(lambda key: start(env, algorithm, key))(jax.random.key(0)), []
     for k in range(11):
         runner, batch = act(runner, jax.random.key(k))
         aux = {
-            "row": np.tile(np.arange(k * LENGTH, (k + 1) * LENGTH, dtype=np.int32)[:, None], LANES),
-            "lane": np.tile(np.arange(LANES, dtype=np.int32), (LENGTH, 1)),
+            "row": np.tile(np.arange(k * LENGTH, (k + 1) * LENGTH, dtype=np.int32)[:, None], ENVS),
+            "env": np.tile(np.arange(ENVS, dtype=np.int32), (LENGTH, 1)),
         }
         batches.append(jax.tree.map(np.asarray, batch._replace(aux=aux)))
     return batches
 
 
-def make_store(**fields):
+def make_buffer(**fields):
     return sequence_buffer(
-        LANES * LENGTH * BLOCKS, BATCH, WINDOW, LANES, LENGTH, HORIZON, **{"storage": "float32", **fields}
+        ENVS * LENGTH * BLOCKS, BATCH, WINDOW, ENVS, LENGTH, HORIZON, **{"storage": "float32", **fields}
     )
 
 
 def stream(batches):
-    """One list a lane of all rows so far, the head last: rows [N + 1, E, ...], first, action and mask [N, E, ...]."""
+    """All rows so far, the head last: rows [N + 1, E, ...], first, action and mask [N, E, ...]."""
     rows = jax.tree.map(lambda *xs: np.concatenate([*(x[:-1] for x in xs), xs[-1][-1:]]), *(b.rows for b in batches))
     first = np.concatenate([*(b.first[:-1] for b in batches), batches[-1].first[-1:]])
     return rows, first, np.concatenate([b.action for b in batches]), np.concatenate([b.mask for b in batches])
 
 
 def whole_openings(batches):
-    """(row, lane) of every opening whose window is still there. After a last block the head has a place of its own."""
+    """(row, environment) of every opening whose window is kept. After the last block the head has a row of its own."""
     _, first, _, _ = stream(batches)
     newest = len(first) - 1
     oldest = max(0, newest - LENGTH * BLOCKS + (newest % (LENGTH * BLOCKS) != 0))
     rows = range(oldest, newest - WINDOW + 2)
-    return {(n, lane) for n in rows for lane in range(LANES) if first[n, lane]}
+    return {(n, e) for n in rows for e in range(ENVS) if first[n, e]}
 
 
 @functools.cache
 def compiled(whole_episodes):
-    store = make_store(whole_episodes=whole_episodes)
-    return store, jax.jit(store.add), jax.jit(store.sample)
+    buffer = make_buffer(whole_episodes=whole_episodes)
+    return buffer, jax.jit(buffer.add), jax.jit(buffer.sample)
 
 
 @pytest.mark.parametrize("whole_episodes", [True, False])
 def test_windows_are_what_happened_and_uniform(whole_episodes):
-    """Before the ring is full (2, 3 rollouts), just full (4, 8) and wrapped (5, 7, 11)."""
+    """Before the buffer is full (2, 3 rollouts), just full (4, 8) and wrapped (5, 7, 11)."""
     batches = play()
-    store, add, sample = compiled(whole_episodes)
-    state = store.init(batches[0])
+    buffer, add, sample = compiled(whole_episodes)
+    state = buffer.init(batches[0])
     for k, batch in enumerate(batches):
         state = add(state, batch, clock_of(k))
         if k + 1 not in (2, 3, 4, 5, 7, 8, 11):
             continue
         drawn = jax.tree.map(np.asarray, sample(state, batch, jax.random.key(k), clock_of(k)))
         rows, first, action, mask = stream(batches[: k + 1])
-        start, lane = drawn.aux["row"][0], drawn.aux["lane"][0]
-        names, counts = np.unique(np.stack([start, lane]), axis=1, return_counts=True)
+        start, e = drawn.aux["row"][0], drawn.aux["env"][0]
+        names, counts = np.unique(np.stack([start, e]), axis=1, return_counts=True)
         assert set(map(tuple, names.T.tolist())) == whole_openings(batches[: k + 1])
         assert chisquare(counts).pvalue > 1e-4
         at = start + np.arange(WINDOW)[:, None]
         for field in FIELDS:
-            np.testing.assert_array_equal(getattr(drawn.rows, field), getattr(rows, field)[at, lane], err_msg=field)
-        np.testing.assert_array_equal(drawn.first, first[at, lane])
-        np.testing.assert_array_equal(drawn.action, action[at[:-1], lane])
-        due = mask[at[:-1], lane]
+            np.testing.assert_array_equal(getattr(drawn.rows, field), getattr(rows, field)[at, e], err_msg=field)
+        np.testing.assert_array_equal(drawn.first, first[at, e])
+        np.testing.assert_array_equal(drawn.action, action[at[:-1], e])
+        due = mask[at[:-1], e]
         if whole_episodes:
-            due = due * (np.cumsum(first[at[:-1], lane], 0) == 1)
+            due = due * (np.cumsum(first[at[:-1], e], 0) == 1)
         np.testing.assert_array_equal(drawn.mask, due)
 
 
 def test_a_window_of_the_horizon_and_one_holds_its_first_episode():
     batches = play()
-    store, add, sample = compiled(True)
-    state = store.init(batches[0])
+    buffer, add, sample = compiled(True)
+    state = buffer.init(batches[0])
     for k, batch in enumerate(batches[:6]):
         state = add(state, batch, clock_of(k))
     drawn = sample(state, batches[5], jax.random.key(0), clock_of(5))
@@ -112,10 +112,10 @@ def test_a_window_of_the_horizon_and_one_holds_its_first_episode():
 
 def test_where_no_window_is_whole_yet_everything_is_masked():
     batches = play()
-    store, add, sample = compiled(True)  # after one rollout, 5 rows and the head: one window of 6 in each lane
-    state = add(store.init(batches[0]), batches[0], clock_of(0))
+    buffer, add, sample = compiled(True)  # after one rollout, 5 rows and the head: one window of 6 in each environment
+    state = add(buffer.init(batches[0]), batches[0], clock_of(0))
     assert set(np.asarray(sample(state, batches[0], jax.random.key(0), clock_of(0)).aux["row"][0])) == {0}
-    longer = sequence_buffer(LANES * LENGTH * BLOCKS, 4, 7, LANES, LENGTH, HORIZON)
+    longer = sequence_buffer(ENVS * LENGTH * BLOCKS, 4, 7, ENVS, LENGTH, HORIZON)
     drawn = longer.sample(longer.add(longer.init(batches[0]), batches[0], clock_of(0)), batches[0], jax.random.key(0),
                           clock_of(0))  # fmt: skip
     assert drawn.mask.shape == (6, 4) and (drawn.mask == 0).all()
@@ -131,11 +131,11 @@ def test_storage_in_16_bits_rounds_by_less_than_a_thousandth_and_halves_the_byte
     batch = jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float64 else x, batch)
     widths = {}
     for storage in ("float16", "float32"):
-        store = make_store(storage=storage)
-        state = store.add(store.init(batch), batch, clock_of(0))
+        buffer = make_buffer(storage=storage)
+        state = buffer.add(buffer.init(batch), batch, clock_of(0))
         widths[storage] = state.words.shape[-1]
-        drawn = store.sample(state, batch, jax.random.key(0), clock_of(0))
-        due = batch.rows.obs[:, drawn.aux["lane"][0]]
+        drawn = buffer.sample(state, batch, jax.random.key(0), clock_of(0))
+        due = batch.rows.obs[:, drawn.aux["env"][0]]
         error = np.abs(np.asarray(drawn.rows.obs) - due).max()
         assert error < (2.0**-12 * 1.001 if storage == "float16" else 1e-12)  # half a unit in the last of 11 bits
     # 2 x 40 observations and 2 states: 40 + 1 words against 82; flags, reward, actions and aux are the same
@@ -145,17 +145,17 @@ def test_storage_in_16_bits_rounds_by_less_than_a_thousandth_and_halves_the_byte
 def test_numbers_too_large_for_16_bits_stay_finite():
     batch = play()[0]
     batch = batch._replace(rows=batch.rows._replace(obs=batch.rows.obs + np.float32(1e6)))
-    store = make_store(storage="float16")
-    state = store.add(store.init(batch), batch, clock_of(0))
-    drawn = store.sample(state, batch, jax.random.key(0), clock_of(0))
+    buffer = make_buffer(storage="float16")
+    state = buffer.add(buffer.init(batch), batch, clock_of(0))
+    drawn = buffer.sample(state, batch, jax.random.key(0), clock_of(0))
     assert (np.asarray(drawn.rows.obs) == 65504.0).all()
 
 
 @pytest.mark.parametrize(("capacity", "length"), [(30, 6), (60, 1)])
 def test_a_capacity_that_might_hold_no_window_is_refused(capacity, length):
-    # 3 lanes x (6 + 6) rows = 36
+    # 3 environments x (6 + 6) rows = 36
     with pytest.raises(ConfigError, match="too small for windows of .* rows: give at least"):
-        sequence_buffer(capacity, 4, length, LANES, LENGTH, HORIZON)
+        sequence_buffer(capacity, 4, length, ENVS, LENGTH, HORIZON)
 
 
 def test_packing_of_fewer_bits_gives_everything_back():
@@ -179,8 +179,8 @@ def test_packing_of_fewer_bits_gives_everything_back():
 def test_writing_copies_and_scatters_nothing():
     """The compiled chunk updates the donated words where they lie, under vmap over seeds, inside the loop."""
     env = TOYS["variable"]()
-    store = sequence_buffer(4000, 8, 6, 2, 5, HORIZON)
-    trainer = make_trainer(env, make_scripted(env.spec, 2, 5, store, updates=2, warmup=25), 10, eval_episodes=2)
+    buffer = sequence_buffer(4000, 8, 6, 2, 5, HORIZON)
+    trainer = make_trainer(env, make_scripted(env.spec, 2, 5, buffer, updates=2, warmup=25), 10, eval_episodes=2)
     states = jax.eval_shape(trainer.init, jax.random.split(jax.random.key(7), 3))
     words = states.store.words
     assert words.shape[:3] == (3, 2001, 2)

@@ -1,4 +1,4 @@
-"""The one training loop: chunks, seeds, donation, compiles, warm-up and the store, by an algorithm that counts."""
+"""The one training loop: chunks, seeds, donation, compiles, warm-up and the buffer, by an algorithm that counts."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def test_two_chunks_of_five_are_one_of_ten_bitwise(trainer):
 
 
 def test_rows_past_n_stay_zero_and_the_clock_runs(trainer):
-    # 2 lanes of 5 rows: at most 10 env steps an iteration; the metric is what the clock says before the iteration
+    # 2 environments of 5 rows: at most 10 env steps per iteration; the metric is the clock before the iteration
     states, metrics, stats = trainer.chunk(trainer.init(SEEDS), 3, 4)
     made = np.cumsum(stats.env_steps[:4], 0)
     np.testing.assert_array_equal(metrics["env_steps"], [[0] * 3, *made[:3], *[[0] * 3] * 6])
@@ -85,7 +85,7 @@ def test_the_evaluation_leaves_the_state_alone(trainer):
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 
 
-def counting_store() -> ReplayBuffer:
+def counting_buffer() -> ReplayBuffer:
     """Counts what is added, and hands back the newest rollout with the count for a reward."""
 
     def sample(state, batch, key, clock):
@@ -95,7 +95,7 @@ def counting_store() -> ReplayBuffer:
 
 
 def test_only_steps_in_which_the_agents_acted_are_counted():
-    """Every second row of one-step games stands at an end: of 2 lanes x 5 rows 6 are steps, then 4, and so on."""
+    """Every second row of one-step games is an end: of 2 environments x 5 rows 6 are steps, then 4, and so on."""
     env = TOYS["constant"]()
     trainer = make_trainer(env, make_scripted(env.spec, 2, 5), 10, eval_episodes=4)
     states, metrics, stats = trainer.chunk(trainer.init(SEEDS), 0, 4)
@@ -118,9 +118,9 @@ def test_each_seed_is_warm_after_env_steps_of_its_own(trainer):
 
 
 def test_warmup_fills_the_store_and_then_updates_several_times():
-    # 10 rows an iteration, of which seven or more are env steps, warm-up 14: iteration 0 only fills the store, the four
+    # 10 rows per iteration, seven or more of them env steps, warm-up 14: iteration 0 only fills the buffer, the four
     # after it make 3 updates each, on what was added first (2, 3, 4, 5): 3 x (2 + 3 + 4 + 5) = 42.
-    trainer = make(store=counting_store(), updates=3, warmup=14)
+    trainer = make(buffer=counting_buffer(), updates=3, warmup=14)
     states = trainer.init(SEEDS)
     drawn = np.asarray(states.learner.rewards)
     states, metrics, stats = trainer.chunk(states, 0, 5)
@@ -134,7 +134,7 @@ def test_warmup_fills_the_store_and_then_updates_several_times():
 
 
 def conditions(jaxpr) -> list[tuple[int, ...]]:
-    """The shape of each loop's condition at the top level: () where the lanes share it."""
+    """The shape of each loop's condition at the top level: () where the environments share it."""
     loops = [equation for equation in jaxpr.eqns if equation.primitive.name == "while"]
     return [loop.params["cond_jaxpr"].out_avals[0].shape for loop in loops]
 

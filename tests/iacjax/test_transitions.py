@@ -1,4 +1,4 @@
-"""The replay ring against a slow list of what happened, on worlds of 1-step, fixed and variable episodes."""
+"""The replay buffer against a slow list of what happened, on environments of 1-step, fixed and variable episodes."""
 
 import functools
 import re
@@ -17,45 +17,45 @@ from iacjax.train import make_trainer
 from iacjax.types import Clock, masked_mean
 from tests.helpers.scripted import make_scripted
 
-LANES, LENGTH, BLOCKS = 3, 5, 4  # 20 rows a lane are kept
+ENVS, LENGTH, BLOCKS = 3, 5, 4  # 20 rows per environment are kept
 BATCH, DRAWS = 60, 100  # a batch is at most the capacity, so 6000 samples are 100 of them
 FIELDS = ("obs", "state", "avail", "alive", "reward", "terminated", "truncated")
 
 
 def clock_of(iteration):
-    return Clock(jnp.int32(iteration), jnp.int32(iteration * LANES * LENGTH))
+    return Clock(jnp.int32(iteration), jnp.int32(iteration * ENVS * LENGTH))
 
 
 @functools.cache
 def play(world):
-    """Eleven rollouts of the world, as NumPy, with `aux` naming each row: (number of the row in its lane, lane)."""
+    """Eleven rollouts of the environment, as NumPy, `aux` naming each row: (its number, its environment)."""
     env = TOYS[world]()
-    algorithm = make_scripted(env.spec, LANES, LENGTH)
+    algorithm = make_scripted(env.spec, ENVS, LENGTH)
     act = jax.jit(lambda runner, key: rollout(env, algorithm, (), runner, key, clock_of(0))[:2])
     runner, batches = jax.jit(lambda key: start(env, algorithm, key))(jax.random.key(0)), []
     for k in range(11):
         runner, batch = act(runner, jax.random.key(k))
         row = np.arange(k * LENGTH, (k + 1) * LENGTH, dtype=np.int32)
-        names = {"row": np.tile(row[:, None], LANES), "lane": np.tile(np.arange(LANES, dtype=np.float32), (LENGTH, 1))}
+        names = {"row": np.tile(row[:, None], ENVS), "env": np.tile(np.arange(ENVS, dtype=np.float32), (LENGTH, 1))}
         batches.append(jax.tree.map(np.asarray, batch._replace(aux=names)))
     return batches
 
 
 def transitions(batches):
-    """{(row, lane): (what was seen, opens an episode, action, what came of it)} of every action taken, one by one."""
+    """{(row, environment): (timestep, first, action, next timestep)} of every action taken, one by one."""
     out = {}
     for k, batch in enumerate(batches):
         for t in range(LENGTH):
-            for lane in range(LANES):
-                if batch.mask[t, lane] == 1:
-                    here = jax.tree.map(lambda x, at=(t, lane): x[at], batch.rows)
-                    after = jax.tree.map(lambda x, at=(t + 1, lane): x[at], batch.rows)
-                    out[k * LENGTH + t, lane] = here, batch.first[t, lane], batch.action[t, lane], after
+            for e in range(ENVS):
+                if batch.mask[t, e] == 1:
+                    here = jax.tree.map(lambda x, at=(t, e): x[at], batch.rows)
+                    after = jax.tree.map(lambda x, at=(t + 1, e): x[at], batch.rows)
+                    out[k * LENGTH + t, e] = here, batch.first[t, e], batch.action[t, e], after
     return out
 
 
 def kept(events, iterations):
-    """Those among the newest 20 rows a lane. The place of the 20th is the head's, save where that is the extra row."""
+    """Those among the newest 20 rows per environment. The head replaces the 20th, unless it is in the extra row."""
     rows = iterations * LENGTH
     oldest = rows - LENGTH * BLOCKS + (1 if rows % (LENGTH * BLOCKS) else 0)
     return {name: event for name, event in events.items() if name[0] >= oldest}
@@ -68,8 +68,8 @@ def filled(store, batches):
     return state
 
 
-def make_ring(state_is_obs=False):
-    return transition_buffer(LANES * LENGTH * BLOCKS, BATCH, LANES, LENGTH, state_is_obs)
+def make_buffer(state_is_obs=False):
+    return transition_buffer(ENVS * LENGTH * BLOCKS, BATCH, ENVS, LENGTH, state_is_obs)
 
 
 def draw_many(store):
@@ -91,8 +91,8 @@ def draw_many(store):
 
 def assert_happened(sample, events):
     """Every sampled transition is one of `events`, field by field, and none starts at a boundary."""
-    names = zip(sample.aux["row"][0], sample.aux["lane"][0], strict=True)
-    here, first, action, after = zip(*(events[int(row), int(lane)] for row, lane in names), strict=True)
+    names = zip(sample.aux["row"][0], sample.aux["env"][0], strict=True)
+    here, first, action, after = zip(*(events[int(row), int(e)] for row, e in names), strict=True)
     for field in FIELDS:
         for k, expected in enumerate((here, after)):
             expected = np.stack([getattr(timestep, field) for timestep in expected])
@@ -104,8 +104,8 @@ def assert_happened(sample, events):
 
 @pytest.mark.parametrize("world", ["constant", "time_limit", "death"])
 def test_samples_are_what_happened_and_uniform(world):
-    """Episodes of 1, of 5, and of 3 to 5 steps, before the ring is full (3 rollouts), just full (4, 8) and wrapped."""
-    batches, store = play(world), make_ring()
+    """Episodes of 1, of 5, and of 3 to 5 steps; before the buffer is full (3 rollouts), just full (4, 8), wrapped."""
+    batches, store = play(world), make_buffer()
     events, draw = transitions(batches), draw_many(store)
     for iterations in (3, 4, 5, 7, 8, 11):
         state = filled(store, batches[:iterations])
@@ -113,8 +113,8 @@ def test_samples_are_what_happened_and_uniform(world):
         drawn, share = draw(state, newest, jax.random.key(iterations), clock_of(iterations - 1))
         possible = kept(transitions(batches[:iterations]), iterations)
         assert_happened(drawn, {name: events[name] for name in possible})
-        names, counts = np.unique(np.stack([drawn.aux["row"][0], drawn.aux["lane"][0]]), axis=1, return_counts=True)
-        assert {(int(row), int(lane)) for row, lane in names.T} == set(possible)  # all of them, and nothing else
+        names, counts = np.unique(np.stack([drawn.aux["row"][0], drawn.aux["env"][0]]), axis=1, return_counts=True)
+        assert {(int(row), int(e)) for row, e in names.T} == set(possible)  # all of them, and nothing else
         assert chisquare(counts).pvalue > 1e-4
         # constant: half of the rows are boundaries, and a slot in 2^4 finds nothing, 0.9375 (sd 0.003) are valid; just
         # wrapped, the head is one more such row of 20: 11 of 20, 0.908
@@ -124,7 +124,7 @@ def test_samples_are_what_happened_and_uniform(world):
 def test_shapes_and_the_final_observation():
     # the second feature is t / 3, and t = 4 is shown by the final observation only, which no action follows
     batches = play("memory")[:8]
-    store = make_ring()
+    store = make_buffer()
     drawn = jax.jit(store.sample)(filled(store, batches), batches[-1], jax.random.key(3), clock_of(7))
     assert drawn.rows.obs.shape == (2, 60, 2, 2) and drawn.rows.info == {} and drawn.carry0 == ()
     assert drawn.first.shape == (2, 60) and drawn.action.shape == (1, 60, 2) and drawn.mask.shape == (1, 60)
@@ -137,7 +137,7 @@ def test_shapes_and_the_final_observation():
 
 def test_a_state_of_observations_is_not_kept_but_made_again():
     batches = play("memory")[:5]
-    whole, lean = make_ring(), make_ring(state_is_obs=True)
+    whole, lean = make_buffer(), make_buffer(state_is_obs=True)
     states = filled(whole, batches), filled(lean, batches)
     # obs 2 x 2 and state 4 floats, reward, action 2, names 2; 11 bools and the 4 legal actions in one word
     assert [x.shape for x in states] == [(21, 3, 14), (21, 3, 10)]
@@ -147,7 +147,7 @@ def test_a_state_of_observations_is_not_kept_but_made_again():
 
 
 def test_a_start_that_finds_nothing_is_masked():
-    batches, store = play("constant")[:4], make_ring()
+    batches, store = play("constant")[:4], make_buffer()
     idle = [batch._replace(mask=np.zeros_like(batch.mask)) for batch in batches]
     drawn = jax.jit(store.sample)(filled(store, idle), idle[-1], jax.random.key(0), clock_of(3))
     assert (drawn.mask == 0).all()
@@ -156,14 +156,14 @@ def test_a_start_that_finds_nothing_is_masked():
 @pytest.mark.parametrize(("capacity", "batch_size"), [(31, 32), (14, 8), (0, 0)])
 def test_a_capacity_below_a_batch_or_a_rollout_is_refused(capacity, batch_size):
     with pytest.raises(ConfigError, match=f"capacity of {capacity} is too small: give at least"):
-        transition_buffer(capacity, batch_size, LANES, LENGTH)
+        transition_buffer(capacity, batch_size, ENVS, LENGTH)
 
 
 def test_the_capacity_is_rounded_up_to_whole_rollouts():
-    # 3 lanes x 5 rows an iteration: 31 rows take 3 iterations, 15 rows a lane and the head's
+    # 3 environments x 5 rows an iteration: 31 rows take 3 iterations, 15 rows per environment and the head's
     batch = play("constant")[0]
-    assert transition_buffer(31, 8, LANES, LENGTH).init(batch).shape[:2] == (16, 3)
-    assert transition_buffer(30, 8, LANES, LENGTH).init(batch).shape[:2] == (11, 3)
+    assert transition_buffer(31, 8, ENVS, LENGTH).init(batch).shape[:2] == (16, 3)
+    assert transition_buffer(30, 8, ENVS, LENGTH).init(batch).shape[:2] == (11, 3)
 
 
 def test_packing_gives_everything_back_bit_for_bit():
@@ -189,7 +189,7 @@ SEEDS = jax.random.split(jax.random.key(7), 3)
 
 
 def make_run(capacity=40, **plan):
-    """The scripted algorithm on a ring of 40 rows: 2 lanes x 5 rows an iteration, so 20 rows a lane, 4 iterations."""
+    """The scripted algorithm on a buffer of 40 rows: 2 environments x 5 rows per iteration, so 4 iterations."""
     return make_trainer(
         ENV, make_scripted(ENV.spec, 2, 5, transition_buffer(capacity, 16, 2, 5), **plan), 10, eval_episodes=2
     )
@@ -218,7 +218,7 @@ def test_seeds_together_are_each_alone_and_two_chunks_are_one(run):
 
 
 def test_what_the_loop_learns_from_is_what_it_did():
-    """After one iteration the ring's samples have the mean reward of that rollout's actions."""
+    """After one iteration the buffer's samples have the mean reward of that rollout's actions."""
     algorithm = make_scripted(ENV.spec, 2, 5, transition_buffer(4096, 4096, 2, 5))
     trainer = make_trainer(ENV, algorithm, 3, eval_episodes=2)
     states = trainer.init(SEEDS[:1])

@@ -1,4 +1,4 @@
-"""Lanes: an algorithm a lane, rebuilt from floats inside the mapped function, and which floats allow it."""
+"""Trials: an algorithm for each, rebuilt from floats inside the mapped function, and which floats allow it."""
 
 import dataclasses
 
@@ -26,31 +26,31 @@ def make(floats):
     return algorithm._replace(update=update)
 
 
-def test_each_lane_is_the_algorithm_of_its_floats():
+def test_each_trial_is_the_algorithm_of_its_floats():
     keys = jax.random.split(jax.random.key(7), 3)
     steps = np.array([1.0, -2.0, 0.5], np.float32)
     trainer = make_trial_trainer(ENV, make, 10, eval_episodes=4)
-    lanes, metrics, _ = trainer.chunk(trainer.init((keys, {"step": steps})), 0, 5)
-    assert lanes.floats["step"].tolist() == steps.tolist()
-    assert lanes.learner.updates.tolist() == [5, 5, 5]
+    trials, metrics, _ = trainer.chunk(trainer.init((keys, {"step": steps})), 0, 5)
+    assert trials.floats["step"].tolist() == steps.tolist()
+    assert trials.learner.updates.tolist() == [5, 5, 5]
     for k, step in enumerate(steps.tolist()):
         alone = make_trainer(ENV, make({"step": step}), 10, eval_episodes=4)
         own, own_metrics, _ = alone.chunk(alone.init(keys[k : k + 1]), 0, 5)
-        np.testing.assert_allclose(own.learner.rewards[0], lanes.learner.rewards[k], rtol=1e-5)
+        np.testing.assert_allclose(own.learner.rewards[0], trials.learner.rewards[k], rtol=1e-5)
         np.testing.assert_array_equal(own_metrics["reward"][:, 0], metrics["reward"][:, k])
-    episodes = trainer.evaluate(lanes, keys)
+    episodes = trainer.evaluate(trials, keys)
     assert episodes.returns.shape == (3, 4)
 
 
-def test_the_same_seed_in_lanes_of_other_floats_differs_by_them_alone():
+def test_the_same_seed_in_trials_of_other_floats_differs_by_them_alone():
     keys = jnp.stack([jax.random.key(3)] * 2)
     trainer = make_trial_trainer(ENV, make, 4, eval_episodes=1)
     start = trainer.init((keys, {"step": np.array([1.0, 3.0], np.float32)}))
     first = np.asarray(start.learner.rewards)
-    lanes, metrics, _ = trainer.chunk(start, 0, 4)
+    trials, metrics, _ = trainer.chunk(start, 0, 4)
     total = metrics["reward"][:, 0].sum()
     assert first[0] == first[1] and total != 0
-    np.testing.assert_allclose(lanes.learner.rewards - first, [total, 3 * total], rtol=1e-5)
+    np.testing.assert_allclose(trials.learner.rewards - first, [total, 3 * total], rtol=1e-5)
 
 
 def test_floats_that_a_factory_branches_on_cannot_be_lanes():
