@@ -44,7 +44,7 @@ def velocity_first(world, forces):
     "predators, prey, landmarks, physics", [(3, 1, 2, "mpe2"), (4, 2, 1, "mpe2"), (3, 1, 2, "openai")]
 )
 def test_every_step_is_mpe2s(predators, prey, landmarks, physics, monkeypatch):
-    """100 steps of five episodes that approach the prey. mpe2's environment, set to our state before each step and given
+    """100 steps of five episodes that approach the prey. mpe2's environment, set to our state before each step, with
     the same forces, has the same places, velocities, observations and reward; for "openai" in the order of 2017."""
     from mpe2._mpe_utils.core import World
     from mpe2.simple_tag.simple_tag import Scenario
