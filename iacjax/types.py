@@ -94,7 +94,7 @@ class Algorithm(NamedTuple):
     policy: Callable[[Learner], PolicyParams]
     carry: Callable[[int], Carry]  # (num_envs)
     # (policy, carry, timestep [E, ...], first bool[E], key, clock, explore: bool) -> (carry, action, aux).
-    # With explore=False it is greedy and reads only obs, avail and alive.
+    # With explore=False it is greedy and depends on obs, avail and alive alone.
     act: Callable[..., tuple[Carry, jax.Array, Any]]
     update: Callable[[Learner, Batch, jax.Array, Clock], tuple[Learner, Metrics]]
     plan: Plan

@@ -1,1 +1,1 @@
-"""The algorithms, a package a family, and their registry."""
+"""The algorithms, one package for each family, and their registry."""

@@ -39,7 +39,7 @@ def alone(original, ts, e):
     "name, fields, terminated, truncated",
     [
         ("CartPole-v1", {"max_steps_in_episode": 15}, 1, 1),  # both ends: random play falls after about 20 steps
-        ("Pendulum-v1", {"max_steps_in_episode": 12}, 0, 6),  # 37 moments of 2 lanes: 12, 24, 36 are ends
+        ("Pendulum-v1", {"max_steps_in_episode": 12}, 0, 6),  # 37 time steps of 2 environments: 12, 24, 36 are ends
         ("MountainCarContinuous-v0", {"max_steps_in_episode": 12}, 0, 6),
     ],
 )

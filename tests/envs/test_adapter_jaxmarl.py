@@ -71,7 +71,7 @@ def test_mpe_steps_as_jaxmarl_does(jaxmarl, name, obs_dim, num_actions):
     spec = env.spec
     assert (spec.obs_dim, spec.action.num_actions, spec.horizon, spec.state_is_obs) == (obs_dim, num_actions, 5, True)
     counts = agree(env, *hand(theirs, False, never), everything_legal(theirs), steps=13)
-    assert (counts.terminated, counts.truncated) == (0, 4)  # moments 5 and 10 of 2 lanes
+    assert (counts.terminated, counts.truncated) == (0, 4)  # time steps 5 and 10 of 2 environments
 
 
 def test_the_reward_of_a_team_is_the_sum_unless_told_otherwise(jaxmarl):
@@ -86,16 +86,16 @@ def test_the_reward_of_a_team_is_the_sum_unless_told_otherwise(jaxmarl):
 
 
 def test_switch_riddle_tells_a_verdict_from_a_time_limit(jaxmarl):
-    """4 n - 6 = 6 steps; TELL (action 2) of whoever is in the room ends it, +1 or -1."""
+    """4 n - 6 = 6 steps; TELL (action 2) by the agent in the room ends it, +1 or -1."""
     theirs = jaxmarl.make("switch_riddle")
     env = make_env("jaxmarl:switch_riddle")
     reset, step = hand(theirs, True, never)
 
     def judged(key, original, action):
-        told = action[int(original.inner[0].agent_in_room)] == 2
+        answered = action[int(original.inner[0].agent_in_room)] == 2
         new = step(key, original, action)
-        assert (abs(new.reward) == 1.0) == told
-        return new._replace(terminated=bool(told), truncated=new.truncated and not told)
+        assert (abs(new.reward) == 1.0) == answered
+        return new._replace(terminated=bool(answered), truncated=new.truncated and not answered)
 
     counts = agree(env, reset, judged, everything_legal(theirs), steps=40, num_envs=3)
     assert counts.terminated > 10 and counts.truncated >= 1

@@ -113,7 +113,7 @@ def test_they_keep_the_contract_as_jumanji_makes_them(name):
 
 
 def test_foraging_ends_when_the_last_food_is_eaten():
-    """Agents of level 1 and 1 beside a food of level 2: LOAD (action 5) by both eats it, and pays 1 in all."""
+    """Agents of level 1 and 1 next to a food of level 2: LOAD (action 5) by both eats it, with a total reward of 1."""
     env = make_env("jumanji:LevelBasedForaging-v0", num_food=1, num_agents=2, grid_size=5, fov=5)
     state, _ = env.reset(jax.random.key(0), 1)
     inner = state.inner
@@ -128,7 +128,7 @@ def test_foraging_ends_when_the_last_food_is_eaten():
 
 
 def test_a_connected_agent_is_out_of_it():
-    """Whoever has only the no-op left is not alive, and nobody else is dead."""
+    """An agent with only the no-op left is not alive; all others are alive."""
     env = make_env("jumanji:Connector-v3", **SMALL["Connector-v3"])
     state, ts = env.reset(jax.random.key(0), 8)
     step = jax.jit(env.step)

@@ -1,4 +1,4 @@
-"""The one-step worlds against numbers worked out by hand."""
+"""The one-step games against numbers computed by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The particle physics: numbers worked by hand, and mpe2's own world under the same forces."""
+"""The particle physics: numbers computed by hand, and mpe2 under the same forces."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ PAIR = Discs(radius=(0.075, 0.05), max_speed=(1.0, 1.3))
 
 
 def motion(x, y=None, vx=None, vy=None, movers=2):
-    """One world of float32 arrays [K, 1]."""
+    """One environment of float32 arrays [K, 1]."""
     zeros = [0.0] * len(x)
     rows = (x, y or zeros, vx or zeros[:movers], vy or zeros[:movers])
     return Motion(*(jnp.asarray(row, jnp.float32)[:, None] for row in rows))

@@ -38,9 +38,9 @@ def near(a, b, tolerance=12):
 
 
 def gold(image):
-    """Pixels of the contact colour in the world's part of the picture."""
-    world = np.asarray(image.crop((0, HEADER, WIDTH, HEADER + WIDTH))).astype(int)
-    return int((np.abs(world - np.array(GOLD)).max(-1) <= 12).sum())
+    """Pixels of the contact colour in the arena's part of the image."""
+    arena = np.asarray(image.crop((0, HEADER, WIDTH, HEADER + WIDTH))).astype(int)
+    return int((np.abs(arena - np.array(GOLD)).max(-1) <= 12).sum())
 
 
 def test_bodies_stand_where_they_are_in_their_size_and_colour():

@@ -20,7 +20,7 @@ def test_it_keeps_the_contract(env):
 
 
 def test_200_steps_are_those_of_gymnasium():
-    """3 lanes of 2 pendulums beside six of gymnasium's, which count in float64, with the same torques, some too large.
+    """3 environments of 2 pendulums and six pendulums of gymnasium, in float64, with the same torques, some too large.
 
     From gymnasium's own state each step agrees to float32's rounding; over the whole episode it adds up.
     """
@@ -29,20 +29,20 @@ def test_200_steps_are_those_of_gymnasium():
     theirs = [gymnasium.make("Pendulum-v1").unwrapped for _ in range(6)]
     for i, world in enumerate(theirs):
         world.reset(seed=i)
-    env, lanes = multi_pendulum(2), 3
+    env, num_envs = multi_pendulum(2), 3
     step = jax.jit(env.step)
 
     def ours():
-        angle, speed = (np.array([w.state[k] for w in theirs], np.float32).reshape(2, lanes) for k in (0, 1))
-        return PendulumState(jnp.asarray(angle), jnp.asarray(speed), jnp.zeros(lanes, jnp.int32))
+        angle, speed = (np.array([w.state[k] for w in theirs], np.float32).reshape(2, num_envs) for k in (0, 1))
+        return PendulumState(jnp.asarray(angle), jnp.asarray(speed), jnp.zeros(num_envs, jnp.int32))
 
-    free, torques = ours(), np.random.default_rng(0).uniform(-2.5, 2.5, (200, 2, lanes)).astype(np.float32)
+    free, torques = ours(), np.random.default_rng(0).uniform(-2.5, 2.5, (200, 2, num_envs)).astype(np.float32)
     for t, torque in enumerate(torques):
         action = jnp.asarray(torque.T[..., None])
         timestep = step(KEY, ours(), action)[1]
         free, shown = step(KEY, free, action)
         obs = np.stack([w.step(np.array([u]))[0] for w, u in zip(theirs, torque.reshape(-1), strict=True)])
-        obs = obs.reshape(2, lanes, 3).transpose(1, 0, 2)
+        obs = obs.reshape(2, num_envs, 3).transpose(1, 0, 2)
         np.testing.assert_allclose(timestep.obs, obs, atol=2e-5, err_msg=f"step {t}")
         np.testing.assert_allclose(shown.obs, obs, atol=2e-2, err_msg=f"step {t} of the whole episode")
     assert shown.truncated.all() and not timestep.truncated.any()
@@ -70,7 +70,7 @@ def test_one_step_by_hand():
 
 
 def rewards(env, *angles):
-    """Rewards of lanes whose pendulums stand at these angles after the step."""
+    """Rewards of environments whose pendulums stand at these angles after the step."""
     angle = jnp.array(angles, jnp.float32).T
     # a speed that the step stops: pull = 15 sin(a) DT, so the angle stays where it is
     state = PendulumState(angle, -0.75 * jnp.sin(angle), jnp.zeros(len(angles), jnp.int32))
@@ -80,15 +80,15 @@ def rewards(env, *angles):
 
 
 def test_the_sparse_reward():
-    lanes = [(0.19, -0.19), (0.19, 0.21), (-0.21, 0.0), (math.pi, 0.0), (2 * math.pi + 0.1, -4 * math.pi - 0.1)]
-    assert rewards(multi_pendulum(2), *lanes) == [5.0, 0.0, 0.0, 0.0, 5.0]
+    angles = [(0.19, -0.19), (0.19, 0.21), (-0.21, 0.0), (math.pi, 0.0), (2 * math.pi + 0.1, -4 * math.pi - 0.1)]
+    assert rewards(multi_pendulum(2), *angles) == [5.0, 0.0, 0.0, 0.0, 5.0]
     assert rewards(multi_pendulum(2, upright=0.3), (0.29, 0.21), (0.31, 0.0)) == [5.0, 0.0]
 
 
 def test_the_shaped_reward():
     up, off = 0.1, 1.0
-    lanes = [(up,) * count + (off,) * (5 - count) for count in range(6)]
-    assert rewards(multi_pendulum_shaped(5), *lanes) == [0.0, 0.1, 0.1, 0.2, 0.2, 0.5]
+    angles = [(up,) * count + (off,) * (5 - count) for count in range(6)]
+    assert rewards(multi_pendulum_shaped(5), *angles) == [0.0, 0.1, 0.1, 0.2, 0.2, 0.5]
     assert rewards(multi_pendulum_shaped(3), (up, up, off), (up, up, up)) == [0.1, 0.5]
     assert rewards(multi_pendulum_shaped(1), (off,), (up,)) == [0.0, 0.5]
 
@@ -122,7 +122,7 @@ def test_episodes_begin_anywhere():
         np.testing.assert_allclose(values.std(), top / math.sqrt(3), rtol=0.03)
 
 
-def test_a_restart_opens_the_lanes_asked_for_with_new_draws():
+def test_a_restart_starts_the_selected_environments_with_new_draws():
     env = multi_pendulum(2, horizon=1)
     state, timestep = env.step(KEY, env.reset(KEY, 3)[0], jnp.ones((3, 2, 1)))
     assert timestep.truncated.all()
@@ -137,12 +137,12 @@ def test_a_restart_opens_the_lanes_asked_for_with_new_draws():
 def test_random_torque_hardly_ever_meets_a_reward():
     """The shares of episodes in the docstring of `MultiPendulum`."""
 
-    def share(num_pendulums, lanes):
+    def share(num_pendulums, num_envs):
         env = MultiPendulum(num_pendulums)
-        opened = env.reset(KEY, lanes)[0], jnp.zeros(lanes, bool)
+        opened = env.reset(KEY, num_envs)[0], jnp.zeros(num_envs, bool)
 
         def body(carry, key):
-            action = jax.random.uniform(key, (lanes, num_pendulums, 1), minval=-2.0, maxval=2.0)
+            action = jax.random.uniform(key, (num_envs, num_pendulums, 1), minval=-2.0, maxval=2.0)
             state, timestep = env.step(key, carry[0], action)
             return (state, carry[1] | (timestep.reward > 0)), None
 

@@ -1,4 +1,4 @@
-"""Pictures of pendulums: where things are drawn, and that a film shows the episode that was played."""
+"""Pictures of pendulums: where things are drawn, and that a video shows the episode that was played."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Predator-prey: mpe2's simple_tag beside it step by step, contacts and masks by hand, options and their errors."""
+"""Predator-prey: compared with mpe2's simple_tag step by step; contacts and masks by hand, options and their errors."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ KEY = jax.random.key(0)
 
 
 def placed(env, x, y=None, vx=None, vy=None):
-    """The state of one lane with bodies (predators, prey, landmarks) where `x` and `y` say."""
+    """The state of one environment with bodies (predators, prey, landmarks) where `x` and `y` say."""
     zeros = [0.0] * env.bodies
     rows = (x, y or zeros, vx or zeros[: env.movers], vy or zeros[: env.movers])
     motion = Motion(*(jnp.asarray(row, jnp.float32)[:, None] for row in rows))
@@ -24,7 +24,7 @@ def placed(env, x, y=None, vx=None, vy=None):
 
 
 def show(env, state):
-    """The time step of `state`, from a restart of no lane."""
+    """The time step of `state`, from a restart of no environment."""
     timestep = env.reset(KEY, 1)[1]
     return jax.tree.map(lambda leaf: leaf[0], env.restart(KEY, state, timestep, jnp.zeros(1, bool))[1])
 
@@ -44,8 +44,8 @@ def velocity_first(world, forces):
     "predators, prey, landmarks, physics", [(3, 1, 2, "mpe2"), (4, 2, 1, "mpe2"), (3, 1, 2, "openai")]
 )
 def test_every_step_is_mpe2s(predators, prey, landmarks, physics, monkeypatch):
-    """100 steps of five hunts that close in on the prey: mpe2's world, set to ours before each step and given the same
-    forces, shows the same places, velocities, observations and reward after it; under "openai" with 2017's order."""
+    """100 steps of five episodes that approach the prey. mpe2's environment, set to our state before each step, with
+    the same forces, has the same places, velocities, observations and reward; for "openai" in the order of 2017."""
     from mpe2._mpe_utils.core import World
     from mpe2.simple_tag.simple_tag import Scenario
 
@@ -66,20 +66,20 @@ def test_every_step_is_mpe2s(predators, prey, landmarks, physics, monkeypatch):
     play = jax.jit(lambda: jax.lax.scan(step, env.reset(KEY, 5), jax.random.split(KEY, 100))[1])
     before, after, actions, flights, timesteps = jax.tree.map(np.asarray, play())
 
-    for t, lane in np.ndindex(100, 5):
-        old, new = ([np.float64(leaf[t, :, lane]) for leaf in motion] for motion in (before, after))
+    for t, e in np.ndindex(100, 5):
+        old, new = ([np.float64(leaf[t, :, e]) for leaf in motion] for motion in (before, after))
         for i, body in enumerate(world.entities):
             body.state.p_pos = np.array([old[0][i], old[1][i]])
             body.state.p_vel = np.array([old[2][i], old[3][i]]) if i < env.movers else np.zeros(2)
         for i, agent in enumerate(world.agents):
-            force = actions[t, lane, i] if i < predators else flights[t, :, i - predators, lane]
+            force = actions[t, e, i] if i < predators else flights[t, :, i - predators, e]
             agent.action.u = agent.accel * np.float64(force)
         world.step()
         np.testing.assert_allclose(new[:2], np.transpose([e.state.p_pos for e in world.entities]), atol=1e-5)
         np.testing.assert_allclose(new[2:], np.transpose([a.state.p_vel for a in world.agents]), atol=1e-5)
         theirs = [scenario.observation(agent, world) for agent in world.agents[:predators]]
-        np.testing.assert_allclose(timesteps.obs[t, lane], theirs, atol=1e-5)
-        assert timesteps.reward[t, lane] == scenario.reward(world.agents[0], world)
+        np.testing.assert_allclose(timesteps.obs[t, e], theirs, atol=1e-5)
+        assert timesteps.reward[t, e] == scenario.reward(world.agents[0], world)
     assert timesteps.reward.max() >= 20 and (timesteps.reward > 0).mean() > 0.1  # there was something to compare
 
 

@@ -1,4 +1,4 @@
-"""The backend against a scripted double of StarCraft2Env: what counts, is replayed, is sent, and who is closed."""
+"""The backend with a fake StarCraft2Env: what is counted, replayed and sent, and that games are closed."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from envs.smac_backend.backend import Backend, load_backend
 from envs.smac_backend.host import LocalClient, ProcessClient
 from tests.helpers.fake_game import FakeGame, make_game, read_log
 
-DOUBLE = Backend("double", make_game)
+FAKE = Backend("fake", make_game)
 
 
 def stop(carry, timestep, first):
@@ -31,11 +31,11 @@ def test_every_episode_is_counted_as_the_game_tells_it(plan):
     """0.5 a step: 4 steps and a win pay 4; 5 pay 2.5; a time-out after 60 pays 30. Agent 2 is dead at each end."""
     plan("win:4 lose:5 draw")
     episodes = []
-    with Arena(DOUBLE, "3m", games=0) as arena:
+    with Arena(FAKE, "3m", games=0) as arena:
         arena.play(stop, (), 3, episodes.append)
         assert arena.discarded == 0
-    told = [(e.won, e.episode_return, e.length, e.dead_allies, e.dead_enemies) for e in episodes]
-    assert told == [(True, 4.0, 4, 1, 3), (False, 2.5, 5, 1, 0), (False, 30.0, 60, 1, 0)]
+    results = [(e.won, e.episode_return, e.length, e.dead_allies, e.dead_enemies) for e in episodes]
+    assert results == [(True, 4.0, 4, 1, 3), (False, 2.5, 5, 1, 0), (False, 30.0, 60, 1, 0)]
     assert words("make", "close") == {"make": 1, "close": 1}
     # Agent 2 is dead from the third step on, 2 + 3 + 58 times, and its illegal stop was never sent.
     assert arena.replaced == 63
@@ -67,7 +67,7 @@ def test_every_episode_is_counted_as_the_game_tells_it(plan):
 def test_a_lost_episode_is_replayed_on_a_new_game(plan, fate, why):
     plan(f"win:3 {fate} lose:3 win:3")
     episodes, said = [], []
-    with Arena(DOUBLE, "3m", games=0, say=said.append) as arena:
+    with Arena(FAKE, "3m", games=0, say=said.append) as arena:
         arena.play(stop, (), 3, episodes.append)
         assert arena.discarded == 1
     assert [(e.won, e.length, e.episode_return) for e in episodes] == [(True, 3, 3.5), (False, 3, 1.5), (True, 3, 3.5)]
@@ -81,7 +81,7 @@ def test_a_game_that_keeps_failing_ends_with_one_line(plan):
     plan("win:2 protocol:1")
     episodes = []
     with pytest.raises(ConfigError, match="game 0, failed 3 times in a row, last: StarCraft II broke"):
-        with Arena(DOUBLE, "3m", games=0, limits=Limits(restarts=2), say=lambda line: None) as arena:
+        with Arena(FAKE, "3m", games=0, limits=Limits(restarts=2), say=lambda line: None) as arena:
             arena.play(stop, (), 5, episodes.append)
     assert len(episodes) == 1 and words("make", "close") == {"make": 3, "close": 3}
 
@@ -97,13 +97,13 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
             raise ConfigError("the port was taken")
         return make_game(map_name, replay_prefix=replay_prefix, **options)
 
-    arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
+    arena = Arena(Backend("fake", make), "3m", games=2, say=said.append)
     arena.make_client = LocalClient
     with arena:
         arena.play(stop, (), 4, episodes.append)
     assert Counter(e.game for e in episodes) == {0: 2, 1: 2} and "the port was taken" in said[0]
     refused.clear()
-    arena = Arena(Backend("double", make), "3m", games=2, say=said.append)
+    arena = Arena(Backend("fake", make), "3m", games=2, say=said.append)
     arena.slots.reverse()  # game 1 first
     arena.make_client = LocalClient
     with pytest.raises(ConfigError, match="^the port was taken$"):
@@ -115,7 +115,7 @@ def test_advice_about_the_installation_is_for_the_first_launch_only(plan):
 def test_a_replay_that_fails_is_said_and_no_more(plan):
     plan("win:2")
     said = []
-    with Arena(DOUBLE, "3m", games=0, options={"save_replay": lambda: {}["disk"]}, say=said.append) as arena:
+    with Arena(FAKE, "3m", games=0, options={"save_replay": lambda: {}["disk"]}, say=said.append) as arena:
         arena.play(stop, (), 1, lambda e: None)
         assert arena.save_replays() == 0
     assert len(said) == 1 and said[0].startswith("game 0: no replay (KeyError: 'disk'")
@@ -123,12 +123,12 @@ def test_a_replay_that_fails_is_said_and_no_more(plan):
 
 def test_failures_are_counted_between_finished_episodes(plan):
     plan("protocol:1 win:2 protocol:1 win:2 protocol:1 win:2")
-    with Arena(DOUBLE, "3m", games=0, limits=Limits(restarts=1), say=lambda line: None) as arena:
+    with Arena(FAKE, "3m", games=0, limits=Limits(restarts=1), say=lambda line: None) as arena:
         arena.play(stop, (), 3, lambda e: None)
         assert arena.discarded == 3
 
 
-def test_the_carry_starts_anew_with_each_episode(plan):
+def test_the_carry_restarts_with_each_episode(plan):
     """A policy whose action tells how many steps it remembers: 2, 3, 4, 2, 3 (protocol), 2, 3, 4."""
     plan("win:3 protocol:2 win:3")
 
@@ -137,7 +137,7 @@ def test_the_carry_starts_anew_with_each_episode(plan):
         np.testing.assert_array_equal(timestep.obs[:, 0, 0], carry - 1)  # the game's own clock
         return carry, np.where(timestep.alive, (1 + carry)[:, None], 0)
 
-    with Arena(DOUBLE, "3m", games=0, say=lambda line: None) as arena:
+    with Arena(FAKE, "3m", games=0, say=lambda line: None) as arena:
         arena.play(remember, np.zeros(1, np.int64), 2, lambda e: None)
     sent = [int(line[2]) for line in read_log() if line[1] == "step"]
     assert sent == [2, 3, 4, 2, 3, 2, 3, 4]
@@ -155,7 +155,7 @@ def test_an_interruption_closes_the_game(plan):
 
     episodes = []
     with pytest.raises(KeyboardInterrupt):
-        with Arena(DOUBLE, "3m", games=0) as arena:
+        with Arena(FAKE, "3m", games=0) as arena:
             arena.play(interrupted, (), 9, episodes.append)
     assert len(episodes) == 1 and words("make", "close") == {"make": 1, "close": 1}
 
@@ -174,9 +174,9 @@ def test_an_interruption_closes_the_game(plan):
 def test_another_map_is_refused_before_the_first_step(plan, options, message):
     plan("win:3")
     with pytest.raises(ConfigError) as error:
-        with Arena(DOUBLE, "3m", games=0, options=options) as arena:
+        with Arena(FAKE, "3m", games=0, options=options) as arena:
             arena.play(stop, (), 1, lambda e: None)
-    assert message in str(error.value) and "double's map 3m differs from ours" in str(error.value)
+    assert message in str(error.value) and "fake's map 3m differs from ours" in str(error.value)
     assert words("make", "close", "step") == {"make": 1, "close": 1}
 
 
@@ -195,7 +195,7 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
     plan("win:3 sc2+hang:2 win:3 die:1 win:3")
     episodes, said = [], []
     limits = Limits(reset=60.0, step=1.0, close=1.0)
-    with Arena(DOUBLE, "3m", games=2, limits=limits, say=said.append) as arena:
+    with Arena(FAKE, "3m", games=2, limits=limits, say=said.append) as arena:
         arena.play(stop, (), 6, episodes.append)
         assert arena.save_replays() == 2
         assert arena.discarded == 4
@@ -217,7 +217,7 @@ def test_games_in_processes_survive_hangs_and_deaths_and_leave_nothing_behind(pl
 def start_client():
     """(a client whose game has begun, its process)."""
     before = set(multiprocessing.active_children())
-    client = ProcessClient(DOUBLE, "3m", {"replay_prefix": "g"})
+    client = ProcessClient(FAKE, "3m", {"replay_prefix": "g"})
     (process,) = set(multiprocessing.active_children()) - before
     client.send("reset")
     client.receive(60.0)

@@ -13,7 +13,7 @@ from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend
 from envs.smac_backend.guard import GRACE
-from tests.envs.test_smac_backend import DOUBLE, stop, words
+from tests.envs.test_smac_backend import FAKE, stop, words
 from tests.helpers.fake_game import read_log
 
 COMMAND = """
@@ -22,7 +22,7 @@ from envs.smac_backend.host import ProcessClient
 from tests.helpers.fake_game import make_game
 
 if __name__ == "__main__":
-    client = ProcessClient(Backend("double", make_game), "3m", {"replay_prefix": "g"})
+    client = ProcessClient(Backend("fake", make_game), "3m", {"replay_prefix": "g"})
     client.send("reset")
     client.receive(60.0)
     client.send("step", [1, 1, 1])
@@ -73,7 +73,7 @@ def test_what_cannot_be_pickled_is_one_line(plan, capfd):
     """On its way to the game's process, on its way back, and where the process cannot load it; nothing is printed."""
     plan("win:2 facts win:2")
     said, episodes = [], []
-    with Arena(DOUBLE, "3m", games=1, limits=Limits(restarts=1), say=said.append) as arena:
+    with Arena(FAKE, "3m", games=1, limits=Limits(restarts=1), say=said.append) as arena:
         arena.play(stop, (), 2, episodes.append)
     assert len(episodes) == 2 and len(said) == 1
     assert "what the game returned cannot be sent: TypeError: cannot pickle '_thread.lock' object" in said[0]

@@ -1,4 +1,4 @@
-"""The toy worlds against numbers worked out by hand."""
+"""The probes against numbers computed by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 
 def play(env, choose, num_envs=1, key=KEY):
-    """Rows [T + 1, E, ...] of one episode a lane; `choose(timestep)` gives int32[E, A]."""
+    """Rows [T + 1, E, ...] of one episode per environment; `choose(timestep)` gives int32[E, A]."""
 
     def body(carry, key):
         state, timestep = carry
@@ -136,7 +136,7 @@ def test_the_best_policy_reaches_the_known_return_and_value(name):
     # standard deviations of the mean return: observation 1 / sqrt(600) = 0.04, variable 1.41 / sqrt(600) = 0.06
     np.testing.assert_allclose(rows.reward.sum(0).mean(), PROBES[name].best_return, atol=0.2)
     value = np.asarray(PROBES[name].value(gamma, jnp.asarray(rows.obs)))
-    later = np.where(rows.truncated[-1], 1 / (1 - gamma), 0.0)  # the one truncated world pays 1 for ever
+    later = np.where(rows.truncated[-1], 1 / (1 - gamma), 0.0)  # the truncated probe gives reward 1 forever
     for t in reversed(range(env.spec.horizon)):
         later = np.where(rows.terminated[t], 0.0, rows.reward[t + 1] + gamma * later)
         acted_on = ~(rows.terminated | rows.truncated)[t]

@@ -13,7 +13,7 @@ KEY = jax.random.key(0)
 
 
 def play(name, *actions, num_envs=1):
-    """Rows [T + 1, E, ...] of one episode a lane, with the same actions of two agents at every step."""
+    """Rows [T + 1, E, ...] of one episode per environment, with the same actions of two agents at every step."""
     env = CONTINUOUS_TOYS[name]()
     action = jnp.tile(jnp.array(actions, jnp.float32)[:, None], (num_envs, 1, 1))
     state, opened = env.reset(KEY, num_envs)
@@ -52,8 +52,8 @@ def test_coordination_pays_the_product():
 def test_the_best_policy_reaches_the_best_return_and_value(name):
     """Discounted sums of what the best policy is paid, from every row it acts on, against the probe's value."""
     best = (1.0, 1.0) if name == "coordination_continuous" else (0.5, 0.5)
-    gamma, lanes = 0.9, 256
-    rows = play(name, *best, num_envs=lanes)
+    gamma, num_envs = 0.9, 256
+    rows = play(name, *best, num_envs=num_envs)
     boundary = rows.terminated | rows.truncated
     value = np.where(rows.truncated[-1], 1 / (1 - gamma), 0.0)  # reward 1 for ever where the limit cuts
     for t in reversed(range(len(boundary) - 1)):
@@ -61,5 +61,5 @@ def test_the_best_policy_reaches_the_best_return_and_value(name):
         known = np.asarray(CONTINUOUS_PROBES[name].value(gamma, jnp.asarray(rows.obs[t])))
         np.testing.assert_allclose(value[~boundary[t]], known[~boundary[t]], rtol=1e-5)
     returns = rows.reward.sum(0)
-    # `variable` has a standard deviation of sqrt(2), `observation` of 1: 5 standard errors of 256 lanes
+    # `variable` has a standard deviation of sqrt(2), `observation` of 1: 5 standard errors of 256 environments
     assert abs(returns.mean() - CONTINUOUS_PROBES[name].best_return) < 5 * 1.5 / 16

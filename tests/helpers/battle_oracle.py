@@ -32,7 +32,7 @@ def reach(unit, other):
     return unit.kind.range + unit.kind.radius + other.kind.radius
 
 
-def told(unit, order, units):
+def ordered_target(unit, order, units):
     """The target of an attack order that can be carried out."""
     if unit.kind.heals or order["kind"] != 3:
         return NOBODY
@@ -54,7 +54,7 @@ def enemy_target(me, number, units, orders, rules):
         if me.target == index and gap <= keep:
             return index
         busy = other.windup >= 0 or other.cooldown > 0
-        attacks_me = busy and told(other, orders[index], units) == number
+        attacks_me = busy and ordered_target(other, orders[index], units) == number
         limit = scan + rules["scan_edge"] * radii + (rules["response"] if attacks_me else 0.0)
         if gap > limit:
             continue
@@ -86,7 +86,7 @@ def choose(number, me, units, orders, rules):
         return patient(me, units, order)
     if me.side == 1:
         return enemy_target(me, number, units, orders, rules)
-    target = told(me, order, units)
+    target = ordered_target(me, order, units)
     return target if target != NOBODY and units[target].alive else NOBODY
 
 

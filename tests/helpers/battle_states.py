@@ -6,22 +6,22 @@ from envs.smax.battle import Battle, Orders, Rules
 from envs.smax.rules import UNKNOWN
 
 
-def random_rules(rng, lanes):
+def random_rules(rng, num_envs):
     """[E] each, every rule across its range."""
     uniform = {
         "scan_margin": (-1, 1), "keep_slop": (0, 1), "response": (0, 4), "medivac_rank": (0, 2), "range_slop": (0, 1),
         "push_moving": (0.2, 0.6), "push_idle": (0.2, 0.6), "push_attacking": (0, 0.3), "pre_advance": (0, 2),
         "spawn_gap": (0, 0.2), "spawn_noise": (0, 0.3),
     }  # fmt: skip
-    values = {name: rng.uniform(*uniform.get(name, (0, 1)), lanes).astype(np.float32) for name in UNKNOWN}
+    values = {name: rng.uniform(*uniform.get(name, (0, 1)), num_envs).astype(np.float32) for name in UNKNOWN}
     for name in set(UNKNOWN) - set(uniform):
         values[name] = np.round(values[name])
     return Rules(**values)
 
 
-def random_battle(rng, roster, lanes):
-    """A scrum: everything that can be under way is under way for somebody."""
-    shape = (len(roster), lanes)
+def random_battle(rng, roster, num_envs):
+    """Random states in which every kind of pending action occurs."""
+    shape = (len(roster), num_envs)
     first = roster.num_allies
     opponent = np.where(roster.is_ally, rng.integers(first, len(roster), shape), rng.integers(0, first, shape))
     heals = roster.column(lambda unit: unit.heals, bool)
@@ -52,8 +52,8 @@ def random_battle(rng, roster, lanes):
     return Battle(**{name: value.astype(kinds.get(name, np.float32)) for name, value in fields.items()})
 
 
-def random_orders(rng, roster, lanes):
-    shape = (roster.num_allies, lanes)
+def random_orders(rng, roster, num_envs):
+    shape = (roster.num_allies, num_envs)
     heals = roster.allies.column(lambda unit: unit.heals, bool)
     foe, friend = rng.integers(roster.num_allies, len(roster), shape), rng.integers(0, roster.num_allies, shape)
     return Orders(

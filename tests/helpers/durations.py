@@ -83,7 +83,8 @@ class Measuring:
             elif seconds > SHORT_FILE or self.slow[name]:
                 entries[name] = _entry(seconds, self.slow[name])
         longest_first = sorted(entries.items(), key=lambda each: (-each[1]["seconds"], each[0]))
-        FILE.write_text(json.dumps(dict(longest_first), indent=1) + "\n")
+        lines = (f" {json.dumps(name)}: {json.dumps(entry)}" for name, entry in longest_first)
+        FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _entry(seconds: float, slow: Iterable[str]) -> dict:

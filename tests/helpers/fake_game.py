@@ -135,7 +135,7 @@ class FakeGame:
         return self._spoilt("state", np.zeros(48, np.float32))
 
     def get_avail_actions(self):
-        """All may stop and walk, nobody is in reach; the dead do nothing."""
+        """All agents may stop and move, no enemy is in range; dead agents do nothing."""
         return self._spoilt("avail", [self._legal(agent) for agent in range(AGENTS)])
 
     def _legal(self, agent):

@@ -78,7 +78,7 @@ class Controller:
         self._renewed = True
 
     def step(self, count: int) -> None:
-        """Runs `count` game loops. Where nobody lives, the map's trigger makes both teams anew.
+        """Runs `count` game loops. If no unit is alive, the map's trigger creates both teams again.
 
         The loops that enemies walk before the first observation are `Rules.pre_advance`.
         """
@@ -92,11 +92,11 @@ class Controller:
         # Only an order that was given again may restart a strike.
         rules = self.rules if self._renewed else self.rules._replace(restart_windup=np.float32(0.0))
         orders = Orders(*(field.copy() for field in self._orders))
-        told = Step(self.battle, orders, self._next_key(), count)
-        self.stories[-1].append(told)
+        step = Step(self.battle, orders, self._next_key(), count)
+        self.stories[-1].append(step)
         scenario = self.scenario
         extra = {} if count == LOOPS_PER_STEP else {"loops": count}
-        battle = advance(scenario.units, scenario.num_allies, rules, self.battle, orders, told.key, **extra)
+        battle = advance(scenario.units, scenario.num_allies, rules, self.battle, orders, step.key, **extra)
         self.battle = jax.device_get(battle)
         self._renewed = False
 
@@ -224,5 +224,5 @@ class FakeSC2(StarCraft2Env):
 
 
 def make_game(map_name: str, **options) -> FakeSC2:
-    """A game for whoever plays through SMAC's interface; see `FakeSC2`."""
+    """A game for tests that play through SMAC's interface; see `FakeSC2`."""
     return FakeSC2(map_name, **options)

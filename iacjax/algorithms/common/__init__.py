@@ -1,1 +1,1 @@
-"""What several families of algorithms share."""
+"""What several algorithms share, a module for each concept."""

@@ -72,6 +72,8 @@ class Networks(NamedTuple):
 
 
 class Learner(NamedTuple):
+    """Parameters, their targets (of actor and critic), optimiser states, and the number of updates."""
+
     params: dict[str, Any]  # actor {policy: theta, explore: psi}, critic {agents: phi, mixer: vartheta}
     target: dict[str, Any]
     opt: dict[str, Any]

@@ -88,6 +88,8 @@ class Acting(NamedTuple):
 
 
 class Learner(NamedTuple):
+    """As MADDPG's, with the running statistics of the observations."""
+
     params: dict[str, Any]  # actor (every leaf has the agents as its first axis), critic
     target: dict[str, Any]
     opt: dict[str, Any]

@@ -65,6 +65,8 @@ class Networks(NamedTuple):
 
 
 class Learner(NamedTuple):
+    """Parameters, their targets (of actor and critic), optimiser states, and the number of updates."""
+
     params: dict[str, Any]  # actor, critic: every leaf has the agents as its first axis
     target: dict[str, Any]
     opt: dict[str, Any]

@@ -27,6 +27,8 @@ class Networks(NamedTuple):
 
 
 class Learner(NamedTuple):
+    """Parameters, their targets, the state of the one optimiser, and the number of updates."""
+
     params: dict[str, Any]  # agents; mixer, {} unless it is a network
     target: dict[str, Any]
     opt: Any

@@ -82,7 +82,7 @@ def test_the_dead_do_nothing(roster):
 
 
 def test_a_mirror_image_battle_mirrors():
-    """Three duels of equals, allies told to attack whom they face: enemies, by their own choice, do just the same."""
+    """Three duels of equal units. Allies are ordered to attack the unit they face; enemies choose the same."""
     roster = Roster(("stalker", "zealot", "marine") * 2, 3)
     battle = jax.tree.map(np.array, spawn(roster.names, 3, RULES, jax.random.key(0), 1))
     battle.x[:, 0], battle.y[:, 0] = [13.4] * 3 + [18.6] * 3, [10.0, 16.0, 22.0] * 2
@@ -113,11 +113,11 @@ def test_reflecting_the_map_reflects_the_battle(roster):
         np.testing.assert_allclose(getattr(mirror, name), getattr(after, name), atol=2e-4, err_msg=name)
 
 
-def test_lanes_are_independent():
-    """128 lanes, which run with a margin of dead ones, and each of two seeds of a vmap, equal the plain loops."""
-    roster, lanes = PROTOSS, 128
+def test_environments_are_independent():
+    """128 environments, which run with a margin of dead ones, and each of two seeds of a vmap equal the plain loops."""
+    roster, num_envs = PROTOSS, 128
     rng = np.random.default_rng(4)
-    battle, orders = random_battle(rng, roster, lanes), random_orders(rng, roster, lanes)
+    battle, orders = random_battle(rng, roster, num_envs), random_orders(rng, roster, num_envs)
     first = roster.num_allies
     kept = (orders.target == battle.target[:first]) & (orders.kind == ATTACK)
     battle.windup[:first] = np.where(kept, battle.windup[:first], -1.0)  # as `advance` begins
@@ -171,8 +171,8 @@ def test_enemies_walk_up_to_two_loops_before_the_first_observation():
     assert ahead[3:].min() >= -1e-5 and 0.25 < ahead[3:].max() < 0.28126  # 2 x 0.140625
 
 
-def idle(count, lanes):
-    zeros = np.zeros((count, lanes))
+def idle(count, num_envs):
+    zeros = np.zeros((count, num_envs))
     kind, goal, target = (zeros + STOP).astype(np.int32), zeros.astype(np.float32), zeros.astype(np.int32)
     return Orders(kind, goal, goal.copy(), target)
 

@@ -21,21 +21,19 @@ ARMIES = {
     "6h_vs_8z": (["hydralisk"] * 4, ["zealot"] * 5),
     "13m_vs_14m": (["marine"] * 13, ["marine"] * 14),  # above UNROLL_LIMIT
 }
-LANES = 24
+NUM_ENVS = 24
 
 
-def oracle(roster, rules, battle, orders, jitter, lane):
-    """Fields of Battle after one loop of one lane, [N] each."""
+def oracle(roster, rules, battle, orders, jitter, e):
+    """Fields of Battle after one loop of one environment, [N] each."""
     units = []
     for n, name in enumerate(roster.names):
-        fields = {key: getattr(battle, key)[n, lane].item() for key in Battle._fields}
+        fields = {key: getattr(battle, key)[n, e].item() for key in Battle._fields}
         units.append(Unit(name, int(n >= roster.num_allies), fields))
-    lane_orders = [
-        {key: getattr(orders, key)[n, lane].item() for key in Orders._fields} for n in range(roster.num_allies)
-    ]
+    env_orders = [{key: getattr(orders, key)[n, e].item() for key in Orders._fields} for n in range(roster.num_allies)]
     before = copy.deepcopy(units)
-    lane_rules = {name: float(getattr(rules, name)[lane]) for name in UNKNOWN}
-    game_loop(units, before, lane_orders, [float(value) for value in jitter[:, lane]], lane_rules)
+    env_rules = {name: float(getattr(rules, name)[e]) for name in UNKNOWN}
+    game_loop(units, before, env_orders, [float(value) for value in jitter[:, e]], env_rules)
     return {name: np.array([getattr(unit, name) for unit in units]) for name in Battle._fields}
 
 
@@ -47,14 +45,14 @@ def test_one_loop_equals_the_oracle(army):
     fired = 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        rules = random_rules(rng, LANES)
-        battle, orders = random_battle(rng, roster, LANES), random_orders(rng, roster, LANES)
+        rules = random_rules(rng, NUM_ENVS)
+        battle, orders = random_battle(rng, roster, NUM_ENVS), random_orders(rng, roster, NUM_ENVS)
         jitter = rng.uniform(-1, 2, battle.x.shape).astype(np.float32)
         after = jax.device_get(step(rules, battle, orders, jitter))
         fired += (after.cooldown > battle.cooldown).sum()
-        for lane in range(LANES):
-            expected = oracle(roster, rules, battle, orders, jitter, lane)
+        for e in range(NUM_ENVS):
+            expected = oracle(roster, rules, battle, orders, jitter, e)
             for name in Battle._fields:
-                got = getattr(after, name)[:, lane]
-                np.testing.assert_allclose(got, expected[name], atol=2e-4, err_msg=f"{army} {seed} {lane} {name}")
+                got = getattr(after, name)[:, e]
+                np.testing.assert_allclose(got, expected[name], atol=2e-4, err_msg=f"{army} {seed} {e} {name}")
     assert fired > 30  # the states are violent enough to mean something

@@ -24,7 +24,7 @@ def marines():
 
 
 def with_units(state, **fields):
-    """`state` with entries of its battle replaced: {field: {unit: value}}, in every lane."""
+    """`state` with entries of its battle replaced: {field: {unit: value}}, in every environment."""
     battle = state.battle
     for name, entries in fields.items():
         array = getattr(battle, name)
@@ -88,7 +88,7 @@ def test_time_limit_truncates_and_last_actions_are_shown(marines):
     np.testing.assert_array_equal(timestep.reward, [0.0, 0.0])
     blocks = np.asarray(timestep.state[:, 21:]).reshape(2, 3, 9)
     np.testing.assert_array_equal(blocks, np.broadcast_to(np.arange(9) == 1, blocks.shape))
-    # a restart clears them, and the other lane goes on
+    # a restart clears them, and the other environment continues
     state, timestep = marines.restart(KEY, state, timestep, timestep.boundary)
     assert not timestep.boundary.any()
     np.testing.assert_array_equal(timestep.state[:, 21:].sum(1), [3.0, 0.0])
@@ -128,7 +128,7 @@ def test_illegal_actions_become_stop_or_no_op(marines):
         jax.tree.map(np.testing.assert_array_equal, after, same)
 
 
-def test_restart_redraws_rules_of_its_lanes_only():
+def test_restart_redraws_rules_of_its_environments_only():
     env = Smax("3m", randomise_rules=True)
     state, timestep = env.reset(KEY, 4)
     where = jnp.asarray([True, False, False, True])
@@ -148,7 +148,7 @@ def test_drawn_rules_keep_their_ranges():
 
 
 def play(env, policy, num_envs):
-    """Plays one episode a lane: (time steps [T + 1, E, ...], actions int32[T, E, A])."""
+    """Plays one episode per environment: (time steps [T + 1, E, ...], actions int32[T, E, A])."""
 
     def body(carry, key):
         state, timestep = carry
@@ -165,7 +165,7 @@ def play(env, policy, num_envs):
 @pytest.mark.parametrize("name", ["2s3z", "MMM"])
 def test_scripted_policies_play_legally_and_aim_beats_chance(name):
     env = Smax(name)
-    aims = jnp.arange(32) < 16  # the other lanes play at random
+    aims = jnp.arange(32) < 16  # the other environments play at random
 
     def policy(timestep, key):
         aimed = scripted.attack_nearest(env.scenario, timestep)

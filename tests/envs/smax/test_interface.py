@@ -14,7 +14,7 @@ OBSERVE = jax.jit(interface.observe, static_argnums=0)
 
 
 def scene(scenario, places, **changes):
-    """One lane of full-health units at `places` [(x, y)]; `changes` are {field: {unit: value}}."""
+    """One environment of full-health units at `places` [(x, y)]; `changes` are {field: {unit: value}}."""
     fields = {
         "x": [x for x, _ in places],
         "y": [y for _, y in places],

@@ -89,7 +89,7 @@ def test_what_was_lost_is_white():
     assert count(draw_frame(hurt._replace(lost=np.zeros(2))), LOST, box, 40) == 0
 
 
-def test_the_dead_are_faint_and_aim_at_nobody():
+def test_the_dead_are_faint_and_have_no_aim():
     scene = make_scene(health=np.array([0.0, 45.0]), target=np.array([1, 0]), x=np.array([14.0, 18.0]))
     image, alone = draw_frame(scene), draw_frame(scene._replace(target=np.array([-1, 0])))
     assert count(image, ALLY, map_box(0, 8, 32, 24)) == 0
@@ -132,7 +132,7 @@ def test_camera_shows_all_who_live_and_no_more_than_the_map():
 
 
 def make_episode(steps=5, won=True):
-    """3m in two lanes; in lane 1 the third enemy dies at `steps`, in lane 0 nothing happens. One more step follows."""
+    """3m in two environments. In number 1 the third enemy dies at `steps`, in 0 nothing happens; then one more step."""
     states, timesteps, actions = [], [], []
     for t in range(steps + 2):
         health = np.full((6, 2), 45.0)
@@ -149,7 +149,7 @@ def make_episode(steps=5, won=True):
     return Episode(states, timesteps, actions[1:])
 
 
-def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
+def test_frames_stop_at_the_end_of_the_episode_and_show_the_result():
     env = SimpleNamespace(spec=SimpleNamespace(name="smax:3m"))
     corner = (800, 4, 960, 32)
     won = frames(env, make_episode(), index=1, width=960)
@@ -160,7 +160,7 @@ def test_frames_of_a_lane_stop_at_its_end_and_say_the_result():
     assert len(frames(env, make_episode(), index=0)) == 7
 
 
-def test_a_world_nobody_draws_is_refused():
+def test_an_environment_without_a_renderer_is_refused():
     env = SimpleNamespace(spec=SimpleNamespace(name="matrix_game"))
     assert has_renderer("smax:8m") and not has_renderer("matrix_game")
     with pytest.raises(ConfigError, match="'matrix_game' has no renderer"):

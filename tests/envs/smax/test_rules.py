@@ -24,7 +24,7 @@ PLACES = [(4, 9), (10, 22), (22, 9), (28, 22)] + [(8, 9), (15, 22), (27, 9), (29
 
 
 @partial(jax.jit, static_argnums=(0, 1, 4))
-def film(names, num_allies, rules, state, loops):
+def play_loops(names, num_allies, rules, state, loops):
     """`state` = (battle, orders); healths and places after each of `loops` loops, without random delays."""
     roster, (battle, orders) = Roster(names, num_allies), state
 
@@ -36,7 +36,7 @@ def film(names, num_allies, rules, state, loops):
 
 
 def stage(names, num_allies, places, rules, kind, goal=(0.0, 0.0)):
-    """One lane of full units at `places`; every ally has the order `kind`."""
+    """One environment of full units at `places`; every ally has the order `kind`."""
     battle = spawn(names, num_allies, rules, jax.random.key(0), 1)
     x, y = np.array(places, np.float32).T[:, :, None]
     orders = Orders(*(np.full((num_allies, 1), value) for value in (kind, *map(np.float32, goal), 0)))
@@ -48,7 +48,7 @@ def duels():
     """Bodies [loops, victims] under the fire of SMAClite's weapons."""
     names = VICTIMS + KILLERS
     rules = preset("smaclite", Team(names).kinds)
-    bodies, _ = film(names, 4, rules, stage(names, 4, PLACES, rules, STOP), 240)
+    bodies, _ = play_loops(names, 4, rules, stage(names, 4, PLACES, rules, STOP), 240)
     return np.asarray(bodies)[:, :4, 0]
 
 
@@ -85,7 +85,7 @@ def test_smaclite_walks():
     names = ("marine", "stalker", "medivac", "marine")
     rules = preset("smaclite", Team(names).kinds)
     start = [(4, 9), (4, 13), (4, 19), (30, 23)]
-    _, x = film(names, 3, rules, stage(names, 3, start, rules, MOVE, (20.0, 16.0)), 8)
+    _, x = play_loops(names, 3, rules, stage(names, 3, start, rules, MOVE, (20.0, 16.0)), 8)
     far = np.hypot(16, [7, 3, 3])  # to the goal; 16 of it along x
     walked = (np.asarray(x)[-1, :3, 0] - 4) * far / 16
     np.testing.assert_allclose(walked, [1.575, 2.065, 1.75 - 0.5 * 3.5 / 16], atol=1e-4)
@@ -100,7 +100,7 @@ def test_medivacs_draw_fire_in_smaclite():
     hurt = {}
     for name, rules in both.items():
         places = [(10, 16), (9, 16), (13, 16)]
-        bodies, _ = film(names, 2, rules, stage(names, 2, places, rules, STOP), 8)
+        bodies, _ = play_loops(names, 2, rules, stage(names, 2, places, rules, STOP), 8)
         hurt[name] = (np.asarray(bodies)[-1, :2, 0] < [45, 150]).tolist()
     assert hurt == {"smac": [True, False], "smaclite": [False, True]}
 
@@ -143,7 +143,7 @@ def test_draws_lie_between_the_two_simulators():
     assert abs(taken - OTHER_RULES) < 0.03  # standard error sqrt(0.25 * 0.75) / 64 = 0.007
 
 
-def test_restart_redraws_numbers_of_its_lanes_only():
+def test_restart_redraws_numbers_of_its_environments_only():
     env = Smax("3m", randomise=0.2)
     state, timestep = env.reset(jax.random.key(0), 4)
     where = jnp.asarray([True, False, False, True])
