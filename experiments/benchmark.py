@@ -1,4 +1,4 @@
-"""Measures speed and learning beside reference implementations: `python -m experiments.benchmark env --env smax:2s3z`.
+"""Measures speed and learning, of reference implementations too: `python -m experiments.benchmark env --env smax:2s3z`.
 
 A subcommand for each thing measured; SUBCOMMAND --help shows its options.
 """

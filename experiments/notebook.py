@@ -117,7 +117,7 @@ def _digest(settings: Settings) -> str:
 def _end(code: int) -> None:
     """Raises where the training was not finished."""
     if code >= 128:
-        raise Stopped("stopped: run the cell again, and it goes on from what was saved")
+        raise Stopped("stopped and saved: run the cell again to continue")
     if code == 2:
         raise ConfigError("nothing was trained: the line above says why")
     if code:

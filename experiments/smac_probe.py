@@ -1,6 +1,6 @@
 """Measures the real StarCraft II: `python -m experiments.smac_probe --map 2s3z [--out rules.json]`.
 
-Plays a few battles of that map through SMAC, loop by loop, prints what the game does beside what our engine does, and
+Plays a few battles of that map through SMAC, loop by loop, prints the game's behaviour next to our engine's, and
 writes the differences as rules that our engine loads: `--env-options rules=rules.json`.
 """
 

@@ -19,7 +19,7 @@ from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep
 from iacjax.digests import KEY, digest, is_as_signed, sign
 from iacjax.types import Algorithm, Carry, Clock, PolicyParams
 
-RESTORE = "restore it from a copy, or go on with the run by --resume, which saves it anew"
+RESTORE = "restore it from a copy, or continue the run with --resume, which saves it again"
 
 
 class Policy(NamedTuple):

@@ -15,7 +15,7 @@ from envs.errors import ConfigError
 from envs.values import expected, show
 
 MAX_STEPS = 2**31 - 1  # the clock is int32
-MAX_FLOAT, MIN_FLOAT = 3.4e38, 1.2e-38  # the range of float32 beside 0
+MAX_FLOAT, MIN_FLOAT = 3.4e38, 1.2e-38  # the range of float32 apart from 0
 
 
 class Bounds(NamedTuple):

@@ -161,7 +161,7 @@ def run_env(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `env` to the parser of `experiments.benchmark`."""
-    env = commands.add_parser("env", help="environment steps per second, beside a reference implementation")
+    env = commands.add_parser("env", help="environment steps per second, compared with a reference implementation")
     env.add_argument("--env", nargs="+", default=["smax:2s3z", "smax:8m"], metavar="NAME", help="e.g. smax:MMM")
     env.add_argument(
         "--num-envs", nargs="+", type=whole(), default=[64, 512], metavar="E", help="parallel environments"

@@ -10,7 +10,7 @@ from envs.errors import ConfigError
 from experiments.common.arguments import folder, whole
 
 JAXMARL = "github.com/FLAIROx/JaxMARL"
-OURS_ALONE = f"ours alone: --reference-dir with a clone of {JAXMARL} measures its IPPO and QMIX beside it"
+OURS_ALONE = f"ours alone: --reference-dir with a clone of {JAXMARL} measures its IPPO and QMIX too"
 UPDATES = {"type": whole(), "default": 3, "metavar": "N", "help": "updates of the reference that are timed (default 3)"}
 
 
@@ -51,7 +51,7 @@ def check_reference(directory: pathlib.Path | None, env: str) -> None:
         return
     load_reference("scripts").check_clone(directory)
     if not env.startswith("smax:"):
-        raise ConfigError(f"JaxMARL's scripts train on SMAX: give one of its maps beside --reference-dir, not {env}")
+        raise ConfigError(f"JaxMARL's scripts train on SMAX: give one of its maps with --reference-dir, not {env}")
 
 
 def add_reference(parser: argparse.ArgumentParser, **names: Any) -> None:

@@ -1,4 +1,4 @@
-"""Scripted baselines of predator-prey: what predators that learn nothing earn, by both readings of reward and physics.
+"""Scripted baselines of predator-prey: their returns for both readings of the reward and of the physics.
 
 Run by `python -m experiments.benchmark scripted --env predator_prey po_predator_prey`.
 """

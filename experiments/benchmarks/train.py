@@ -102,7 +102,9 @@ def run_train(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `train` to the parser of `experiments.benchmark`."""
-    train = commands.add_parser("train", help="training steps per second, beside JaxMARL's IPPO-RNN and QMIX-RNN")
+    train = commands.add_parser(
+        "train", help="training steps per second, compared with JaxMARL's IPPO-RNN and QMIX-RNN"
+    )
     train.add_argument("--env", default="smax:2s3z", metavar="NAME", help="default smax:2s3z")
     train.add_argument("--algos", nargs="+", default=["aiir_mix", "aiir_mix:paper"], metavar="NAME[:PRESET]")
     add_seeds(train, [1, 5], old="")

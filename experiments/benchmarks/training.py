@@ -25,7 +25,7 @@ class Training(NamedTuple):
     seeds: int
     compile_seconds: float
     state_bytes: int
-    bytes_needed: int  # the state, and what an iteration needs beside it; all devices together
+    bytes_needed: int  # of the state and of the working memory of an iteration; all devices together
 
 
 def make_training(algo: str, preset: str, env_name: str, num_envs: int = 0, **changes: Any) -> tuple[Any, Any, Any]:

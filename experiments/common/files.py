@@ -21,7 +21,7 @@ SUMS = "SHA256SUMS"
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A file beside `path` to write into; it takes the place of `path` at the end, unless an error is raised."""
+    """A temporary file in the directory of `path`; it replaces `path` at the end, unless an error is raised."""
     if path.exists() and not path.is_file():  # such as /dev/stdout, which has no place to take
         yield path
         return
@@ -169,7 +169,7 @@ def _sums_of(directory: pathlib.Path) -> dict[str, str]:
 
 
 def write_with_digest(path: pathlib.Path, text: str) -> None:
-    """Writes `text` whole or not at all, and its digest beside it."""
+    """Writes `text` whole or not at all, and its digest to a second file."""
     before = ""
     with contextlib.suppress(OSError):
         before = digest(path.read_bytes())

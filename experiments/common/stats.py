@@ -14,7 +14,7 @@ RATE = (0.0, 1.0)  # bounds of a win rate
 
 
 class Interval(NamedTuple):
-    """An estimate and its interval; the same shape each. The bounds are nan where they cannot be had (one seed)."""
+    """An estimate and its interval; the same shape each. The bounds are nan where there is no interval (one seed)."""
 
     mean: np.ndarray
     low: np.ndarray

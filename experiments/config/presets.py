@@ -196,8 +196,8 @@ _SKIRMISH = {"env": "smax:3m", "total_steps": 500_000}
 # after 0.2 M.
 _Q_TUNED = {"optimizer": "adam", "lr": 1e-3, "td_lambda": 0.6, "whole_episodes": False, "batch_size": 4}
 _Q_TUNED |= {"num_envs": 16, "updates_per_step": 1 / 32, "target_every": 25, "mixer_scale": 0.01}
-# JaxMARL's battles pay 2, and their states are large numbers: at scales of 1 Q_tot starts at 20, still above what
-# the battle pays when the exploration ends (3m: win rate 0.00 after 0.2 M steps; with these 0.56 after 0.06 M).
+# The return of JaxMARL's battles is at most 2, and their states are large: with scales of 1 Q_tot starts at 20, and is
+# above any return when the exploration ends (3m: win rate 0.00 after 0.2 M steps; with these scales 0.56 after 0.06 M).
 _Q_JAXMARL = {**_Q_TUNED, "reward_scale": 10.0}
 _Q_MIXING = {
     "default": Preset(_SKIRMISH, _TUNED, "PyMARL's settings, 8 parallel environments"),

@@ -1,6 +1,6 @@
 """Checks of a run's whole configuration before anything is built. No jax here.
 
-A field's bounds stand beside its default (`iacjax.schema.number`).
+A field is declared with its default and its bounds (`iacjax.schema.number`).
 """
 
 from typing import Any

@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 
-BLOCK = 2**24  # bytes that are sent at a time: what the devices must hold beside the trials, times the processes
+BLOCK = 2**24  # bytes sent at a time: times the processes, what devices hold in addition to the trials
 
 
 def check_alike(what: Any) -> None:

@@ -64,7 +64,7 @@ def parser(target: str, summary: str) -> argparse.ArgumentParser:
     parser.add_argument("--total-steps", type=whole(), help="env steps per seed (default: the target's)")
     runs = f"runs/{target.split('/')[0]}"
     parser.add_argument("--run-dir", type=out_folder, default=runs, help="parent of the runs (default: %(default)s)")
-    parser.add_argument("--redraw", action="store_true", help="train nothing: use the numbers saved beside --out")
+    parser.add_argument("--redraw", action="store_true", help="train nothing: use the saved numbers")
     return parser
 
 

@@ -21,7 +21,7 @@ PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoi
 
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:
-    """Writes config.json, and its digest beside it."""
+    """Writes config.json, and its digest to a second file."""
     write_with_digest(directory / "config.json", json.dumps(to_dict(settings), indent=1) + "\n")
 
 

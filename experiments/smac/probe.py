@@ -1,4 +1,4 @@
-"""What the real game does beside what our engine does, and the rules and numbers in which they differ.
+"""The real game's behaviour compared with our engine's, and the rules and numbers in which they differ.
 
 The library of `experiments.smac_probe`.
 """

@@ -1,6 +1,6 @@
 """The programs of a sweep as jobs, by submitit: Slurm jobs or, to try it without Slurm, local processes.
 
-The id of a job is kept beside its program's checkpoints (`job.json`): the process that waits for the jobs may end
+The id of a job is saved with its program's checkpoints (`job.json`): the process that waits for the jobs may end
 before them, and the same command finds them again. `finished.json` says that a program has ended, and `squeue` that a
 job has left the queue; accounting (`sacct`), which not every Slurm has, is not needed.
 """

@@ -1,4 +1,4 @@
-"""The results of a sweep: all rows beside their configuration, a table of the best ones, the winner as a preset."""
+"""The results of a sweep: all rows with their configuration, a table of the best ones, the winner as a preset."""
 
 import math
 import pathlib

@@ -33,7 +33,7 @@ class Compiled(NamedTuple):
     evaluate: Future  # its result is the function; it compiles while the first chunk runs
     num_seeds: int
     states: Any  # shapes of the TrainState, seeds in front
-    bytes_needed: int  # the state, and what a chunk needs beside it
+    bytes_needed: int  # of the state and of the working memory of a chunk
     seconds: float  # until init and chunk were ready
     layout: Layout  # how what the functions take and return lies on the devices
 

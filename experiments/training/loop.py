@@ -75,7 +75,7 @@ class TrainingLoop:
           name: of the directory of the checkpoints; "": that of the seeds.
           fingerprint: of what the checkpoints depend on; "": that of the settings.
           inputs: what `Trainer.init` takes, each leaf [S, ...]; None: the seeds' keys.
-          evaluate_at: env steps at which to evaluate, beside the end; empty: each `eval_every`.
+          evaluate_at: env steps at which to evaluate, as well as at the end; empty: each `eval_every`.
           check_finite: called with the loop, the values of a chunk and the iterations before it; may raise Diverged, or
             replace values in place.
         """

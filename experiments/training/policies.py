@@ -34,7 +34,7 @@ class SavePolicies(Hook):
         """Saves restored policies again: they may be lost, or the process was killed before it saved them.
 
         Raises:
-          ConfigError: there are policies, but no checkpoint: training anew would overwrite them and drop the rows.
+          ConfigError: there are policies, but no checkpoint: a new training would overwrite them and drop the rows.
         """
         if restored is None:
             collectives.broadcast_from_main(lambda: self._check_absent(loop.checkpoint_directory))

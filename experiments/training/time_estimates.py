@@ -138,7 +138,7 @@ def read_rates() -> dict[str, tuple[float, int]]:
 
 
 def keep_rate(key: str, seconds: float, needed: int | None) -> None:
-    """Remembers what a program has measured, beside the latest others; a disk that refuses it changes nothing."""
+    """Saves a program's measurement with those of the latest other programs; errors of the disk are ignored."""
     kept = read_rates()
     kept.pop(key, None)
     rates = {**kept, key: (seconds, needed)}

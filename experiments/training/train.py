@@ -47,7 +47,7 @@ def train(
 
     Args:
       hooks: called by the loop of every batch of seeds (see `training.hooks`).
-      evaluate_at: env steps at which to evaluate, beside the end; empty: each `eval_every`.
+      evaluate_at: env steps at which to evaluate, as well as at the end; empty: each `eval_every`.
 
     Returns:
       0: finished. 1: a metric was NaN or infinite. 128 + the signal: interrupted, after saving.

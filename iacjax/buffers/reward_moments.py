@@ -2,7 +2,7 @@
 
 After MAAC's official code (github.com/shariqiqbal2810/MAAC, utils/buffer.py, `norm_rews`). The rewards are
 kept a second time, at the same rows, so that what is overwritten is gone from both. The moments of some hundred chunks
-of rows are kept; a rollout changes two chunks, whose moments are computed anew, and the chunks' moments are combined
+of rows are kept; a rollout changes two chunks, whose moments are computed again, and the chunks' moments are combined
 (Chan et al. 1979). So an iteration costs little however much is kept, nothing drifts as running sums would, and rewards
 far from 0 lose no digits.
 """

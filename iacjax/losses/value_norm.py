@@ -1,11 +1,11 @@
 """A running mean and scale of value targets (ValueNorm of MAPPO, Yu et al. 2022, section 5.1).
 
-What differs from MAPPO's code (`onpolicy/utils/valuenorm.py`). Its moments move by 1 - 0.99999 at every gradient step,
-debiased, which makes them nearly the average over the whole run; the default here is 1 - 0.9 a batch, so that they
-follow what the learned rewards make of the returns (`value_norm_decay` of MAPPO's preset `paper` is the official rate).
-Its variance is at least 1e-2, here 1e-4, since some environments pay less than 0.1. It keeps E[x^2], whose difference
-from the squared mean is lost in float32 where the mean is large: with mean 1e4 and deviation 1 it gives 0.25. Here the
-squared deviations are kept, joined as Chan et al. 1979 join two samples.
+Differences from MAPPO's code (`onpolicy/utils/valuenorm.py`). Its moments move by 1 - 0.99999 at every gradient step,
+debiased, which makes them nearly the average over the whole run. The default here is 1 - 0.9 per batch, so that they
+follow returns that change with learned rewards (`value_norm_decay` of MAPPO's preset `paper` is the official rate). Its
+variance is at least 1e-2, here 1e-4, since the rewards of some environments are below 0.1. It stores E[x^2], whose
+difference from the squared mean is inexact in float32 if the mean is large: 0.25 for a mean of 1e4 and a deviation of 1.
+Here the squared deviations are stored, and combined as in Chan et al. 1979.
 """
 
 from typing import Any, NamedTuple

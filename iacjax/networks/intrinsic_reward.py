@@ -45,7 +45,7 @@ class AttentionReward(nn.Module):
         attention = attention * alive[..., None, :] * alive[..., :, None]
         # As a product: the gradient of the same sum written elementwise is 8 to 60 times slower on a CPU.
         z = jnp.einsum("...ij,...jd->...id", attention, x)  # eq. 11
-        r_in = Dense(1)(jnp.concatenate([x, z], -1))[..., 0]  # eq. 12, with v_i beside z_i as the text says
+        r_in = Dense(1)(jnp.concatenate([x, z], -1))[..., 0]  # eq. 12, with v_i concatenated to z_i as in the text
         return bounded(r_in, self.bound) * alive, attention
 
     def _similarity(self, v: jax.Array) -> jax.Array:

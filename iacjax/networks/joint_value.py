@@ -1,4 +1,4 @@
-"""QTRAN's joint value Q(s, u) and the value V(s) beside it, as PyMARL's QTRAN-base has them."""
+"""QTRAN's joint value Q(s, u) and state value V(s), as in PyMARL's QTRAN-base."""
 
 import chex
 import flax.linen as nn

@@ -106,7 +106,7 @@ def gru(
 ) -> jax.Array:
     """GRU (Cho et al. 2014, in PyTorch's gate convention) over time, from projected inputs.
 
-    "remat": the step is computed anew in the backward pass: 2.2 times as fast on a CPU (320 sequences, 32 steps, 64
+    "remat": the step is computed again in the backward pass: 2.2 times as fast on a CPU (320 sequences, 32 steps, 64
     units: 30 against 67 ms a gradient) as keeping its parts, which are more memory traffic than the step is work.
     "batched": all that needs no order in time is taken out of the backward scan. A gradient is 188 kernels on a GPU in
     place of 910 (80 sequences, 32 steps), and a kernel's launch is what such small steps cost there; on a CPU it takes

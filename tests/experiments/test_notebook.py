@@ -58,7 +58,7 @@ def test_a_second_interrupt_is_one_line_too(command):
     def train(settings, directory):
         raise KeyboardInterrupt
 
-    with pytest.raises(notebook.Stopped, match="goes on from what was saved"):
+    with pytest.raises(notebook.Stopped, match="run the cell again to continue"):
         trained(command, train=train)
 
 

@@ -1,6 +1,6 @@
 """Table 1: the paper's four maps compared with ours, and the final win rates on them.
 
-The win rates are from the runs of figures 3 and 4 and others saved beside them; the table trains what is missing.
+The win rates are from the runs of figures 3 and 4 and others saved with them; missing runs are trained.
 """
 
 import contextlib

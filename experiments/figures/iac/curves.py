@@ -20,7 +20,7 @@ from experiments.runs import find
 METHODS = ("iac", "siaq", "sq", "siq", "attn_qmix", "ddpg_mix", "maddpg", "maac")
 LAST = 5  # evaluations whose mean is a seed's final return
 _SHAPED = "multi_pendulum_shaped"
-# Settings of each budget. With those of tables 5 to 7 the hunts are hardly learned in 60 k updates.
+# Settings of each budget. With those of tables 5 to 7, predator-prey is hardly learned in 60 k updates.
 PAPER = "Tables 5 to 7 for every method, MADDPG and MAAC being their official codes with these numbers"
 TUNED_PENDULUMS = (
     "Table 5, but an update every 16 steps of 16 environments, uniform actions before the first, white noise"

@@ -38,7 +38,7 @@ class ComaConfig(AlgorithmConfig):
     num_envs: int = number(8, COUNT)
     """Parallel environments (PyMARL: 8)."""
     rollout_length: int = number(64, COUNT)
-    """Rows per environment and iteration; episodes go on across iterations (PyMARL: 8 whole episodes)."""
+    """Rows per environment and iteration; episodes continue across iterations (PyMARL: 8 whole episodes)."""
     entropy: float = number(0.0, FRACTION)
     """Weight of the entropy bonus (PyMARL: 0)."""
     optimizer: Literal["adam", "rmsprop"] = "rmsprop"

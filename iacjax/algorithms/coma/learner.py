@@ -13,7 +13,7 @@ uses the values it had before the step of their own index (`critic_update`); the
 
 What differs. Illegal actions are masked before the softmax, and the dead weigh nothing; PyMARL's mask_before_softmax
 is False (it explores over illegal actions too, then renormalises), and the dead, whose one action has advantage 0,
-count in its means. The batch is T rows of E environments whose episodes go on, not whole episodes; the
+count in its means. The batch is T rows of E environments whose episodes continue, not whole episodes; the
 action that the bootstrap of the last row needs is drawn in the update.
 """
 

@@ -37,7 +37,7 @@ class EpochConfig(Protocol):
 
 
 class Aux(NamedTuple):
-    """What is kept of acting beside the action."""
+    """What acting stores together with the action."""
 
     log_prob: jax.Array  # f32[E, A] of the action, under the behaviour policy
     epsilon: jax.Array  # f32[E] at acting time

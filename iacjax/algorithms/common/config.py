@@ -19,8 +19,8 @@ class AlgorithmConfig:
     today's default."""
 
     without: ClassVar[tuple[str, ...]] = ()
-    """Fields that are not options of this algorithm: the choices that define it, and what has no effect beside them.
-    They exist because it shares its configuration with others, and saved runs have them."""
+    """Fields that are not options of this algorithm: the choices that define it, and fields that have no effect with
+    them. They exist because it shares its configuration with others, and saved runs have them."""
 
     def check_choices(self) -> None:
         """Raises ConfigError where choices and whole numbers do not go together.

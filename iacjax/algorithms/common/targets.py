@@ -18,7 +18,7 @@ LearnerT = TypeVar("LearnerT", bound=WithTargets)
 
 
 def copy_every(period: int, count: jax.Array, params: Any, target: Any) -> Any:
-    """`params` where `count` updates are a whole number of periods, else `target` as it was."""
+    """`params` where `count` updates are a whole number of periods, else `target` unchanged."""
     due = count % period == 0
     return jax.tree.map(lambda new, old: jnp.where(due, new, old), params, target)
 

@@ -203,7 +203,7 @@ def critic_loss(
 def actor_loss(
     nets: Networks, actor: Any, critic: Any, ts: TimeStep, noise: Noise, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Eq. 15 times alpha; all agents' actions are drawn anew together, the critic is constant. Also gives log pi."""
+    """Eq. 15 times alpha; all agents' actions are drawn again together, the critic is constant. Also gives log pi."""
     joint = iac_policy.sample(nets.policy, actor, ts.obs, ts.state, noise)
     if nets.config.exploration == "deterministic":
         joint = joint._replace(action=iac_policy.mean_action(nets.policy, actor, ts.obs))

@@ -71,7 +71,7 @@ class IntrinsicConfig(AlgorithmConfig):
     num_envs: int = number(64, COUNT)
     """Parallel environments (LIIR: 32)."""
     rollout_length: int = number(32, COUNT)
-    """Rows per environment and iteration; episodes go on across iterations."""
+    """Rows per environment and iteration; episodes continue across iterations."""
     epochs: int = number(4, EPOCHS)
     """Passes over a batch (LIIR: 1, which makes the clipped loss the plain policy gradient)."""
     minibatches: int = number(4, COUNT)

@@ -22,7 +22,7 @@ are divided by the number of agents; the attention's scores and the policy netwo
 | a reward for each agent                             | the one team reward                                         |
 
 A time limit is bootstrapped through. Normalised rewards change what Q means (it is no return any more), and also
-the task wherever the length of an episode depends on the actions, since their mean is subtracted at every step. The
+the task where the length of an episode depends on the actions, since their mean is subtracted at every step. The
 official code does so too, but all its episodes have 25 steps.
 """
 

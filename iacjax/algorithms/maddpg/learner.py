@@ -181,7 +181,7 @@ def critic_loss(
 def actor_loss(
     nets: Networks, actor: Any, critic: Any, ts: TimeStep, action: jax.Array, key: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """-Q_i summed over the agents: critic i sees agent i's new action beside the others' of the replay."""
+    """-Q_i summed over the agents: critic i sees agent i's new action and the others' replayed ones."""
     new, out = sample(nets, actor, ts.obs, key)
     own = jnp.eye(nets.spec.num_agents, dtype=bool)[:, :, None]
     joint = jnp.where(own, new[:, None], action[:, None])  # [B, critic, agent, D]

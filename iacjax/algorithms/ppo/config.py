@@ -18,7 +18,7 @@ class PpoConfig(AlgorithmConfig):
     added = {"value_norm_decay": 0.9, "layer_norm": False}
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "state"
-    """The inputs of V_i beside the agent's id: own observations and last action (IPPO), the state, or all of them."""
+    """The inputs of V_i, with the agent's id: own observations and last action (IPPO), the state, or all of them."""
     critic_memory: bool = True
     """The critic is recurrent too (JaxMARL, MAPPO), or feed-forward."""
     critic_dim: int = number(128, UNITS)
@@ -37,7 +37,7 @@ class PpoConfig(AlgorithmConfig):
     num_envs: int = number(128, COUNT)
     """Parallel environments (MAPPO: 8)."""
     rollout_length: int = number(128, COUNT)
-    """Rows per environment and iteration; episodes go on across iterations (MAPPO: 400)."""
+    """Rows per environment and iteration; episodes continue across iterations (MAPPO: 400)."""
     epochs: int = number(4, EPOCHS)
     """Passes over a batch (MAPPO: 5, 10 or 15 by map)."""
     minibatches: int = number(4, COUNT)

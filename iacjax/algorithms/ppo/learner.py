@@ -19,7 +19,7 @@ here gradients go back to the rollout's first row, and minibatches are split ove
 before the GRU, ours one; with `layer_norm` (preset `paper`) they have its LayerNorms, of the inputs, after each layer
 and after the GRU, but the state and the own observations of a critic are normalised separately. Its value normaliser
 moves at every gradient step, ours once per batch; the preset's `value_norm_decay` is that of so many steps. Its
-advantages are normalised with 1e-5 beside the deviation, ours with 1e-8 under the root.
+advantages are normalised with 1e-5 added to the deviation, ours with 1e-8 under the root.
 
 The critic's recurrent state at the rollout's first row is kept in the learner, and an update unrolls it over the batch
 with the parameters of before the update.

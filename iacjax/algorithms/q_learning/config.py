@@ -71,7 +71,7 @@ class QmixConfig(AlgorithmConfig):
     num_envs: int = number(8, COUNT)
     """Parallel environments (PyMARL: 1; PyMARL2: 8)."""
     rollout_length: int = number(8, COUNT)
-    """Rows per environment and iteration; episodes go on across iterations."""
+    """Rows per environment and iteration; episodes continue across iterations."""
     updates_per_step: float = number(1 / 64, UPDATES)
     """Updates per row of a rollout (an env step, or an episode's end), at least one per iteration (PyMARL: one per
     episode)."""

@@ -8,8 +8,9 @@
 | PyMARL2's TD(lambda) target                     | `td_targets`, its lambda-returns of the target nets' values   |
 
 The sequence is unrolled once with the online and once with the target parameters, over all of its rows: the last one,
-an episode's end included, is only bootstrapped from. A dead agent goes on with its only legal action, whose value takes
-part in the mixing, as in PyMARL; no other value of the dead reaches a loss. Squares are PyMARL's; PyMARL2 halves them.
+an episode's end included, is only bootstrapped from. A dead agent continues with its only legal action, whose value
+takes part in the mixing, as in PyMARL; no other value of dead agents reaches a loss. Squares are as in PyMARL; PyMARL2
+halves them.
 """
 
 from collections.abc import Callable
