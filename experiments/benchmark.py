@@ -4,20 +4,23 @@ A subcommand for each thing measured; SUBCOMMAND --help shows its options.
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
-from experiments.benchmarks import env_speed, kernels, reference, scripted, seeds, settings, train, updates
 from experiments.common.arguments import Parser
 from experiments.common.cli import run_stoppable
+
+# Modules of `benchmarks`, each with `add_parser(subparsers)`.
+SUBCOMMANDS = ("env_speed", "scripted", "train", "seeds", "settings", "updates", "references", "kernels")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each thing measured."""
     main_parser = Parser(prog="python -m experiments.benchmark", description=__doc__.split("\n\n")[0])
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (env_speed, scripted, train, seeds, settings, updates, reference, kernels):
-        module.add_parser(commands)
+    for name in SUBCOMMANDS:
+        importlib.import_module(f"benchmarks.{name}").add_parser(commands)
     return main_parser
 
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks_reference.environments import reference_of
+from benchmarks.env_speed import benchmark_env, random_action, random_legal
+from benchmarks.reference.environments import reference_of
+from benchmarks.scripted import BaselineScore, markdown, play_scripted
 from envs.base import ActionSpec
 from experiments import benchmark
-from experiments.benchmarks.env_speed import benchmark_env, random_action, random_legal
-from experiments.benchmarks.scripted import BaselineScore, markdown, play_scripted
 from experiments.common.cli import run_command
 
 FIELDS = {"env", "num_envs", "ours_steps_per_s", "peer", "peer_steps_per_s", "ratio", "device", "versions"}
@@ -91,9 +91,9 @@ def test_refusals(argv, text, capsys):
 @pytest.mark.parametrize("command", ["learn", "train", "seeds"])
 def test_reference_implementations_are_in_a_clone_alone(command, tmp_path, monkeypatch, capsys):
     """As where the package is installed without the folder. --peer-dir is the option's old name."""
-    for name in [name for name in sys.modules if name.startswith("benchmarks_reference")]:
+    for name in [name for name in sys.modules if name.startswith("benchmarks.reference")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "benchmarks_reference", None)
+    monkeypatch.setitem(sys.modules, "benchmarks.reference", None)
     assert run_command(benchmark.command, [command, "--peer-dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "run from a clone of this repository only" in error and error.count("\n") == 1

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
+from benchmarks import kernels as kernels_command
+from benchmarks.hlo import by_loop, by_part, kernels, total
+from benchmarks.kernels import LAUNCH, line
 from envs.errors import ConfigError
-from experiments.benchmarks import kernels as kernels_command
-from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
-from experiments.benchmarks.kernels import LAUNCH, line
 from experiments.common.cli import run_command
 
 MODULE = """

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks_reference import learn as benchmark_learn
-from benchmarks_reference import our_training, script_training, scripts
-from benchmarks_reference.our_training import CurvePoint
+from benchmarks.reference import learn as benchmark_learn
+from benchmarks.reference import our_training, script_training, scripts
+from benchmarks.reference.our_training import CurvePoint
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
 from experiments import benchmark

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import job as jobs
+from benchmarks import seeds, settings, training
+from benchmarks.job import Job
 from envs.errors import ConfigError
 from envs.registry import make_env
 from experiments import benchmark
-from experiments.benchmarks import job as jobs
-from experiments.benchmarks import seeds, settings, training
-from experiments.benchmarks.job import Job
 from experiments.common.cli import run_command
 from experiments.config.schema import RunConfig
 from experiments.sweeps.command_line import parse

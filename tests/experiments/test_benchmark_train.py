@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks_reference import scripts
+from benchmarks import train as benchmark_train
+from benchmarks import training as training_module
+from benchmarks.reference import scripts
+from benchmarks.training import Training
 from envs.errors import ConfigError
 from envs.registry import make_env
 from experiments import benchmark
-from experiments.benchmarks import train as benchmark_train
-from experiments.benchmarks import training as training_module
-from experiments.benchmarks.training import Training
 from experiments.common.cli import run_command
 from iacjax.algorithms.intrinsic.config import AiirMixConfig
 from iacjax.algorithms.intrinsic.learner import make

@@ -10,7 +10,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[2]
 COMMAND = """
 import os, pathlib, sys, time
-from experiments.benchmarks.worker import fresh_process
+from benchmarks.worker import fresh_process
 
 def measure(file):
     pathlib.Path(file).write_text(str(os.getpid()))

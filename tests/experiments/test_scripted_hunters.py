@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.scripted_hunters import Hunt, line, play_hunters
 from envs.mpe.predator_prey import po_predator_prey, predator_prey
 from envs.mpe.scripted import LEAD, chase, intercept
 from experiments import benchmark
-from experiments.benchmarks.scripted_hunters import Hunt, line, play_hunters
 from experiments.common.cli import run_command
 from experiments.common.stats import Interval
 

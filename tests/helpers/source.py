@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[2]
-PACKAGES = ("envs", "iacjax", "experiments", "benchmarks_reference")  # the last is not installed
+PACKAGES = ("envs", "iacjax", "experiments", "benchmarks")
 PUBLIC = {"_replace", "_asdict", "_fields", "_field_defaults", "_make", "_exit"}  # of NamedTuple and os, documented
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from experiments.benchmarks.env_speed import random_legal
+from benchmarks.env_speed import random_legal
 
 SMAX_MAPS = ("3m", "8m", "25m", "2s3z", "3s5z", "3s5z_vs_3s6z", "5m_vs_6m", "10m_vs_11m", "27m_vs_30m", "6h_vs_8z")
 

@@ -17,12 +17,12 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks_reference.our_training import CurvePoint, our_settings, train_ours
-from benchmarks_reference.script_training import script_config, train_script
-from benchmarks_reference.scripts import check_clone
+from benchmarks.reference.our_training import CurvePoint, our_settings, train_ours
+from benchmarks.reference.script_training import script_config, train_script
+from benchmarks.reference.scripts import check_clone
+from benchmarks.references import add_reference
+from benchmarks.worker import fresh_process
 from envs.errors import ConfigError
-from experiments.benchmarks.reference import add_reference
-from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import out_file, out_folder, whole
 from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS

@@ -11,13 +11,13 @@ import pathlib
 import signal
 from typing import Any, NamedTuple
 
-from experiments.benchmarks.worker import fresh_process
+from benchmarks.worker import fresh_process
 
 
 class Job(NamedTuple):
     """What is measured, and how the process is set."""
 
-    system: str  # "ours", or a key of `benchmarks_reference.scripts.SCRIPTS`
+    system: str  # "ours", or a key of `benchmarks.reference.scripts.SCRIPTS`
     algo: str
     preset: str
     env: str  # of a reference script: the map
@@ -39,7 +39,7 @@ def measure(job: Job) -> dict[str, Any]:
     """The row of a job, measured in this process: `status` is "ok" or "does not fit"."""
     import jax
 
-    from experiments.benchmarks.training import DoesNotFit, peak_bytes
+    from benchmarks.training import DoesNotFit, peak_bytes
     from experiments.runs.directory import software_versions
     from experiments.training.runtime import describe_device, set_precision
     from iacjax.networks.recurrent import FORMS, gru_form, use_gru_form
@@ -61,7 +61,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def _ours(job: Job) -> dict[str, Any]:
-    from experiments.benchmarks.training import compile_training, forget_peak, make_training, numbers_of, speed_of
+    from benchmarks.training import compile_training, forget_peak, make_training, numbers_of, speed_of
     from experiments.distributed.layout import device_count
     from experiments.training.memory import available_bytes
 
@@ -76,7 +76,7 @@ def _ours(job: Job) -> dict[str, Any]:
 
 
 def _reference(job: Job) -> dict[str, Any]:
-    from experiments.benchmarks.reference import load_reference
+    from benchmarks.references import load_reference
     from experiments.training.memory import available_bytes
 
     time_script = load_reference("scripts").time_script

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+from benchmarks.arguments import add_json, keep
+from benchmarks.references import load_reference
 from envs.errors import ConfigError
-from experiments.benchmarks.arguments import add_json, keep
-from experiments.benchmarks.reference import load_reference
 from experiments.common.arguments import whole
 
 REPEATS = 5

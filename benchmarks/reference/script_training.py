@@ -14,8 +14,8 @@ import time
 import types
 from typing import Any
 
-from benchmarks_reference.our_training import CurvePoint
-from benchmarks_reference.scripts import FACTS, SCRIPTS, Reports, import_script, make_program, orthogonal_one_by_one
+from benchmarks.reference.our_training import CurvePoint
+from benchmarks.reference.scripts import FACTS, SCRIPTS, Reports, import_script, make_program, orthogonal_one_by_one
 from envs.errors import ConfigError
 
 LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in SCRIPTS

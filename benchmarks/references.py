@@ -1,4 +1,4 @@
-"""Reference implementations: the folder `benchmarks_reference` of this repository, which is not installed with it."""
+"""Reference implementations: the folder `benchmarks/reference` of this repository, which is not installed with it."""
 
 import argparse
 import importlib
@@ -15,18 +15,18 @@ UPDATES = {"type": whole(), "default": 3, "metavar": "N", "help": "updates of th
 
 
 def load_reference(name: str) -> ModuleType:
-    """The module `name` of `benchmarks_reference`.
+    """The module `name` of `benchmarks/reference`.
 
     Raises:
       ConfigError: the folder is not there.
     """
     try:
-        return importlib.import_module(f"benchmarks_reference.{name}")
+        return importlib.import_module(f"benchmarks.reference.{name}")
     except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("benchmarks_reference"):
+        if not (error.name or "").startswith("benchmarks.reference"):
             raise
         text = "reference implementations run from a clone of this repository only: they are not installed with it"
-        raise ConfigError(f"{text} (no folder benchmarks_reference here)") from None
+        raise ConfigError(f"{text} (no folder benchmarks/reference here)") from None
 
 
 def add_parser(commands: Any) -> None:

@@ -11,17 +11,9 @@ import math
 import statistics
 from typing import Any, NamedTuple
 
+from benchmarks.arguments import add_json, add_seconds, add_seeds, add_training, check_training, keep, split_name
+from benchmarks.job import Job, in_a_process
 from envs.errors import ConfigError
-from experiments.benchmarks.arguments import (
-    add_json,
-    add_seconds,
-    add_seeds,
-    add_training,
-    check_training,
-    keep,
-    split_name,
-)
-from experiments.benchmarks.job import Job, in_a_process
 from experiments.common.arguments import whole
 
 BUFFERS = "--xla_gpu_enable_command_buffer="  # kinds of kernels that are launched in graphs: none

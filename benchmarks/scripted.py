@@ -1,14 +1,14 @@
 """Scripted baselines: what policies without learning win. Run by `python -m experiments.benchmark scripted`.
 
-Those of predator-prey are in `experiments.benchmarks.scripted_hunters`.
+Those of predator-prey are in `benchmarks.scripted_hunters`.
 """
 
 import argparse
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from benchmarks.scripted_hunters import HUNTS, print_table
 from envs.errors import ConfigError
-from experiments.benchmarks.scripted_hunters import HUNTS, print_table
 from experiments.common.arguments import whole
 from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES

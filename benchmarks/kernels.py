@@ -12,9 +12,9 @@ import os
 import signal
 from typing import Any
 
+from benchmarks.arguments import add_json, add_seeds, add_training, check_training, keep, split_name
+from benchmarks.worker import fresh_process
 from envs.errors import ConfigError
-from experiments.benchmarks.arguments import add_json, add_seeds, add_training, check_training, keep, split_name
-from experiments.benchmarks.worker import fresh_process
 from experiments.common.arguments import whole
 
 LAUNCH = 2.5e-6  # seconds of a kernel launch from a stream; 2 to 4 microseconds on recent servers
@@ -71,7 +71,7 @@ def compiled_for(
     import jax
     import numpy as np
 
-    from experiments.benchmarks.training import make_training
+    from benchmarks.training import make_training
     from experiments.training.compile import lower_run
     from iacjax.networks.recurrent import use_gru_form
 
@@ -90,7 +90,7 @@ def measure(card: str, algo: str, preset: str, env_name: str, seeds: int, num_en
 
     import jax
 
-    from experiments.benchmarks.hlo import by_loop, by_part, kernels, total
+    from benchmarks.hlo import by_loop, by_part, kernels, total
     from experiments.training.memory import tree_bytes
 
     start = time.perf_counter()

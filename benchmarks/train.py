@@ -9,9 +9,9 @@ compare where the machine has other work too. AIIR-MIX and its relatives are als
 import argparse
 from typing import Any
 
-from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep, split_name
-from experiments.benchmarks.reference import OURS_ALONE, UPDATES, add_reference, check_reference, load_reference
-from experiments.benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
+from benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep, split_name
+from benchmarks.references import OURS_ALONE, UPDATES, add_reference, check_reference, load_reference
+from benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
 
 
 def time_by_part(env: Any, config: Any) -> dict[str, float]:

@@ -139,7 +139,7 @@ def time_script(
     import jax
     import yaml
 
-    from experiments.benchmarks.training import check_memory, forget_peak
+    from benchmarks.training import check_memory, forget_peak
 
     script, reports = SCRIPTS[name], Reports()
     config = yaml.safe_load((directory / script.config).read_text()) | {"MAP_NAME": map_name}

@@ -10,24 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.benchmarks.arguments import (
-    add_json,
-    add_seconds,
-    add_seeds,
-    add_training,
-    check_training,
-    keep,
-    split_name,
-)
-from experiments.benchmarks.job import Job, in_a_process
-from experiments.benchmarks.reference import (
-    OURS_ALONE,
-    UPDATES,
-    add_reference,
-    add_renamed,
-    check_reference,
-    load_reference,
-)
+from benchmarks.arguments import add_json, add_seconds, add_seeds, add_training, check_training, keep, split_name
+from benchmarks.job import Job, in_a_process
+from benchmarks.references import OURS_ALONE, UPDATES, add_reference, add_renamed, check_reference, load_reference
 from experiments.common.arguments import whole
 from experiments.common.text import duration, human
 

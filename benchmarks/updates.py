@@ -6,9 +6,9 @@ One seed and several in one vmapped program, at the paper's settings: an update 
 import argparse
 from typing import Any
 
+from benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep
+from benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
 from envs.errors import ConfigError
-from experiments.benchmarks.arguments import add_json, add_seconds, add_seeds, check_training, keep
-from experiments.benchmarks.training import benchmark_ours, machine, make_training, time_rollout, timed
 from iacjax.algorithms.iac.config import IacConfig
 from iacjax.algorithms.registry import ALGORITHMS
 
