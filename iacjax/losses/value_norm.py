@@ -4,7 +4,7 @@ Differences from MAPPO's code (`onpolicy/utils/valuenorm.py`). Its moments move 
 debiased, which makes them nearly the average over the whole run. The default here is 1 - 0.9 per batch, so that they
 follow returns that change with learned rewards (`value_norm_decay` of MAPPO's preset `paper` is the official rate).
 Its variance is at least 1e-2, here 1e-4, since the rewards of some environments are below 0.1. It stores E[x^2], whose
-difference from the squared mean is inexact in float32 if the mean is large: 0.25 for a mean of 1e4 and a deviation of 1.
+difference from the squared mean is inexact in float32 if the mean is large: 0.25 for mean 1e4 and deviation 1.
 Here the squared deviations are stored, and combined as in Chan et al. 1979.
 """
 
