@@ -6,7 +6,7 @@ import re
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-TOPS = ("docs", "envs", "experiments", "iacjax", "notebooks", "results", "tests")
+TOPS = ("benchmarks", "docs", "envs", "experiments", "iacjax", "notebooks", "results", "tests")
 MADE = ("results/",)  # files that commands of the docs write; some are not committed
 
 
@@ -37,7 +37,7 @@ def test_links_lead_to_files():
 def test_modules_exist():
     missing, made = [], walk_files()
     for page in PAGES:
-        for name in re.findall(r"\b((?:envs|experiments|iacjax|tests)(?:\.\w+)+)", text(page)):
+        for name in re.findall(r"\b((?:benchmarks|envs|experiments|iacjax|tests)(?:\.\w+)+)", text(page)):
             parts = name.split(".")
             files = ["/".join(parts[:k]) + ".py" for k in range(2, len(parts) + 1)]
             found = any(file in made or (ROOT / file).exists() for file in files)
