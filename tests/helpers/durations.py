@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import pytest
 
 FILE = pathlib.Path(__file__).parents[1] / "durations.json"
-SLOW = 0.7  # seconds of a test or a fixture that is not fast
+SLOW = 0.5  # seconds of a test or a fixture that is not fast
 SHORT_FILE, LONG_FILE = 5, 27  # seconds: files that are not listed, and files of which no test is fast
 
 
