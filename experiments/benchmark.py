@@ -12,7 +12,7 @@ from experiments.common.arguments import Parser
 from experiments.common.cli import run_stoppable
 
 # Modules of `benchmarks`, each with `add_parser(subparsers)`.
-SUBCOMMANDS = ("env_speed", "scripted", "train", "seeds", "settings", "updates", "references", "kernels")
+SUBCOMMANDS = ("env_speed", "scripted", "train", "seeds", "settings", "updates", "references", "kernels", "limit")
 
 
 def parser() -> argparse.ArgumentParser:
