@@ -95,7 +95,10 @@ def compile_training(env: Any, algorithm: Any, seeds: int, devices: int = 1, fre
     traced = lower_run(env, algorithm, seeds, eval_episodes=1, devices=devices)
     state_bytes, layout = tree_bytes(traced.states), traced.layout
     check_memory(state_bytes, free)
-    number, states = jax.ShapeDtypeStruct((), np.int32), layout.abstract(traced.states)
+    number, states = (
+        jax.ShapeDtypeStruct((), np.int32),
+        layout.abstract(traced.states, traced.trainer.shardings(traced.states)),
+    )
     start = time.perf_counter()
     init, chunk = traced.init.compile(), traced.trainer.chunk.lower(states, number, number).compile()
     seconds = time.perf_counter() - start

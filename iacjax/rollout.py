@@ -33,11 +33,11 @@ def _advance(runner: Runner, env_state, timestep, carry) -> tuple[Runner, Episod
     episode_length = jnp.where(fresh, 0, runner.episode_length + 1)
     ended = (timestep.boundary & ~fresh).astype(jnp.float32)
     stats = EpisodeStats(
-        episodes=ended.sum(),
-        return_sum=(ended * episode_return).sum(),
-        length_sum=(ended * episode_length).sum(),
-        won_sum=(ended * won(timestep)).sum(),
-        env_steps=(~fresh).sum(dtype=jnp.int32),
+        episodes=ended,
+        return_sum=ended * episode_return,
+        length_sum=ended * episode_length,
+        won_sum=ended * won(timestep),
+        env_steps=(~fresh).astype(jnp.int32),
     )
     return Runner(env_state, timestep, fresh, carry, episode_return, episode_length), stats
 
@@ -70,4 +70,4 @@ def rollout(
         mask=(~ts.boundary).astype(jnp.float32),
         carry0=carry0,
     )
-    return runner, batch, jax.tree.map(lambda x: x.sum(dtype=x.dtype), stats)
+    return runner, batch, jax.tree.map(lambda x: x.sum(1, dtype=x.dtype).sum(0, dtype=x.dtype), stats)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from envs.base import Environment
 from iacjax import rollout as acting
+from iacjax.device_mesh import ENVS, SEEDS, SplitResets, doubled_axes, env_devices, split_at, time_major
 from iacjax.evaluate import Episodes, evaluate
 from iacjax.types import Algorithm, Clock, EpisodeStats, Metrics, TrainState
-
-SEEDS = "seeds"  # the one axis of a mesh of devices: each has some of the seeds
 
 
 class Trainer(NamedTuple):
@@ -27,10 +26,12 @@ class Trainer(NamedTuple):
     evaluate: Callable[[TrainState, jax.Array], Episodes]  # (states, keys [S]) -> [S, N]
     # One seed, one iteration, unjitted: (state, iteration) -> (state, metrics, stats).
     step: Callable[[TrainState, jax.Array], tuple[TrainState, Metrics, EpisodeStats]]
+    shardings: Callable[[TrainState], Any]  # (states or their shapes) -> those of a mesh; None without one
 
 
-def init_state(env: Environment, algorithm: Algorithm, key: jax.Array) -> TrainState:
-    """The state of one seed before its first iteration."""
+def init_state(env: Environment, algorithm: Algorithm, key: jax.Array, times: int = 1) -> TrainState:
+    """The state of one seed before its first iteration; with `times` as many environments as the plan has."""
+    algorithm = algorithm._replace(plan=algorithm.plan._replace(num_envs=times * algorithm.plan.num_envs))
     k_learner, k_runner, k_run = jax.random.split(key, 3)
     learner = algorithm.init(k_learner)
     runner = acting.start(env, algorithm, k_runner)
@@ -64,7 +65,7 @@ def train_step(
         k_sample, k_learn = jax.random.split(key)
         with jax.named_scope("replay"):
             sampled = plan.buffer.sample(store, batch, k_sample, clock)
-        with jax.named_scope("learning"):
+        with jax.named_scope("learning"), time_major():
             return algorithm.update(learner, sampled, k_learn, clock)
 
     keys = jax.random.split(k_update, plan.updates)
@@ -122,8 +123,9 @@ def add_seeds(tree: Any, num_seeds: int) -> Any:
 def over_devices(function: Callable, mesh: Mesh | None, seed_axes: tuple, out_axes: Any) -> Callable:
     """`function` on each device's own seeds; as it is where there is no mesh.
 
-    Seeds are independent, so each device runs the whole program on its own: there are no collectives, and where a
-    device has one seed its axis is stripped, as it is of a run of one seed.
+    Seeds are independent, so each device runs the whole program on its own, and where a device has one seed its axis is
+    stripped, as it is of a run of one seed. There are collectives only where several devices share a seed's
+    environments (the mesh has an axis ENVS).
 
     Args:
       seed_axes: for each argument, and `out_axes` for the results, the axis of the seeds; None: there is none.
@@ -135,7 +137,49 @@ def over_devices(function: Callable, mesh: Mesh | None, seed_axes: tuple, out_ax
         return PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, SEEDS)
 
     in_specs, out_specs = tuple(map(spec, seed_axes)), jax.tree.map(spec, out_axes)
-    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, axis_names={SEEDS}, check_vma=False
+    )
+
+
+class StateAxes:
+    """Where the environments are in the state of one seed: found by asking for its shapes with twice as many."""
+
+    def __init__(self, init_one: Callable, inputs_of: Callable, mesh: Mesh | None):
+        """See `assemble_trainer`."""
+        self.init_one, self.inputs_of, self.mesh = init_one, inputs_of, mesh
+        self._found: Any = None
+
+    def of(self, state: Any) -> Any:
+        """For each leaf of a state the axis of the environments, -1 where it has none."""
+        if self._found is None:  # tracing an initial state takes a second
+            inputs = self.inputs_of(state)
+            self._found = doubled_axes(lambda times: jax.eval_shape(partial(self.init_one, times=times), inputs))
+        return self._found
+
+    def split(self, state: Any) -> Any:
+        """A state whose environments are split over the devices of its seed."""
+        return state if env_devices() == 1 else split_at(state, self.of(state))
+
+    def shardings(self, states: Any) -> Any:
+        """The shardings of states with the seeds as first axis; None where there is no mesh."""
+        if self.mesh is None:
+            return None
+        one_state = jax.eval_shape(lambda states: jax.tree.map(lambda x: x[0], states), states)
+        split = ENVS in self.mesh.shape
+        axes = self.of(one_state) if split else jax.tree.map(lambda _: -1, states)
+
+        def one(x, axis):
+            rest = () if axis < 0 else (*(None,) * axis, ENVS)
+            spec = PartitionSpec(SEEDS, *rest) if x.size else PartitionSpec()  # XLA does not split what is empty
+            return NamedSharding(self.mesh, spec)
+
+        return jax.tree.map(one, states, axes)
+
+    def place(self, states: Any) -> Any:
+        """States with the seeds as first axis, as `shardings` says."""
+        shardings = self.shardings(states)
+        return states if shardings is None else jax.lax.with_sharding_constraint(states, shardings)
 
 
 def make_trainer(
@@ -143,43 +187,33 @@ def make_trainer(
 ) -> Trainer:
     """Builds the compiled functions of a run. `chunk_size` bounds the iterations of one call of `chunk`.
 
-    With a mesh (one axis, SEEDS) the seeds, a multiple of its devices, are spread over it.
+    With a mesh the seeds, a multiple of its axis SEEDS, are spread over it, and the environments of a seed over its
+    axis ENVS, where it has one; a device then has one seed.
     """
 
     def evaluate_one(state, key):
-        return evaluate(env, algorithm, algorithm.policy(state.learner), key, eval_episodes)
+        return evaluate(SplitResets(env), algorithm, algorithm.policy(state.learner), key, eval_episodes)
 
-    step = partial(train_step, env, algorithm)
-    return assemble_trainer(partial(init_state, env, algorithm), step, evaluate_one, chunk_size, mesh)
+    step, init_one = partial(train_step, env, algorithm), partial(init_state, env, algorithm)
+    return assemble_trainer(init_one, step, evaluate_one, chunk_size, mesh, lambda state: state.key)
 
 
 def assemble_trainer(
-    init_one: Callable, step: Callable, evaluate_one: Callable, chunk_size: int, mesh: Mesh | None = None
+    init_one: Callable, step: Callable, evaluate_one: Callable, chunk_size: int, mesh: Mesh | None, inputs_of: Callable
 ) -> Trainer:
     """The compiled functions of many seeds, given those of one.
 
     Args:
-      init_one: (the inputs of one seed, its key for instance) -> state.
+      init_one: (the inputs of one seed, its key for instance; times=1) -> state; see `init_state`.
       step: (state, iteration) -> (state, metrics, stats).
       evaluate_one: (state, key) -> Episodes.
+      inputs_of: state -> inputs of `init_one`, of the same shapes as those that it was made of.
     """
+    axes = StateAxes(init_one, inputs_of, mesh)
 
-    def chunk(states, t0, n):
-        num_seeds = jax.tree.leaves(states)[0].shape[0]
-        # Jitted so that shapes and calls share one trace, which saves a second of start-up.
-        step_seeds = jax.jit(over_seeds(step, num_seeds))
-        states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
-        shapes = jax.eval_shape(step_seeds, states, t0)[1:]
-        rows = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
-
-        def body(i, carry):
-            states, rows = carry
-            states, *new = step_seeds(states, t0 + i)
-            return states, jax.tree.map(lambda row, x: row.at[i].set(x), rows, tuple(new))
-
-        states, rows = jax.lax.fori_loop(0, n, body, (states, rows))
-        metrics, stats = jax.tree.map(lambda row: row.reshape(chunk_size, num_seeds), rows)
-        return add_seeds(states, num_seeds), metrics, stats
+    def split_step(state, iteration):
+        state, *rest = step(axes.split(state), iteration)
+        return axes.split(state), *rest
 
     def evaluate_seeds(states, keys):
         num_seeds = keys.shape[0]
@@ -188,12 +222,40 @@ def assemble_trainer(
 
     # One seed after the other: jaxlib's batched QR (orthogonal initialisers) blocks a thread of the pool that it needs,
     # and two at once deadlock on two cores.
+    def init_seeds(inputs):
+        return jax.lax.map(lambda inputs: axes.split(init_one(inputs)), inputs)
+
     def init(inputs):
-        return jax.lax.map(init_one, inputs)
+        return axes.place(over_devices(init_seeds, mesh, (0,), 0)(inputs))
+
+    def chunk(states, t0, n):
+        steps = partial(_chunk, split_step, chunk_size)
+        states, *rows = over_devices(steps, mesh, (0, None, None), (0, 1, 1))(states, t0, n)
+        return axes.place(states), *rows
 
     return Trainer(
-        init=jax.jit(over_devices(init, mesh, (0,), 0)),
-        chunk=jax.jit(over_devices(chunk, mesh, (0, None, None), (0, 1, 1)), donate_argnums=0),
+        init=jax.jit(init),
+        chunk=jax.jit(chunk, donate_argnums=0),
         evaluate=jax.jit(over_devices(evaluate_seeds, mesh, (0, 0), 0)),
         step=step,
+        shardings=axes.shardings,
     )
+
+
+def _chunk(step: Callable, chunk_size: int, states: Any, t0: jax.Array, n: jax.Array) -> tuple[Any, Metrics, Any]:
+    """`n` iterations of the seeds of one device; see `Trainer.chunk`."""
+    num_seeds = jax.tree.leaves(states)[0].shape[0]
+    # Jitted so that shapes and calls share one trace, which saves a second of start-up.
+    step_seeds = jax.jit(over_seeds(step, num_seeds))
+    states = strip_seeds(states, num_seeds)  # before the loop, whose state must keep its layout
+    shapes = jax.eval_shape(step_seeds, states, t0)[1:]
+    rows = jax.tree.map(lambda x: jnp.zeros((chunk_size, *x.shape), x.dtype), shapes)
+
+    def body(i, carry):
+        states, rows = carry
+        states, *new = step_seeds(states, t0 + i)
+        return states, jax.tree.map(lambda row, x: row.at[i].set(x), rows, tuple(new))
+
+    states, rows = jax.lax.fori_loop(0, n, body, (states, rows))
+    metrics, stats = jax.tree.map(lambda row: row.reshape(chunk_size, num_seeds), rows)
+    return add_seeds(states, num_seeds), metrics, stats

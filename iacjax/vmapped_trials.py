@@ -10,6 +10,7 @@ import jax
 from jax.sharding import Mesh
 
 from envs.base import ConfigError, Environment
+from iacjax.device_mesh import SplitResets
 from iacjax.evaluate import evaluate
 from iacjax.train import Trainer, assemble_trainer, init_state, train_step
 from iacjax.types import Algorithm, TrainState
@@ -49,9 +50,9 @@ def make_trial_trainer(
       make: builds the algorithm from a trial's floats, which are tracers: it must not branch on them (`can_be_traced`).
     """
 
-    def init_one(key_and_floats):
+    def init_one(key_and_floats, times=1):
         key, floats = key_and_floats
-        return TrialState(init_state(env, make(floats), key), floats)
+        return TrialState(init_state(env, make(floats), key, times), floats)
 
     def step(trial, iteration):
         state, metrics, stats = train_step(env, make(trial.floats), trial.train, iteration)
@@ -59,9 +60,11 @@ def make_trial_trainer(
 
     def evaluate_one(trial, key):
         algorithm = make(trial.floats)
-        return evaluate(env, algorithm, algorithm.policy(trial.learner), key, eval_episodes)
+        return evaluate(SplitResets(env), algorithm, algorithm.policy(trial.learner), key, eval_episodes)
 
-    return assemble_trainer(init_one, step, evaluate_one, chunk_size, mesh)
+    return assemble_trainer(
+        init_one, step, evaluate_one, chunk_size, mesh, lambda trial: (trial.train.key, trial.floats)
+    )
 
 
 def can_be_traced(env: Environment, make: Callable[[Floats], Algorithm], names: tuple[str, ...]) -> bool:

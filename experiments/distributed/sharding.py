@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.distributed import collectives, layout
-from experiments.distributed.layout import Layout, device_count
+from experiments.distributed.layout import Layout, device_count, largest_divisor
 from experiments.runs.checkpoint import Checkpoints, Progress
 from experiments.runs.state_files import is_key
 
@@ -15,18 +15,17 @@ from experiments.runs.state_files import is_key
 class GlobalLayout(Layout):
     """A batch over the devices of all processes."""
 
-    def shard(self, tree: Any) -> Any:
-        """Arrays [size, ...], the same on every process -> global arrays [padded_size, ...]."""
+    def shard(self, tree: Any, shardings: Any = None) -> Any:
+        """Arrays [size, ...], the same on every process -> global arrays [padded_size, ...]; see `Layout.abstract`."""
         import jax
 
         index = np.minimum(np.arange(self.padded_size), self.size - 1)
-        sharding = self.sharding()
 
-        def one(x):
-            x = x if is_key(x) else np.asarray(x)
-            return jax.make_array_from_callback((self.padded_size, *x.shape[1:]), sharding, lambda at: x[index[at[0]]])
+        def one(x, sharding):
+            x, shape = x if is_key(x) else np.asarray(x), (self.padded_size, *x.shape[1:])
+            return jax.make_array_from_callback(shape, sharding, lambda at: x[(index[at[0]], *at[1:])])
 
-        return jax.tree.map(one, tree)
+        return jax.tree.map(one, tree, self.each_sharding(tree, shardings))
 
     def fetch(self, tree: Any) -> Any:
         """Global arrays as NumPy arrays on all processes. Small ones: each device holds them whole for a moment."""
@@ -39,23 +38,41 @@ class GlobalLayout(Layout):
         import jax
 
         leaves, structure = jax.tree.flatten(tree)
-        local = [_local_rows(jax.random.key_data(x) if is_key(x) else x) for x in leaves]
-        flat = [np.frombuffer(x.tobytes(), np.uint8).reshape(len(x), x.nbytes // len(x)) for x in local]
-        mine = np.concatenate(flat, axis=1)
-        rows = collectives.gather_bytes(mine.ravel()).reshape(-1, mine.shape[1])[: self.size]
-        whole, at = [], 0
-        for leaf, x, part in zip(leaves, local, flat, strict=True):
-            some = np.frombuffer(rows[:, at : at + part.shape[1]].tobytes(), x.dtype)
-            some = some.reshape(self.size, *x.shape[1:])
-            whole.append(jax.random.wrap_key_data(some) if is_key(leaf) else some)
-            at += part.shape[1]
+        plain = [jax.random.key_data(x) if is_key(x) else x for x in leaves]
+        mine = np.concatenate([block for x in plain for block in _own_blocks(x)])
+        whole = [np.zeros(x.shape, x.dtype) for x in plain]
+        most = max(sum(_block_bytes(x) * len(_blocks(x, k)) for x in plain) for k in range(collectives.process_count()))
+        for process, part in enumerate(collectives.gather_bytes(np.pad(mine, (0, most - len(mine))))):
+            at = 0
+            for x, array in zip(plain, whole, strict=True):
+                for index in _blocks(x, process):
+                    block = np.frombuffer(part[at : at + _block_bytes(x)].tobytes(), x.dtype)
+                    array[index] = block.reshape(x.sharding.shard_shape(x.shape))
+                    at += _block_bytes(x)
+        whole = [x[: self.size] for x in whole]
+        whole = [jax.random.wrap_key_data(x) if is_key(leaf) else x for leaf, x in zip(leaves, whole, strict=True)]
         return jax.tree.unflatten(structure, whole)
 
 
-def _local_rows(x: Any) -> np.ndarray:
-    """The members of a global array that this process holds, in order."""
-    shards = sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0)
-    return np.concatenate([np.asarray(shard.data) for shard in shards])
+def _name(index: tuple[slice, ...]) -> tuple:
+    return tuple((part.start or 0, part.stop) for part in index)
+
+
+def _blocks(x: Any, process: int) -> list[tuple[slice, ...]]:
+    """The parts of a global array that a process holds, in order; what several of its devices hold, once."""
+    where = x.sharding.devices_indices_map(x.shape)
+    held = {_name(index): index for device, index in where.items() if device.process_index == process}
+    return [held[name] for name in sorted(held)]
+
+
+def _block_bytes(x: Any) -> int:
+    return int(np.prod(x.sharding.shard_shape(x.shape))) * x.dtype.itemsize
+
+
+def _own_blocks(x: Any) -> list[np.ndarray]:
+    """The data of this process's `_blocks`, as bytes."""
+    held = {_name(shard.index): shard.data for shard in x.addressable_shards}
+    return [np.frombuffer(np.asarray(held[name]).tobytes(), np.uint8) for name in sorted(held)]
 
 
 def share_states(states: Any, abstract: Any) -> Any:
@@ -110,15 +127,27 @@ class SharedCheckpoints:
         return progress and (share_states(states, abstract), Progress(**progress))
 
 
-def layout_of(size: int, asked: int) -> Layout:
-    """`size` members over the devices of all processes, at most `asked` (0: all) of each. Every process has some, also
-    where there are fewer members than processes: the last member is repeated."""
+def layout_of(size: int, asked: int, num_envs: int = 1) -> Layout:
+    """`size` members over the devices of all processes, at most `asked` of each; see `layout.layout_of`. Every process
+    has some, also where there are fewer members than processes: several processes share a member where that was `asked`
+    for and the environments can be divided so, otherwise the last member is repeated."""
     import jax
 
-    from iacjax.train import SEEDS
+    processes = collectives.process_count()
+    if processes == 1:
+        return layout.layout_of(size, asked, num_envs)
+    have = collectives.all_min(device_count(asked))
+    blocks, each = grid(size, processes, have, num_envs if asked else 1)
+    mine = [[d for d in jax.devices() if d.process_index == k][: blocks * each // processes] for k in range(processes)]
+    return GlobalLayout(size, layout.make_mesh(np.array(mine).ravel(), each))
 
-    if collectives.process_count() == 1:
-        return layout.layout_of(size, device_count(asked))
-    each = collectives.all_min(min(device_count(asked), -(-size // collectives.process_count())))
-    mine = [[d for d in jax.devices() if d.process_index == k][:each] for k in range(collectives.process_count())]
-    return GlobalLayout(size, jax.sharding.Mesh(np.array(mine).ravel(), (SEEDS,)))
+
+def grid(size: int, processes: int, have: int, num_envs: int) -> tuple[int, int]:
+    """(blocks of members, devices that share each) for processes of `have` devices; all use equally many of theirs."""
+    blocks = processes * min(have, -(-size // processes))
+    if size < processes:
+        for few in range(size, processes):
+            together = processes // few  # processes that share a member
+            if processes % few == 0 and num_envs % together == 0 and together > 1:
+                return few, together * largest_divisor(num_envs // together, have)
+    return blocks, largest_divisor(num_envs, have * processes // blocks)

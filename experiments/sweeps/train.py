@@ -162,7 +162,7 @@ def lower_trials(context: RunContext, make: Callable, floats: tuple[str, ...], s
     from iacjax.vmapped_trials import make_trial_trainer
 
     run = context.settings.run
-    layout = sharding.layout_of(size, run.devices)
+    layout = sharding.layout_of(size, run.devices, context.algorithm.plan.num_envs)
     trainer = make_trial_trainer(context.env, make, CHUNK_CAPACITY, run.eval_episodes, layout.mesh)
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(size))))
     values = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in floats}

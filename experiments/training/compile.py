@@ -36,15 +36,16 @@ class Compiled(NamedTuple):
     bytes_needed: int  # of the state and of the working memory of a chunk
     seconds: float  # until init and chunk were ready
     layout: Layout  # how what the functions take and return lies on the devices
+    shardings: Any = None  # of the states, for `layout`
 
 
 def lower_run(env: Any, algorithm: Any, num_seeds: int, eval_episodes: int, devices: int = 1) -> Lowered:
-    """Traces the initial state; nothing is compiled or allocated."""
+    """Traces the initial state; nothing is compiled or allocated. `devices` are those asked for (see `layout_of`)."""
     import jax
 
     from iacjax.train import make_trainer
 
-    layout = layout_of(num_seeds, devices)
+    layout = layout_of(num_seeds, devices, algorithm.plan.num_envs)
     trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes, layout.mesh)
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
     return lower_trainer(trainer, keys, keys, layout)
@@ -65,7 +66,8 @@ def compile_lowered(lowered: Lowered) -> Compiled:
 
     began = time.monotonic()
     trainer, layout = lowered.trainer, lowered.layout
-    states, keys = layout.abstract(lowered.states), layout.abstract(lowered.keys)
+    shardings = trainer.shardings(lowered.states)
+    states, keys = layout.abstract(lowered.states, shardings), layout.abstract(lowered.keys)
     number = jax.ShapeDtypeStruct((), np.int32)
     pool = ThreadPoolExecutor(3)
     init = pool.submit(lowered.init.compile)
@@ -75,4 +77,4 @@ def compile_lowered(lowered: Lowered) -> Compiled:
     pool.shutdown(wait=False)
     seconds = time.monotonic() - began
     need = needed_bytes(chunk, states, layout.devices)
-    return Compiled(init, chunk, evaluate, lowered.num_seeds, lowered.states, need, seconds, layout)
+    return Compiled(init, chunk, evaluate, lowered.num_seeds, lowered.states, need, seconds, layout, shardings)

@@ -154,7 +154,7 @@ class TrainingLoop:
         context.console.say(f"resumed  {self.name} at iteration {progress.iteration}")
         rows.complete_window(progress.window, progress.iteration % run.log_every, self.schedules, seeds)
         progress.reached_target_win_rate = progress.reached_target_win_rate and run.stop_at > 0
-        self.states = layout.shard(states)
+        self.states = layout.shard(states, self.compiled.shardings)
 
     def _check_rows(self, saved: Progress) -> None:
         for sink in self.context.sinks:

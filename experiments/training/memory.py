@@ -51,11 +51,27 @@ def tree_bytes(tree: Any) -> int:
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
+def held_bytes(tree: Any, devices: int) -> int:
+    """Bytes of all leaves (shapes, with shardings where there are several devices) on all devices: copies count too."""
+    import jax
+
+    def one(leaf):
+        shape = leaf.shape if devices == 1 else leaf.sharding.shard_shape(leaf.shape)
+        return devices * int(np.prod(shape)) * leaf.dtype.itemsize
+
+    return sum(map(one, jax.tree.leaves(tree)))
+
+
 def needed_bytes(compiled: Any, states: Any, devices: int) -> int:
-    """Bytes of the state and of what a chunk works on, as the compiler reports it; otherwise twice the state."""
+    """Bytes of the state and of what a chunk works on, as the compiler reports it; otherwise twice the state.
+
+    Args:
+      states: shapes, with their shardings where there are several devices.
+    """
     stats = compiled.memory_analysis()
     temporary = getattr(stats, "temp_size_in_bytes", 0) if stats is not None else 0
-    return tree_bytes(states) + (devices * temporary or tree_bytes(states))
+    held = held_bytes(states, devices)
+    return held + (devices * temporary or held)
 
 
 def fitting_seeds(wanted: int, bytes_needed: int, num_seeds: int, run: RunConfig, free: int | None) -> int:

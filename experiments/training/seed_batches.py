@@ -6,7 +6,6 @@ from typing import Any
 from experiments.common.text import human
 from experiments.config.schema import RunConfig
 from experiments.distributed import collectives
-from experiments.distributed.layout import device_count
 from experiments.training.compile import Compiled, Lowered, compile_lowered
 from experiments.training.memory import available_bytes, fitting_seeds, tree_bytes
 from experiments.training.runtime import describe_devices
@@ -31,13 +30,14 @@ def compile_largest(count: int, lower: Lower, run: RunConfig, say: Say, noun: st
     Raises:
       ConfigError: not one seed fits, or fewer than were asked for.
     """
-    free = collectives.all_min(available_bytes(min(device_count(run.devices), count)))
+    size = len(split(range(count), min(run.seeds_per_batch or count, count))[0])
+    lowered = lower(size)
+    layout = lowered.layout
+    free = collectives.all_min(available_bytes(layout.devices // collectives.process_count()))
     device, processes = describe_devices(run.devices), collectives.process_count()
     if processes > 1:
         device, free = f"{processes} processes with {device} each", None if free is None else processes * free
-    say(f"device   {device}, {'unknown' if free is None else human(free)} free")
-    size = len(split(range(count), min(run.seeds_per_batch or count, count))[0])
-    lowered = lower(size)
+    say(f"device   {device}, {'unknown' if free is None else human(free)} free{layout.describe(noun)}")
     each = tree_bytes(lowered.states) // size
     fit = fitting_seeds(size, each, 1, run, free)
     say(f"memory   state {human(each)} per {noun}, {human(each * fit)} for {fit} at a time")

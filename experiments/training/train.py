@@ -17,7 +17,6 @@ from experiments.common.cli import explain
 from experiments.common.files import check_digest, write_json
 from experiments.common.text import duration
 from experiments.config.schema import Settings
-from experiments.distributed.layout import device_count
 from experiments.loggers import check_sinks, open_sinks
 from experiments.loggers.console import Console
 from experiments.runs import custom_environment, results
@@ -91,7 +90,7 @@ def train_batches(context: RunContext, stop: Signals, hooks: Sequence[Hook], eva
     console.say(f"dir      {directory}")
     again = f"python -m experiments.run --resume {directory}" + (f" --env {run.env}" if is_custom_name(run.env) else "")
     lower = functools.partial(
-        lower_run, context.env, context.algorithm, eval_episodes=run.eval_episodes, devices=device_count(run.devices)
+        lower_run, context.env, context.algorithm, eval_episodes=run.eval_episodes, devices=run.devices
     )
     finished: list[Progress] = []
     with _explained(directory, again):

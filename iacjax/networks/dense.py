@@ -3,6 +3,8 @@
 import flax.linen as nn
 import jax
 
+from iacjax.device_mesh import flatten_rows
+
 
 class Dense(nn.Module):
     """`nn.Dense` on flattened leading axes.
@@ -20,7 +22,8 @@ class Dense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """f32[..., F] -> f32[..., features]."""
         layer = nn.Dense(self.features, self.use_bias, kernel_init=self.kernel_init, bias_init=self.bias_init)
-        return layer(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], self.features)
+        rows, unflatten = flatten_rows(x)
+        return unflatten(layer(rows))
 
 
 def layer_norm(name: str) -> nn.LayerNorm:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from iacjax.device_mesh import env_devices
 from iacjax.networks.dense import Dense
 from iacjax.networks.initializers import orthogonal
 
@@ -20,7 +21,7 @@ _FORM = contextvars.ContextVar("gru_form", default="")
 
 def gru_form() -> str:
     """How a GRU traced now is differentiated: "remat" on a CPU, "batched" elsewhere, or what `use_gru_form` says."""
-    return _FORM.get() or ("remat" if jax.default_backend() == "cpu" else "batched")
+    return _FORM.get() or ("remat" if jax.default_backend() == "cpu" and env_devices() == 1 else "batched")
 
 
 @contextlib.contextmanager

@@ -30,6 +30,11 @@ begun = [*base, *short, "--total-steps", "12", "--seeds", "3", "--run-dir", f"{o
 assert run.main(begun) == 0
 moved = str(next(__import__("pathlib").Path(f"{out}/moved").glob("*/*/*/config.json")).parent)
 assert run.main(["--resume", moved, "--total-steps", "24", "--devices", "2"]) == 0
+for first, then in (("4", "1"), ("1", "8")):
+    where = ["--run-dir", f"{out}/split_{first}"]
+    assert run.main([*base, *short, "--total-steps", "12", "--seeds", "2", "--devices", first, *where]) == 0
+    split = str(next(__import__("pathlib").Path(where[1]).glob("*/*/*/config.json")).parent)
+    assert run.main(["--resume", split, "--total-steps", "24", "--devices", then]) == 0
 trials = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "3", "--set", "num_envs=2", "rollout_length=4"]
 assert sweep.main([*trials, "lr=0.1,0.2,0.4", *short, "--out", f"{out}/sweep"]) == 0
 """
@@ -73,6 +78,15 @@ def test_a_run_of_three_devices_goes_on_on_two(meshed):
     first = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 3]
     same_rows(read_table(moved / "metrics.csv"), first, 9)
     assert sorted(p.stem for p in (moved / "policy").glob("*.npz")) == ["seed_0", "seed_1", "seed_2"]
+
+
+@pytest.mark.parametrize("first", ["4", "1"])
+def test_checkpoints_of_split_runs_are_those_of_one_device(meshed, first):
+    """Two seeds, each with its two environments on two devices, resumed on one device; and the other way round."""
+    split = directory(meshed / f"split_{first}")
+    expected = [row for row in read_table(directory(meshed / "one") / "metrics.csv") if row["seed"] < 2]
+    same_rows(read_table(split / "metrics.csv"), expected, 6)
+    assert "the environments of a seed are on 2 devices" in (split / "log.txt").read_text()
 
 
 def test_nine_trials_of_a_sweep_over_eight_devices(meshed):

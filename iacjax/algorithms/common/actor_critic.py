@@ -12,6 +12,7 @@ from iacjax.algorithms.common.exploration import greedy_actions
 from iacjax.algorithms.common.optimizer_step import AnnealingConfig, lr_scale
 from iacjax.algorithms.common.rnn import RnnCarry, last_actions, start_carry, step_agents
 from iacjax.buffers import rollout_buffer
+from iacjax.device_mesh import gather_envs, split_envs
 from iacjax.distributions import behaviour_log_probs, entropy, take_action
 from iacjax.losses.policy import clipped_policy_loss
 from iacjax.networks.rnn_agent import RnnAgent
@@ -209,10 +210,12 @@ def over_minibatches(
     def one(learner, envs):
         if config.minibatches == 1:
             return step(learner, start, data)
-        return step(learner, jax.tree.map(lambda x: x[envs], start), jax.tree.map(lambda x: x[:, envs], data))
+        part = jax.tree.map(lambda x: x[envs], start), jax.tree.map(lambda x: x[:, envs], data)
+        return step(learner, split_envs(part[0], 0), split_envs(part[1], 1))
 
     envs = jnp.broadcast_to(jnp.arange(config.num_envs), (config.epochs, config.num_envs))
     if config.minibatches > 1:
+        start, data = gather_envs((start, data))
         envs = jax.random.permutation(key, envs, axis=1, independent=True)
     learner, metrics = jax.lax.scan(one, learner, envs.reshape(config.epochs * config.minibatches, -1))
     return learner, jax.tree.map(lambda x: x.mean(0), metrics)
