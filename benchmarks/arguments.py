@@ -4,8 +4,9 @@ import argparse
 import pathlib
 from typing import Any
 
+from envs.errors import ConfigError
 from experiments.common.arguments import number, out_file, whole
-from experiments.common.files import write_json
+from experiments.common.files import read_json, write_json
 from experiments.config.validation import MAX_SEEDS
 from iacjax.schema import POSITIVE
 
@@ -54,6 +55,18 @@ def add_json(parser: argparse.ArgumentParser, note: bool = False) -> None:
     if note:
         parser.add_argument("--note", default="", help="kept in the file, e.g. what else ran on the machine")
     parser.add_argument("--json", type=out_file(parents=True), metavar="FILE", help="write the rows there")
+
+
+def kept_rows(path: pathlib.Path, names: set[str]) -> list[dict[str, Any]]:
+    """The rows in `path`, which have `names`; none where there is no such file.
+
+    Raises:
+      ConfigError: it cannot be read, or was written by another command.
+    """
+    rows = read_json(path).get("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= names for row in rows):
+        raise ConfigError(f"{path} was written by another command: give another file")
+    return rows
 
 
 def keep(path: pathlib.Path | None, data: Any) -> None:

@@ -51,7 +51,7 @@ def random_action(action: Any, avail: Any, key: Any) -> Any:
     return jax.random.uniform(key, shape, minval=action.low, maxval=action.high)
 
 
-def _ours(env, num_envs: int) -> tuple[Callable, Callable]:
+def our_steps(env: Any, num_envs: int) -> tuple[Callable, Callable]:
     """(open, step) with carry (state, timestep); restarting takes an environment one step, as in training."""
     import jax
 
@@ -105,7 +105,7 @@ def benchmark_env(name: str, num_envs: int, length: int = 100) -> dict[str, Any]
     from envs.registry import make_env
 
     reference = _reference_of(name)
-    programs = [_compile(*_ours(make_env(name), num_envs), length)]
+    programs = [_compile(*our_steps(make_env(name), num_envs), length)]
     if reference is not None:
         programs.append(_compile(*reference.build(num_envs), length))
     speeds = _speeds(programs)

@@ -3,7 +3,6 @@
 A `Job` names what is trained and the settings of the process. The row that comes back says how it went.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -11,7 +10,7 @@ import pathlib
 import signal
 from typing import Any, NamedTuple
 
-from benchmarks.worker import fresh_process
+from benchmarks.worker import row_of_process
 
 
 class Job(NamedTuple):
@@ -33,6 +32,8 @@ class Job(NamedTuple):
     precision: str = "default"  # of matrix products (RunConfig.matmul_precision)
     bits: int = 0  # not 0: on a CPU, round factors of products to this many bits of mantissa
     other_gru: bool = False  # differentiate GRUs in the way that is not the platform's default
+    changes: tuple[tuple[str, Any], ...] = ()  # further fields of the algorithm's configuration
+    limit: float = 0.0  # seconds after which its process is ended; 0: never
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _ours(job: Job) -> dict[str, Any]:
     from experiments.distributed.layout import device_count
     from experiments.training.memory import available_bytes
 
-    env, config, algorithm = make_training(job.algo, job.preset, job.env, job.num_envs)
+    env, config, algorithm = make_training(job.algo, job.preset, job.env, job.num_envs, **dict(job.changes))
     devices = device_count(job.devices)
     training = compile_training(env, algorithm, job.seeds, devices, available_bytes(devices))
     forget_peak()
@@ -118,16 +119,13 @@ def rounded_products(bits: int):
 
 
 def in_a_process(job: Job) -> dict[str, Any]:
-    """`measure` in a fresh process, whose memory is freed at its end; also a row where the system killed it.
+    """`measure` in a fresh process, whose memory is freed at its end; also a row where the system killed it, or its
+    time was up (`status` "timed out").
 
     Raises:
       ConfigError: what was asked for cannot be trained.
     """
-    with fresh_process() as pool:
-        try:
-            return pool.submit(_child, job).result()
-        except concurrent.futures.BrokenExecutor:
-            return {"status": "does not fit", "why": "its process has died, most likely for memory"}
+    return row_of_process(_child, job, limit=job.limit)
 
 
 def _child(job: Job) -> dict[str, Any]:

@@ -22,13 +22,13 @@ HEADS += ("peak",)
 
 
 def our_columns(args: argparse.Namespace) -> list[list[Job]]:
-    """Our jobs, in columns of growing seeds; of fewer seeds than devices the environments are split."""
+    """Our jobs, in columns of growing seeds; fewer seeds than devices are left out."""
     columns = []
     for algo, preset in map(split_name, args.algo):
         for num_envs in args.num_envs:
             for devices in args.devices:
                 job = Job("ours", algo, preset, args.env, 1, num_envs, devices, args.seconds)
-                columns.append([job._replace(seeds=seeds) for seeds in args.seeds])
+                columns.append([job._replace(seeds=seeds) for seeds in args.seeds if seeds >= devices])
     return columns
 
 
@@ -106,7 +106,7 @@ def run_seeds(args: argparse.Namespace) -> int:
         for job in column:
             rows.append(measured(job, rows))
             print(line(rows[-1]), flush=True)
-            _keep(args, rows)
+            keep(args.json, table_of(rows, args.note, args.predict_seeds, args.predict_steps))
             if rows[-1]["status"] != "ok":
                 break  # more seeds would need more
     for row in predict(rows, args.predict_seeds, args.predict_steps):
@@ -120,14 +120,13 @@ def run_seeds(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the file; device, platform and versions are in it once."""
-    facts: dict[str, Any] = {"note": args.note}
+def table_of(rows: Sequence[dict[str, Any]], note: str, seeds: int, steps: int) -> dict[str, Any]:
+    """The file of the rows; device, platform and versions are in it once. `seeds`, `steps`: see `predict`."""
+    facts: dict[str, Any] = {"note": note}
     for name in ("device", "platform", "versions"):
         facts[name] = next((row[name] for row in rows if name in row), None)
     plain = [{name: value for name, value in row.items() if name not in facts} for row in rows]
-    facts |= {"rows": plain, "predictions": predict(rows, args.predict_seeds, args.predict_steps)}
-    keep(args.json, facts)
+    return facts | {"rows": plain, "predictions": predict(rows, seeds, steps)}
 
 
 def add_parser(commands: Any) -> None:
@@ -137,13 +136,7 @@ def add_parser(commands: Any) -> None:
     add_training(seeds, several=True)
     add_seeds(seeds, [1, 2, 4, 8, 16])
     count = {"nargs": "+", "type": whole()}
-    add(
-        "--devices",
-        default=[1],
-        metavar="D",
-        help="devices that seeds, or their environments, are sharded over (default 1)",
-        **count,
-    )
+    add("--devices", default=[1], metavar="D", help="devices that the seeds are sharded over (default 1)", **count)
     environments = "parallel environments per seed; 0: the preset's"
     add("--num-envs", nargs="+", type=whole(0), default=[0], metavar="E", help=environments)
     add_seconds(seeds, 5.0)

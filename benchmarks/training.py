@@ -145,6 +145,7 @@ def speed_of(training: Training, seconds: float) -> dict[str, Any]:
     steps = statistics.mean(made)
     return {
         "steps_per_s": steps / statistics.median(wall),
+        "steps_per_s_range": [steps / max(wall), steps / min(wall)],
         "cpu_us_per_step": statistics.median(cpu) / steps * 1e6,
         "s_per_iteration": statistics.median(wall) / count,
         "steps_per_iteration": steps / count / training.seeds,

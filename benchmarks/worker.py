@@ -3,8 +3,11 @@
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import wait
+from typing import Any
 
 
 def fresh_process() -> concurrent.futures.ProcessPoolExecutor:
@@ -22,3 +25,21 @@ def _end_with_the_command() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def row_of_process(function: Callable[..., dict[str, Any]], *arguments: Any, limit: float = 0.0) -> dict[str, Any]:
+    """What the function returns in a fresh process; a row that says so where the process died, or its time was up.
+
+    Args:
+      limit: seconds, the start of the process included; 0: no limit.
+    """
+    with fresh_process() as pool:
+        started = pool.submit(os.getpid)
+        row = pool.submit(function, *arguments)
+        try:
+            return row.result(timeout=limit or None)
+        except TimeoutError:
+            os.kill(started.result(), signal.SIGKILL)
+            return {"status": "timed out", "why": f"not measured in {limit:.0f} s", "limit_s": limit}
+        except concurrent.futures.BrokenExecutor:
+            return {"status": "does not fit", "why": "its process has died, most likely for memory"}

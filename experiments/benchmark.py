@@ -12,7 +12,19 @@ from experiments.common.arguments import Parser
 from experiments.common.cli import run_stoppable
 
 # Modules of `benchmarks`, each with `add_parser(subparsers)`.
-SUBCOMMANDS = ("env_speed", "scripted", "train", "seeds", "settings", "updates", "references", "kernels", "limit")
+SUBCOMMANDS = (
+    "env_speed",
+    "scripted",
+    "train",
+    "seeds",
+    "settings",
+    "updates",
+    "references",
+    "kernels",
+    "limit",
+    "growth",
+    "gpu",
+)
 
 
 def parser() -> argparse.ArgumentParser:
