@@ -22,13 +22,13 @@ HEADS += ("peak",)
 
 
 def our_columns(args: argparse.Namespace) -> list[list[Job]]:
-    """Our jobs, in columns of growing seeds; fewer seeds than devices are left out."""
+    """Our jobs, in columns of growing seeds; of fewer seeds than devices the environments are split."""
     columns = []
     for algo, preset in map(split_name, args.algo):
         for num_envs in args.num_envs:
             for devices in args.devices:
                 job = Job("ours", algo, preset, args.env, 1, num_envs, devices, args.seconds)
-                columns.append([job._replace(seeds=seeds) for seeds in args.seeds if seeds >= devices])
+                columns.append([job._replace(seeds=seeds) for seeds in args.seeds])
     return columns
 
 
@@ -136,7 +136,13 @@ def add_parser(commands: Any) -> None:
     add_training(seeds, several=True)
     add_seeds(seeds, [1, 2, 4, 8, 16])
     count = {"nargs": "+", "type": whole()}
-    add("--devices", default=[1], metavar="D", help="devices that the seeds are sharded over (default 1)", **count)
+    add(
+        "--devices",
+        default=[1],
+        metavar="D",
+        help="devices that seeds, or their environments, are sharded over (default 1)",
+        **count,
+    )
     environments = "parallel environments per seed; 0: the preset's"
     add("--num-envs", nargs="+", type=whole(0), default=[0], metavar="E", help=environments)
     add_seconds(seeds, 5.0)

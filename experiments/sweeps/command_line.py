@@ -26,7 +26,7 @@ PROCESS_FIELDS = {"seeds_per_batch": int, "devices": int, "checkpoint_every": fl
 HELP = {
     "seeds": "seeds of every configuration: --seed, --seed + 1, ...",
     "seeds_per_batch": "train at most this many trials (a configuration's seed) at a time; 0: as many as fit in memory",
-    "devices": "devices that the trials are sharded over; 0: all of this machine",
+    "devices": "devices (of this machine) for the trials and, if there are more, their environments; 0: one per trial",
 }
 LAUNCHERS = ("here", "slurm", "local")
 

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError
 from iacjax.buffers import packing
+from iacjax.buffers.lanes import Lanes, lane_rows, lay_out
 from iacjax.buffers.transitions import ReplayRow, rows_of, timestep_of
+from iacjax.networks.recurrent import gru_form
 from iacjax.types import Batch, Clock, ReplayBuffer
 
 
@@ -28,6 +30,8 @@ class Sizes(NamedTuple):
     state_is_obs: bool
     storage: str  # dtype of observations and states
     whole_episodes: bool
+    lanes: int  # K; 0: each window has a lane of its own
+    lane_rows: int
 
 
 class Rows(NamedTuple):
@@ -47,6 +51,8 @@ def sequence_buffer(
     state_is_obs: bool = False,
     storage: str = "float16",
     whole_episodes: bool = True,
+    lanes: int = 0,
+    lane_block: int = 1,
 ) -> ReplayBuffer:
     """A buffer that keeps at least the newest `capacity` rows of E environments together and samples windows of L.
 
@@ -56,7 +62,12 @@ def sequence_buffer(
     sequence), without it the following episodes in the window count too. While no window is whole yet, the mask is 0
     everywhere; from L rows per environment on, one always is.
 
+    With `lanes` K the same B episodes, without the rows that follow them in their windows, come one after the other in
+    K sequences instead (`buffers.lanes`): rows [R, K, ...] with R a multiple of `lane_block`. What follows the last
+    episode of a lane has mask 0. Where GRUs are in the form "batched", each window has a lane of its own all the same.
+
     Raises:
+      ValueError: `lanes` without `whole_episodes`.
       ConfigError: a window of less than 2 rows, or a capacity in which an environment might have no whole window.
     """
     per_iteration = num_envs * rollout_length
@@ -67,7 +78,10 @@ def sequence_buffer(
             f"the replay's capacity of {capacity} is too small for windows of {max(length, 2)} rows: "
             f"give at least {least} ({num_envs} environments x a window and an episode)"
         )
-    sizes = Sizes(blocks, batch_size, length, state_is_obs, storage, whole_episodes)
+    if lanes and not whole_episodes:
+        raise ValueError("only whole episodes can share a lane")
+    rows = math.ceil(lane_rows(length, batch_size, lanes) / lane_block) * lane_block if lanes else length
+    sizes = Sizes(blocks, batch_size, length, state_is_obs, storage, whole_episodes, lanes, rows)
     return ReplayBuffer(init=partial(_init, sizes), add=partial(_add, sizes), sample=partial(_sample, sizes))
 
 
@@ -116,21 +130,44 @@ def _choose(sizes: Sizes, opens: jax.Array, written: jax.Array, key: jax.Array) 
     return row, chosen % envs, (written - row - 1) % capacity + 1, count[-1] > 0
 
 
+def _windows(sizes: Sizes) -> Lanes:
+    """A lane for each window."""
+    shape = (sizes.length, sizes.batch_size)
+    step, window = (jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in (0, 1))
+    return Lanes(window, step, jnp.ones(shape, bool))
+
+
 def _sample(sizes: Sizes, state: Rows, batch: Batch, key: jax.Array, clock: Clock) -> Batch:
     like = jax.eval_shape(partial(_narrow, sizes), batch)
     capacity, envs = state.opens.shape[0] - 1, state.opens.shape[1]
     written = (clock.iteration + 1) * batch.mask.shape[0]
     row, env, age, some = _choose(sizes, state.opens, written, key)
-    step = jnp.arange(sizes.length)[:, None]
-    in_extra_row = (step == age) & (written % capacity == 0)  # the head after the last block
-    at = jnp.where(in_extra_row, capacity, (row + step) % capacity)
-    flat = state.words.reshape(-1, state.words.shape[-1])
-    rows = packing.unpack(flat.at[at * envs + env].get(mode="promise_in_bounds"), like, 2)
+
+    def place(step, row, env, age):
+        """Where in the flat buffer a window's row number `step` is."""
+        in_extra_row = (step == age) & (written % capacity == 0)  # the head after the last block
+        return jnp.where(in_extra_row, capacity, (row + step) % capacity) * envs + env
+
+    def get(rows, at):
+        return rows.reshape(-1, *rows.shape[2:]).at[at].get(mode="promise_in_bounds")
+
+    layout = _windows(sizes)
+    # On a GPU, and split over devices, fewer rows in time count for more than fewer rows.
+    packed = sizes.lanes and gru_form() != "batched"
+    if packed:
+        later = jnp.arange(1, sizes.length)[:, None]
+        opens = get(state.opens, place(later, row, env, age))
+        lengths = jnp.where(opens.any(0), opens.argmax(0) + 1, sizes.length).astype(jnp.int32)
+        layout = lay_out(lengths, sizes.lanes, sizes.lane_rows)
+        row, env, age = (x[layout.episode] for x in (row, env, age))
+    rows = packing.unpack(get(state.words, place(layout.row, row, env, age)), like, 2)
     rows = rows._replace(obs=rows.obs.astype(jnp.float32), state=rows.state.astype(jnp.float32))
-    action, aux, mask = jax.tree.map(lambda x: x[:-1], (rows.action, rows.aux, rows.mask & some))
+    # A window's last row is only bootstrapped from: what follows it is not in the window.
+    valid = some & layout.used & (layout.row < sizes.length - 1)
+    action, aux, mask = jax.tree.map(lambda x: x[:-1], (rows.action, rows.aux, rows.mask & valid))
     if jnp.issubdtype(action.dtype, jnp.integer):
         action = action.astype(jnp.int32)
-    if sizes.whole_episodes:
+    if sizes.whole_episodes and not packed:
         mask &= jnp.cumsum(rows.first[:-1].astype(jnp.int32), 0) <= 1
     ts = timestep_of(rows, sizes.state_is_obs)
     return Batch(ts, rows.first, action, aux, mask.astype(jnp.float32), carry0=())

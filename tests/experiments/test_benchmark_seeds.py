@@ -117,10 +117,10 @@ def test_the_table_of_seeds(monkeypatch, tmp_path, capsys):
     argv = ["seeds", "--env", "matrix_game", "--seeds", "8", "1", "4", "2", "16", "--devices", "2", "1"]
     argv += ["--predict-seeds", "3", "--predict-steps", "1050", "--json", str(file), "--note", "busy"]
     assert run_command(benchmark.command, argv) == 0
-    assert asked == [(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (4, 2), (8, 2)]
+    assert asked == [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (2, 2), (4, 2), (8, 2)]
     found = json.loads(file.read_text())
     assert (found["note"], found["device"], found["platform"]) == ("busy", "cpu, 2 cores", "cpu")
-    assert [row.get("x_one_lane") for row in found["rows"]] == pytest.approx([1, 4 / 3, 1.6, None, 4 / 3, 1.6, None])
+    assert [row.get("x_one_lane") for row in found["rows"]] == pytest.approx([1, 4 / 3, 1.6, None] * 2)
     # 1050 steps are 11 iterations; three seeds lie half way between 1.5 and 2.5 s.
     assert [(p["devices"], p["seconds"], p["interpolated"]) for p in found["predictions"]] == [
         (1, 22.0, True), (2, 22.0, True)

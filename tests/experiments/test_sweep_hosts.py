@@ -96,8 +96,8 @@ def stopped(tmp_path_factory):
     return directories[0] / "out", said
 
 
-def assert_same(out, alone):
-    for lr in ("0.1", "0.2", "0.4"):
+def assert_same(out, alone, rates=("0.1", "0.2", "0.4")):
+    for lr in rates:
         for name, count in (("metrics", 6), ("eval", 2)):
             ours, theirs = (read_table(d / POINT.format(lr) / f"{name}.csv") for d in (out, alone))
             assert len(ours) == len(theirs) == count
@@ -106,7 +106,7 @@ def assert_same(out, alone):
         a, b = (np.load(d / POINT.format(lr) / "policy" / "seed_0.npz") for d in (out, alone))
         np.testing.assert_allclose(a[a.files[0]], b[b.files[0]], rtol=2e-5, atol=1e-6)
     with (out / "lanes.csv").open(newline="") as file:
-        assert [row["status"] for row in csv.DictReader(file)] == ["finished"] * 3
+        assert [row["status"] for row in csv.DictReader(file)] == ["finished"] * len(rates)
 
 
 def test_what_one_process_is_asked_stops_both_and_one_alone_goes_on(stopped, alone, capsys):
@@ -117,6 +117,19 @@ def test_what_one_process_is_asked_stops_both_and_one_alone_goes_on(stopped, alo
     assert main([*WORDS, "--out", str(out)]) == 0
     assert "resumed  lanes_0-2 at iteration 6" in capsys.readouterr().out
     assert_same(out, alone)
+
+
+def test_two_processes_share_one_trial_and_one_alone_goes_on(tmp_path_factory, alone, capsys):
+    """With --devices, each process has one of the trial's two environments; the checkpoint is whole all the same."""
+    words = ["lr=0.1" if word.startswith("lr=") else word for word in WORDS] + ["--devices", "1"]
+    directories = [tmp_path_factory.mktemp(f"half_{k}") for k in range(2)]
+    codes, said = start_two(directories, words, stop="1")
+    assert codes == [128 + signal.SIGTERM] * 2, said
+    assert "the environments of a trial are on 2 devices" in said[0] and "stopped, saved" in said[0]
+    capsys.readouterr()
+    assert main([*words, "--out", str(directories[0] / "out")]) == 0
+    assert "at iteration 6" in capsys.readouterr().out
+    assert_same(directories[0] / "out", alone, ["0.1"])
 
 
 @pytest.mark.slow

@@ -10,8 +10,10 @@ from envs.errors import ConfigError
 from iacjax.algorithms.common.rnn import last_actions
 from iacjax.algorithms.q_learning import feed_forward as q_mixing
 from iacjax.algorithms.q_learning import recurrent as q_recurrent
+from iacjax.algorithms.q_learning.blocks import used_rows
 from iacjax.algorithms.q_learning.config import QmixConfig, QmixsConfig
 from iacjax.algorithms.q_learning.learner import make
+from iacjax.buffers.lanes import lay_out
 from iacjax.networks.mixing import QMixer
 from iacjax.types import Batch, Clock
 
@@ -223,6 +225,38 @@ def test_padding_and_illegal_values_of_the_dead_change_no_gradient(mixer):
 
     one, two = gradient(batch), gradient(padded)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, two)
+
+
+@pytest.mark.parametrize("mixer", ["iql", "qmix"])
+def test_episodes_in_lanes_have_the_loss_and_gradient_of_windows(mixer):
+    nets, batch = build(mixer=mixer, td_lambda=0.6), long_batch(rows=12, lanes=5)
+    learner = learner_of(nets)
+    later = batch.first[1:].argmax(0) + 1
+    lengths = jnp.where(batch.first[1:].any(0), later, 12)
+    episodes = batch.mask * (jnp.arange(11)[:, None] < lengths)
+    layout = lay_out(lengths, lanes=3, rows=24)
+    valid = layout.used & (layout.row < 11)
+
+    def lanes_of(x):
+        return x[jnp.minimum(layout.row, len(x) - 1), layout.episode]
+
+    lanes = Batch(
+        rows=jax.tree.map(lanes_of, batch.rows),
+        first=lanes_of(batch.first),
+        action=lanes_of(batch.action)[:-1],
+        aux=(),
+        mask=(lanes_of(batch.mask) * valid)[:-1],
+        carry0=(),
+    )
+    assert int(lanes.mask.sum()) == int(episodes.sum()) and int(used_rows(lanes.mask)) <= 16
+
+    @jax.jit
+    def gradient(batch):
+        batch = q_recurrent.with_carry(nets, batch)
+        return jax.value_and_grad(lambda p: q_recurrent.loss(nets, p, learner.target, batch)[0])(learner.params)
+
+    one, two = gradient(batch._replace(mask=episodes)), gradient(lanes)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, two)
 
 
 def test_the_dead_take_part_with_their_only_action():

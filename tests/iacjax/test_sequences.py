@@ -110,6 +110,34 @@ def test_a_window_of_the_horizon_and_one_holds_its_first_episode():
     assert drawn.rows.obs.dtype == jnp.float32 and drawn.action.dtype == jnp.int32 and drawn.carry0 == ()
 
 
+def test_lanes_hold_the_same_episodes_one_after_the_other():
+    batches, drawn = play(), []
+    for fields in ({}, {"lanes": 4, "lane_block": 8}):
+        buffer = sequence_buffer(ENVS * LENGTH * BLOCKS, 7, WINDOW, ENVS, LENGTH, HORIZON, **fields)
+        state = buffer.init(batches[0])
+        for k, batch in enumerate(batches[:6]):
+            state = buffer.add(state, batch, clock_of(k))
+        drawn.append(jax.tree.map(np.asarray, buffer.sample(state, batches[5], jax.random.key(0), clock_of(5))))
+
+    def episodes(batch):
+        """The rows of each episode, its last included: where they are from, what they hold."""
+        found = []
+        for lane in range(batch.mask.shape[1]):
+            for opening in np.flatnonzero(batch.first[:-1, lane] * batch.mask[:, lane]):
+                end = opening + np.argmin([*batch.mask[opening:, lane], 0.0])
+                parts = [batch.aux["row"], batch.aux["env"], batch.action, batch.rows.reward[1:], batch.rows.obs[:-1]]
+                parts = [x[opening:end, lane].ravel() for x in parts] + [batch.rows.obs[end, lane].ravel()]
+                ended = [batch.rows.terminated[end, lane], batch.rows.truncated[end, lane]]
+                found.append(tuple(np.concatenate([*parts, ended]).tolist()))
+        return sorted(found)
+
+    windows, lanes = drawn
+    assert lanes.rows.obs.shape[:2] == (16, 4)  # two windows of 6 rows in each, rounded up
+    assert len(episodes(windows)) == 7 and episodes(windows) == episodes(lanes)
+    with pytest.raises(ValueError, match="whole episodes"):
+        make_buffer(lanes=4, whole_episodes=False)
+
+
 def test_where_no_window_is_whole_yet_everything_is_masked():
     batches = play()
     buffer, add, sample = compiled(True)  # after one rollout, 5 rows and the head: one window of 6 in each environment

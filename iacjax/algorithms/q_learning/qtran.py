@@ -23,9 +23,10 @@ from envs.base import EnvSpec
 from iacjax.algorithms.common.exploration import greedy_actions
 from iacjax.algorithms.common.returns import batch_returns
 from iacjax.algorithms.common.rnn import init_agents
+from iacjax.algorithms.q_learning.blocks import scan_used, used_rows
 from iacjax.algorithms.q_learning.common import Learner, Networks, descend, start_learner
 from iacjax.algorithms.q_learning.config import QtranConfig
-from iacjax.algorithms.q_learning.recurrent import build, make_algorithm, unroll, with_carry
+from iacjax.algorithms.q_learning.recurrent import build, make_algorithm, unroll, with_carry, with_last
 from iacjax.distributions import take_action
 from iacjax.networks.joint_value import JointValue
 from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
@@ -84,22 +85,32 @@ def losses_of(
     )
 
 
+def _joint(
+    nets: Networks, params: dict[str, Any], hidden: jax.Array, action: jax.Array, batch: Batch, used: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Q_jt and V_jt of all rows, f32[T + 1, B]; 0 far behind the first `used`. `action` int32[T + 1, B, A]."""
+    rows = hidden, action, batch.rows.state
+    return scan_used(lambda _, rows: ((), nets.mixer.apply(params["mixer"], *rows)), (), rows, used)[1]
+
+
 def _targets(nets: Networks, target: dict[str, Any], batch: Batch, online_best: jax.Array) -> jax.Array:
-    """Returns f32[T, B] of Q_jt'(s', u*); `online_best` int32[T, B, A] are the online agents' greedy actions there."""
-    q, hidden = unroll(nets, target["agents"], batch)
-    best = online_best if nets.config.double_q else greedy_actions(q[1:], batch.next.avail)
-    value = nets.mixer.apply(target["mixer"], hidden[1:], best, batch.next.state)[0]
+    """Returns f32[T, B] of Q_jt'(s', u*); `online_best` int32[T + 1, B, A] are the online agents' greedy actions."""
+    used = used_rows(batch.mask)
+    q, hidden = unroll(nets, target["agents"], batch, used)
+    best = online_best if nets.config.double_q else greedy_actions(q, batch.rows.avail)
+    value = _joint(nets, target, hidden, best, batch, used)[0][1:]
     return batch_returns(nets.config, batch, nets.config.reward_scale * batch.next.reward, value)
 
 
 def losses(nets: Networks, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[Losses, jax.Array]:
     """The three losses of every step, and Q_jt of the actions taken f32[T, B]; `batch` with carry."""
-    q, hidden = unroll(nets, params["agents"], batch)
-    best, state = greedy_actions(q, batch.rows.avail), batch.ts.state
-    joint, value = nets.mixer.apply(params["mixer"], hidden[:-1], batch.action, state)
-    joint_best, _ = nets.mixer.apply(params["mixer"], hidden[:-1], best[:-1], state)
-    chosen, greedy = (take_action(q[:-1], action).sum(-1) for action in (batch.action, best[:-1]))
-    y = _targets(nets, target, batch, best[1:])
+    used, action = used_rows(batch.mask), with_last(batch.action)
+    q, hidden = unroll(nets, params["agents"], batch, used)
+    best = greedy_actions(q, batch.rows.avail)
+    joint, value = (x[:-1] for x in _joint(nets, params, hidden, action, batch, used))
+    joint_best = _joint(nets, params, hidden, best, batch, used)[0][:-1]
+    chosen, greedy = (take_action(q[:-1], chosen).sum(-1) for chosen in (batch.action, best[:-1]))
+    y = _targets(nets, target, batch, best)
     return losses_of(joint, y, joint_best, value, chosen, greedy), joint
 
 

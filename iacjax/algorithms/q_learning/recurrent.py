@@ -13,6 +13,7 @@ takes part in the mixing, as in PyMARL; no other value of dead agents reaches a 
 halves them.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from iacjax.algorithms.common.exploration import epsilon_at, epsilon_greedy, gre
 from iacjax.algorithms.common.optimizer_step import make_optimizer
 from iacjax.algorithms.common.returns import batch_returns
 from iacjax.algorithms.common.rnn import RnnCarry, init_agents, last_actions, start_carry, step_agents
+from iacjax.algorithms.q_learning.blocks import BLOCK, scan_used, used_rows
 from iacjax.algorithms.q_learning.common import Learner, Networks, descend, mix, schedules, start_learner
 from iacjax.algorithms.q_learning.config import QmixConfig
 from iacjax.buffers import sequence_buffer
@@ -85,9 +87,10 @@ def _replay(nets: Networks) -> tuple[ReplayBuffer, int]:
     rows = c.window or nets.spec.horizon + 1
     if rows <= nets.spec.horizon:
         raise ConfigError(f"--window {rows} cuts episodes of up to {nets.spec.horizon} steps: give 0, or more rows")
+    lanes = math.ceil(c.batch_size / 2) if c.whole_episodes else 0  # two episodes in each
     buffer = sequence_buffer(
         c.buffer_size, c.batch_size, rows, c.num_envs, c.rollout_length, nets.spec.horizon,
-        nets.spec.state_is_obs, c.storage, c.whole_episodes,
+        nets.spec.state_is_obs, c.storage, c.whole_episodes, lanes, BLOCK,
     )  # fmt: skip
     return buffer, rows
 
@@ -127,25 +130,44 @@ def with_carry(nets: Networks, batch: Batch) -> Batch:
     return batch._replace(carry0=batch.carry0 or empty)
 
 
-def unroll(nets: Networks, agents: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """(values f32[T + 1, B, A, U], memories after each row f32[T + 1, B, A, H]) of all rows of a batch with carry."""
-    inputs = batch.carry0.hidden, batch.rows.obs, last_actions(batch), batch.first
-    (_, q), seen = nets.agents.apply(agents, *inputs, mutable=["intermediates"])
-    return q, jax.tree.leaves(seen)[0]
+def unroll(nets: Networks, agents: Any, batch: Batch, used: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    """(values f32[T + 1, B, A, U], memories after each row f32[T + 1, B, A, H]) of all rows of a batch with carry.
+
+    Rows far behind the first `used` int32[] (None: all) are left out (`scan_used`).
+    """
+
+    def block(hidden, rows):
+        (hidden, q), seen = nets.agents.apply(agents, hidden, *rows, mutable=["intermediates"])
+        return hidden, (q, jax.tree.leaves(seen)[0])
+
+    rows = batch.rows.obs, last_actions(batch), batch.first
+    return scan_used(block, batch.carry0.hidden, rows, used)[1]
+
+
+def with_last(action: jax.Array) -> jax.Array:
+    """int32[T, B, A] -> int32[T + 1, B, A]: action 0 in the last row, which has none."""
+    return jnp.pad(action, [(0, 1), (0, 0), (0, 0)])
+
+
+def mix_used(nets: Networks, params: dict[str, Any], q: jax.Array, state: jax.Array, used: jax.Array) -> jax.Array:
+    """`common.mix` of all rows, f32[R, B, A] -> f32[R, B, K]; 0 far behind the first `used`."""
+    return scan_used(lambda _, rows: ((), mix(nets, params, *rows)), (), (q, state), used)[1]
 
 
 def td_targets(nets: Networks, target: dict[str, Any], batch: Batch, online_q: jax.Array) -> jax.Array:
     """lambda-returns f32[T, B, K] of the target nets' value of the greedy actions (`batch_returns`; K: see `mix`)."""
-    q = unroll(nets, target["agents"], batch)[0][1:]
-    best = greedy_actions(online_q[1:] if nets.config.double_q else q, batch.next.avail)
-    value = mix(nets, target, take_action(q, best), batch.next.state)
+    used = used_rows(batch.mask)
+    q = unroll(nets, target["agents"], batch, used)[0]
+    best = greedy_actions(online_q if nets.config.double_q else q, batch.rows.avail)
+    value = mix_used(nets, target, take_action(q, best), batch.rows.state, used)[1:]
     return batch_returns(nets.config, batch, nets.config.reward_scale * batch.next.reward, value)
 
 
 def loss(nets: Networks, params: dict[str, Any], target: dict[str, Any], batch: Batch) -> tuple[jax.Array, Metrics]:
     """Mean of (y - Q_tot)^2 over the steps in which an action was taken; `batch` with carry."""
-    q = unroll(nets, params["agents"], batch)[0]
-    team = mix(nets, params, take_action(q[:-1], batch.action), batch.ts.state)
+    used = used_rows(batch.mask)
+    q = unroll(nets, params["agents"], batch, used)[0]
+    team = mix_used(nets, params, take_action(q, with_last(batch.action)), batch.rows.state, used)[:-1]
     y = jax.lax.stop_gradient(td_targets(nets, target, batch, q))
     mask = batch.mask[..., None]
     metrics = {"q_tot": masked_mean(team, mask), "target": masked_mean(y, mask)}
