@@ -48,6 +48,17 @@ def gather_envs(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, PartitionSpec()), tree)
 
 
+def take_rows(x: jax.Array, at: jax.Array, *word: int) -> jax.Array:
+    """`x` [R, E, ...] as rows [R E, ...], those at `at`, all within: flat[at], or flat[at, word].
+
+    Where E is split, the flat array would be gathered first; by row and environment, each device finds what it has.
+    """
+    if env_devices() == 1:
+        return x.reshape(-1, *x.shape[2:]).at[(at, *word)].get(mode="promise_in_bounds")
+    row, env = at // x.shape[1], at % x.shape[1]
+    return x.at[(row, env, *word)].get(mode="promise_in_bounds")
+
+
 @contextlib.contextmanager
 def time_major() -> Iterator[None]:
     """Within it, what is traced has the time on axis 0 and the environments on axis 1: see `flatten_rows`."""

@@ -11,9 +11,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from envs.base import Environment
 from iacjax import rollout as acting
-from iacjax.device_mesh import ENVS, SEEDS, SplitResets, doubled_axes, env_devices, split_at, time_major
+from iacjax.device_mesh import ENVS, SEEDS, SplitResets, doubled_axes, env_devices, split_at, split_envs, time_major
 from iacjax.evaluate import Episodes, evaluate
-from iacjax.types import Algorithm, Clock, EpisodeStats, Metrics, TrainState
+from iacjax.types import Algorithm, Batch, Clock, EpisodeStats, Metrics, TrainState
 
 
 class Trainer(NamedTuple):
@@ -64,7 +64,7 @@ def train_step(
     def update(learner, key):
         k_sample, k_learn = jax.random.split(key)
         with jax.named_scope("replay"):
-            sampled = plan.buffer.sample(store, batch, k_sample, clock)
+            sampled = split_batch(plan.buffer.sample(store, batch, k_sample, clock))
         with jax.named_scope("learning"), time_major():
             return algorithm.update(learner, sampled, k_learn, clock)
 
@@ -77,6 +77,11 @@ def train_step(
         some_warm = iteration + 1 >= math.ceil(plan.warmup / plan.steps_per_iteration)
         learner, metrics = _updates_if(some_warm, plan.is_warm(env_steps), update, state.learner, keys)
     return TrainState(learner, runner, store, state.key, env_steps), metrics | algorithm.schedules(clock), stats
+
+
+def split_batch(batch: Batch) -> Batch:
+    """A batch whose environments, or sequences, are split over the devices of a seed."""
+    return split_envs(batch._replace(carry0=()), 1)._replace(carry0=split_envs(batch.carry0, 0))
 
 
 def _updates_if(

@@ -17,6 +17,7 @@ from envs.base import ConfigError
 from iacjax.buffers import packing
 from iacjax.buffers.lanes import Lanes, lane_rows, lay_out
 from iacjax.buffers.transitions import ReplayRow, rows_of, timestep_of
+from iacjax.device_mesh import take_rows
 from iacjax.networks.recurrent import gru_form
 from iacjax.types import Batch, Clock, ReplayBuffer
 
@@ -148,19 +149,16 @@ def _sample(sizes: Sizes, state: Rows, batch: Batch, key: jax.Array, clock: Cloc
         in_extra_row = (step == age) & (written % capacity == 0)  # the head after the last block
         return jnp.where(in_extra_row, capacity, (row + step) % capacity) * envs + env
 
-    def get(rows, at):
-        return rows.reshape(-1, *rows.shape[2:]).at[at].get(mode="promise_in_bounds")
-
     layout = _windows(sizes)
     # On a GPU, and split over devices, fewer rows in time count for more than fewer rows.
     packed = sizes.lanes and gru_form() != "batched"
     if packed:
         later = jnp.arange(1, sizes.length)[:, None]
-        opens = get(state.opens, place(later, row, env, age))
+        opens = take_rows(state.opens, place(later, row, env, age))
         lengths = jnp.where(opens.any(0), opens.argmax(0) + 1, sizes.length).astype(jnp.int32)
         layout = lay_out(lengths, sizes.lanes, sizes.lane_rows)
         row, env, age = (x[layout.episode] for x in (row, env, age))
-    rows = packing.unpack(get(state.words, place(layout.row, row, env, age)), like, 2)
+    rows = packing.unpack(take_rows(state.words, place(layout.row, row, env, age)), like, 2)
     rows = rows._replace(obs=rows.obs.astype(jnp.float32), state=rows.state.astype(jnp.float32))
     # A window's last row is only bootstrapped from: what follows it is not in the window.
     valid = some & layout.used & (layout.row < sizes.length - 1)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from envs.base import ConfigError, TimeStep
 from iacjax.buffers import packing
+from iacjax.device_mesh import take_rows
 from iacjax.types import Batch, Clock, ReplayBuffer
 
 # Rows drawn for one transition of the batch. Drawing them is most of what a sample costs. With four, no transition is
@@ -131,13 +132,13 @@ def _add(state: jax.Array, batch: Batch, clock: Clock, blocks: int, state_is_obs
     return jax.lax.dynamic_update_slice(state, words, (start_of(clock, blocks, batch.mask.shape[0]), 0, 0))
 
 
-def _choose(flat: jax.Array, key: jax.Array, written: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
-    """Starts of transitions, int32[B] among the first `written` of `flat` (uint32[rows, words]), and which are valid.
+def _choose(state: jax.Array, key: jax.Array, written: jax.Array, batch_size: int) -> tuple[jax.Array, jax.Array]:
+    """Starts of transitions, int32[B] among the first `written` rows of all environments, and which are valid.
 
     Taking the first valid of some uniform draws is uniform over the valid ones: each is the first equally often.
     """
     candidates = jax.random.randint(key, (CANDIDATES, batch_size), 0, written)
-    valid = (flat.at[candidates, 0].get(mode="promise_in_bounds") & 1) == 1
+    valid = (take_rows(state, candidates, 0) & 1) == 1
     chosen = jax.nn.one_hot(jnp.argmax(valid, 0), CANDIDATES, axis=0, dtype=jnp.int32)
     return (candidates * chosen).sum(0), valid.any(0)
 
@@ -148,9 +149,8 @@ def _sample(
     like = jax.eval_shape(partial(rows_of, state_is_obs=state_is_obs), batch)
     length, envs = batch.mask.shape
     written = jnp.minimum(clock.iteration + 1, blocks) * (length * envs)
-    flat = state.reshape(-1, state.shape[-1])  # time-major: an environment's next row is `envs` further on
-    start, valid = _choose(flat, key, written, batch_size)
-    words = flat.at[jnp.stack([start, start + envs])].get(mode="promise_in_bounds")
+    start, valid = _choose(state, key, written, batch_size)
+    words = take_rows(state, jnp.stack([start, start + envs]))  # time-major: an environment's next row is `envs` later
     row = packing.unpack(words, like, 2)
     rows = timestep_of(row, state_is_obs)
     action, aux = jax.tree.map(lambda x: x[:1], (row.action, row.aux))

@@ -13,7 +13,7 @@ from tests.helpers.processes import child_environment
 @pytest.mark.parametrize(
     ("algo", "seeds", "devices"),
     [("aiir_mix", 1, (2, 8)), ("aiir_mix", 2, (8,)), ("qmix", 1, (4,)), ("iac", 2, (2, 8)), ("coma", 1, (4,)),
-     ("mappo", 1, (4,))],
+     ("mappo", 1, (4,)), ("smax", 1, (2,))],
 )  # fmt: skip
 def test_split_environments_train_as_on_one_device(algo, seeds, devices):
     """Parameters, optimiser, replay, metrics, statistics, greedy episodes. Only after a few iterations: in the end

@@ -7,12 +7,16 @@ import dataclasses
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from envs.registry import make_env
+from experiments.distributed.layout import make_mesh
 from experiments.runs.build import seed_keys
 from experiments.training.compile import compile_lowered, lower_run
 from iacjax.algorithms.registry import get_entry
+from iacjax.device_mesh import SEEDS, SplitResets
 
 ITERATIONS = 3
 SMALL = {"num_envs": 8, "rollout_length": 6, "hidden_dim": 8}
@@ -64,7 +68,30 @@ def close(path, x, y):
         np.testing.assert_array_equal(x, y, err_msg=name)
 
 
+def play(env, key):
+    """The timesteps of 256 environments after four steps of random legal actions."""
+    state, timestep = SplitResets(env).reset(key, 256)
+    for k in range(4):
+        action = jax.random.categorical(jax.random.fold_in(key, k), jnp.where(timestep.avail, 0.0, -1e9))
+        state, timestep = env.step(key, state, action)
+    return timestep
+
+
+def compare_steps(devices):
+    env, key = make_env("smax:3m"), jax.random.key(3)
+    alone = jax.jit(play, static_argnums=0)(env, key)
+    for count in devices:
+        mesh = make_mesh(jax.devices()[:count], count)
+        spec = {"in_specs": PartitionSpec(), "out_specs": PartitionSpec(), "axis_names": {SEEDS}, "check_vma": False}
+        split = jax.jit(jax.shard_map(lambda key: play(env, key), mesh=mesh, **spec))(key)
+        assert split.obs.sharding.shard_shape(split.obs.shape)[0] == 256 // count, split.obs.sharding
+        jax.tree_util.tree_map_with_path(close, split, alone)
+        print(f"smax on {count} devices as on one")
+
+
 def main(algo, seeds, devices):
+    if algo == "smax":
+        return compare_steps(devices)
     env, algorithm = make(algo)
     _, *alone = train(env, algorithm, seeds, 1)
     assert algo == "iac" or np.asarray(alone[2].episodes).sum() > 0, "no episode ended"
