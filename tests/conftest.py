@@ -85,6 +85,14 @@ def _nothing_is_left():
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_program_is_kept():
+    """Tests may replace what a training calls; in this process it is always traced."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.training.kept_programs.directory_of_programs", lambda: None)
+        yield
+
+
 def _jax_settings():
     """{name: value}; empty where jax has not been imported."""
     return dict(sys.modules["jax"].config.values) if "jax" in sys.modules else {}

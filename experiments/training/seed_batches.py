@@ -57,7 +57,10 @@ def compile_batch(size: int, compiled: Compiled, lower: Lower, say: Say, noun: s
 
 
 def _compile(lowered: Lowered, say: Say, noun: str) -> Compiled:
+    if lowered.init is not None:
+        say(f"compile  begins{'; later starts with these settings find the programs' if lowered.kept else ''}")
     compiled = compile_lowered(lowered)
-    need = human(compiled.bytes_needed)
-    say(f"compile  {compiled.seconds:.1f} s; {compiled.num_seeds} {noun}(s) need {need} with what a chunk works on")
+    need, how = human(compiled.bytes_needed), ", kept from an earlier start" if compiled.was_kept else ""
+    size = f"{compiled.num_seeds} {noun}(s)"
+    say(f"compile  {compiled.seconds:.1f} s{how}; {size} need {need} with what a chunk works on")
     return compiled

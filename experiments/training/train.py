@@ -25,6 +25,7 @@ from experiments.runs.checkpoint import Progress
 from experiments.runs.directory import create_directory, locked, software_versions, write_config
 from experiments.training.compile import lower_run
 from experiments.training.hooks import Hook, RunContext
+from experiments.training.kept_programs import kept_programs
 from experiments.training.loop import Diverged, Interrupted, TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.policies import PolicyTarget, SavePolicies
@@ -90,7 +91,12 @@ def train_batches(context: RunContext, stop: Signals, hooks: Sequence[Hook], eva
     console.say(f"dir      {directory}")
     again = f"python -m experiments.run --resume {directory}" + (f" --env {run.env}" if is_custom_name(run.env) else "")
     lower = functools.partial(
-        lower_run, context.env, context.algorithm, eval_episodes=run.eval_episodes, devices=run.devices
+        lower_run,
+        context.env,
+        context.algorithm,
+        eval_episodes=run.eval_episodes,
+        devices=run.devices,
+        kept=kept_programs(context.settings, context.env),
     )
     finished: list[Progress] = []
     with _explained(directory, again):
