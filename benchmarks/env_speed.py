@@ -16,6 +16,7 @@ from benchmarks.arguments import add_json, keep
 from benchmarks.references import load_reference
 from envs.errors import ConfigError
 from experiments.common.arguments import whole
+from experiments.common.cpu import one_thread
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
@@ -168,4 +169,4 @@ def add_parser(commands: Any) -> None:
     )
     env.add_argument("--length", type=whole(), default=100, help="steps of each timed call (default 100)")
     add_json(env)
-    env.set_defaults(run=run_env)
+    env.set_defaults(run=run_env, prepare=one_thread)

@@ -129,7 +129,7 @@ def in_a_process(job: Job) -> dict[str, Any]:
 
 
 def _child(job: Job) -> dict[str, Any]:
-    from experiments.training.runtime import one_blas_thread
+    from experiments.common.cpu import prepare_cpu
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without output
     os.environ.update(job.variables)  # all before jax is imported
@@ -139,7 +139,7 @@ def _child(job: Job) -> dict[str, Any]:
     os.environ["XLA_FLAGS"] = " ".join(filter(None, flags))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compiling is timed
-    one_blas_thread()
+    prepare_cpu()
     try:
         return measure(job)
     except RuntimeError as error:  # jax's own kind cannot be sent to a process without jax

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from experiments.common.arguments import Parser
 from experiments.common.cli import run_stoppable
+from experiments.common.cpu import prepare_cpu
 
 # Modules of `benchmarks`, each with `add_parser(subparsers)`.
 SUBCOMMANDS = (
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def command(argv: Sequence[str]) -> int:
     """Runs the subcommand that `argv` names. Returns the exit code."""
     args = parser().parse_args(argv)
+    getattr(args, "prepare", prepare_cpu)()
     return args.run(args)
 
 

@@ -13,6 +13,7 @@ from envs.errors import ConfigError
 from experiments.analysis.evaluation import choose_seed, evaluate_policy, table, write_evaluation
 from experiments.common.arguments import MAX_SEED, Parser, check_file, whole, word
 from experiments.common.cli import run_command, signals_interrupt
+from experiments.common.cpu import prepare_cpu
 from experiments.config.trust import check_trusted
 from experiments.config.validation import MAX_EPISODES
 from experiments.smac import games
@@ -97,6 +98,7 @@ def _evaluate_on_backend(args: argparse.Namespace, directory: pathlib.Path) -> i
 def _command(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     _check(args)
+    prepare_cpu()
     return (_evaluate if args.backend == "smax" else _evaluate_on_backend)(args, pathlib.Path(args.run))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from experiments.common.arguments import Parser, out_file, whole, word
 from experiments.common.cli import run_command
+from experiments.common.cpu import prepare_cpu
 
 
 def _seed_index(text: str) -> int | None:
@@ -25,6 +26,7 @@ def _command(argv: Sequence[str]) -> int:
     add("--show", type=word, help="a number at each agent, e.g. intrinsic_reward (one episode)")
     add("--trust", action="store_true", help="run the custom environment that RUN names")
     args = parser.parse_args(argv)
+    prepare_cpu()
     from experiments.analysis.recording import record, record_with_numbers
 
     if args.show:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from envs.errors import ConfigError
 from experiments.common.arguments import MAX_SEED, Parser, check_file, out_file, whole, word
 from experiments.common.cli import run_command, signals_interrupt
+from experiments.common.cpu import prepare_cpu
 from experiments.config.validation import MAX_EPISODES
 from experiments.smac.games import games_at_once
 from experiments.smac.transfer import DEFAULT, OURS, table, transfer
@@ -44,6 +45,7 @@ def _command(argv: Sequence[str]) -> int:
     from rich.console import Console
 
     args = _parse(argv)
+    prepare_cpu()
     runs, games = [pathlib.Path(run) for run in args.runs], games_at_once(args.games, args.episodes)
     try:
         with signals_interrupt() as ended:

@@ -26,7 +26,8 @@ from tests.helpers import durations  # noqa: E402
 with contextlib.suppress(ImportError):
     import submitit  # noqa: F401
 
-FLAGS = {"--xla_backend_optimization_level": "1"}
+FLAGS = {"--xla_backend_optimization_level": "1", "--xla_force_host_platform_device_count": "1"}
+FLAGS["--xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"  # as the commands set it
 if version("jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
     FLAGS["--xla_cpu_use_fusion_emitters"] = "false"
 CACHE = "JAX_COMPILATION_CACHE_DIR"

@@ -122,7 +122,7 @@ def _key(program: Program, trials: int) -> str:
     of trials; not the values in which the trials differ."""
     run, algorithm = program.settings.run, dataclasses.asdict(program.settings.algorithm)
     fixed = {name: value for name, value in algorithm.items() if name not in program.floats}
-    device = (describe_devices(run.devices), collectives.process_count(), importlib.metadata.version("jax"))
+    device = (describe_devices(run.devices, trials), collectives.process_count(), importlib.metadata.version("jax"))
     # With --eval-every 0, a short and a long run have the same key, though the evaluations of the long one are rarer.
     asked = [run.deterministic, run.matmul_precision, run.seeds_per_batch, run.eval_every, run.eval_episodes]
     set_outside = [sorted(set(os.environ.get(name, "").split())) for name in RUNTIME]

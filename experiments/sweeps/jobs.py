@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.common.cpu import share_cores
 from experiments.common.files import write_json
 from experiments.loggers.console import Console
 from experiments.sweeps import launch
@@ -78,6 +79,8 @@ def submit_all(out: pathlib.Path, programs: Sequence[Program], launcher: str, op
     with Console(out / "log.txt") as console, Signals().listening() as stop:
         known = queue() if left and launcher == "slurm" else {}
         sent = []
+        if launcher == "local":  # all at once, on the same cores
+            share_cores(len(left))
         for program in left:
             place = launch.program_dir(out, program)
             sent.append(_find(program, place, out / "jobs", known) or _submit(program, place, out, executor, len(sent)))

@@ -211,7 +211,8 @@ def _predict(loop: TrainingLoop, trials: int, watch: Watch) -> None:
 
 def _open_runs(part: Part, run: RunConfig) -> None:
     """Makes each run directory, with its configuration and the software versions that it is made with."""
-    made = software_versions(describe_devices(run.devices))
+    trials = sum(len(sweep_run.seeds) for sweep_run in part.runs)
+    made = software_versions(describe_devices(run.devices, trials))
     for sweep_run in part.runs:
         sweep_run.directory.mkdir(parents=True, exist_ok=True)
         write_config(sweep_run.directory, sweep_run.settings(run))

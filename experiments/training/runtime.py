@@ -5,6 +5,7 @@ import pathlib
 import warnings
 from collections.abc import Callable
 
+from experiments.common.cpu import prepare_cpu, usable_cores
 from experiments.config.schema import RunConfig
 from experiments.distributed.layout import device_count
 
@@ -15,11 +16,11 @@ def cache_dir() -> pathlib.Path:
 
 
 def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
-    """Sets the compile cache, determinism and precision; call it before anything is compiled."""
+    """Sets devices (of a CPU), compile cache, determinism and precision; call it before jax is used."""
     if run.deterministic:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    one_blas_thread()
+    prepare_cpu()
     import jax
 
     set_precision(run.matmul_precision)
@@ -39,15 +40,6 @@ def prepare_jax(run: RunConfig, say: Callable[[str], None]) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def one_blas_thread() -> None:
-    """Gives LAPACK, which draws orthogonal matrices on a CPU, one thread; without effect once jax is imported.
-
-    On several devices at once OpenBLAS's threads wait for each other, spinning: on two busy cores 320 matrices on
-    eight virtual devices took 2 s with one thread; with two they were not drawn in 44 s of processor time.
-    """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
 def set_precision(name: str) -> None:
     """Sets the precision of float32 matrix products, which only networks make, to a `RunConfig.matmul_precision`."""
     if name == "default":
@@ -62,11 +54,16 @@ def describe_device() -> str:
     import jax
 
     device = jax.local_devices()[0]
-    cores = f", {len(os.sched_getaffinity(0))} cores" if hasattr(os, "sched_getaffinity") else ""
-    return f"{device.device_kind}{cores if device.platform == 'cpu' else ''}"
+    cores = f", {usable_cores()} cores" if device.platform == "cpu" else ""
+    return f"{device.device_kind}{cores}"
 
 
-def describe_devices(asked: int = 0) -> str:
-    """The name of the devices that are used, with their number (`asked`: see `RunConfig.devices`)."""
-    count = device_count(asked)
+def describe_devices(asked: int, members: int = 1) -> str:
+    """The name of the devices that are used, with their number.
+
+    Args:
+      asked: see `RunConfig.devices`.
+      members: seeds or trials trained at the same time; each has at most one device if no number is asked for.
+    """
+    count = device_count(asked) if asked else min(device_count(0), members)
     return f"{count} x {describe_device()}" if count > 1 else describe_device()

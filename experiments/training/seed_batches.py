@@ -32,9 +32,9 @@ def compile_largest(count: int, lower: Lower, run: RunConfig, say: Say, noun: st
     """
     size = len(split(range(count), min(run.seeds_per_batch or count, count))[0])
     lowered = lower(size)
-    layout = lowered.layout
-    free = collectives.all_min(available_bytes(layout.devices // collectives.process_count()))
-    device, processes = describe_devices(run.devices), collectives.process_count()
+    layout, processes = lowered.layout, collectives.process_count()
+    own = layout.devices // processes
+    device, free = describe_devices(own), collectives.all_min(available_bytes(own))
     if processes > 1:
         device, free = f"{processes} processes with {device} each", None if free is None else processes * free
     say(f"device   {device}, {'unknown' if free is None else human(free)} free{layout.describe(noun)}")

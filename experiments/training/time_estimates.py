@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments.common.cpu import prepare_cpu
 from experiments.common.files import read_json, write_json
 from experiments.runs import find
 from experiments.training.compile import Compiled
@@ -90,11 +91,12 @@ def _facts(algo: str, env: str, preset: str) -> dict[str, str]:
 
 
 def _is_on(row: Mapping[str, Any], platform: str) -> bool:
-    return row.get("device", "").startswith("cpu") == (platform == "cpu")
+    return row.get("device", "").split(" x ")[-1].startswith("cpu") == (platform == "cpu")
 
 
 def platform() -> str:
     """The kind of device that trains here: cpu or gpu."""
+    prepare_cpu()  # before jax looks for devices
     import jax
 
     return "cpu" if jax.devices()[0].platform == "cpu" else "gpu"

@@ -83,7 +83,7 @@ def train_batches(context: RunContext, stop: Signals, hooks: Sequence[Hook], eva
     """Trains all seeds, batch after batch; the exit code."""
     console, run, directory = context.console, context.settings.run, context.directory
     seeds = tuple(range(run.seed, run.seed + run.seeds))
-    write_json(directory / "versions.json", software_versions(describe_devices(run.devices)))
+    write_json(directory / "versions.json", software_versions(describe_devices(run.devices, len(seeds))))
     env = " ".join((run.env, *run.env_options))
     console.say(
         f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each"
