@@ -22,6 +22,7 @@ SUBCOMMANDS = (
     "updates",
     "references",
     "kernels",
+    "startup",
     "limit",
     "growth",
     "gpu",

@@ -2,8 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+from benchmarks.startup import timed_start
 from experiments.config.preset_io import default_settings
 from experiments.distributed.layout import Layout
 from experiments.runs.build import build
@@ -124,13 +123,14 @@ def test_what_is_made_elsewhere_is_not_kept(found, monkeypatch):
 
 def test_the_second_start_of_a_run_compiles_nothing(tmp_path):
     """In processes of their own: LAPACK, which draws the initial weights, is not initialised by loading a program."""
-    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
-    outputs, tables = [], []
+    rows, tables = [], []
     for name in ("first", "second"):
         words = [*RUN.split(), "--total-steps", "40", "--run-dir", str(tmp_path / name)]
-        command = [sys.executable, "-m", "experiments.run", *words]
-        outputs.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        rows.append(timed_start(words, {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}))
         [table] = (tmp_path / name).rglob("eval.csv")
         tables.append(table.read_text())
-    assert ["kept from an earlier start" in output for output in outputs] == [False, True]
+        assert 0 < rows[-1]["jax"] < rows[-1]["compiled"] < rows[-1]["first_chunk"] < rows[-1]["first_evaluation"]
+    programs = {"init", "chunk", "evaluate"}
+    assert [programs & row.keys() for row in rows] == [programs, set()]
+    assert rows[0]["chunk"].keys() == {"trace", "lower", "compile"}
     assert tables[0] == tables[1]

@@ -37,7 +37,7 @@ COMMANDS = {
     "transfer": [["RUN"]],
     "smac_probe": [[]],
     "sweep": [["--algo", "liir", "--env", "smax:3m", "--dry-run"]],
-    "benchmark": [[name] for name in ("env", "scripted", "train", "seeds", "settings", "updates", "kernels")]
+    "benchmark": [[name] for name in ("env", "scripted", "train", "seeds", "settings", "updates", "kernels", "startup")]
     + [["learn", "--reference-dir", "nowhere"]],
     "reproduce": [[name] for name in ("aiir/bars", "aiir/fig3", "aiir/fig5", "aiir/table1", "iac/tables", "iac/fig2")]
     + [[name] for name in ("iac/fig4", "iac/fig5", "iac/fig7")],
