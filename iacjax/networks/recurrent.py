@@ -3,25 +3,25 @@
 import contextlib
 import contextvars
 from collections.abc import Iterator
-from functools import partial
+from typing import Any
 
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iacjax.device_mesh import env_devices
+from iacjax.device_mesh import flatten_rows
 from iacjax.networks.dense import Dense
 from iacjax.networks.initializers import orthogonal
 
-FORMS = ("remat", "batched")
+FORMS = ("saved", "batched")
 UNROLL = 4  # rows per iteration of a "batched" loop, which share the iteration's overhead, its counter for instance
 _FORM = contextvars.ContextVar("gru_form", default="")
 
 
 def gru_form() -> str:
-    """How a GRU traced now is differentiated: "remat" on a CPU, "batched" elsewhere, or what `use_gru_form` says."""
-    return _FORM.get() or ("remat" if jax.default_backend() == "cpu" and env_devices() == 1 else "batched")
+    """How a GRU traced now is differentiated: "saved" on a CPU, "batched" elsewhere, or what `use_gru_form` says."""
+    return _FORM.get() or ("saved" if jax.default_backend() == "cpu" else "batched")
 
 
 @contextlib.contextmanager
@@ -42,26 +42,78 @@ def use_gru_form(form: str) -> Iterator[None]:
         _FORM.reset(token)
 
 
-def _scan(
-    h0: jax.Array, gates: tuple, keep: jax.Array, kernel: jax.Array, bias: jax.Array, unroll: int = 1
-) -> jax.Array:
-    """The memories f32[T, L, H] after each row; see `gru`. A state is masked by its successor's `keep` as it leaves."""
-    w_reset, w_update, w_candidate = jnp.split(kernel, 3, axis=-1)
+def _cell(h: jax.Array, gates: tuple, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, ...]:
+    """Reset gate, update gate, recurrent part of the candidate, candidate: f32[..., H] each, of a memory."""
+    reset, update, inner = jnp.split(h @ kernel, 3, axis=-1)
+    reset, update, inner = nn.sigmoid(gates[0] + reset), nn.sigmoid(gates[1] + update), inner + bias
+    return reset, update, inner, jnp.tanh(gates[2] + reset * inner)
 
-    @jax.checkpoint
+
+def _slopes(h: jax.Array, parts: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """d h' / d (pre-activations) of a row: of reset, update, the candidate's recurrent part, and the candidate."""
+    reset, update, inner, candidate = parts
+    of_candidate = (1 - update) * (1 - candidate**2)
+    of_reset = of_candidate * inner * reset * (1 - reset)
+    return of_reset, (h - candidate) * update * (1 - update), of_candidate * reset, of_candidate
+
+
+def _scan(
+    h0: jax.Array,
+    gates: tuple,
+    keep: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    unroll: int = 1,
+    with_slopes: bool = False,
+) -> Any:
+    """The memories f32[T, L, H] after each row; see `gru`. A state is masked by its successor's `keep` as it leaves.
+
+    With slopes: (memories, update gates, four slopes as `_slopes` orders them).
+    """
+
     def step(h, inputs):
-        (reset_x, update_x, candidate_x), keep_next = inputs
-        reset = nn.sigmoid(reset_x + h @ w_reset)
-        update = nn.sigmoid(update_x + h @ w_update)
-        candidate = jnp.tanh(candidate_x + reset * (h @ w_candidate + bias))
-        h = candidate + update * (h - candidate)
-        return h * keep_next, h
+        gates, keep_next = inputs
+        parts = _cell(h, gates, kernel, bias)
+        _, update, _, candidate = parts
+        new = candidate + update * (h - candidate)
+        return new * keep_next, (new, update, *_slopes(h, parts)) if with_slopes else new
 
     keep_next = jnp.concatenate([keep[1:], jnp.ones_like(keep[:1])])
     return jax.lax.scan(step, h0 * keep[0], (gates, keep_next), unroll=unroll)[1]
 
 
-_batched = jax.custom_jvp(partial(_scan, unroll=UNROLL))
+def _directly(h: jax.Array, slopes: tuple, dgates: tuple, dkernel: jax.Array, dbias: jax.Array) -> jax.Array:
+    """What tangents of inputs and parameters add to those of the memories, row by row: one product for all rows."""
+    rows, unflatten = flatten_rows(h)
+    reset, update, inner = jnp.split(unflatten(rows @ dkernel), 3, axis=-1)
+    of_reset, of_update, of_inner, of_candidate = slopes
+    direct = of_reset * (dgates[0] + reset) + of_update * (dgates[1] + update)
+    return direct + of_candidate * dgates[2] + of_inner * (inner + dbias)
+
+
+_saved = jax.custom_jvp(lambda *inputs: _scan(*inputs))
+
+
+@_saved.defjvp
+def _saved_jvp(primals, tangents):
+    """As `_batched_jvp`, but the forward scan stores the slopes, which costs less than to compute the gates again."""
+    h0, _, keep, kernel, _ = primals
+    dh0, dgates, _, dkernel, dbias = tangents  # `keep` is made of booleans, which have no tangent
+    hidden, update, *slopes = _scan(*primals, with_slopes=True)
+    h = jnp.concatenate([h0[None], hidden[:-1]]) * keep
+
+    def step(dh, inputs):
+        direct, keep, update, *slopes = inputs
+        dh = dh * keep
+        recurrent = jnp.split(dh @ kernel, 3, axis=-1)
+        dh = direct + update * dh + sum(slope * x for slope, x in zip(slopes, recurrent, strict=True))
+        return dh, dh
+
+    direct = _directly(h, slopes, dgates, dkernel, dbias)
+    return hidden, jax.lax.scan(step, dh0, (direct, keep, update, *slopes[:3]))[1]
+
+
+_batched = jax.custom_jvp(lambda *inputs: _scan(*inputs, unroll=UNROLL))
 
 
 @_batched.defjvp
@@ -74,23 +126,11 @@ def _batched_jvp(primals, tangents):
     so that the backward scan does not compute the kernel's gradient.
     """
     h0, gates, keep, kernel, bias = primals
-    dh0, dgates, _, dkernel, dbias = tangents  # `keep` is made of booleans, which have no tangent
+    dh0, dgates, _, dkernel, dbias = tangents
     hidden = _batched(*primals)
     h = jnp.concatenate([h0[None], hidden[:-1]]) * keep
-    w_reset, w_update, w_candidate = jnp.split(kernel, 3, axis=-1)
-    reset = nn.sigmoid(gates[0] + h @ w_reset)
-    update = nn.sigmoid(gates[1] + h @ w_update)
-    inner = h @ w_candidate + bias
-    candidate = jnp.tanh(gates[2] + reset * inner)
-
-    a_candidate = (1 - update) * (1 - candidate**2)
-    a_inner = a_candidate * reset
-    a_reset = a_candidate * inner * reset * (1 - reset)
-    a_update = (h - candidate) * update * (1 - update)
-
-    dw_reset, dw_update, dw_candidate = jnp.split(dkernel, 3, axis=-1)
-    direct = a_reset * (dgates[0] + h @ dw_reset) + a_update * (dgates[1] + h @ dw_update)
-    direct += a_candidate * dgates[2] + a_inner * (h @ dw_candidate + dbias)
+    parts = _cell(h, gates, kernel, bias)
+    slopes = _slopes(h, parts)
 
     def step(dh, inputs):
         direct, kept, through = inputs
@@ -98,8 +138,9 @@ def _batched_jvp(primals, tangents):
         dh = direct + kept * dh + recurrent
         return dh, dh
 
-    through = jnp.concatenate([a_reset, a_update, a_inner], axis=-1) * keep
-    return hidden, jax.lax.scan(step, dh0, (direct, update * keep, through), unroll=UNROLL)[1]
+    through = jnp.concatenate(slopes[:3], axis=-1) * keep
+    direct = _directly(h, slopes, dgates, dkernel, dbias)
+    return hidden, jax.lax.scan(step, dh0, (direct, parts[1] * keep, through), unroll=UNROLL)[1]
 
 
 def gru(
@@ -107,11 +148,11 @@ def gru(
 ) -> jax.Array:
     """GRU (Cho et al. 2014, in PyTorch's gate convention) over time, from projected inputs.
 
-    "remat": the step is computed again in the backward pass: 2.2 times as fast on a CPU (320 sequences, 32 steps, 64
-    units: 30 against 67 ms a gradient) as keeping its parts, which are more memory traffic than the step is work.
-    "batched": all that needs no order in time is taken out of the backward scan. A gradient is 188 kernels on a GPU in
-    place of 910 (80 sequences, 32 steps), and a kernel's launch is what such small steps cost there; on a CPU it takes
-    1.3 to 1.6 times as long.
+    In both forms the backward scan gives only the cotangents of the memories; the kernel's gradient is one product over
+    all rows after it. They differ in what the scan needs besides. "saved": the forward scan stores it; on a CPU a
+    gradient takes 0.72 (80 sequences, 32 steps, 64 units) to 0.96 (512 sequences) of the time of computing each step
+    again in the backward pass. "batched": all gates of all rows are one more product. A gradient is 188 kernels on a
+    GPU (80 sequences, 32 steps), and a kernel's launch is what such small steps cost there.
 
     Args:
       h0: f32[L, H].
@@ -127,7 +168,7 @@ def gru(
     chex.assert_shape(h0, gates[0].shape[1:])
     chex.assert_shape(first, gates[0].shape[:2])
     keep = 1.0 - first.astype(h0.dtype)[..., None]
-    return (_batched if (form or gru_form()) == "batched" else _scan)(h0, gates, keep, kernel, bias)
+    return (_batched if (form or gru_form()) == "batched" else _saved)(h0, gates, keep, kernel, bias)
 
 
 class ResetGRU(nn.Module):

@@ -53,7 +53,7 @@ def test_both_forms_agree_for_every_seed_of_a_batch():
         form: jax.vmap(jax.value_and_grad(partial(weighted_sum, form, first), argnums=(0, 1, 2, 3)))(*parts)
         for form in FORMS
     }
-    values, grads = results["remat"]
+    values, grads = results["saved"]
     np.testing.assert_array_equal(results["batched"][0], values)  # one forward pass, so not a bit apart
     for ours, theirs in zip(jax.tree.leaves(results["batched"][1]), jax.tree.leaves(grads), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -82,14 +82,14 @@ def test_the_meta_gradient_of_aiir_mix_is_the_same_by_both_forms():
     for form in FORMS:
         with use_gru_form(form):
             results[form] = quick(lambda: gradients())  # a function of its own: what is jitted keeps its form
-    chex.assert_trees_all_close(results["batched"], results["remat"], rtol=1e-4, atol=1e-7)
-    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(results["remat"])) > 1e-3
+    chex.assert_trees_all_close(results["batched"], results["saved"], rtol=1e-4, atol=1e-7)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(results["saved"])) > 1e-3
 
 
 def test_what_a_gru_does_where_nothing_is_said():
-    assert gru_form() == "remat"  # the tests run on a CPU
+    assert gru_form() == "saved"  # the tests run on a CPU
     with use_gru_form("batched"):
         assert gru_form() == "batched"
-    assert gru_form() == "remat"
-    with pytest.raises(ValueError, match="there are remat, batched"), use_gru_form("fast"):
+    assert gru_form() == "saved"
+    with pytest.raises(ValueError, match="there are saved, batched"), use_gru_form("fast"):
         pass
