@@ -37,7 +37,7 @@ class RunConfig:
     """Seeds trained at the same time, one batch after another; 0: as many as fit in memory."""
     devices: int = number(0, up_to(MAX_SEEDS, least=0))
     """Devices that the seeds are split over, and each seed's environments if there are fewer seeds; 0: all devices of
-    this machine, at most one per seed."""
+    this machine (of a CPU: its cores), at most one per seed."""
     run_dir: str = "runs"
     """Parent of the run directory <run_dir>/<env>/<algo>/<time>-<hash>."""
 
