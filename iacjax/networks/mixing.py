@@ -8,6 +8,22 @@ import jax.numpy as jnp
 from iacjax.networks.dense import Dense
 
 
+@jax.custom_jvp
+def weighted_sum(q: jax.Array, w: jax.Array) -> jax.Array:
+    """sum_i q_i w_i, f32[..., A], f32[..., A, N] -> f32[..., N]: a small product for each row, as a sum of A terms.
+
+    Batches of tiny matrix products are slow on a CPU, and XLA joins a product over the axis of agents with the layer
+    that makes `w`, which takes two to three times as long as both (256 rows, 3 agents, 64 units: 300 against 125 us).
+    """
+    return sum(q[..., i, None] * w[..., i, :] for i in range(q.shape[-1]))
+
+
+@weighted_sum.defjvp
+def _weighted_sum_jvp(primals, tangents):
+    (q, w), (dq, dw) = primals, tangents  # not slice by slice, of which the gradient would be padded A times
+    return weighted_sum(q, w), (dq[..., None] * w).sum(-2) + (q[..., None] * dw).sum(-2)
+
+
 class Hypernet(nn.Module):
     """Layers of ReLU and a linear one that makes `out` weights, for a layer of `fan_in` inputs, from the state.
 
@@ -56,6 +72,5 @@ class QMixer(nn.Module):
         w_2 = Hypernet(self.hyper_dim, self.hyper_layers, units, units, self.init_scale, name="w_2")(state)
         b_2 = Hypernet(self.hyper_dim, 2, 1, scale=self.init_scale, name="b_2")(state)
         w_1 = jnp.abs(w_1).reshape(*state.shape[:-1], agents, units)
-        # One small product per row, written as a sum: batches of tiny matrix products are slow on a CPU.
-        hidden = nn.elu((q[..., None] * w_1).sum(-2) + b_1)
+        hidden = nn.elu(weighted_sum(q, w_1) + b_1)
         return (hidden * jnp.abs(w_2)).sum(-1) + b_2[..., 0]

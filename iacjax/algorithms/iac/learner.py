@@ -214,13 +214,14 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
     """Lines 10 to 22 of algorithm 1: actors at the critics before the update, critics, and at times the targets."""
     ts, after = transition(batch)
     mask, action = batch.mask[0], nets.range.from_env(batch.action[0])
-    k_actor, k_target = jax.random.split(key)
+    # Both draws in one loop, which is short work with a long overhead.
+    both = jax.vmap(lambda key: iac_policy.draw_noise(nets.policy, key, mask.shape))(jax.random.split(key))
+    noise, noise_after = (jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
     critic = learner.params["critic"]
-    noise = iac_policy.draw_noise(nets.policy, k_actor, mask.shape)
     loss = partial(actor_loss, nets, critic=critic, ts=ts, noise=noise, mask=mask)
     (loss_actor, log_prob), grads = jax.value_and_grad(loss, has_aux=True)(learner.params["actor"])
     learner = apply_gradients(nets.optimizers, learner, {"actor": grads})
-    target = td_target(nets, learner.target, after, iac_policy.draw_noise(nets.policy, k_target, mask.shape))
+    target = td_target(nets, learner.target, after, noise_after)
     loss = partial(critic_loss, nets, ts=ts, action=action, target=target, mask=mask)
     (loss_critic, q_tot), grads = jax.value_and_grad(loss, has_aux=True)(critic)
     learner = apply_gradients(nets.optimizers, learner, {"critic": grads})
