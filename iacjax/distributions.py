@@ -13,15 +13,19 @@ def mask_logits(logits: jax.Array, avail: jax.Array) -> jax.Array:
     return jnp.where(avail | ~avail.any(-1, keepdims=True), logits, ILLEGAL)
 
 
-def behaviour_log_probs(logits: jax.Array, avail: jax.Array, epsilon: jax.Array) -> jax.Array:
+def behaviour_log_probs(logits: jax.Array, avail: jax.Array, epsilon: jax.Array | None) -> jax.Array:
     """log [(1 - eps) softmax(masked logits) + eps / n_avail], the one policy of acting, ratios and look-aheads.
 
-    logits f32[..., U], avail bool[..., U], epsilon f32[...] in [0, 1) -> f32[..., U], -1e9 where illegal.
+    logits f32[..., U], avail bool[..., U], epsilon f32[...] in [0, 1) -> f32[..., U], -1e9 where illegal. None is an
+    epsilon of 0 for good: mixing in nothing is 3 % of an update of AIIR-MIX on a CPU.
     """
     chex.assert_equal_shape([logits, avail])
     chex.assert_type([logits, avail], [float, bool])
     legal = avail | ~avail.any(-1, keepdims=True)
-    greedy = jax.nn.log_softmax(mask_logits(logits, avail), -1) + jnp.log1p(-epsilon)[..., None]
+    log_probs = jax.nn.log_softmax(mask_logits(logits, avail), -1)
+    if epsilon is None:
+        return jnp.where(legal, log_probs, ILLEGAL)
+    greedy = log_probs + jnp.log1p(-epsilon)[..., None]
     uniform = jnp.log(epsilon)[..., None] - jnp.log(legal.sum(-1, keepdims=True))
     return jnp.where(legal, jnp.logaddexp(greedy, uniform), ILLEGAL)
 

@@ -1,10 +1,14 @@
 """The behaviour policy: (1 - eps) softmax + eps uniform over what is legal, as log-probabilities."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from iacjax.algorithms.common.exploration import may_explore
+from iacjax.algorithms.intrinsic.config import LiirConfig
 from iacjax.distributions import ILLEGAL, behaviour_log_probs, entropy, mask_logits, take_action
 
 RNG = np.random.default_rng(0)
@@ -51,6 +55,28 @@ def test_nothing_legal_is_everything_legal():
     out = behaviour_log_probs(jnp.asarray(LOGITS[:1]), none, jnp.full(1, 0.1))
     np.testing.assert_allclose(np.exp(out), direct(LOGITS[:1], np.ones((1, 5)), 0.1), atol=1e-6)
     np.testing.assert_array_equal(mask_logits(jnp.asarray(LOGITS[:1]), none), LOGITS[:1])
+
+
+def test_no_epsilon_is_an_epsilon_of_zero():
+    def of(logits, epsilon):
+        log_probs = behaviour_log_probs(logits, jnp.asarray(AVAIL), epsilon)
+        return (jnp.where(jnp.asarray(AVAIL), log_probs, 0.0) * jnp.arange(5.0)).sum(), log_probs
+
+    logits = jnp.asarray(LOGITS, jnp.float32)
+    (_, never), slope = jax.value_and_grad(of, has_aux=True)(logits, None)
+    (_, zero), of_zero = jax.value_and_grad(of, has_aux=True)(logits, jnp.zeros(6))
+    np.testing.assert_allclose(never, zero, rtol=1e-6)
+    np.testing.assert_allclose(slope, of_zero, rtol=1e-5, atol=1e-6)
+    assert np.abs(slope).max() > 0.1
+
+
+def test_epsilon_is_left_out_only_where_it_is_known_to_stay_zero():
+    start, end = LiirConfig(), LiirConfig(epsilon_end=0.1)
+    assert (start.epsilon_start, start.epsilon_end) == (0.0, 0.0)
+    assert not may_explore(start) and may_explore(end)
+    traced = []
+    jax.eval_shape(lambda x: traced.append(may_explore(dataclasses.replace(start, epsilon_start=x))), jnp.float32(0.0))
+    assert traced == [True]
 
 
 def test_against_distrax():

@@ -93,7 +93,7 @@ def make(spec: EnvSpec, config: ComaConfig) -> Algorithm:
     """Builds COMA."""
     nets = build(spec, config)
     parts = (partial(function, nets) for function in (init, update, inspect))
-    return make_algorithm(spec, config, nets.actor, *parts, partial(epsilon_at, config))
+    return make_algorithm(spec, config, nets.actor, *parts, explores=True)
 
 
 def init(nets: Networks, key: jax.Array) -> Learner:
@@ -191,7 +191,7 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
 def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The baselines' mean over the agents, f32[T, B], under the policy without exploration: the value of the state."""
     inputs = actor_inputs(batch, jnp.zeros((), jnp.float32))
-    inputs = inputs._replace(epsilon=jnp.zeros_like(inputs.epsilon))
+    inputs = inputs._replace(epsilon=None)
     log_probs = log_probs_of(nets.actor, learner.params["actor"], batch.carry0.hidden, inputs)[:-1]
     q = nets.critic.apply(learner.params["critic"], batch.ts.state, batch.ts.obs, inputs.last_action[:-1], batch.action)
     return {"value": (jnp.exp(log_probs) * q).sum(-1).mean(-1)}

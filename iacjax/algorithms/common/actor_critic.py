@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import EnvSpec, TimeStep
-from iacjax.algorithms.common.exploration import greedy_actions
+from iacjax.algorithms.common.exploration import epsilon_at, greedy_actions, may_explore
 from iacjax.algorithms.common.optimizer_step import AnnealingConfig, lr_scale
 from iacjax.algorithms.common.rnn import RnnCarry, last_actions, start_carry, step_agents
 from iacjax.buffers import rollout_buffer
@@ -41,7 +41,7 @@ class Aux(NamedTuple):
     """What acting stores together with the action."""
 
     log_prob: jax.Array  # f32[E, A] of the action, under the behaviour policy
-    epsilon: jax.Array  # f32[E] at acting time
+    epsilon: jax.Array | None  # f32[E] at acting time; None: never above 0
 
 
 def act(
@@ -51,22 +51,25 @@ def act(
     timestep: TimeStep,
     first: jax.Array,
     key: jax.Array,
-    epsilon: jax.Array,
+    epsilon: jax.Array | None,
     explore: bool,
 ) -> tuple[RnnCarry, jax.Array, Aux | tuple[()]]:
-    """One step in E environments (see `Algorithm.act`) by the behaviour policy of this `epsilon` f32[], or greedily."""
+    """One step in E environments (see `Algorithm.act`), greedily or by the behaviour policy of this `epsilon` f32[].
+
+    An `epsilon` of None is 0 for good.
+    """
     hidden, logits = step_agents(actor, params, carry, timestep, first)
     if not explore:
         action = greedy_actions(logits, timestep.avail)
         return RnnCarry(hidden, action), action, ()
-    epsilon = jnp.full(first.shape, epsilon)
-    log_probs = behaviour_log_probs(logits, timestep.avail, epsilon[:, None])
+    epsilon = None if epsilon is None else jnp.full(first.shape, epsilon)
+    log_probs = behaviour_log_probs(logits, timestep.avail, _of_agents(epsilon))
     action = jax.random.categorical(key, log_probs).astype(jnp.int32)
     return RnnCarry(hidden, action), action, Aux(take_action(log_probs, action), epsilon)
 
 
-def _no_epsilon(clock: Clock) -> jax.Array:
-    return jnp.zeros((), jnp.float32)
+def _of_agents(epsilon: jax.Array | None) -> jax.Array | None:
+    return None if epsilon is None else epsilon[..., None]
 
 
 def make_algorithm(
@@ -76,15 +79,18 @@ def make_algorithm(
     init: Callable,
     update: Callable,
     inspect: Callable,
-    epsilon: Callable[[Clock], jax.Array] = _no_epsilon,
+    explores: bool = False,
 ) -> Algorithm:
     """An algorithm of `init`, `update` and `inspect` that acts by `actor` and learns from each rollout once.
 
-    The learner's `params["actor"]` are the actor parameters; `epsilon(clock)` f32[] is the share of uniform actions.
+    The learner's `params["actor"]` are the actor parameters. With `explores` the config has the fields of
+    `exploration.EpsilonConfig`, a share of uniform actions.
     """
+    epsilon = partial(epsilon_at, config) if explores else None
+    mixes = explores and may_explore(config)
 
     def act_in(params, carry, timestep, first, key, clock, explore):
-        return act(actor, params, carry, timestep, first, key, epsilon(clock), explore)
+        return act(actor, params, carry, timestep, first, key, epsilon(clock) if mixes else None, explore)
 
     return Algorithm(
         init=init,
@@ -98,9 +104,9 @@ def make_algorithm(
     )
 
 
-def _schedules(config: AnnealingConfig, epsilon: Callable[[Clock], jax.Array], clock: Clock) -> Metrics:
+def _schedules(config: AnnealingConfig, epsilon: Callable[[Clock], jax.Array] | None, clock: Clock) -> Metrics:
     """`epsilon`, where there is one, and `lr_scale`, what annealing has left of the learning rates."""
-    shown = {} if epsilon is _no_epsilon else {"epsilon": epsilon(clock)}
+    shown = {} if epsilon is None else {"epsilon": epsilon(clock)}
     return shown | ({"lr_scale": lr_scale(config, clock)} if config.anneal_steps else {})
 
 
@@ -111,7 +117,7 @@ class ActorData(Protocol):
     avail: jax.Array  # bool[T, B, A, U]
     first: jax.Array  # bool[T, B]
     last_action: jax.Array  # int32[T, B, A]
-    epsilon: jax.Array  # f32[T, B]
+    epsilon: jax.Array | None  # f32[T, B]; None: never above 0
 
 
 class ActorInputs(NamedTuple):
@@ -121,13 +127,15 @@ class ActorInputs(NamedTuple):
     avail: jax.Array
     first: jax.Array
     last_action: jax.Array
-    epsilon: jax.Array
+    epsilon: jax.Array | None
 
 
 def actor_inputs(batch: Batch, epsilon: jax.Array) -> ActorInputs:
     """Of all rows of `batch`; `epsilon` f32[] is the share of uniform actions on the last row, not yet acted on."""
-    epsilon = jnp.concatenate([batch.aux.epsilon, jnp.full_like(batch.aux.epsilon[:1], epsilon)])
-    return ActorInputs(batch.rows.obs, batch.rows.avail, batch.first, last_actions(batch), epsilon)
+    rows = batch.aux.epsilon
+    if rows is not None:
+        rows = jnp.concatenate([rows, jnp.full_like(rows[:1], epsilon)])
+    return ActorInputs(batch.rows.obs, batch.rows.avail, batch.first, last_actions(batch), rows)
 
 
 def step_data(batch: Batch) -> dict[str, jax.Array]:
@@ -154,7 +162,7 @@ def step_data(batch: Batch) -> dict[str, jax.Array]:
 def log_probs_of(actor: RnnAgent, params: Any, hidden0: jax.Array, data: ActorData) -> jax.Array:
     """f32[T, B, A, U] log-probabilities of the behaviour policy; `hidden0` f32[B, A, H] is the memory before row 0."""
     _, logits = actor.apply(params, hidden0, data.obs, data.last_action, data.first)
-    return behaviour_log_probs(logits, data.avail, data.epsilon[..., None])
+    return behaviour_log_probs(logits, data.avail, _of_agents(data.epsilon))
 
 
 def next_actions(log_probs: jax.Array, key: jax.Array) -> jax.Array:

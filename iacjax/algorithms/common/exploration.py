@@ -24,6 +24,11 @@ def epsilon_at(config: EpsilonConfig, clock: Clock) -> jax.Array:
     return jnp.float32(config.epsilon_start + progress * (config.epsilon_end - config.epsilon_start))
 
 
+def may_explore(config: EpsilonConfig) -> bool:
+    """Whether epsilon is ever above 0. A float that is traced, as in a sweep's program, may be."""
+    return not all(isinstance(x, int | float) and x == 0 for x in (config.epsilon_start, config.epsilon_end))
+
+
 def greedy_actions(q: jax.Array, avail: jax.Array) -> jax.Array:
     """Every agent's best legal action, int32[..., A], of values f32[..., A, U]; where none is legal, its best."""
     chex.assert_equal_shape([q, avail])

@@ -86,7 +86,7 @@ def make(spec: EnvSpec, config: IntrinsicConfig) -> Algorithm:
     """Builds LIIR, RMIX, AIIR, AIIR-MIX or the plain actor-critic without intrinsic rewards, as `config` chooses."""
     nets = build(spec, config)
     parts = (partial(function, nets) for function in (init, update, inspect))
-    return make_algorithm(spec, config, nets.actor, *parts, partial(epsilon_at, config))
+    return make_algorithm(spec, config, nets.actor, *parts, explores=True)
 
 
 def init(nets: Networks, key: jax.Array) -> Learner:

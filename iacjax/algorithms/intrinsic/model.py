@@ -42,7 +42,7 @@ class IntrinsicData(NamedTuple):
     last_action: jax.Array  # int32[T, B, A]
     action: jax.Array  # int32[T, B, A]
     log_prob: jax.Array  # f32[T, B, A] at acting time
-    epsilon: jax.Array  # f32[T, B]
+    epsilon: jax.Array | None  # f32[T, B]; None: never above 0
     mask: jax.Array  # f32[T, B]
     weight: jax.Array  # f32[T, B, A]: mask, and 0 for the dead
     advantage: jax.Array  # f32[T, B, A]

@@ -71,7 +71,7 @@ class PpoData(NamedTuple):
     last_action: jax.Array  # int32[T, B, A]
     action: jax.Array  # int32[T, B, A]
     log_prob: jax.Array  # f32[T, B, A] at acting time
-    epsilon: jax.Array  # f32[T, B], 0
+    epsilon: jax.Array | None  # f32[T, B]; None, as PPO acts: never above 0
     mask: jax.Array  # f32[T, B]
     weight: jax.Array  # f32[T, B, A]: mask, and 0 for the dead
     advantage: jax.Array  # f32[T, B, A]
