@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.job import Job, in_a_process
 from benchmarks.worker import row_of_process
+from experiments.common.cpu import one_thread
 
 REPEATS = 5
 FEWEST_STEPS = 4  # of a timed call: its first step also asks the system for memory
@@ -78,6 +79,7 @@ def _environment_row(point: Point, seconds: float) -> dict[str, Any]:
 def _environment_child(point: Point, seconds: float) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C ends it without output
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    one_thread()  # as `experiments.benchmark env`
     try:
         return environment_speed(point.env, point.system, point.num_envs, seconds)
     except RuntimeError as error:  # jax's own kind cannot be sent to a process without jax
