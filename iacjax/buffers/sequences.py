@@ -150,7 +150,7 @@ def _sample(sizes: Sizes, state: Rows, batch: Batch, key: jax.Array, clock: Cloc
         return jnp.where(in_extra_row, capacity, (row + step) % capacity) * envs + env
 
     layout = _windows(sizes)
-    # On a GPU, and split over devices, fewer rows in time count for more than fewer rows.
+    # On a GPU fewer rows in time count for more than fewer rows.
     packed = sizes.lanes and gru_form() != "batched"
     if packed:
         later = jnp.arange(1, sizes.length)[:, None]
