@@ -2,7 +2,8 @@
 
 jax's own cache keeps what XLA compiled, but is asked with the traced program, and tracing takes seconds. Here a program
 is found by what it is made from: the settings, the sources, the versions, the machine. A file that does not load, or is
-damaged, is compiled anew and replaced. Files are read back with pickle: the directory is as trusted as jax's cache.
+damaged, is compiled anew and replaced. Files hold machine code and are read back with pickle, so only those that no
+other user can have written are read.
 """
 
 import contextlib
@@ -12,10 +13,12 @@ import importlib.util
 import os
 import pathlib
 import pickle
+import stat
 import threading
 from importlib import metadata
 from typing import Any, NamedTuple
 
+from experiments.common.cpu import THREADS
 from experiments.common.files import write_bytes
 from experiments.config.schema import Settings
 from experiments.distributed.layout import Layout
@@ -46,6 +49,8 @@ class KeptPrograms(NamedTuple):
 
         path = self._path(name)
         try:
+            if not _is_private(path):
+                return None
             data = path.read_bytes()
             if hashlib.sha256(data[_DIGEST:]).digest() != data[:_DIGEST]:
                 return None
@@ -70,9 +75,10 @@ class KeptPrograms(NamedTuple):
         if _cache.hits:
             return compiled
         with contextlib.suppress(Exception):  # a program that calls back; a full disk is reported where results are
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             data = pickle.dumps((serialize(compiled), facts))
             write_bytes(self._path(name), hashlib.sha256(data).digest() + data)
+            self._path(name).chmod(0o600)
             self._remove_oldest()
         return compiled
 
@@ -83,6 +89,14 @@ class KeptPrograms(NamedTuple):
         files = sorted(self.directory.iterdir(), key=lambda path: path.stat().st_mtime)
         for path in files[:-MOST_FILES]:
             path.unlink(missing_ok=True)
+
+
+def _is_private(path: pathlib.Path) -> bool:
+    """Whether the file is this user's, and nobody else may write to it or to its directory."""
+    if not hasattr(os, "getuid"):
+        return True
+    facts = [path.stat(), path.parent.stat()]
+    return all(fact.st_uid == os.getuid() and not fact.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for fact in facts)
 
 
 @functools.cache
@@ -139,7 +153,7 @@ def _key(settings: Settings, env: Any) -> str:
         (run.algo, run.env, run.env_options, run.eval_episodes, settings.algorithm, env.spec),
         [path.read_bytes() for path in _option_files(run.env_options)],
         sorted((name, value) for name, value in jax.config.values.items() if _is_plain(value) and "cache" not in name),
-        sorted((name, value) for name, value in os.environ.items() if name.startswith("XLA_")),
+        sorted((name, value) for name, value in os.environ.items() if name.startswith(("XLA_", *THREADS))),
         [(name, _version(name)) for name in LIBRARIES],
         [(device.platform, device.device_kind) for device in jax.local_devices()],
         jax.local_devices()[0].client.platform_version,

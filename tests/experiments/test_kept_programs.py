@@ -60,6 +60,15 @@ def test_a_damaged_file_is_compiled_anew(tmp_path, fresh, damage):
     assert play(kept.load("chunk", 1)[0]) == [3.0, 6.0, 9.0]
 
 
+@pytest.mark.parametrize("place", ["file", "directory"])
+def test_what_others_may_have_written_is_not_read(tmp_path, fresh, place):
+    kept = KeptPrograms(tmp_path / "programs", "key")
+    kept.compile("chunk", lowered(2), None, None)
+    [path] = kept.directory.iterdir()
+    (path if place == "file" else kept.directory).chmod(0o777)
+    assert kept.load("chunk", 1) is None
+
+
 def test_a_place_that_cannot_be_written_to_keeps_nothing(tmp_path, fresh):
     (tmp_path / "file").write_text("")
     assert play(KeptPrograms(tmp_path / "file", "key").compile("chunk", lowered(2), None, None)) == [2.0, 4.0, 6.0]
