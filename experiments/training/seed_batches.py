@@ -58,7 +58,7 @@ def compile_batch(size: int, compiled: Compiled, lower: Lower, say: Say, noun: s
 
 def _compile(lowered: Lowered, say: Say, noun: str) -> Compiled:
     if lowered.init is not None:
-        say(f"compile  begins{'; later starts with these settings find the programs' if lowered.kept else ''}")
+        say(f"compile  ...{' once: the next start with these settings skips it' if lowered.kept else ''}")
     compiled = compile_lowered(lowered)
     need, how = human(compiled.bytes_needed), ", kept from an earlier start" if compiled.was_kept else ""
     size = f"{compiled.num_seeds} {noun}(s)"
