@@ -84,7 +84,8 @@ class Rules(NamedTuple):
     # Below 0, where `numbers` are given: enemies leave any target for a medivac in their scan range.
     enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was created
     restart_windup: jax.Array  # [U] 1: repeating the same attack order restarts the wind-up
-    range_slop: jax.Array  # [I] cells by which a target may leave the range before a begun strike is cancelled
+    range_slop: jax.Array  # [I] times the unit's range slop: cells by which a target may leave the range before a begun
+    # strike is cancelled
     push_moving: jax.Array  # [U] share of an overlap by which a moving unit yields, in one push-out round
     push_idle: jax.Array  # [U] same, a standing unit
     push_attacking: jax.Array  # [U] same, a unit that stands and attacks
@@ -158,6 +159,10 @@ class Roster(Team):
         kind = [self.kinds.index(name) for name in self.names]
         numbers = jax.tree.map(lambda leaf: jnp.stack([leaf[k] for k in kind]), rules.numbers)
         return Roster(self.names, self.num_allies, numbers)
+
+    def range_slop(self, rules: Rules) -> jax.Array:
+        """[N, 1] or [N, E] cells by which a target may leave a unit's range before a begun strike is cancelled."""
+        return rules.range_slop * self.column(lambda unit: unit.range_slop)
 
     def number(self, name: str) -> np.ndarray | jax.Array:
         """The number `name` of each unit: constants [N, 1], or [N, E] if the rules have numbers."""

@@ -13,6 +13,8 @@ import numpy as np
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules, Team
 from envs.smax.units import ALLY_SPAWN, ENEMY_SPAWN, SHIELD_DELAY
 
+FIRST_MADE = "marine"  # the type that the map scripts create before all others
+
 
 def hexagonal_places(count: int) -> np.ndarray:
     """f32[count, 2]: the `count` points of the unit hexagonal lattice nearest the origin, nearest first."""
@@ -45,11 +47,24 @@ def _arrange(team: Team, x: jax.Array, y: jax.Array, first: jax.Array, second: j
     return sorted_x, sorted_y
 
 
+def team_places(team: Team) -> np.ndarray:
+    """f32[n, 2]: the lattice points of the units, in the order of `team`, around the origin.
+
+    The scripts of the MMM maps create marines before marauders, which SMAC's agent order turns round. Flyers do not
+    take the ground units' places: each of the two groups has its own lattice with its centre on the point [I].
+    """
+    places = np.zeros((len(team), 2), np.float32)
+    for air in (False, True):
+        rows = sorted(team.where(lambda unit, air=air: unit.air == air), key=lambda row: team.names[row] != FIRST_MADE)
+        lattice = hexagonal_places(len(rows))
+        places[rows] = lattice - lattice.mean(axis=0) if rows else lattice
+    return places
+
+
 def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, float], mirror: float):
-    """x and y, [n, E], in creation order; `noise` is f32[2, n, E] in [-1, 1)."""
+    """x and y, [n, E], in the order of `team`; `noise` is f32[2, n, E] in [-1, 1)."""
     width = 2.0 * max(unit.separation for unit in team.units if not unit.air or team.units[0].air)
-    places = hexagonal_places(len(team))
-    places = (places - places.mean(axis=0)) * np.float32(mirror)
+    places = team_places(team) * np.float32(mirror)
     x = centre[0] + places[:, :1] * (width + rules.spawn_gap) + rules.spawn_noise * noise[0]
     y = centre[1] + places[:, 1:] * (width + rules.spawn_gap) + rules.spawn_noise * noise[1]
     return x, y

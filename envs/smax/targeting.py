@@ -95,7 +95,8 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     # Without numbers, both are constants.
     healer_first = False if roster.numbers is None else rules.medivac_rank < 0.0
     stays = -jnp.inf if healer_first is False else jnp.where(healer_first, -2.0 * _FIRST, -jnp.inf)
-    slop = jnp.where(windup >= 0.0, jnp.maximum(rules.keep_slop, rules.range_slop), rules.keep_slop)
+    begun = jnp.maximum(rules.keep_slop, roster.range_slop(rules)[first:])
+    slop = jnp.where(windup >= 0.0, begun, rules.keep_slop)
     keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
 
     def consider(a, carry):

@@ -46,6 +46,7 @@ class UnitType:
     radius: float
     separation: float  # the radius from which other units are pushed away
     inner: float  # the radius that walls stop
+    range_slop: float = 1.0  # cells by which a target may leave the range of a strike that has begun
     damage: float = 0.0  # of one hit
     bonus: float = 0.0  # added against the attribute `bonus_vs`
     bonus_vs: str = ""  # "armored" or ""
@@ -99,9 +100,9 @@ _BIO_ARMORED = {"light": False, "armored": True, "biological": True, "mechanical
 _MECH_ARMORED = {"light": False, "armored": True, "biological": False, "mechanical": True}
 
 _COLOSSUS = UnitType(
-    "colossus", 200.0, **_MECH_ARMORED, range=6.0, speed=_a_loop(2.25), radius=1.0, separation=0.75, inner=0.75,
-    damage=20.0, hits=2, period=_loops(2.2), damage_point=_loops(0.083), beam=(1.4, 0.15), shield=150.0, armor=1.0,
-    plane=TALL,
+    "colossus", 200.0, **_MECH_ARMORED, range=6.0, speed=_a_loop(2.25), radius=1.0, separation=0.75, inner=0.5625,
+    range_slop=0.0, damage=20.0, hits=2, period=_loops(2.2), damage_point=_loops(0.083), beam=(1.4, 0.15), shield=150.0,
+    armor=1.0, plane=TALL,
 )  # fmt: skip
 _HYDRALISK = UnitType(
     "hydralisk", 80.0, **_BIO_LIGHT, range=5.0, speed=_a_loop(2.25), radius=0.625, separation=0.5, inner=0.375,

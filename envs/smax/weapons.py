@@ -29,7 +29,7 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.A
     armed = roster.column(lambda unit: unit.armed, bool)
     point = roster.number("damage_point")
     cooldown = jnp.maximum(battle.cooldown - 1.0, 0.0)
-    running = (battle.windup >= 0.0) & (aim.target == battle.target) & in_range(aim, rules.range_slop) & armed
+    running = (battle.windup >= 0.0) & (aim.target == battle.target) & in_range(aim, roster.range_slop(rules)) & armed
     near = in_range(aim)
     begun = near & (cooldown <= point) & armed
     # A weapon whose period ended during this loop began its wind-up on time; one that rested begins it now.

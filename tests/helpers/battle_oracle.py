@@ -43,7 +43,8 @@ def ordered_target(unit, order, units):
 def enemy_target(me, number, units, orders, rules):
     """Keep the old target while it may be kept, else (attackers of mine first) the nearest in scan range."""
     scan = me.kind.scan + rules["scan_margin"]
-    slop = max(rules["keep_slop"], rules["range_slop"]) if me.windup >= 0 else rules["keep_slop"]
+    begun = max(rules["keep_slop"], rules["range_slop"] * me.kind.range_slop)
+    slop = begun if me.windup >= 0 else rules["keep_slop"]
     choices = []
     for index, other in enumerate(units):
         if other.side == me.side or not other.alive or not me.kind.can_hit(other.kind):
@@ -97,7 +98,7 @@ def weapon(me, old, target, gap, span, rules, jitter):
     fired = False
     if kind.armed:
         near = target != NOBODY and gap <= span + REACH_TOLERANCE
-        within_slop = target != NOBODY and gap <= span + rules["range_slop"]
+        within_slop = target != NOBODY and gap <= span + rules["range_slop"] * kind.range_slop
         if old.windup >= 0 and target == old.target and within_slop:
             me.windup = old.windup - 1.0
             active = True

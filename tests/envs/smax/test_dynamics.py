@@ -181,6 +181,16 @@ def test_a_colossus_burns_a_line():
     assert np.asarray(frames.shield[-1, :4, 0]).tolist() == [10, 10, 50, 50]
 
 
+@pytest.mark.parametrize("name, windup", [("stalker", 1.67), ("colossus", -1.0)])
+def test_only_a_colossus_cancels_a_strike_when_its_target_leaves_the_range(name, windup):
+    """The target is half a cell beyond weapon range. RangeSlop is 1 for a stalker and 0 for a colossus."""
+    names = ("zealot", name)
+    reach = UNITS[name].range + UNITS[name].radius + UNITS["zealot"].radius
+    battle = arena(names, 1, [(9.0, 16.0), (9.5 + reach, 16.0)], windup=[-1, 2.67], target=[-1, 0])
+    frames = play_loops(names, 1, battle, orders_of([STOP]), 1, jax.random.key(3))
+    assert np.asarray(frames.windup[0, 1, 0]) == pytest.approx(windup, abs=1e-6)
+
+
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +255,12 @@ def test_walls():
         battle = one_step(names, 3, battle, orders_of([MOVE] * 3, 0, goals))
     np.testing.assert_allclose(battle.x[:3, 0], [32 - 0.375, 0.625, 32], atol=1e-5)
     np.testing.assert_allclose(battle.y[:3, 0], [24 - 0.375, 8.5, 32], atol=1e-5)
+
+
+def test_a_wall_stops_a_colossus_at_its_inner_radius():
+    battle = arena(("colossus", "marine"), 1, [(16.0, 23.0), (16.0, 10.0)], health=[200, 0])
+    after = one_step(("colossus", "marine"), 1, battle, orders_of([MOVE], 0, (16.0, 40.0)))
+    assert after.y[0, 0] == pytest.approx(24 - 0.5625, abs=1e-6)
 
 
 # --- healing and regeneration -----------------------------------------------------------------------------------------

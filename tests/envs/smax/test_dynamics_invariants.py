@@ -9,6 +9,7 @@ import pytest
 
 from envs.smax.battle import ATTACK, STOP, Battle, Orders, Roster, default_rules
 from envs.smax.dynamics import advance, run_loops, spawn
+from envs.smax.scenarios import get_scenario
 from envs.smax.spawn import hexagonal_places
 from tests.helpers.battle_states import random_battle, random_orders, random_rules
 
@@ -159,6 +160,24 @@ def test_spawn():
     assert battle.health[:, 0].tolist() == [80, 80, 100, 100, 100] * 2
     assert battle.shield[:, 0].tolist() == [80, 80, 50, 50, 50] * 2
     assert (battle.target == -1).all() and (battle.windup == -1).all() and (battle.cooldown == 0).all()
+
+
+def test_the_mmm_maps_create_marines_first_and_the_medivac_on_the_point():
+    """The script makes seven marines, two marauders, a medivac; agents are ordered marauders, marines, medivac."""
+    still = RULES._replace(spawn_noise=np.float32(0.0), pre_advance=np.float32(0.0), spawn_gap=np.float32(0.0))
+    scenario = get_scenario("MMM")
+    battle = jax.device_get(spawn(scenario.units, 10, still, jax.random.key(0), 1))
+    x, y = battle.x[:, 0] - 9, battle.y[:, 0] - 16  # neighbours are one cell apart
+    rise = 3**0.5 / 2
+    lattice = np.array([(0, 0), (-0.5, -1), (0.5, -1), (1, 0), (0.5, 1), (-0.5, 1), (-1, 0), (-1.5, -1), (0, -2)])
+    lattice = (lattice - lattice.mean(axis=0)) * (1, rise)
+    expected = sorted(map(tuple, lattice[7:])) + sorted(map(tuple, lattice[:7])) + [(0.0, 0.0)]
+    np.testing.assert_allclose(np.stack([x[:10], y[:10]], 1), expected, atol=1e-5)
+    # The enemies' places are the same, turned about the point, and their marines come first.
+    enemies = np.stack([x[10:] - 14, y[10:]], 1)
+    np.testing.assert_allclose(sorted(map(tuple, enemies[:7])), sorted(map(tuple, -lattice[:7])), atol=1e-5)
+    np.testing.assert_allclose(sorted(map(tuple, enemies[7:9])), sorted(map(tuple, -lattice[7:])), atol=1e-5)
+    np.testing.assert_allclose(enemies[9], 0.0, atol=1e-5)
 
 
 def test_enemies_walk_up_to_two_loops_before_the_first_observation():
