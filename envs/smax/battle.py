@@ -111,6 +111,7 @@ class Team:
     """Compile-time facts of a list of units."""
 
     names: tuple[str, ...]
+    drawn = False  # True where the types are drawn per episode (`envs.smax.drawn`): tables then have the axis E
 
     @property
     def units(self) -> tuple[UnitType, ...]:

@@ -15,13 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import MOVE, NOBODY, RESTING, Battle, Orders, Roster, Rules, default_rules
+from envs.smax.drawn import DrawnRoster
+from envs.smax.medivacs import patients, tend
 from envs.smax.motion import separate, walk
+from envs.smax.pursuit import Pursuit, pursue
 from envs.smax.spawn import spawn
-from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle, tend
+from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle
 from envs.smax.units import ALLY_SPAWN, JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
 from envs.smax.weapons import launch, recover, strike, suffer
 
-__all__ = ["Battle", "Orders", "Rules", "advance", "default_rules", "run_loops", "spawn"]
+__all__ = ["Battle", "Pursuit", "Orders", "Rules", "advance", "advance_drawn", "default_rules", "run_loops", "spawn"]
 
 
 def _all(allies: jax.Array, enemies) -> jax.Array:
@@ -29,23 +32,34 @@ def _all(allies: jax.Array, enemies) -> jax.Array:
     return jnp.concatenate([allies, enemies], axis=0)
 
 
-def _choose(roster: Roster, rules: Rules, orders: Orders, named: jax.Array, loop, battle: Battle, unrolled: bool):
-    """The Aim of all units in this loop. `named`: the allies' targets, from `ordered`."""
+def _choose(roster: Roster, rules: Rules, orders: Orders, named, loop, battle: Battle, pursuit, unrolled: bool):
+    """The Aim of all units in this loop, and the next `pursuit`. `named`: the allies' targets, from `ordered`."""
     y, first = ghost_y(roster, battle), roster.num_allies
     # An ally that winds up or recharges attacks the target it was ordered to.
     busy = (battle.windup[:first] >= 0.0) | (battle.cooldown[:first] > 0.0)
     attacked = jnp.where(busy & battle.alive[:first], named, NOBODY)
-    aim = locate(roster, battle, y, _all(named, acquire(roster, rules, battle, y, attacked, unrolled)), unrolled)
-    aim = tend(roster, loop, battle, y, aim, orders)
+    acquired = acquire(roster, rules, battle, y, attacked, unrolled)
+    if pursuit is not None:
+        pursuit = pursue(roster, loop, battle, y, pursuit, unrolled)
+        acquired = jnp.where(pursuit.prey != NOBODY, pursuit.prey, acquired)
+    target = _all(named, acquired)
+    if roster.drawn and roster.any(lambda unit: unit.heals):
+        heals = roster.column(lambda unit: unit.heals, bool)
+        target = jnp.where(heals, patients(roster, battle, y, orders, unrolled), target)
+    aim = locate(roster, battle, y, target, unrolled)
+    aim = aim if roster.drawn else tend(roster, loop, battle, y, aim, orders)
     target, offset = settle(loop, (aim.target, jax.lax.complex(aim.dx, aim.dy)))
-    return Aim(target, jnp.real(offset), jnp.imag(offset), aim.reach)
+    return Aim(target, jnp.real(offset), jnp.imag(offset), aim.reach), pursuit
 
 
-def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Aim, stands: jax.Array):
-    """Movement: to a target out of range, else to the destination of the order. Returns (battle, goes bool[N, E])."""
+def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Aim, stands: jax.Array, pursues: bool):
+    """Movement: to a target out of range, else to the destination of the order. Returns (battle, goes bool[N, E]).
+
+    `pursues`: enemies have no destination.
+    """
     shape = (len(roster.enemies), battle.x.shape[1])
     stays = roster.enemies.column(lambda unit: unit.heals, bool) & (rules.enemy_medivac < 0.5)
-    marches = _all(orders.kind == MOVE, jnp.broadcast_to(~stays, shape))
+    marches = _all(orders.kind == MOVE, jnp.broadcast_to(False if pursues else ~stays, shape))
     goal_x = _all(orders.goal_x, jnp.full(shape, ALLY_SPAWN[0], jnp.float32))
     goal_y = _all(orders.goal_y, jnp.full(shape, ALLY_SPAWN[1], jnp.float32))
     chases = (aim.target != NOBODY) & ~stands
@@ -53,8 +67,10 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     dx = jnp.where(goes, jnp.where(chases, aim.dx, goal_x - battle.x), 0.0)
     dy = jnp.where(goes, jnp.where(chases, aim.dy, goal_y - battle.y), 0.0)
     speed = roster.number("speed")
-    if roster.enemies.any(lambda unit: unit.heals):  # an enemy medivac flies no faster than its army walks
-        where = np if roster.numbers is None else jnp
+    if not pursues and roster.enemies.any(
+        lambda unit: unit.heals
+    ):  # an enemy medivac flies no faster than its army walks
+        where = np if roster.numbers is None and not roster.drawn else jnp
         slowest = speed[roster.num_allies :].min(axis=0)
         cruise = where.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
         speed = jnp.where(chases, speed, cruise.astype(np.float32))
@@ -64,19 +80,19 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     return walk(roster, battle, dx, dy, halt, speed), goes
 
 
-def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, before: Battle, unrolled: bool) -> Battle:
-    """One game loop."""
-    aim = _choose(roster, rules, orders, named, loop, before, unrolled)
+def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, before: Battle, pursuit, unrolled: bool):
+    """One game loop. Returns the next battle and pursuit."""
+    aim, pursuit = _choose(roster, rules, orders, named, loop, before, pursuit, unrolled)
     battle, near, fired = strike(roster, rules, before, aim, jitter)
     armed = roster.column(lambda unit: unit.armed, bool)
     stands = near | fired | (armed & (battle.windup >= 0.0))
     battle, lands = launch(roster, battle, aim, fired)
     stands, lands = settle(loop, (stands, lands))
-    battle, goes = _march(roster, rules, orders, battle, aim, stands)
+    battle, goes = _march(roster, rules, orders, battle, aim, stands, pursuit is not None)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
     battle = separate(roster, loop, battle, jnp.where(battle.alive, give, 0.0), unrolled)
     battle = suffer(roster, loop, before, battle, aim, lands, unrolled)
-    return recover(roster, loop, battle, aim)
+    return recover(roster, loop, battle, aim, unrolled), pursuit
 
 
 def _begin(roster: Roster, rules: Rules, orders: Orders, battle: Battle) -> Battle:
@@ -118,16 +134,20 @@ def _parts(num_envs: int) -> int:
 
 def run_loops(roster: Roster, rules: Rules, battle: Battle, orders: Orders, jitter: jax.Array, count: int) -> Battle:
     """Runs `count` game loops, at most LOOPS_PER_STEP. `jitter` f32[N, E] (loops) is added to weapon periods."""
+    return _run(roster, rules, battle, None, orders, jitter, count)[0]
+
+
+def _run(roster: Roster, rules: Rules, battle: Battle, pursuit: Pursuit | None, orders: Orders, jitter, count: int):
     unrolled = len(roster) <= UNROLL_LIMIT
     roster = roster.by(rules)
     if roster.numbers is not None:
         jitter = jitter * roster.numbers.jitter
     named = ordered(roster, orders)
 
-    def body(battle, loop):
-        return _loop(roster, rules, orders, named, jitter, loop, battle, unrolled), None
+    def body(carry, loop):
+        return _loop(roster, rules, orders, named, jitter, loop, *carry, unrolled), None
 
-    return jax.lax.scan(body, battle, jnp.arange(count, dtype=jnp.int32))[0]
+    return jax.lax.scan(body, (battle, pursuit), jnp.arange(count, dtype=jnp.int32))[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1), static_argnames="loops")
@@ -154,7 +174,30 @@ def advance(
       key: of the weapon periods.
       loops: at most LOOPS_PER_STEP.
     """
-    roster = Roster(unit_types, num_allies)
+    return _advance(lambda kind: Roster(unit_types, num_allies), None, rules, battle, None, orders, key, loops)[0]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def advance_drawn(
+    types: tuple[str, ...],
+    num_allies: int,
+    kind: jax.Array,
+    rules: Rules,
+    battle: Battle,
+    pursuit: Pursuit,
+    orders: Orders,
+    key: jax.Array,
+) -> tuple[Battle, Pursuit]:
+    """`advance` by one SMAC step where the types are drawn: `kind` int32[N, E] indexes the names `types`."""
+
+    def roster(kind):
+        return DrawnRoster(types, num_allies, kind=kind)
+
+    return _advance(roster, kind, rules, battle, pursuit, orders, key, LOOPS_PER_STEP)
+
+
+def _advance(make_roster, kind, rules: Rules, battle: Battle, pursuit: Pursuit | None, orders: Orders, key, loops: int):
+    """Returns (battle, pursuit) after `loops` game loops; `make_roster(kind)` is the roster."""
     num_envs = battle.x.shape[-1]
     parts = _parts(num_envs)
     each = num_envs // parts
@@ -163,7 +206,8 @@ def advance(
     if wide:
         # Rows that are a power of two apart map to the same few sets of a CPU cache: without this, a step of 512
         # environments took 2.7 times as long per environment as a step of 528.
-        rules, battle, orders, jitter = _widen((rules, battle, orders, jitter), 16, parts)
+        kind, rules, battle, pursuit, orders, jitter = _widen((kind, rules, battle, pursuit, orders, jitter), 16, parts)
+    roster = make_roster(kind)
     battle = _begin(roster, rules, orders, battle)
-    battle = run_loops(roster, rules, battle, orders, jitter, loops)
-    return _narrow(battle, num_envs, parts) if wide else battle
+    after = _run(roster, rules, battle, pursuit, orders, jitter, loops)
+    return _narrow(after, num_envs, parts) if wide else after

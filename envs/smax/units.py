@@ -76,6 +76,11 @@ class UnitType:
         return max(MIN_SCAN, self.range)
 
     @property
+    def hits_at_once(self) -> int:
+        """Hits of one attack that land together."""
+        return 1 if self.second_hit_delay > 0 else self.hits
+
+    @property
     def armed(self) -> bool:
         return self.damage > 0.0
 

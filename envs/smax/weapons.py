@@ -8,17 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules
+from envs.smax.medivacs import heal
 from envs.smax.targeting import Aim, facing, in_range, over, row, settle
-from envs.smax.units import (
-    ENERGY_REGEN,
-    HEAL_COST,
-    HEAL_END,
-    HEAL_RATE,
-    HEAL_START,
-    MIN_HIT,
-    SHIELD_DELAY,
-    SHIELD_REGEN,
-)
+from envs.smax.units import MIN_HIT, SHIELD_DELAY, SHIELD_REGEN
 
 
 def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.Array):
@@ -46,10 +38,13 @@ def strike(roster: Roster, rules: Rules, battle: Battle, aim: Aim, jitter: jax.A
 
 def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
     """Starts missiles and second hits. Returns (battle, the unit hit by each unit in this loop int32[N, E])."""
-    later = roster.column(lambda unit: unit.missile_speed > 0 or unit.second_hit_delay > 0, bool)
+
+    def takes_time(unit):
+        return unit.missile_speed > 0 or unit.second_hit_delay > 0
+
     direct = roster.column(lambda unit: unit.missile_speed == 0, bool)
     lands = jnp.where(fired & direct, aim.target, NOBODY)
-    if not later.any():
+    if not roster.any(takes_time):
         return battle, lands
     left = battle.pending_time - 1.0
     due = (battle.pending_target != NOBODY) & (left <= 0.0)
@@ -59,22 +54,22 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
     flight = jnp.sqrt(aim.dx * aim.dx + aim.dy * aim.dy) * pace + roster.column(lambda unit: unit.second_hit_delay)
     if roster.numbers is not None:
         flight = flight * roster.numbers.flight
-    put = fired & later
+    put = fired & roster.column(takes_time, bool)
     target = jnp.where(put, aim.target, jnp.where(due, NOBODY, battle.pending_target))
     return battle._replace(pending_time=jnp.where(put, flight, jnp.maximum(left, 0.0)), pending_target=target), lands
 
 
-def _in_beam(roster: Roster, battle: Battle, aim: Aim, shooter: int) -> jax.Array:
-    """bool[N, E]: hit by the beam of `shooter`, a line across its target.
+def _in_beam(roster: Roster, battle: Battle, x, y, dx, dy, beam: tuple[float, float]) -> jax.Array:
+    """bool[N, E]: hit by the beam of a shooter at (x, y), a line across its target, which is (dx, dy) away.
 
     An approximation: the whole line, at right angles to the shot, does damage at once; the shooter's side is spared.
+    The place and the target of the shooter are [E], or [N, E] if each unit has its own.
     """
-    dx, dy = aim.dx[shooter], aim.dy[shooter]
     far = jnp.sqrt(jnp.maximum(dx * dx + dy * dy, 1e-12))
     ux, uy = dx / far, dy / far
-    from_x, from_y = battle.x - battle.x[shooter], battle.y - battle.y[shooter]
+    from_x, from_y = battle.x - x, battle.y - y
     radius = roster.column(lambda unit: unit.radius)
-    half_length, half_width = roster.units[shooter].beam
+    half_length, half_width = beam
     along, across = from_x * ux + from_y * uy - far, from_x * uy - from_y * ux
     return (jnp.abs(along) <= half_width + radius) & (jnp.abs(across) <= half_length + radius)
 
@@ -83,20 +78,35 @@ def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k) -> jax.A
     """bool[N, E]: opponent k of a unit hits it in this loop. `before`: the battle at the start of the loop."""
     hit = facing(roster, lands, k) == roster.rows
     if roster.num_allies * 2 != len(roster):
-        hit &= row(roster.against(lambda unit, by: True, bool), k)
+        hit &= k < np.where(roster.is_ally, len(roster.enemies), roster.num_allies)
+    if roster.drawn:
+        return _burnt_by(roster, before, aim, lands, k, hit)
     for shooter in roster.where(lambda unit: unit.beam[0] > 0.0):
         ally = shooter < roster.num_allies
         if k == (shooter if ally else shooter - roster.num_allies):
-            burns = (lands[shooter] != NOBODY) & _in_beam(roster, before, aim, shooter)
+            burns = (lands[shooter] != NOBODY) & _in_beam(
+                roster, before, before.x[shooter], before.y[shooter], aim.dx[shooter], aim.dy[shooter],
+                roster.units[shooter].beam,
+            )  # fmt: skip
             hit |= burns & (roster.is_ally != ally)
     return hit
+
+
+def _burnt_by(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k, hit: jax.Array) -> jax.Array:
+    """`hit`, and the units in the beam of their opponent k where that is a colossus, of drawn types."""
+    beam = max(unit.beam for unit in roster.units)
+    if beam[0] == 0.0:
+        return hit
+    place = (facing(roster, leaf, k) for leaf in (before.x, before.y, aim.dx, aim.dy))
+    burns = (facing(roster, lands, k) != NOBODY) & roster.against(lambda unit, by: by.beam[0] > 0.0, bool)[k]
+    return hit | burns & _in_beam(roster, before, *place, beam)
 
 
 def _blows(roster: Roster, armor: np.ndarray):
     """A function (k) -> the damage of one hit by each unit's opponent k: before shield and armor, and to life only."""
     if roster.numbers is None:
         raw = roster.against(lambda unit, by: by.raw_damage(unit))
-        bare = np.maximum(raw - armor, np.float32(MIN_HIT))
+        bare = roster.against(lambda unit, by: max(by.raw_damage(unit) - unit.armor, MIN_HIT))
         return lambda k: (row(raw, k), row(bare, k))
     armored = roster.column(lambda unit: unit.armored)
 
@@ -111,15 +121,16 @@ def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands
     """Applies all hits, one after another in the opponents' order: to the shield first, then to life, minus armor."""
     armor = roster.column(lambda unit: unit.armor)
     blow = _blows(roster, armor)
-    together = roster.against(lambda unit, by: 1 if by.second_hit_delay > 0 else by.hits, np.int32)
+    together = roster.against(lambda unit, by: by.hits_at_once, np.int32)
+    most_together = max(unit.hits_at_once for unit in roster.units)
     shielded = roster.any(lambda unit: unit.shield > 0)
 
     def body(k, carry):
         health, shield = carry
         hit = _hit(roster, before, aim, lands, k)
         raw, bare = blow(k)
-        for strike_number in range(together.max()):
-            lands_now = hit & row(together > strike_number, k) if strike_number else hit
+        for strike_number in range(most_together):
+            lands_now = hit & (row(together, k) > strike_number) if strike_number else hit
             if not shielded:
                 health = health - jnp.where(lands_now, bare, 0.0)
                 continue
@@ -145,27 +156,11 @@ def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands
     )
 
 
-def recover(roster: Roster, loop, battle: Battle, aim: Aim) -> Battle:
+def recover(roster: Roster, loop, battle: Battle, aim: Aim, unrolled: bool) -> Battle:
     """Healing, energy and regeneration of life, for units that are still alive after the hits of the loop."""
     full = roster.column(lambda unit: unit.hp)
     if roster.any(lambda unit: unit.regen > 0):
         regen = roster.column(lambda unit: unit.regen)
         health = jnp.minimum(battle.health + regen, full)
         battle = battle._replace(health=jnp.where(battle.alive, health, battle.health))
-    for med in roster.where(lambda unit: unit.heals):
-        energy, alive = battle.energy[med], battle.alive[med]
-        enough = energy > jnp.where(battle.windup[med] >= 0.0, 0.0, HEAL_START)
-        able = alive & enough & in_range(Aim(*(leaf[med] for leaf in aim)))
-        patient = able & (aim.target[med] == roster.rows) & battle.alive
-        most = jnp.minimum(HEAL_RATE, energy / HEAL_COST)
-        healed = jnp.where(patient, jnp.minimum(most, full - battle.health), 0.0)
-        healed = settle(loop, healed)
-        spent = energy - HEAL_COST * healed.sum(axis=0)
-        gained = jnp.minimum(spent + ENERGY_REGEN, roster.units[med].max_energy)
-        here = roster.rows == med
-        battle = battle._replace(
-            health=battle.health + healed,
-            energy=jnp.where(here & alive, gained, battle.energy),
-            windup=jnp.where(here, jnp.where(able & (spent > HEAL_END), 0.0, RESTING), battle.windup),
-        )
-    return battle
+    return heal(roster, loop, battle, aim, unrolled)
