@@ -6,7 +6,8 @@ import numpy as np
 
 from envs.errors import ConfigError, in_one_line
 from envs.smac_backend.moment import Lost, Moment
-from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW, max_reward
+from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW
+from envs.smax.outcome import max_reward
 from envs.smax.scenarios import Scenario
 
 

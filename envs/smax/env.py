@@ -1,5 +1,6 @@
 """StarCraft micromanagement as an environment: the battle engine behind SMAC's interface."""
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
-from envs.smax import interface
+from envs.smax import interface, outcome
 from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, Team, default_rules
 from envs.smax.dynamics import advance
+from envs.smax.options import make_options, with_options
 from envs.smax.rules import draw_all, draw_rules
 from envs.smax.rules_file import find_rules
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
@@ -52,6 +54,7 @@ class Smax:
       randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).
       randomise: if above 0, draw the rules and the units' numbers anew for each episode; numbers vary by this share,
         0 <= randomise < 1 (`envs.smax.rules.draw_all`).
+      options: SMAC's, by its own names, and `reward`, one of dense, sparse, semisparse (`envs.smax.options`).
 
     Raises:
       ConfigError: an unknown map or rules, or an option that is out of range.
@@ -63,8 +66,9 @@ class Smax:
         rules: Rules | str | None = None,
         randomise_rules: bool = False,
         randomise: float = 0.0,
+        **options: bool | float | str,
     ):
-        scenario = get_scenario(map_name)
+        scenario = replace(get_scenario(map_name), options=make_options(**options))
         self.kinds = Team(scenario.units).kinds
         if isinstance(rules, str):
             rules = find_rules(rules, self.kinds)
@@ -106,8 +110,8 @@ class Smax:
         action = self.legalise(before, action.T.astype(jnp.int32))
         orders = self.orders(before, action)
         battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
-        terminated, won = interface.ending(scenario, battle)
-        reward, _ = interface.reward(scenario, interface.tally(scenario, before), battle, won)
+        terminated, won = outcome.ending(scenario, battle)
+        reward, _ = outcome.reward(scenario, outcome.tally(scenario, before), battle, won)
         state = SmaxState(battle, state.rules, action, state.steps + 1)
         truncated = (state.steps >= scenario.limit) & ~terminated
         return state, self._show(state, reward, terminated, truncated, won)
@@ -182,7 +186,7 @@ class Smax:
     def _show(self, state: SmaxState, reward, terminated, truncated, won) -> TimeStep:
         scenario, battle = self.scenario, state.battle
         seen = interface.observe(scenario, battle, state.last_action)
-        dead_allies, dead_enemies = interface.count_dead(scenario, battle)
+        dead_allies, dead_enemies = outcome.count_dead(scenario, battle)
         return TimeStep(
             obs=seen.obs,
             state=seen.state,
@@ -193,3 +197,6 @@ class Smax:
             truncated=truncated,
             info={"won": won, "dead_allies": dead_allies, "dead_enemies": dead_enemies},
         )
+
+
+Smax.__signature__ = with_options(Smax)  # the options by name: what `make_env` accepts

@@ -1,9 +1,9 @@
-"""SMAC's interface: observations, state, legal actions, reward and endings.
+"""SMAC's interface: observations, state and legal actions. Rewards and endings: `envs.smax.outcome`.
 
-They are those of `oxwhirl/smac` (d6aab33) with its default options. All functions are pure and work on `[N, E]` arrays:
-units first (agents in SMAC's agent order, then enemies), the parallel environments on the minor axis. A dead unit has
-health 0. Only the result of `observe` has E in front. `units` is any object with the fields of `Snapshot`, for example
-the engine's `Battle`.
+They are those of `oxwhirl/smac` (d6aab33) under the options `scenario.options`. All functions are pure and work on
+`[N, E]` arrays: units first (agents in SMAC's agent order, then enemies), the parallel environments on the minor axis.
+A dead unit has health 0. Only the result of `observe` has E in front. `units` is any object with the fields of
+`Snapshot`, for example the engine's `Battle`.
 """
 
 from typing import NamedTuple, Protocol
@@ -12,13 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.smax.scenarios import (
-    NUM_COMMON_ACTIONS,
-    REWARD_DEATH,
-    REWARD_SCALE_RATE,
-    REWARD_WIN,
-    Scenario,
-)
+from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario
 from envs.smax.units import UNITS
 
 SIGHT = 9.0  # map units, the same for every type; strictly less
@@ -58,13 +52,6 @@ class Sighting(NamedTuple):
     obs: jax.Array  # f32[E, A, O]
     state: jax.Array  # f32[E, X]
     avail: jax.Array  # bool[E, A, U]
-
-
-class Tally(NamedTuple):
-    """What the reward remembers about the M enemies."""
-
-    total: jax.Array  # f32[M, E] health + shield after the previous step
-    tracked: jax.Array  # bool[M, E] not yet recorded dead
 
 
 class _Pairs(NamedTuple):
@@ -221,49 +208,3 @@ def observe(scenario: Scenario, units: Units, last_action: jax.Array) -> Sightin
     obs = _observations(scenario, units, pairs, avail, status)
     state = _state(scenario, units, status, last_action)
     return Sighting(obs.transpose(2, 0, 1), state.T, avail.transpose(2, 0, 1))
-
-
-def max_reward(scenario: Scenario) -> float:
-    """The unscaled return of a perfect episode: all damage, all kills, the win."""
-    bodies = sum(UNITS[name].hp + UNITS[name].shield for name in scenario.enemies)
-    return float(bodies + REWARD_DEATH * scenario.num_enemies + REWARD_WIN)
-
-
-def tally(scenario: Scenario, units: Units) -> Tally:
-    """The tally of `units`. Since no unit revives, it can be computed from the units and need not be stored."""
-    enemies = slice(scenario.num_allies, None)
-    return Tally((units.health + units.shield)[enemies], units.health[enemies] > 0)
-
-
-def reward(scenario: Scenario, before: Tally, units: Units, won: jax.Array) -> tuple[jax.Array, Tally]:
-    """Team reward f32[E] of the step from `before` to `units`, and the next tally.
-
-    As in SMAC it is the absolute value of the NET change over the step: a regenerating enemy shield also gives reward.
-    """
-    enemies = slice(scenario.num_allies, None)
-    alive = units.health[enemies] > 0
-    total = units.health[enemies] + units.shield[enemies]
-    lost = jnp.where(alive, before.total - total, before.total + REWARD_DEATH)
-    gained = jnp.abs(jnp.where(before.tracked, lost, 0.0).sum(axis=0)) + REWARD_WIN * won
-    return gained / (max_reward(scenario) / REWARD_SCALE_RATE), Tally(total, before.tracked & alive)
-
-
-def ending(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:
-    """Whether the battle is over and whether the agents won it, bool[E] each.
-
-    On MMM maps a side is beaten when only medivacs are left. Defeat is tested first: if both sides are beaten, the
-    agents lose.
-    """
-    alive = units.health > 0
-    fights = np.asarray([[not (scenario.has_medivac_rules and name == "medivac")] for name in scenario.units])
-    fighting = alive & fights
-    ally_fights, enemy_fights = fighting[: scenario.num_allies].any(axis=0), fighting[scenario.num_allies :].any(axis=0)
-    enemies_alive = alive[scenario.num_allies :].sum(axis=0)
-    beaten = ~enemy_fights & (enemies_alive <= 1)
-    return ~ally_fights | beaten, ally_fights & beaten
-
-
-def count_dead(scenario: Scenario, units: Units) -> tuple[jax.Array, jax.Array]:
-    """Dead allies and dead enemies, int32[E] each."""
-    dead = (units.health <= 0).astype(jnp.int32)
-    return dead[: scenario.num_allies].sum(axis=0), dead[scenario.num_allies :].sum(axis=0)

@@ -6,11 +6,9 @@ Source: the map table of `oxwhirl/smac` (limits, races, type bits) and the spawn
 from dataclasses import dataclass
 
 from envs.errors import ConfigError
+from envs.smax.options import Options
 
 NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
-REWARD_DEATH = 10.0
-REWARD_WIN = 200.0
-REWARD_SCALE_RATE = 20.0
 MOVE_FEATURES = 4
 
 # One-hot index of a unit type for each of SMAC's map types: (agents, enemies). They differ on stalkers_and_zealots,
@@ -30,7 +28,10 @@ TYPE_INDEX: dict[str, tuple[dict[str, int], dict[str, int]]] = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """One map. `allies` in SMAC's agent order, `enemies` in creation order, `limit` in environment steps."""
+    """One map, and the options under which it is played.
+
+    `allies` are in SMAC's agent order, `enemies` in creation order, `limit` is in environment steps.
+    """
 
     name: str
     allies: tuple[str, ...]
@@ -39,6 +40,7 @@ class Scenario:
     map_type: str
     ally_shields: bool = False  # the agents' race is Protoss
     enemy_shields: bool = False
+    options: Options = Options()
 
     @property
     def units(self) -> tuple[str, ...]:

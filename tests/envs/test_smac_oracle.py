@@ -21,7 +21,7 @@ except Exception as missing:  # absent, the unrelated package of that name, or a
     reason = f"needs oxwhirl/smac, which cannot be imported here ({type(missing).__name__}: {missing})"
     pytest.skip(reason.splitlines()[0], allow_module_level=True)
 
-from envs.smax import interface
+from envs.smax import interface, outcome
 from envs.smax.env import Smax, SmaxState
 from envs.smax.scenarios import SCENARIOS
 
@@ -45,9 +45,9 @@ class Oracle:
         self.judge = jax.jit(self._judge)
 
     def _judge(self, before, after):
-        over, won = interface.ending(self.scenario, after)
-        reward, _ = interface.reward(self.scenario, interface.tally(self.scenario, before), after, won)
-        return reward, over, won, interface.count_dead(self.scenario, after)
+        over, won = outcome.ending(self.scenario, after)
+        reward, _ = outcome.reward(self.scenario, outcome.tally(self.scenario, before), after, won)
+        return reward, over, won, outcome.count_dead(self.scenario, after)
 
     @property
     def battle(self):

@@ -8,7 +8,7 @@ import pytest
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import known_envs, make_env
-from envs.smax import interface, scripted
+from envs.smax import interface, outcome, scripted
 from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP
 from envs.smax.env import Smax
 from envs.smax.rules import COINS, RANGES, draw_rules
@@ -111,7 +111,7 @@ def test_rewards_do_not_depend_on_earlier_resets(marines):
     """SMAC adds the enemies' health to its scale at each early reset (365, 500, 635); here nothing is carried over."""
     for seed in range(3):
         state, _ = marines.reset(jax.random.key(seed), 1)
-    assert interface.max_reward(marines.scenario) == 365
+    assert outcome.max_reward(marines.scenario) == 365
     state = with_units(state, health={3: 1.0, 4: 0.0, 5: 0.0}, x={0: 12.0, 3: 16.0}, y={0: 16.0, 3: 16.0})
     _, timestep = marines.step(KEY, state, jnp.asarray([[6, 1, 1]], jnp.int32))
     np.testing.assert_allclose(timestep.reward, [211 / 18.25], atol=1e-5)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.smax import interface
+from envs.smax import interface, outcome
 from envs.smax.scenarios import SCENARIOS, get_scenario
 
 DATA = Path(__file__).parents[2] / "data" / "smac_vectors"
@@ -36,7 +36,7 @@ def test_scenario_is_the_map_of_the_data(name):
     assert scenario.units == tuple(str(data["unit_names"][kind]) for kind in data["unit_type"])
     assert scenario.num_allies == data["num_allies"]
     assert scenario.limit == data["episode_limit"]
-    assert interface.max_reward(scenario) == data["max_reward"]
+    assert outcome.max_reward(scenario) == data["max_reward"]
     assert scenario.obs_dim == data["obs"].shape[2]
     assert scenario.state_dim == data["state"].shape[1]
     assert scenario.num_actions == data["avail"].shape[2]
@@ -55,15 +55,15 @@ def test_observations_state_and_masks(name):
 def test_rewards_and_endings(name):
     data, scenario = load(name), get_scenario(name)
     opening = jnp.asarray(data["step"] == 0)
-    fresh = interface.tally(scenario, snapshot(data))
+    fresh = outcome.tally(scenario, snapshot(data))
 
     def replay(tally, k):
         units = jax.tree.map(lambda row: row[:, None], jax.tree.map(lambda field: field[:, k], snapshot(data)))
-        over, won = interface.ending(scenario, units)
-        reward, stepped = interface.reward(scenario, tally, units, won)
+        over, won = outcome.ending(scenario, units)
+        reward, stepped = outcome.reward(scenario, tally, units, won)
         first = jax.tree.map(lambda field: field[:, k][:, None], fresh)
         tally = jax.tree.map(lambda a, b: jnp.where(opening[k], a, b), first, stepped)
-        return tally, (reward[0], over[0], won[0], *(count[0] for count in interface.count_dead(scenario, units)))
+        return tally, (reward[0], over[0], won[0], *(count[0] for count in outcome.count_dead(scenario, units)))
 
     start = jax.tree.map(lambda field: field[:, :1], fresh)
     _, outputs = jax.lax.scan(replay, start, jnp.arange(len(opening)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.errors import ConfigError
-from envs.smax import interface
+from envs.smax import interface, outcome
 from envs.smax.scenarios import SCENARIOS, Scenario, get_scenario
 from envs.smax.units import UNITS
 
@@ -58,7 +58,7 @@ def test_sizes(name, obs, state, actions, limit, reward):
     scenario = get_scenario(name)
     sizes = (scenario.obs_dim, scenario.state_dim, scenario.num_actions, scenario.limit)
     assert sizes == (obs, state, actions, limit)
-    assert interface.max_reward(scenario) == reward
+    assert outcome.max_reward(scenario) == reward
 
 
 def test_unknown_map_lists_the_known_ones():
@@ -149,9 +149,9 @@ def test_dead_agent_sees_nothing_and_does_nothing():
     assert not seen.avail[0, 0, 0] and not seen.avail[0, 0, 7] and seen.avail[0, 0, 6]
 
 
-def outcome(scenario, before, after):
-    over, won = interface.ending(scenario, after)
-    reward, _ = interface.reward(scenario, interface.tally(scenario, before), after, won)
+def judged(scenario, before, after):
+    over, won = outcome.ending(scenario, after)
+    reward, _ = outcome.reward(scenario, outcome.tally(scenario, before), after, won)
     return float(reward[0]), bool(over[0]), bool(won[0])
 
 
@@ -163,21 +163,21 @@ def after_deaths(scenario, *dead):
 def test_rewards_of_3m():
     scenario = get_scenario("3m")
     full, hurt = scene(scenario, apart(scenario)), scene(scenario, apart(scenario), health={3: 39.0})
-    assert outcome(scenario, full, hurt) == pytest.approx((6 / 18.25, False, False), abs=1e-6)
+    assert judged(scenario, full, hurt) == pytest.approx((6 / 18.25, False, False), abs=1e-6)
     # 135 hp + 30 for the deaths + 200 = 365, / 18.25
-    assert outcome(scenario, *after_deaths(scenario, 3, 4, 5)) == pytest.approx((20.0, True, True))
+    assert judged(scenario, *after_deaths(scenario, 3, 4, 5)) == pytest.approx((20.0, True, True))
     # a draw: 165 / 18.25
-    assert outcome(scenario, *after_deaths(scenario, *range(6))) == pytest.approx((9.041096, True, False), abs=1e-6)
-    assert outcome(scenario, *after_deaths(scenario, 0, 1, 2)) == (0.0, True, False)
-    assert [int(count[0]) for count in interface.count_dead(scenario, after_deaths(scenario, 1, 3, 5)[1])] == [1, 2]
+    assert judged(scenario, *after_deaths(scenario, *range(6))) == pytest.approx((9.041096, True, False), abs=1e-6)
+    assert judged(scenario, *after_deaths(scenario, 0, 1, 2)) == (0.0, True, False)
+    assert [int(count[0]) for count in outcome.count_dead(scenario, after_deaths(scenario, 1, 3, 5)[1])] == [1, 2]
 
 
 def test_a_regenerating_enemy_shield_pays():
     scenario = Scenario("2m_vs_1z", ("marine",) * 2, ("zealot",), 150, "marines", enemy_shields=True)
-    assert interface.max_reward(scenario) == 360
+    assert outcome.max_reward(scenario) == 360
     before = scene(scenario, apart(scenario), shield={2: 20.0})
     after = scene(scenario, apart(scenario), shield={2: 21.0})
-    assert outcome(scenario, before, after) == pytest.approx((1 / 18, False, False), abs=1e-6)
+    assert judged(scenario, before, after) == pytest.approx((1 / 18, False, False), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -193,15 +193,15 @@ def test_a_regenerating_enemy_shield_pays():
 )
 def test_endings_of_mmm(dead, expected):
     scenario = get_scenario("MMM")
-    assert outcome(scenario, *after_deaths(scenario, *dead)) == pytest.approx(expected, abs=2e-6)
+    assert judged(scenario, *after_deaths(scenario, *dead)) == pytest.approx(expected, abs=2e-6)
 
 
 def test_dead_enemies_stay_counted():
     """An enemy recorded dead pays no more, whatever its numbers do."""
     scenario = get_scenario("3m")
     full, one_dead = after_deaths(scenario, 3)
-    _, memory = interface.reward(scenario, interface.tally(scenario, full), one_dead, jnp.zeros(1, bool))
+    _, memory = outcome.reward(scenario, outcome.tally(scenario, full), one_dead, jnp.zeros(1, bool))
     risen = scene(scenario, apart(scenario), health={4: 40.0})
-    reward, memory = interface.reward(scenario, memory, risen, jnp.zeros(1, bool))
+    reward, memory = outcome.reward(scenario, memory, risen, jnp.zeros(1, bool))
     assert float(reward[0]) == pytest.approx(5 / 18.25)
-    np.testing.assert_array_equal(memory.tracked[:, 0], [False, True, True])
+    np.testing.assert_array_equal(memory.enemies.tracked[:, 0], [False, True, True])

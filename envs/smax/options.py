@@ -1,0 +1,90 @@
+"""SMAC's options: what is rewarded. No jax here.
+
+The names, defaults and meanings are those of `StarCraft2Env`'s arguments (`oxwhirl/smac`, d6aab33). `reward=...` names
+the three reward forms of the literature.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from envs.errors import ConfigError
+from envs.values import expected, show
+
+RewardForm = Literal["dense", "sparse", "semisparse"]
+# The reward forms, as options. dense: SMAC's default. sparse: +1 for a win, -1 for a defeat, as in LAIES (80fb849).
+# semisparse: kills, losses and the win only, as in MASER (70ae469) and ICES (2fcc473).
+REWARD_FORMS: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "sparse": {"reward_sparse": True, "reward_scale": False},
+    "semisparse": {"reward_only_positive": False, "reward_scale_rate": 10.0, "reward_damage": False},
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a battle, by `StarCraft2Env`'s names; all defaults are SMAC's.
+
+    Rewards, in the order in which `envs.smax.outcome.reward` applies them. Of a step: the health and shield that
+    enemies lost, net; `reward_death_value` for each enemy that died; its absolute value. Or, without
+    `reward_only_positive`, minus `reward_negative_scale` times the same of the agents. Then `reward_win` or
+    `reward_defeat` is added. With `reward_sparse` the reward is 1 for a win, -1 for a defeat, else 0. With
+    `reward_scale` everything is divided by (max_reward / `reward_scale_rate`), in the sparse form too.
+    `reward_damage` is not SMAC's: False leaves out the losses of health and shield, on both sides.
+
+    Raises:
+      ConfigError: a value of a wrong type or out of range.
+    """
+
+    reward_sparse: bool = False
+    reward_only_positive: bool = True
+    reward_death_value: float = 10.0
+    reward_win: float = 200.0
+    reward_defeat: float = 0.0
+    reward_negative_scale: float = 0.5
+    reward_scale: bool = True
+    reward_scale_rate: float = 20.0
+    reward_damage: bool = True
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            wanted = expected(value, field.type)
+            if not wanted and field.type is float and not math.isfinite(value):
+                wanted = "a finite number"
+            if wanted:
+                raise ConfigError(f"{field.name} must be {wanted}, not {show(value)}")
+        for name in ("reward_death_value", "reward_win", "reward_negative_scale"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, not {show(getattr(self, name))}")
+        if self.reward_scale_rate <= 0:
+            raise ConfigError(f"reward_scale_rate must be above 0, not {show(self.reward_scale_rate)}")
+
+
+def make_options(reward: RewardForm = "dense", **given: Any) -> Options:
+    """`Options` from the words of a user: `reward` names a form of `REWARD_FORMS`, `given` are fields of `Options`.
+
+    Raises:
+      ConfigError: an unknown name, a wrong value, or options that contradict each other.
+    """
+    known = [field.name for field in fields(Options)]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ConfigError(f"no such options: {', '.join(unknown)}; there are reward, {', '.join(known)}")
+    if reward not in REWARD_FORMS:
+        raise ConfigError(f"reward={show(reward)}: give one of {', '.join(REWARD_FORMS)}, or SMAC's own options")
+    rewards = [name for name in given if name.startswith("reward_")]
+    if reward != "dense" and rewards:
+        raise ConfigError(f"reward={reward} sets all options of the reward: leave out {', '.join(rewards)}, or reward")
+    return Options(**REWARD_FORMS[reward], **given)
+
+
+def with_options(build: Callable) -> inspect.Signature:
+    """The signature of `build`, whose `**options` go to `make_options`, with these options by name."""
+    own = [entry for entry in inspect.signature(build).parameters.values() if entry.kind is not entry.VAR_KEYWORD]
+    named = inspect.Parameter.KEYWORD_ONLY
+    forms = inspect.Parameter("reward", named, default="dense", annotation=RewardForm)
+    options = [inspect.Parameter(f.name, named, default=f.default, annotation=f.type) for f in fields(Options)]
+    return inspect.Signature([*own, forms, *options])

@@ -1,0 +1,135 @@
+"""SMAC's options against what the unmodified SMAC code gave under them (tests/data/smac_vectors/options)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.errors import ConfigError
+from envs.registry import make_env
+from envs.smax import interface, outcome
+from envs.smax.env import Smax
+from envs.smax.options import Options, make_options
+from envs.smax.scenarios import get_scenario
+
+DATA = Path(__file__).parents[2] / "data" / "smac_vectors" / "options"
+FIELDS = ("x", "y", "health", "shield", "cooldown", "energy")
+# What the words in the files' names stand for.
+WORDS = {
+    "reward_sparse": {"reward_sparse": True},
+    "reward_sparse_unscaled": {"reward": "sparse"},
+    "reward_signed": {"reward_only_positive": False},
+    "reward_unscaled": {"reward_scale": False},
+    "reward_custom": {
+        "reward_only_positive": False,
+        "reward_death_value": 5,
+        "reward_win": 100,
+        "reward_defeat": -100,
+        "reward_negative_scale": 1,
+        "reward_scale_rate": 10,
+    },
+    "reward_semisparse": {"reward": "semisparse"},
+}
+FILES = [path.stem for path in sorted(DATA.glob("*.npz"))]
+
+
+def load(name):
+    """The vectors in a file, and the scenario under its options."""
+    data = dict(np.load(DATA / f"{name}.npz"))
+    map_name, _, word = name.partition("__")
+    return data, replace(get_scenario(map_name), options=make_options(**WORDS[word]))
+
+
+def snapshot(data, index=slice(None)):
+    """The snapshots `index` as [N, K] arrays: the axis of environments holds snapshots here."""
+    return interface.Snapshot(*(jnp.asarray(data[field][index].T, jnp.float32) for field in FIELDS))
+
+
+def test_the_data_hold_every_option_of_2s3z():
+    assert {name.partition("__")[2] for name in FILES if name.startswith("2s3z__")} == set(WORDS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_rewards_and_endings(name):
+    data, scenario = load(name)
+    now = np.flatnonzero(data["step"] > 0)  # nothing is returned by a reset; no unit of these files revives
+    before, after = snapshot(data, now - 1), snapshot(data, now)
+
+    def judge(before, after):
+        over, won = outcome.ending(scenario, after)
+        return outcome.reward(scenario, outcome.tally(scenario, before), after, won)[0], over, won
+
+    reward, over, won = jax.jit(judge)(before, after)
+    assert outcome.max_reward(scenario) == data["max_reward"]
+    np.testing.assert_allclose(reward, data["reward"][now], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(won, data["battle_won"][now])
+    np.testing.assert_array_equal(over | (data["step"][now] >= scenario.limit), data["terminated"][now])
+
+
+def paid(options, *dead, map_name="3m"):
+    """The reward of a step in which the units `dead` of a whole battle die."""
+    scenario = replace(get_scenario(map_name), options=make_options(**options))
+    units = len(scenario.units)
+    full = interface.Snapshot(*(jnp.full((units, 1), value) for value in (16.0, 16.0, 45.0, 0.0, 0.0, 0.0)))
+    after = full._replace(health=full.health.at[jnp.asarray(dead, int)].set(0.0))
+    _, won = outcome.ending(scenario, after)
+    return float(outcome.reward(scenario, outcome.tally(scenario, full), after, won)[0][0])
+
+
+def test_the_three_forms_on_3m():
+    everybody, enemies, agents = range(6), (3, 4, 5), (0, 1, 2)
+    sparse, semisparse = {"reward": "sparse"}, {"reward": "semisparse"}
+    assert [paid(sparse, *dead) for dead in (enemies, agents, everybody, (3,))] == [1.0, -1.0, 0.0, 0.0]
+    assert paid({"reward_sparse": True}, *enemies) == pytest.approx(0.0547945)  # 20 / 365
+    # unit 10 / 365: a kill 10, an own loss -5, the win 200
+    assert paid(semisparse, 3) == pytest.approx(0.2739726)
+    assert paid(semisparse, 0) == pytest.approx(-0.1369863)
+    assert paid(semisparse, *enemies) == pytest.approx(6.3013699)  # 0.8219 + 5.4795
+    assert paid({}, *enemies) == pytest.approx(20.0) == paid({"reward": "dense"}, *enemies)
+
+
+def test_a_defeat_on_mmm_is_the_loss_of_all_but_the_medivac():
+    sparse = {"reward": "sparse"}
+    assert paid(sparse, *range(9), map_name="MMM") == -1.0
+    assert paid(sparse, *range(20), map_name="MMM") == -1.0  # no draws there
+    assert paid(sparse, *range(10, 19), map_name="MMM") == 1.0
+
+
+def test_an_environment_pays_by_its_options():
+    """A marine's hit of 6 fells the last enemy."""
+    for options, expected in (({"reward": "sparse"}, 1.0), ({"reward_scale": False}, 211.0)):
+        env = make_env("smax:3m", **options)
+        state, _ = env.reset(jax.random.key(0), 1)
+        battle = state.battle
+        health = battle.health.at[3:, 0].set(jnp.asarray([1.0, 0.0, 0.0]))
+        x, y = battle.x.at[3].set(battle.x[0] + 4.0), battle.y.at[3].set(battle.y[0])
+        state = state._replace(battle=battle._replace(health=health, x=x, y=y))
+        _, timestep = env.step(jax.random.key(1), state, jnp.asarray([[6, 1, 1]], jnp.int32))
+        assert timestep.info["won"][0]
+        np.testing.assert_allclose(timestep.reward, [expected])
+
+
+def test_defaults_are_no_options():
+    assert Smax("3m").scenario == get_scenario("3m") and make_options() == Options()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"reward": "sparser"}, "'smax:3m': reward must be one of dense, sparse, semisparse, not 'sparser'"),
+        ({"reward_sparse": 1}, "reward_sparse must be True or False, not 1"),
+        ({"reward_win": "much"}, "reward_win must be a number, not 'much'"),
+        ({"reward_win": float("nan")}, "reward_win must be a finite number, not nan"),
+        ({"reward_death_value": -1}, "reward_death_value must be at least 0, not -1"),
+        ({"reward_scale_rate": 0}, "reward_scale_rate must be above 0, not 0"),
+        ({"reward": "sparse", "reward_scale": True}, "sets all options of the reward: leave out reward_scale, or"),
+        ({"reward_spars": True}, "'smax:3m' does not take these options: reward_spars (it takes rules, "),
+    ],
+)
+def test_what_cannot_be_is_one_line(options, message):
+    with pytest.raises(ConfigError) as error:
+        make_env("smax:3m", **options)
+    assert message in str(error.value) and "\n" not in str(error.value)
