@@ -4,7 +4,7 @@ Those of predator-prey are in `benchmarks.scripted_hunters`.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.scripted_hunters import HUNTS, print_table
@@ -12,6 +12,9 @@ from envs.errors import ConfigError
 from experiments.common.arguments import whole
 from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES
+
+POLICIES = ("attack nearest", "heuristic", "heuristic within the masks", "random")
+DEFAULT_RULES = "smac"
 
 
 class BaselineScore(NamedTuple):
@@ -27,17 +30,34 @@ class BaselineScore(NamedTuple):
     length_mean: float
 
 
-def policies(env) -> dict[str, Any]:
-    """(timestep, key) -> int32[E, A] by name."""
-    from envs.smax import scripted
+class ScriptedPolicy(NamedTuple):
+    """A policy that may remember: `act` is (state, timestep, memory, key) -> (action int32[A, E], memory)."""
 
-    return {
-        "attack nearest": lambda timestep, key: scripted.attack_nearest(env.scenario, timestep),
-        "random": scripted.random_legal,
-    }
+    act: Callable[..., tuple[Any, Any]]
+    memory: Any = ()  # at the start of an episode
 
 
-def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> BaselineScore:
+def policies(env: Any, episodes: int) -> dict[str, ScriptedPolicy]:
+    """The policies by name, for `episodes` parallel episodes of a StarCraft map."""
+    from envs.smax import heuristic, scripted
+
+    def smac(restricted: bool) -> ScriptedPolicy:
+        def act(state, timestep, memory, key):
+            return heuristic.choose(env.scenario, state.battle, memory, restricted)
+
+        return ScriptedPolicy(act, heuristic.no_targets(env.scenario, episodes))
+
+    def nearest(state, timestep, memory, key):
+        return scripted.attack_nearest(env.scenario, timestep).T, memory
+
+    def uniform(state, timestep, memory, key):
+        return scripted.random_legal(timestep, key).T, memory
+
+    every = (ScriptedPolicy(nearest), smac(restricted=False), smac(restricted=True), ScriptedPolicy(uniform))
+    return dict(zip(POLICIES, every, strict=True))
+
+
+def play_scripted(name: str, label: str, episodes: int, seed: int = 0, rules: str = DEFAULT_RULES) -> BaselineScore:
     """Plays `episodes` parallel episodes on the StarCraft map `name` (smax:...) by the policy called `label`."""
     import jax
     import jax.numpy as jnp
@@ -45,25 +65,26 @@ def play_scripted(name: str, label: str, episodes: int, seed: int = 0) -> Baseli
 
     from envs.registry import make_env
 
-    env = make_env(name)
-    policy = policies(env)[label]
+    env = make_env(name, rules=rules)
+    policy = policies(env, episodes)[label]
 
     def body(carry):
-        state, timestep, total, length, won, key = carry
+        state, timestep, total, length, won, memory, key = carry
         live = ~timestep.boundary
         key, k_act, k_step = jax.random.split(key, 3)
-        state, after = env.step(k_step, state, policy(timestep, k_act))
+        action, memory = policy.act(state, timestep, memory, k_act)
+        state, after = env.obey(k_step, state, action)  # SMAC's heuristic is not bound by the masks
         # An episode that has ended keeps its last time step, and so stays ended.
         timestep = jax.tree.map(
             lambda new, old: jnp.where(live.reshape(live.shape + (1,) * (new.ndim - 1)), new, old), after, timestep
         )
         total, length = total + live * after.reward, length + live
-        return state, timestep, total, length, won | (live & after.info["won"]), key
+        return state, timestep, total, length, won | (live & after.info["won"]), memory, key
 
     def play(key):
         key, k_reset = jax.random.split(key)
         start = (*env.reset(k_reset, episodes), jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
-        start = (*start, jnp.zeros(episodes, bool), key)
+        start = (*start, jnp.zeros(episodes, bool), policy.memory, key)
         return jax.lax.while_loop(lambda carry: ~carry[1].boundary.all(), body, start)[2:5]
 
     total, length, won = (np.asarray(x, np.float64) for x in jax.jit(play)(jax.random.key(seed)))
@@ -94,8 +115,9 @@ def run_scripted(args: argparse.Namespace) -> int:
     if maps:
         print("\n".join(markdown([]).splitlines()))
     for name in maps:
-        for label in ("attack nearest", "random"):
-            print(markdown([play_scripted(name, label, args.episodes)]).splitlines()[-1], flush=True)
+        for label in POLICIES:
+            score = play_scripted(name, label, args.episodes, rules=args.rules)
+            print(markdown([score]).splitlines()[-1], flush=True)
     if hunts:
         print_table(hunts, args.episodes)
     return 0
@@ -106,4 +128,5 @@ def add_parser(commands: Any) -> None:
     scripted = commands.add_parser("scripted", help="what policies without learning achieve")
     scripted.add_argument("--env", nargs="+", metavar="NAME", help="default: all StarCraft maps")
     scripted.add_argument("--episodes", type=whole(1, MAX_EPISODES), default=256, help="per policy (default 256)")
+    scripted.add_argument("--rules", default=DEFAULT_RULES, help="of the StarCraft maps: a preset, or a .json file")
     scripted.set_defaults(run=run_scripted)

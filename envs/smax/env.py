@@ -106,8 +106,11 @@ class Smax:
 
         A step after the end of an episode is harmless, and the episode stays over.
         """
+        return self.obey(key, state, self.legalise(state.battle, action.T.astype(jnp.int32)))
+
+    def obey(self, key: jax.Array, state: SmaxState, action: jax.Array) -> tuple[SmaxState, TimeStep]:
+        """`step` for action ids int32[A, E] that are carried out even where the mask forbids them."""
         scenario, before = self.scenario, state.battle
-        action = self.legalise(before, action.T.astype(jnp.int32))
         orders = self.orders(before, action)
         battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
         terminated, won = outcome.ending(scenario, battle)

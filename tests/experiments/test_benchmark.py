@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.env_speed import benchmark_env, random_action, random_legal
 from benchmarks.reference.environments import reference_of
-from benchmarks.scripted import BaselineScore, markdown, play_scripted
+from benchmarks.scripted import POLICIES, BaselineScore, markdown, play_scripted
 from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.common.cli import run_command
@@ -124,6 +124,12 @@ def test_scripted_score():
     score = play_scripted("smax:3m", "attack nearest", 8)
     assert score.episodes == 8 and 0.0 <= score.win_low <= score.win_rate <= score.win_high <= 1.0
     assert 1.0 <= score.length_mean <= 60.0 and 2.0 < score.return_mean <= 20.001
+
+
+@pytest.mark.parametrize("label", POLICIES[1:3])
+def test_the_heuristic_is_scored(label):
+    score = play_scripted("smax:3m", label, 8, rules="smac")
+    assert score.policy == label and score.return_mean > 2.0 and score.length_mean > 10
 
 
 def test_scripted_table():
