@@ -188,7 +188,7 @@ class Smax:
 
     def _show(self, state: SmaxState, reward, terminated, truncated, won) -> TimeStep:
         scenario, battle = self.scenario, state.battle
-        seen = interface.observe(scenario, battle, state.last_action)
+        seen = interface.observe(scenario, battle, state.last_action, state.steps)
         dead_allies, dead_enemies = outcome.count_dead(scenario, battle)
         return TimeStep(
             obs=seen.obs,

@@ -85,9 +85,21 @@ def _status(scenario: Scenario, units: Units) -> jax.Array:
     return jnp.concatenate([health[:, None], shield[:, None], bits], axis=1)
 
 
-def _rows(status: jax.Array, shields: bool) -> jax.Array:
-    """Removes the shield entry for a race without shields."""
+def _rows(status: jax.Array, shields: bool, health: bool = True) -> jax.Array:
+    """Removes the shield entry for a race without shields, or health and shield if they are not shown."""
+    if not health:
+        return status[:, 2:]
     return status if shields else jnp.concatenate([status[:, :1], status[:, 2:]], axis=1)
+
+
+def _last_actions(scenario: Scenario, last_action: jax.Array) -> jax.Array:
+    """f32[A, U, E] one-hot; zeros right after a reset."""
+    return (last_action[:, None] == jnp.arange(scenario.num_actions)[None, :, None]).astype(jnp.float32)
+
+
+def _time(scenario: Scenario, steps: jax.Array, rows: int) -> jax.Array:
+    """f32[rows, 1, E]: steps / limit, the same for all."""
+    return jnp.broadcast_to(steps.astype(jnp.float32) / scenario.limit, (rows, 1, *steps.shape))
 
 
 def _pairs(scenario: Scenario, units: Units) -> _Pairs:
@@ -159,27 +171,42 @@ def _pair_rows(seen: jax.Array, flag: jax.Array, pairs: _Pairs, status: jax.Arra
     return jnp.where(seen[:, side, None], rows, 0.0)
 
 
-def _observations(scenario: Scenario, units: Units, pairs: _Pairs, avail: jax.Array, status: jax.Array) -> jax.Array:
-    """f32[A, O, E]: move mask, enemies, allies, self; all zero for a dead agent."""
-    agents = scenario.num_allies
+def _observations(
+    scenario: Scenario,
+    units: Units,
+    pairs: _Pairs,
+    avail: jax.Array,
+    status: jax.Array,
+    last_action: jax.Array,
+    steps: jax.Array | None,
+) -> jax.Array:
+    """f32[A, O, E]: move mask, enemies, allies, self, time; all but the time is zero for a dead agent."""
+    agents, options = scenario.num_allies, scenario.options
     ours, theirs = slice(0, agents), slice(agents, None)
     alive = units.health > 0
+    envs = alive.shape[1]
     seen = alive[None] & alive[ours, None] & (pairs.distance < SIGHT)
     flags = avail.astype(jnp.float32)
-    ally_status = _rows(status[ours], scenario.ally_shields)
-    enemy_status = _rows(status[theirs], scenario.enemy_shields)
+    ally_status = _rows(status[ours], scenario.ally_shields, options.obs_all_health)
+    enemy_status = _rows(status[theirs], scenario.enemy_shields, options.obs_all_health)
+    own_status = _rows(status[ours], scenario.ally_shields, options.own_health)
+    if options.obs_last_action:
+        ally_status = jnp.concatenate([ally_status, _last_actions(scenario, last_action)], axis=1)
     enemies = _pair_rows(seen, flags[:, NUM_COMMON_ACTIONS:], pairs, enemy_status, theirs)
     ones = jnp.ones_like(pairs.dx[:, ours])
     allies = _without_self(_pair_rows(seen, ones, pairs, ally_status, ours))
-    envs = alive.shape[1]
-    own = jnp.where(alive[ours, None], ally_status, 0.0)
+    own = jnp.where(alive[ours, None], own_status, 0.0)
     blocks = [flags[:, 2:6], enemies.reshape(agents, -1, envs), allies.reshape(agents, -1, envs), own]
+    if options.obs_timestep_number:
+        blocks += [jnp.zeros((agents, 1, envs)), _time(scenario, steps, agents)]
     return jnp.concatenate(blocks, axis=1)
 
 
-def _state(scenario: Scenario, units: Units, status: jax.Array, last_action: jax.Array) -> jax.Array:
-    """f32[X, E]: ally rows, enemy rows, one-hot last actions."""
-    agents, envs = scenario.num_allies, units.x.shape[1]
+def _state(
+    scenario: Scenario, units: Units, status: jax.Array, last_action: jax.Array, steps: jax.Array | None
+) -> jax.Array:
+    """f32[X, E]: ally rows, enemy rows, one-hot last actions, time."""
+    agents, envs, options = scenario.num_allies, units.x.shape[1], scenario.options
     alive = (units.health > 0)[:, None]
     place = jnp.stack([(units.x - MAP_SIZE / 2) / MAP_SIZE, (units.y - MAP_SIZE / 2) / MAP_SIZE], axis=1)
     scale = [[1.0 / MAX_COOLDOWN.get(name, 1.0)] for name in scenario.allies]
@@ -191,20 +218,26 @@ def _state(scenario: Scenario, units: Units, status: jax.Array, last_action: jax
     theirs = _rows(status[agents:], scenario.enemy_shields)
     ally_rows = jnp.concatenate([ours[:, :1], charge[:, None], place[:agents], ours[:, 1:]], axis=1)
     enemy_rows = jnp.concatenate([theirs[:, :1], place[agents:], theirs[:, 1:]], axis=1)
-    ally_rows = jnp.where(alive[:agents], ally_rows, 0.0)
-    enemy_rows = jnp.where(alive[agents:], enemy_rows, 0.0)
-    actions = (last_action[:, None] == jnp.arange(scenario.num_actions)[None, :, None]).astype(jnp.float32)
-    return jnp.concatenate([block.reshape(-1, envs) for block in (ally_rows, enemy_rows, actions)])
+    blocks = [jnp.where(alive[:agents], ally_rows, 0.0), jnp.where(alive[agents:], enemy_rows, 0.0)]
+    if options.state_last_action:
+        blocks.append(_last_actions(scenario, last_action))
+    if options.state_timestep_number:
+        blocks.append(_time(scenario, steps, 1))
+    return jnp.concatenate([block.reshape(-1, envs) for block in blocks])
 
 
-def observe(scenario: Scenario, units: Units, last_action: jax.Array) -> Sighting:
+def observe(scenario: Scenario, units: Units, last_action: jax.Array, steps: jax.Array | None = None) -> Sighting:
     """Observations, global state and legal actions.
 
-    `last_action` is int32[A, E]: the joint action that led here, -1 right after a reset.
+    `last_action` is int32[A, E]: the joint action that led here, -1 right after a reset. `steps` is int32[E], the steps
+    since the reset; only options that show the time need it.
     """
     pairs = _pairs(scenario, units)
     avail = _available(scenario, units, pairs.distance, SHOOT)
     status = _status(scenario, units)
-    obs = _observations(scenario, units, pairs, avail, status)
-    state = _state(scenario, units, status, last_action)
+    obs = _observations(scenario, units, pairs, avail, status, last_action, steps)
+    if scenario.options.obs_instead_of_state:
+        state = obs.reshape(-1, obs.shape[-1])
+    else:
+        state = _state(scenario, units, status, last_action, steps)
     return Sighting(obs.transpose(2, 0, 1), state.T, avail.transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""SMAC's options: what is rewarded. No jax here.
+"""SMAC's options: what agents observe, what the state holds, what is rewarded. No jax here.
 
 The names, defaults and meanings are those of `StarCraft2Env`'s arguments (`oxwhirl/smac`, d6aab33). `reward=...` names
 the three reward forms of the literature.
@@ -6,7 +6,7 @@ the three reward forms of the literature.
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -27,6 +27,10 @@ REWARD_FORMS: dict[str, dict[str, Any]] = {
 class Options:
     """The options of a battle, by `StarCraft2Env`'s names; all defaults are SMAC's.
 
+    Observations: health and shield of others (`obs_all_health`; with it always the agent's own) and of the agent
+    (`obs_own_health`), the last actions of visible allies, and the time, steps / limit, after a constant 0 (dead agents
+    see the time too). State: the last actions, the time; or all observations and nothing else (`obs_instead_of_state`).
+
     Rewards, in the order in which `envs.smax.outcome.reward` applies them. Of a step: the health and shield that
     enemies lost, net; `reward_death_value` for each enemy that died; its absolute value. Or, without
     `reward_only_positive`, minus `reward_negative_scale` times the same of the agents. Then `reward_win` or
@@ -38,6 +42,13 @@ class Options:
       ConfigError: a value of a wrong type or out of range.
     """
 
+    obs_all_health: bool = True
+    obs_own_health: bool = True
+    obs_last_action: bool = False
+    obs_timestep_number: bool = False
+    obs_instead_of_state: bool = False
+    state_last_action: bool = True
+    state_timestep_number: bool = False
     reward_sparse: bool = False
     reward_only_positive: bool = True
     reward_death_value: float = 10.0
@@ -62,6 +73,11 @@ class Options:
         if self.reward_scale_rate <= 0:
             raise ConfigError(f"reward_scale_rate must be above 0, not {show(self.reward_scale_rate)}")
 
+    @property
+    def own_health(self) -> bool:
+        """Agents observe their own health."""
+        return self.obs_own_health or self.obs_all_health
+
 
 def make_options(reward: RewardForm = "dense", **given: Any) -> Options:
     """`Options` from the words of a user: `reward` names a form of `REWARD_FORMS`, `given` are fields of `Options`.
@@ -78,7 +94,22 @@ def make_options(reward: RewardForm = "dense", **given: Any) -> Options:
     rewards = [name for name in given if name.startswith("reward_")]
     if reward != "dense" and rewards:
         raise ConfigError(f"reward={reward} sets all options of the reward: leave out {', '.join(rewards)}, or reward")
-    return Options(**REWARD_FORMS[reward], **given)
+    options = Options(**REWARD_FORMS[reward], **given)
+    _check_effects(options, given)
+    return options
+
+
+def _check_effects(options: Options, given: Iterable[str]) -> None:
+    """Raises ConfigError if something that the user gave has no effect."""
+    without = "obs_instead_of_state=True replaces the state"
+    vain = {
+        "obs_own_health": (options.obs_all_health and not options.obs_own_health, "obs_all_health=True includes it"),
+        "state_last_action": (options.obs_instead_of_state, without),
+        "state_timestep_number": (options.obs_instead_of_state, without),
+    }
+    for name, (has_none, why) in vain.items():
+        if name in given and has_none:
+            raise ConfigError(f"{name}={getattr(options, name)} has no effect: {why}")
 
 
 def with_options(build: Callable) -> inspect.Signature:

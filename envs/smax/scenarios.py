@@ -70,26 +70,34 @@ class Scenario:
 
     @property
     def ally_row(self) -> int:
-        """Length of an ally's row in an observation: seen, distance, dx, dy, health, [shield], type bits."""
-        return 5 + self.ally_shields + self.type_bits
+        """Length of an ally's row in an observation: seen, distance, dx, dy, [health, [shield]], bits, [action]."""
+        last_action = self.num_actions * self.options.obs_last_action
+        return 4 + (1 + self.ally_shields) * self.options.obs_all_health + self.type_bits + last_action
 
     @property
     def enemy_row(self) -> int:
-        return 5 + self.enemy_shields + self.type_bits
+        return 4 + (1 + self.enemy_shields) * self.options.obs_all_health + self.type_bits
 
     @property
     def own_row(self) -> int:
-        return 1 + self.ally_shields + self.type_bits
+        """[health, [shield]], type bits, [0]."""
+        return (1 + self.ally_shields) * self.options.own_health + self.type_bits + self.options.obs_timestep_number
 
     @property
     def obs_dim(self) -> int:
-        return MOVE_FEATURES + self.num_enemies * self.enemy_row + (self.num_allies - 1) * self.ally_row + self.own_row
+        """What agents get; SMAC declares one less with `obs_timestep_number`."""
+        rows = self.num_enemies * self.enemy_row + (self.num_allies - 1) * self.ally_row
+        return MOVE_FEATURES + rows + self.own_row + self.options.obs_timestep_number
 
     @property
     def state_dim(self) -> int:
-        """Ally rows (health, cooldown or energy, x, y, [shield], bits), enemy rows (no cooldown), last actions."""
-        ally, enemy = self.ally_row - 1, self.enemy_row - 2
-        return self.num_allies * (ally + self.num_actions) + self.num_enemies * enemy
+        """Ally rows (health, cooldown or energy, x, y, [shield], bits), enemy rows (no cooldown), [actions], [time]."""
+        options = self.options
+        if options.obs_instead_of_state:
+            return self.num_allies * self.obs_dim
+        ally = 4 + self.ally_shields + self.type_bits + self.num_actions * options.state_last_action
+        enemy = 3 + self.enemy_shields + self.type_bits
+        return self.num_allies * ally + self.num_enemies * enemy + options.state_timestep_number
 
     def type_index(self, unit: int) -> int | None:
         """One-hot index of the type of `unit` (0..N-1), None on maps of one type per side."""

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import TimeStep
+from envs.errors import ConfigError
 from envs.smax.scenarios import MOVE_FEATURES, NUM_COMMON_ACTIONS, Scenario
 
 STOP, NORTH, SOUTH, EAST, WEST = 1, 2, 3, 4, 5
@@ -40,14 +41,19 @@ def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
     """int32[E, A]: attacks the nearest enemy in range, else moves to the nearest visible one, else east.
 
     A medivac heals the ally in range with the least health, else moves to the nearest visible ally.
+
+    Raises:
+      ConfigError: a medivac whose options hide the health of others.
     """
+    if scenario.has_medivac_rules and not scenario.options.obs_all_health:
+        raise ConfigError(f"the medivac of {scenario.name} cannot be scripted with obs_all_health=False: leave it out")
     obs, avail = timestep.obs, timestep.avail
     num_envs, agents = obs.shape[:2]
     split = MOVE_FEATURES + scenario.num_enemies * scenario.enemy_row
     enemies = obs[..., MOVE_FEATURES:split].reshape(num_envs, agents, scenario.num_enemies, scenario.enemy_row)
     reach = avail[..., NUM_COMMON_ACTIONS:]
     target = NUM_COMMON_ACTIONS + jnp.where(reach, enemies[..., 1], jnp.inf).argmin(axis=-1)
-    dx, dy, sees = _nearest(enemies, enemies[..., 4] > 0)
+    dx, dy, sees = _nearest(enemies, (enemies != 0.0).any(axis=-1))
     walk = _walk(jnp.where(sees, dx, 1.0), jnp.where(sees, dy, 0.0), avail)
     action = jnp.where(reach.any(axis=-1), target, walk)
     if scenario.has_medivac_rules:

@@ -1,6 +1,7 @@
 """SMAC's options against what the unmodified SMAC code gave under them (tests/data/smac_vectors/options)."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.check import check_env
 from envs.errors import ConfigError
 from envs.registry import make_env
-from envs.smax import interface, outcome
+from envs.smax import interface, outcome, scripted
 from envs.smax.env import Smax
 from envs.smax.options import Options, make_options
 from envs.smax.scenarios import get_scenario
@@ -19,6 +21,13 @@ DATA = Path(__file__).parents[2] / "data" / "smac_vectors" / "options"
 FIELDS = ("x", "y", "health", "shield", "cooldown", "energy")
 # What the words in the files' names stand for.
 WORDS = {
+    "obs_all_health_off": {"obs_all_health": False},
+    "obs_no_health": {"obs_all_health": False, "obs_own_health": False},
+    "obs_last_action": {"obs_last_action": True},
+    "obs_timestep_number": {"obs_timestep_number": True},
+    "obs_instead_of_state": {"obs_instead_of_state": True},
+    "state_last_action_off": {"state_last_action": False},
+    "state_timestep_number": {"state_timestep_number": True},
     "reward_sparse": {"reward_sparse": True},
     "reward_sparse_unscaled": {"reward": "sparse"},
     "reward_signed": {"reward_only_positive": False},
@@ -50,6 +59,17 @@ def snapshot(data, index=slice(None)):
 
 def test_the_data_hold_every_option_of_2s3z():
     assert {name.partition("__")[2] for name in FILES if name.startswith("2s3z__")} == set(WORDS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_observations_state_and_masks(name):
+    data, scenario = load(name)
+    last_action, steps = jnp.asarray(data["last_action"].T, jnp.int32), jnp.asarray(data["step"], jnp.int32)
+    seen = jax.jit(partial(interface.observe, scenario))(snapshot(data), last_action, steps)
+    np.testing.assert_array_equal(seen.avail, data["avail"])
+    np.testing.assert_allclose(seen.obs, data["obs"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(seen.state, data["state"], rtol=0, atol=1e-6)
+    assert (scenario.obs_dim, scenario.state_dim) == (data["obs"].shape[2], data["state"].shape[1])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -126,6 +146,11 @@ def test_defaults_are_no_options():
         ({"reward_death_value": -1}, "reward_death_value must be at least 0, not -1"),
         ({"reward_scale_rate": 0}, "reward_scale_rate must be above 0, not 0"),
         ({"reward": "sparse", "reward_scale": True}, "sets all options of the reward: leave out reward_scale, or"),
+        ({"obs_own_health": False}, "obs_own_health=False has no effect: obs_all_health=True includes it"),
+        (
+            {"obs_instead_of_state": True, "state_timestep_number": True},
+            "state_timestep_number=True has no effect: obs_instead_of_state=True replaces the state",
+        ),
         ({"reward_spars": True}, "'smax:3m' does not take these options: reward_spars (it takes rules, "),
     ],
 )
@@ -133,3 +158,29 @@ def test_what_cannot_be_is_one_line(options, message):
     with pytest.raises(ConfigError) as error:
         make_env("smax:3m", **options)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"obs_all_health": False, "obs_last_action": True},
+        {"obs_timestep_number": True, "obs_instead_of_state": True},
+    ],
+)
+def test_environments_with_options_keep_the_contract(options):
+    check_env(Smax("3m", **options), steps=8)
+
+
+def test_the_scripted_policy_reads_the_rows_wherever_they_are():
+    """Agent 0 has an enemy in reach, agent 1 sees one 8 units to the north, agent 2 is dead."""
+    places = [(9.0, 10.0), (21.0, 10.0), (21.0, 10.0), (14.0, 10.0), (21.0, 18.0), (31.0, 20.0)]
+    for options in ({}, {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True}):
+        env = Smax("3m", **options)
+        state, timestep = env.reset(jax.random.key(0), 1)
+        x, y = (jnp.asarray(coordinate, jnp.float32)[:, None] for coordinate in zip(*places, strict=True))
+        battle = state.battle._replace(x=x, y=y, health=state.battle.health.at[2].set(0.0))
+        seen = interface.observe(env.scenario, battle, state.last_action, state.steps)
+        timestep = timestep._replace(obs=seen.obs, avail=seen.avail, alive=jnp.asarray([[True, True, False]]))
+        np.testing.assert_array_equal(scripted.attack_nearest(env.scenario, timestep), [[6, 2, 0]])
+    with pytest.raises(ConfigError, match="the medivac of MMM cannot be scripted with obs_all_health=False"):
+        scripted.attack_nearest(Smax("MMM", obs_all_health=False).scenario, timestep)
