@@ -173,7 +173,7 @@ def test_environments_with_options_keep_the_contract(options):
 
 def test_the_scripted_policy_reads_the_rows_wherever_they_are():
     """Agent 0 has an enemy in reach, agent 1 sees one 8 units to the north, agent 2 is dead."""
-    places = [(9.0, 10.0), (21.0, 10.0), (21.0, 10.0), (14.0, 10.0), (21.0, 18.0), (31.0, 20.0)]
+    places = [(9.0, 10.0), (25.0, 10.0), (25.0, 10.0), (14.0, 10.0), (25.0, 18.0), (31.0, 20.0)]
     for options in ({}, {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True}):
         env = Smax("3m", **options)
         state, timestep = env.reset(jax.random.key(0), 1)
