@@ -1,0 +1,3 @@
+"""`smac.env.multiagentenv.MultiAgentEnv`."""
+
+from smac.env import MultiAgentEnv as MultiAgentEnv
