@@ -26,7 +26,8 @@ import numpy as np
 from envs.errors import ConfigError
 from envs.smac_backend.backend import Backend
 from envs.smax.scenarios import MOVE_FEATURES, NUM_COMMON_ACTIONS, Scenario, get_scenario
-from envs.smax.units import ALLY_SPAWN, ENEMY_SPAWN, LOOPS_PER_SECOND
+from envs.smax.terrain import STRIP
+from envs.smax.units import LOOPS_PER_SECOND
 
 SOURCE = "git+https://github.com/uoe-agents/smaclite.git"
 # SMAC's divisors of cooldowns, in game loops (specification, section 3).
@@ -84,10 +85,10 @@ def _new_map(scenario: Scenario) -> Any:
         num_allied_units=scenario.num_allies,
         num_enemy_units=scenario.num_enemies,
         groups=[
-            group(ALLY_SPAWN, Faction.ALLY, scenario.allies),
-            group(ENEMY_SPAWN, Faction.ENEMY, scenario.enemies),
+            group(STRIP.ally_spawns[0][:2], Faction.ALLY, scenario.allies),
+            group(STRIP.enemy_spawns[0][:2], Faction.ENEMY, scenario.enemies),
         ],
-        attack_point=tuple(int(n) for n in ALLY_SPAWN),
+        attack_point=tuple(int(n) for n in STRIP.order.start),
         terrain=TERRAIN_PRESETS["SIMPLE"].value,
         ally_has_shields=scenario.ally_shields,
         enemy_has_shields=scenario.enemy_shields,

@@ -4,6 +4,7 @@ Structures of arrays `[N, E]`: units first (allies in SMAC's agent order, then e
 the minor axis, so that every operation is one long vector operation.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs.smax.terrain import STRIP, Ground
 from envs.smax.units import UNITS, UnitType
 
 NO_ORDER, STOP, MOVE, ATTACK = 0, 1, 2, 3
@@ -19,7 +21,7 @@ RESTING = -1.0  # the wind-up of a unit that has not begun a strike
 
 
 class Battle(NamedTuple):
-    """All units; each field [N, E]. A unit is alive where health > 0; dead units keep their position."""
+    """All units; each field but `goal` [N, E]. A unit is alive where health > 0; dead units keep their position."""
 
     x: jax.Array  # f32 map cells
     y: jax.Array
@@ -34,6 +36,7 @@ class Battle(NamedTuple):
     shield_timer: jax.Array  # f32 loops since the last damage, at most SHIELD_DELAY
     pending_time: jax.Array  # f32 loops until the pending missile or second hit lands
     pending_target: jax.Array  # int32 the unit it hits, NOBODY if none is pending
+    goal: jax.Array | None = None  # f32[2, E] the drawn point that enemies attack-move to; None: it is the map's
 
     @property
     def alive(self) -> jax.Array:
@@ -148,9 +151,10 @@ class Team:
 
 @dataclass(frozen=True)
 class Roster(Team):
-    """All units of a battle, allies first."""
+    """All units of a battle, allies first, and where it takes place."""
 
     num_allies: int
+    ground: Ground = STRIP
     numbers: Numbers | None = None  # from the rules, one row per unit: [N, E]
 
     def by(self, rules: Rules) -> "Roster":
@@ -159,7 +163,7 @@ class Roster(Team):
             return self
         kind = [self.kinds.index(name) for name in self.names]
         numbers = jax.tree.map(lambda leaf: jnp.stack([leaf[k] for k in kind]), rules.numbers)
-        return Roster(self.names, self.num_allies, numbers)
+        return dataclasses.replace(self, numbers=numbers)
 
     def range_slop(self, rules: Rules) -> jax.Array:
         """[N, 1] or [N, E] cells by which a target may leave a unit's range before a begun strike is cancelled."""

@@ -21,7 +21,8 @@ from envs.smax.motion import separate, walk
 from envs.smax.pursuit import Pursuit, pursue
 from envs.smax.spawn import spawn
 from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle
-from envs.smax.units import ALLY_SPAWN, JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
+from envs.smax.terrain import GO, SQUARE, STRIP, Ground
+from envs.smax.units import JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
 from envs.smax.weapons import launch, recover, strike, suffer
 
 __all__ = ["Battle", "Pursuit", "Orders", "Rules", "advance", "advance_drawn", "default_rules", "run_loops", "spawn"]
@@ -59,9 +60,11 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     """
     shape = (len(roster.enemies), battle.x.shape[1])
     stays = roster.enemies.column(lambda unit: unit.heals, bool) & (rules.enemy_medivac < 0.5)
-    marches = _all(orders.kind == MOVE, jnp.broadcast_to(False if pursues else ~stays, shape))
-    goal_x = _all(orders.goal_x, jnp.full(shape, ALLY_SPAWN[0], jnp.float32))
-    goal_y = _all(orders.goal_y, jnp.full(shape, ALLY_SPAWN[1], jnp.float32))
+    order = roster.ground.order
+    marches = _all(orders.kind == MOVE, jnp.broadcast_to(~stays & (order.kind == GO and not pursues), shape))
+    goal = order.start if battle.goal is None else battle.goal
+    goal_x = _all(orders.goal_x, jnp.broadcast_to(jnp.float32(goal[0]), shape))
+    goal_y = _all(orders.goal_y, jnp.broadcast_to(jnp.float32(goal[1]), shape))
     chases = (aim.target != NOBODY) & ~stands
     goes = (chases | marches & (aim.target == NOBODY)) & battle.alive
     dx = jnp.where(goes, jnp.where(chases, aim.dx, goal_x - battle.x), 0.0)
@@ -90,7 +93,7 @@ def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, bef
     stands, lands = settle(loop, (stands, lands))
     battle, goes = _march(roster, rules, orders, battle, aim, stands, pursuit is not None)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
-    battle = separate(roster, loop, battle, jnp.where(battle.alive, give, 0.0), unrolled)
+    battle = separate(roster, loop, before, battle, jnp.where(battle.alive, give, 0.0), unrolled)
     battle = suffer(roster, loop, before, battle, aim, lands, unrolled)
     return recover(roster, loop, battle, aim, unrolled), pursuit
 
@@ -150,7 +153,7 @@ def _run(roster: Roster, rules: Rules, battle: Battle, pursuit: Pursuit | None, 
     return jax.lax.scan(body, (battle, pursuit), jnp.arange(count, dtype=jnp.int32))[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1), static_argnames="loops")
+@partial(jax.jit, static_argnums=(0, 1), static_argnames=("loops", "ground"))
 def advance(
     unit_types: tuple[str, ...],
     num_allies: int,
@@ -159,6 +162,7 @@ def advance(
     orders: Orders,
     key: jax.Array,
     loops: int = LOOPS_PER_STEP,
+    ground: Ground = STRIP,
 ) -> Battle:
     """Advances a battle by `loops` game loops; eight are one SMAC step.
 
@@ -173,8 +177,13 @@ def advance(
       orders: fields [A, E].
       key: of the weapon periods.
       loops: at most LOOPS_PER_STEP.
+      ground: where the battle takes place.
     """
-    return _advance(lambda kind: Roster(unit_types, num_allies), None, rules, battle, None, orders, key, loops)[0]
+
+    def roster(kind):
+        return Roster(unit_types, num_allies, ground)
+
+    return _advance(roster, None, rules, battle, None, orders, key, loops)[0]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -188,10 +197,10 @@ def advance_drawn(
     orders: Orders,
     key: jax.Array,
 ) -> tuple[Battle, Pursuit]:
-    """`advance` by one SMAC step where the types are drawn: `kind` int32[N, E] indexes the names `types`."""
+    """`advance` by one SMAC step on SMACv2's map: `kind` int32[N, E] indexes the names `types`."""
 
     def roster(kind):
-        return DrawnRoster(types, num_allies, kind=kind)
+        return DrawnRoster(types, num_allies, SQUARE, kind=kind)
 
     return _advance(roster, kind, rules, battle, pursuit, orders, key, LOOPS_PER_STEP)
 

@@ -112,7 +112,8 @@ class Smax:
         """`step` for action ids int32[A, E] that are carried out even where the mask forbids them."""
         scenario, before = self.scenario, state.battle
         orders = self.orders(before, action)
-        battle = advance(scenario.units, scenario.num_allies, state.rules, before, orders, key)
+        army = (scenario.units, scenario.num_allies)
+        battle = advance(*army, state.rules, before, orders, key, ground=scenario.ground)
         terminated, won = outcome.ending(scenario, battle)
         reward, _ = outcome.reward(scenario, outcome.tally(scenario, before), battle, won)
         state = SmaxState(battle, state.rules, action, state.steps + 1)
@@ -150,7 +151,7 @@ class Smax:
         key_rules, key_spawn = jax.random.split(key)
         rules = self._rules(key_rules, num_envs)
         return SmaxState(
-            battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs),
+            battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs, ground=scenario.ground),
             rules=rules,
             last_action=jnp.full((scenario.num_allies, num_envs), -1, jnp.int32),
             steps=jnp.zeros(num_envs, jnp.int32),

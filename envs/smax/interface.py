@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario
+from envs.smax.terrain import SIZE, Terrain
 from envs.smax.units import UNITS
 
 SIGHT = 9.0  # map units, the same for every type; strictly less
 SHOOT = 6.0  # map units, the same for every type; less or equal
 MAP_SIZE = 32.0
-STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # the walkable rows of cells: 8 <= y < 24
 MAX_ENERGY = 200.0
 # Divisors of the cooldown entry of the state, in game loops: constants of SMAC, not the weapon periods.
 MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
@@ -109,18 +109,26 @@ def _pairs(scenario: Scenario, units: Units) -> _Pairs:
     return _Pairs(dx / SIGHT, dy / SIGHT, jnp.sqrt(dx * dx + dy * dy))
 
 
-def _moves(x: jax.Array, y: jax.Array) -> jax.Array:
+def _walks(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
+    """bool of the shape of `x`: the cell (int(x), int(y)) may be entered. int() truncates towards zero."""
+    if terrain.box is not None:
+        low_x, high_x, low_y, high_y = terrain.box
+        in_x = (x > -1.0 if low_x == 0.0 else x >= low_x) & (x < high_x)
+        return in_x & (y > -1.0 if low_y == 0.0 else y >= low_y) & (y < high_y)
+    column, row = x.astype(jnp.int32), y.astype(jnp.int32)
+    on_map = (x > -1.0) & (x < SIZE) & (y > -1.0) & (y < SIZE)
+    cell = jnp.clip(column * SIZE + row, 0, SIZE * SIZE - 1)
+    return on_map & jnp.asarray(terrain.walkable.reshape(-1)).at[cell].get(mode="promise_in_bounds")
+
+
+def _moves(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
     """bool[A, 4, E]: north, south, east, west.
 
-    SMAC tests the cell int(coordinate) one unit ahead. int() truncates towards zero, so 0 < x < 1 may still go west.
+    SMAC tests the cell int(coordinate) one unit ahead. int() truncates towards zero, so where column 0 is walkable,
+    0 < x < 1 may still go west.
     """
-    across = (x > -1.0) & (x < MAP_SIZE)
-    along = (y >= STRIP_LOW) & (y < STRIP_HIGH)
-    north = across & (y >= STRIP_LOW - 1.0) & (y < STRIP_HIGH - 1.0)
-    south = across & (y >= STRIP_LOW + 1.0) & (y < STRIP_HIGH + 1.0)
-    east = along & (x > -2.0) & (x < MAP_SIZE - 1.0)
-    west = along & (x > 0.0) & (x < MAP_SIZE + 1.0)
-    return jnp.stack([north, south, east, west], axis=1)
+    ahead = ((x, y + 1.0), (x, y - 1.0), (x + 1.0, y), (x - 1.0, y))
+    return jnp.stack([_walks(terrain, *place) for place in ahead], axis=1)
 
 
 def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array, reach: float) -> jax.Array:
@@ -148,7 +156,7 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: flo
     acts = jnp.concatenate(
         [
             jnp.ones_like(here),
-            _moves(units.x[agents], units.y[agents]),
+            _moves(scenario.ground.terrain, units.x[agents], units.y[agents]),
             _targets(scenario, alive, distance, reach),
         ],
         axis=1,

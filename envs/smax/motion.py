@@ -1,4 +1,4 @@
-"""Movement, push-out and walls of one game loop.
+"""Movement and push-out of one game loop.
 
 All arrays are `[N, E]`. How the real game steers and pushes units is not published; here units walk straight and are
 pushed out of each other's separation radii.
@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.smax.battle import Battle, Roster
 from envs.smax.targeting import FAR, ghost_y, over, row, settle
-from envs.smax.units import MAP_SIZE, STRIP_HIGH, STRIP_LOW
+from envs.smax.walls import fence
 
 SPLIT = 1e-5  # cells between units on the same spot, so that the push has a direction
 PUSH_ROUNDS = 1  # Jacobi rounds of push-out per loop
@@ -55,8 +55,10 @@ def _overlaps(roster: Roster):
     return lambda n: jnp.where(row(touch, n), 1.0 / jnp.maximum(size + size[n], SPLIT) ** 2, FAR)
 
 
-def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, unrolled: bool) -> Battle:
-    """Pushes living units out of each other's separation radii, then back onto the strip.
+def separate(
+    roster: Roster, loop: jax.Array, before: Battle, battle: Battle, give: jax.Array, unrolled: bool
+) -> Battle:
+    """Pushes living units out of each other's separation radii, then out of walls. `before`: at the start of the loop.
 
     Two units at a distance d < R, the sum of their radii, are each moved by about `give` (R - d). With
     u = 1 - d^2 / R^2, the polynomial u (1/2 + u^2 (1/2 + 3/2 u^2)) is within 20 % of R / d - 1 from d = R to d = R / 3,
@@ -77,12 +79,4 @@ def separate(roster: Roster, loop: jax.Array, battle: Battle, give: jax.Array, u
         zeros = jnp.zeros(x.shape, jnp.float32)
         push = settle(loop, jax.lax.complex(*over(len(roster), unrolled, body, (zeros, zeros))))
         battle = battle._replace(x=battle.x + jnp.real(push) * give, y=battle.y + jnp.imag(push) * give)
-    return _fence(roster, battle)
-
-
-def _fence(roster: Roster, battle: Battle) -> Battle:
-    """Keeps ground units on the strip and all units on the map."""
-    edge = roster.column(lambda unit: 0.0 if unit.air else unit.radius)
-    low = roster.column(lambda unit: 0.0 if unit.air else STRIP_LOW + unit.inner)
-    high = roster.column(lambda unit: MAP_SIZE if unit.air else STRIP_HIGH - unit.inner)
-    return battle._replace(x=jnp.clip(battle.x, edge, MAP_SIZE - edge), y=jnp.clip(battle.y, low, high))
+    return fence(roster, loop, before, battle)

@@ -1,4 +1,4 @@
-"""The maps: the units of both sides in SMAC's order, and the sizes that follow from them.
+"""The maps: the units of both sides in SMAC's order, the ground, and the sizes that follow from them.
 
 Source: the map table of `oxwhirl/smac` (limits, races, type bits) and the spawn calls of its map scripts (unit order).
 """
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from envs.errors import ConfigError
 from envs.smax.options import Options
+from envs.smax.terrain import OCTAGON, SQUARE, STRIP, Ground
 
 NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
 MOVE_FEATURES = 4
@@ -40,6 +41,7 @@ class Scenario:
     map_type: str
     ally_shields: bool = False  # the agents' race is Protoss
     enemy_shields: bool = False
+    ground: Ground = STRIP
     options: Options = Options()
 
     @property
@@ -113,8 +115,10 @@ def _marines(name: str, allies: int, enemies: int, limit: int) -> Scenario:
     return Scenario(name, _team(marine=allies), _team(marine=enemies), limit, "marines")
 
 
-def _protoss(name: str, allies: tuple[str, ...], enemies: tuple[str, ...], limit: int, map_type: str) -> Scenario:
-    return Scenario(name, allies, enemies, limit, map_type, ally_shields=True, enemy_shields=True)
+def _protoss(
+    name: str, allies: tuple[str, ...], enemies: tuple[str, ...], limit: int, map_type: str, ground: Ground = STRIP
+) -> Scenario:
+    return Scenario(name, allies, enemies, limit, map_type, ally_shields=True, enemy_shields=True, ground=ground)
 
 
 _MMM = _team(marauder=2, marine=7, medivac=1)
@@ -134,9 +138,11 @@ SCENARIOS: dict[str, Scenario] = {
         _protoss("2s3z", _team(stalker=2, zealot=3), _team(stalker=2, zealot=3), 120, _MIXED),
         _protoss("3s5z", _team(stalker=3, zealot=5), _team(stalker=3, zealot=5), 150, _MIXED),
         _protoss("3s5z_vs_3s6z", _team(stalker=3, zealot=5), _team(stalker=3, zealot=6), 170, _MIXED),
-        _protoss("3s_vs_5z", _team(stalker=3), _team(zealot=5), 250, "stalkers"),
+        _protoss("3s_vs_5z", _team(stalker=3), _team(zealot=5), 250, "stalkers", SQUARE),
         _protoss("1c3s5z", _1C3S5Z, _1C3S5Z, 180, "colossi_stalkers_zealots"),
-        Scenario("6h_vs_8z", _team(hydralisk=6), _team(zealot=8), 150, "hydralisks", enemy_shields=True),
+        Scenario(
+            "6h_vs_8z", _team(hydralisk=6), _team(zealot=8), 150, "hydralisks", enemy_shields=True, ground=OCTAGON
+        ),
         Scenario("MMM", _MMM, _team(marine=7, marauder=2, medivac=1), 150, "MMM"),
         Scenario("MMM2", _MMM, _team(marine=8, marauder=3, medivac=1), 180, "MMM"),
     )

@@ -1,7 +1,7 @@
-"""The start of a battle: two compact groups of units, each created around one point.
+"""The start of a battle: compact groups of units, each created around a point of the map's script.
 
-The real game puts the first unit of a team on the point and the others on the nearest free places. The exact places are
-not known, so they are modelled as a hexagonal lattice with a little noise.
+The real game puts the first unit of a group on the point and the others on the nearest free places. The exact places
+are not known, so they are modelled as a hexagonal lattice with a little noise.
 """
 
 from functools import partial
@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules, Team
-from envs.smax.units import ALLY_SPAWN, ENEMY_SPAWN, SHIELD_DELAY
+from envs.smax.terrain import GO, STRIP, EnemyOrder, Ground, Spawn
+from envs.smax.units import SHIELD_DELAY
 
 FIRST_MADE = "marine"  # the type that the map scripts create before all others
 
@@ -70,26 +71,74 @@ def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, floa
     return x, y
 
 
-@partial(jax.jit, static_argnums=(0, 1, 4))
-def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.Array, num_envs: int) -> Battle:
+def _groups(team: Team, spawns: tuple[Spawn, ...]) -> list[tuple[Team, float, float]]:
+    """(units, x, y) of each point. Creation calls for the same point make one group."""
+    names, groups = team.names, []
+    for spawn in spawns:
+        here, names = names[: spawn.count or None], names[spawn.count or len(names) :]
+        if groups and groups[-1][1:] == (spawn.x, spawn.y):
+            here = groups.pop()[0].names + here
+        groups.append((Team(here), spawn.x, spawn.y))
+    return groups
+
+
+def _places(team: Team, spawns: tuple[Spawn, ...], rules: Rules, noise: jax.Array, mirror: float):
+    """x and y, [n, E], of a team; `noise` is f32[2, n, E] in [-1, 1)."""
+    parts, first = [], 0
+    for group, x, y in _groups(team, spawns):
+        rows = slice(first, first + len(group))
+        parts.append(_group(group, rules, noise[:, rows], (x, y), mirror))
+        first += len(group)
+    return tuple(jnp.concatenate(values) for values in zip(*parts, strict=True))
+
+
+def _headings(team: Team, spawns: tuple[Spawn, ...], order: EnemyOrder) -> np.ndarray:
+    """f32[2, n, 1]: the unit vectors from the points of a team to the middle of the goals of its order, else 0."""
+    groups = _groups(team, spawns)
+    points = np.concatenate([np.full((len(group), 2), (x, y)) for group, x, y in groups])
+    way = (np.asarray(order.start) + order.end) / 2 - points
+    length = np.linalg.norm(way, axis=1, keepdims=True)
+    return np.where(order.kind == GO, way / np.maximum(length, 1e-6), 0.0).T[..., None].astype(np.float32)
+
+
+def _goal(order: EnemyOrder, draw: jax.Array) -> jax.Array | None:
+    """f32[2, E]: a point between the ends of `order` by the share `draw`; None if the point is the map's."""
+    if not order.drawn:
+        return None
+    start, end = np.float32(order.start)[:, None], np.float32(order.end)[:, None]
+    return start + (end - start) * draw
+
+
+@partial(jax.jit, static_argnums=(0, 1, 4), static_argnames="ground")
+def spawn(
+    unit_types: tuple[str, ...],
+    num_allies: int,
+    rules: Rules,
+    key: jax.Array,
+    num_envs: int,
+    ground: Ground = STRIP,
+) -> Battle:
     """The battles [N, E] at the start of `num_envs` episodes.
 
-    Allies stand around (9, 16), ordered by (type block, x, y), as SMAC orders its agents at the start of an episode.
-    Enemies stand around (23, 16) in creation order, shuffled within a block of equal types; they may have walked up to
-    `rules.pre_advance` loops.
+    Allies stand around the points of `ground.ally_spawns`, ordered by (type block, x, y), as SMAC orders its agents at
+    the start of an episode. Enemies stand around theirs in creation order, shuffled within a block of equal types; they
+    may have walked up to `rules.pre_advance` loops towards their goal.
     """
-    roster = Roster(unit_types, num_allies).by(rules)
+    roster = Roster(unit_types, num_allies, ground).by(rules)
     allies, enemies, count = roster.allies, roster.enemies, len(roster)
     draw = jax.random.uniform(key, (2 * count + len(enemies) + 1, num_envs), jnp.float32)
+    goal = _goal(ground.order, jax.random.uniform(jax.random.fold_in(key, 1), (num_envs,), jnp.float32))
     noise = (2.0 * draw[: 2 * count] - 1.0).reshape(2, count, num_envs)
-    ally_x, ally_y = _group(allies, rules, noise[:, :num_allies], ALLY_SPAWN, 1.0)
+    ally_x, ally_y = _places(allies, ground.ally_spawns, rules, noise[:, :num_allies], 1.0)
     ally_x, ally_y = _arrange(allies, ally_x, ally_y, ally_x, ally_y)
-    enemy_x, enemy_y = _group(enemies, rules, noise[:, num_allies:], ENEMY_SPAWN, -1.0)
+    enemy_x, enemy_y = _places(enemies, ground.enemy_spawns, rules, noise[:, num_allies:], -1.0)
     shuffle = draw[2 * count : -1]
     enemy_x, enemy_y = _arrange(enemies, enemy_x, enemy_y, shuffle, shuffle)
-    # Enemies walk towards x = 9, so along -x; medivacs, which have inertia, have hardly moved.
+    # Medivacs, which have inertia, have hardly moved.
     speed = roster.number("speed")[num_allies:] * enemies.column(lambda unit: not unit.heals)
-    enemy_x = enemy_x - speed * rules.pre_advance * draw[-1]
+    heading_x, heading_y = _headings(enemies, ground.enemy_spawns, ground.order)
+    enemy_x = enemy_x + heading_x * (speed * rules.pre_advance * draw[-1])
+    enemy_y = enemy_y + heading_y * (speed * rules.pre_advance * draw[-1])
 
     def full(value, dtype=jnp.float32):
         return jnp.broadcast_to(jnp.asarray(roster.column(value, dtype)), (count, num_envs))
@@ -108,4 +157,5 @@ def spawn(unit_types: tuple[str, ...], num_allies: int, rules: Rules, key: jax.A
         shield_timer=full(lambda unit: SHIELD_DELAY),
         pending_time=full(lambda unit: 0.0),
         pending_target=full(lambda unit: NOBODY, jnp.int32),
+        goal=goal,
     )

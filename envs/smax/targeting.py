@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import ATTACK, NOBODY, Battle, Orders, Roster, Rules
+from envs.smax.terrain import HUNT
 from envs.smax.units import LOOPS_PER_STEP
 
 UNROLL_LIMIT = 24  # units in a battle; above it, pairwise work is a compiled loop
 FAR = 1e4  # cells: where dead units are placed, out of reach of all others
+ANYWHERE = 64.0  # cells: more than any distance on the map, less than FAR
 TOUCH = 1e-3  # cells of tolerance for "in range", because units walk up to exactly their range
 _FIRST = 2048.0  # cells^2, more than any squared distance on the map: the weight of precedence over distance
 
@@ -103,6 +105,8 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     begun = jnp.maximum(rules.keep_slop, roster.range_slop(rules)[first:])
     slop = jnp.where(windup >= 0.0, begun, rules.keep_slop)
     keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
+    if roster.ground.order.kind == HUNT:
+        keep = ANYWHERE
 
     def consider(a, carry):
         best, pick = carry

@@ -23,10 +23,7 @@ HEAL_START = 5.0  # energy needed to begin a heal
 HEAL_END = 0.01  # energy at which a heal ends
 HEAL_SCAN = 6.0  # cells: how far an enemy medivac looks for units to heal
 
-MAP_SIZE = 32.0  # the map is a square [0, 32]^2 ...
-STRIP_LOW, STRIP_HIGH = 8.0, 24.0  # ... in which ground units walk on the strip between these y
-ALLY_SPAWN = (9.0, 16.0)  # also where the enemy is ordered to attack-move
-ENEMY_SPAWN = (23.0, 16.0)
+MAP_SIZE = 32.0  # the map is a square [0, 32]^2; where ground units walk in it is the terrain's
 
 GROUND, AIR, TALL = 0, 1, 2  # planes: units collide within one (a colossus walks over the others' heads)
 

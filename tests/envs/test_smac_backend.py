@@ -166,7 +166,7 @@ def test_an_interruption_closes_the_game(plan):
         ({"max_reward": 500.0}, "max_reward is 500.0 there and 365 here"),
         ({"max_distance_x": 30}, "max_distance_x is 30 there and 32 here"),
         ({"n_enemies": 4}, "n_enemies is 4 there and 3 here"),
-        ({"pathing_grid": np.ones((32, 32), bool)}, "512 cells differ in walkability, the first, (0, 0), is walkable"),
+        ({"pathing_grid": np.ones((32, 32), bool)}, "320 cells differ in walkability, the first, (0, 0), is walkable"),
         ({"get_env_info": lambda: {"episode_limit": 50, "obs_shape": 31}}, "obs_shape is 31 there and 30 here; episod"),
         ({"get_state": lambda: np.zeros(47)}, "state has the shape (47,) there and (48,) here"),
     ],

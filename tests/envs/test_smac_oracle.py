@@ -24,6 +24,7 @@ except Exception as missing:  # absent, the unrelated package of that name, or a
 from envs.smax import interface, outcome
 from envs.smax.env import Smax, SmaxState
 from envs.smax.scenarios import SCENARIOS
+from tests.helpers.battle_states import FIELDS
 
 FIVE_MAPS = ("3m", "8m", "2s3z", "3s5z", "MMM")
 # SMAC computes in double precision and rounds at the end, we compute in single precision.
@@ -140,8 +141,8 @@ def compare_environment(oracle: Oracle, action, steps: int, reward: float, over:
     nothing = jnp.full((env.spec.num_agents, 1), -1, jnp.int32)
     state = SmaxState(given.battle, env.rules, nothing, jnp.asarray([steps - 1]))
     state, timestep = env.step(given.key, state, jnp.asarray([action]))
-    for name, theirs, ours in zip(state.battle._fields, oracle.battle, state.battle, strict=True):
-        oracle.equal(f"engine's {name}", theirs, ours, 1e-4)
+    for name in FIELDS:
+        oracle.equal(f"engine's {name}", getattr(oracle.battle, name), getattr(state.battle, name), 1e-4)
     oracle.equal("env's reward", reward, timestep.reward[0], 1e-4)
     oracle.equal("env's end", over, (timestep.terminated | timestep.truncated)[0])
     oracle.equal("env's masks", oracle.game.get_avail_actions(), timestep.avail[0])

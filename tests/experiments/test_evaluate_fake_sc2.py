@@ -19,6 +19,7 @@ from envs.smax.env import SmaxState
 from experiments.evaluate import main
 from experiments.smac.games import play_on_backend
 from iacjax import load_policy
+from tests.helpers.battle_states import FIELDS
 from tests.helpers.untrained import save_untrained
 
 if importlib.util.find_spec("smac") is None:
@@ -73,7 +74,8 @@ def replay_at_home(policy, story, length):
     act = jax.jit(partial(policy._replace(params=(policy.params[0],)).act))
     carry, total, first = policy.carry(1), 0.0, jnp.ones(1, bool)
     for told in story[:length]:
-        for name, ours, theirs in zip(state.battle._fields, state.battle, told.battle, strict=True):
+        for name in FIELDS:
+            ours, theirs = getattr(state.battle, name), getattr(told.battle, name)
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4, err_msg=name)
         state = state._replace(battle=jax.tree.map(jnp.asarray, told.battle))
         carry, action = act(carry, timestep, first)

@@ -6,6 +6,7 @@ Written from the specification (sections 5.3, 7.1, 7.3) and from the docstrings 
 import math
 
 from envs.smax.units import UNITS
+from tests.helpers.wall_oracle import keep_in
 
 NOBODY, RESTING = -1, -1.0
 REACH_TOLERANCE = 1e-3
@@ -40,7 +41,7 @@ def ordered_target(unit, order, units):
     return order["target"] if other.side == 1 and unit.kind.can_hit(other.kind) else NOBODY
 
 
-def enemy_target(me, number, units, orders, rules):
+def enemy_target(me, number, units, orders, rules, hunts):
     """Keep the old target while it may be kept, else (attackers of mine first) the nearest in scan range."""
     scan = me.kind.scan + rules["scan_margin"]
     begun = max(rules["keep_slop"], rules["range_slop"] * me.kind.range_slop)
@@ -51,7 +52,7 @@ def enemy_target(me, number, units, orders, rules):
             continue
         radii = me.kind.radius + other.kind.radius
         gap = distance(me, other)
-        keep = max(me.kind.range + slop, rules["chase"] * scan) + radii
+        keep = math.inf if hunts else max(me.kind.range + slop, rules["chase"] * scan) + radii
         if me.target == index and gap <= keep:
             return index
         busy = other.windup >= 0 or other.cooldown > 0
@@ -79,14 +80,14 @@ def patient(me, units, order):
     return min(choices)[1] if choices else NOBODY
 
 
-def choose(number, me, units, orders, rules):
+def choose(number, me, units, orders, rules, ground):
     if not me.alive:
         return NOBODY
     order = orders[number] if me.side == 0 else None
     if me.kind.heals:
         return patient(me, units, order)
     if me.side == 1:
-        return enemy_target(me, number, units, orders, rules)
+        return enemy_target(me, number, units, orders, rules, ground.order.kind == "hunt")
     target = ordered_target(me, order, units)
     return target if target != NOBODY and units[target].alive else NOBODY
 
@@ -126,7 +127,7 @@ def weapon(me, old, target, gap, span, rules, jitter):
     return fired, victims
 
 
-def walk(me, old, target, gap, span, stands, order, units, rules):
+def walk(me, old, target, gap, span, stands, order, units, rules, goal):
     """Moves `me`; returns whether it wanted to."""
     speed, halt, heading = me.kind.speed, 0.0, None
     if old.alive and target != NOBODY:
@@ -135,8 +136,8 @@ def walk(me, old, target, gap, span, stands, order, units, rules):
     elif old.alive and me.side == 0:
         if order["kind"] == 2:
             heading = (order["goal_x"] - old.x, order["goal_y"] - old.y)
-    elif old.alive and not (me.kind.heals and rules["enemy_medivac"] < 0.5):
-        heading = (9.0 - old.x, 16.0 - old.y)
+    elif old.alive and goal and not (me.kind.heals and rules["enemy_medivac"] < 0.5):
+        heading = (goal[0] - old.x, goal[1] - old.y)
         army = [unit.kind.separation for unit in units if unit.side == 1]
         halt = max(army) * math.sqrt(len(army))
         if me.kind.heals:
@@ -161,7 +162,7 @@ def walk(me, old, target, gap, span, stands, order, units, rules):
     return heading is not None
 
 
-def separate(units, gives):
+def separate(units, before, gives, ground):
     shifts = []
     for n, (me, give) in enumerate(zip(units, gives, strict=True)):
         dx = dy = 0.0
@@ -174,11 +175,9 @@ def separate(units, gives):
                 size = (1 - s) * (0.5 + 0.5 * (1 - s) ** 2 + 1.5 * (1 - s) ** 4)
                 dx, dy = dx + off_x * size, dy + off_y * size
         shifts.append((dx * give, dy * give) if me.alive else (0.0, 0.0))
-    for me, (dx, dy) in zip(units, shifts, strict=True):
-        edge = 0.0 if me.kind.air else me.kind.radius
-        low, high = (0.0, 32.0) if me.kind.air else (8.0 + me.kind.inner, 24.0 - me.kind.inner)
-        me.x = min(max(me.x + dx, edge), 32.0 - edge)
-        me.y = min(max(me.y + dy, low), high)
+    for me, old, (dx, dy) in zip(units, before, shifts, strict=True):
+        me.x, me.y = me.x + dx, me.y + dy
+        keep_in(me, old, ground.terrain)
 
 
 def burnt(shooter, target, other):
@@ -198,9 +197,9 @@ def blow(victim, raw):
         victim.health -= max(raw - absorbed - victim.kind.armor, 0.5)
 
 
-def game_loop(units, before, orders, jitter, rules):
-    """Advances `units` (list of Unit) in place; `before` is a deep copy of them."""
-    targets = [choose(n, unit, before, orders, rules) for n, unit in enumerate(before)]
+def game_loop(units, before, orders, jitter, rules, ground, goal):
+    """Advances `units` (list of Unit) in place; `before` is a deep copy of them. `goal`: where enemies are sent."""
+    targets = [choose(n, unit, before, orders, rules, ground) for n, unit in enumerate(before)]
     gives, hits = [], []
     for n, (me, old) in enumerate(zip(units, before, strict=True)):
         target = targets[n]
@@ -212,9 +211,10 @@ def game_loop(units, before, orders, jitter, rules):
         winds = me.kind.armed and me.windup >= 0
         stands = fired or winds or (target != NOBODY and gap <= span + REACH_TOLERANCE)
         order = orders[n] if me.side == 0 else None
-        goes = walk(me, old, target, gap, span, stands, order, before, rules)
+        goal_of = goal if ground.order.kind == "go" else None
+        goes = walk(me, old, target, gap, span, stands, order, before, rules, goal_of)
         gives.append(rules["push_moving" if goes else "push_attacking" if stands else "push_idle"])
-    separate(units, gives)
+    separate(units, before, gives, ground)
 
     for shooter, victim in hits:
         kind, side = units[shooter].kind, units[shooter].side

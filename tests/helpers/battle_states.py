@@ -5,6 +5,8 @@ import numpy as np
 from envs.smax.battle import Battle, Orders, Rules
 from envs.smax.rules import UNKNOWN
 
+FIELDS = tuple(name for name in Battle._fields if name != "goal")  # those that every battle has
+
 
 def random_rules(rng, num_envs):
     """[E] each, every rule across its range."""
@@ -19,8 +21,17 @@ def random_rules(rng, num_envs):
     return Rules(**values)
 
 
+def _onto_cells(rng, terrain, x, y):
+    """Places in blocked cells replaced by random places in walkable ones."""
+    inside = (x >= 0) & (x < 32) & (y >= 0) & (y < 32)
+    blocked = ~(inside & terrain.walkable[np.clip(x, 0, 31).astype(int), np.clip(y, 0, 31).astype(int)])
+    cells = np.argwhere(terrain.walkable)
+    place = cells[rng.integers(len(cells), size=x.shape)] + rng.random((*x.shape, 2))
+    return np.where(blocked, place[..., 0], x), np.where(blocked, place[..., 1], y)
+
+
 def random_battle(rng, roster, num_envs):
-    """Random states in which every kind of pending action occurs."""
+    """Random states in which every kind of pending action occurs, in walkable cells."""
     shape = (len(roster), num_envs)
     first = roster.num_allies
     opponent = np.where(roster.is_ally, rng.integers(first, len(roster), shape), rng.integers(0, first, shape))
@@ -48,6 +59,7 @@ def random_battle(rng, roster, num_envs):
         "pending_time": later * rng.uniform(0, 4, shape),
         "pending_target": np.where(later & (rng.random(shape) < 0.5), opponent, -1),
     }  # fmt: skip
+    fields["x"], fields["y"] = _onto_cells(rng, roster.ground.terrain, fields["x"], fields["y"])
     kinds = {"target": np.int32, "pending_target": np.int32}
     return Battle(**{name: value.astype(kinds.get(name, np.float32)) for name, value in fields.items()})
 

@@ -49,7 +49,7 @@ class FakeGame:
     def __init__(self, map_name, seed=0, replay_prefix="", **options):
         self.name, self.force_restarts, self.child, self.fate = replay_prefix, 0, None, None
         self.pathing_grid = np.zeros((32, 32), bool)
-        self.pathing_grid[:, 8:24] = True
+        self.pathing_grid[2:30, 7:25] = True
         for key, value in options.items():
             setattr(self, key, value)
         self._log("make", map_name, seed, os.getpid())

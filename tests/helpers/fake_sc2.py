@@ -18,7 +18,7 @@ from smac.env import StarCraft2Env
 
 from envs.smax.battle import ATTACK, MOVE, NO_ORDER, NOBODY, STOP, Battle, Orders, Rules, default_rules
 from envs.smax.dynamics import advance, spawn
-from envs.smax.interface import MAP_SIZE, STRIP_HIGH, STRIP_LOW
+from envs.smax.interface import MAP_SIZE
 from envs.smax.scenarios import get_scenario
 from envs.smax.units import LOOPS_PER_STEP, UNITS
 
@@ -95,7 +95,7 @@ class Controller:
         step = Step(self.battle, orders, self._next_key(), count)
         self.stories[-1].append(step)
         scenario = self.scenario
-        extra = {} if count == LOOPS_PER_STEP else {"loops": count}
+        extra = {"ground": scenario.ground} | ({} if count == LOOPS_PER_STEP else {"loops": count})
         battle = advance(scenario.units, scenario.num_allies, rules, self.battle, orders, step.key, **extra)
         self.battle = jax.device_get(battle)
         self._renewed = False
@@ -124,7 +124,8 @@ class Controller:
         """Both teams, by new tags."""
         self.stories = [*self.stories[-KEPT:], []]
         scenario = self.scenario
-        battle = jax.device_get(spawn(scenario.units, scenario.num_allies, self.rules, self._next_key(), 1))
+        army = (scenario.units, scenario.num_allies)
+        battle = jax.device_get(spawn(*army, self.rules, self._next_key(), 1, ground=scenario.ground))
         life = np.where(np.arange(len(self.units)) < scenario.num_allies, 1.0, self.enemy_life)[:, None]
         life = life.astype(np.float32)
         self.battle = Battle(*battle)._replace(health=battle.health * life, shield=battle.shield * life)
@@ -218,9 +219,9 @@ class FakeSC2(StarCraft2Env):
         self.launches += 1
         size = int(MAP_SIZE)
         self.map_x = self.map_y = self.max_distance_x = self.max_distance_y = size
-        self.pathing_grid = np.zeros((size, size), bool)  # [x, y]
-        self.pathing_grid[:, int(STRIP_LOW) : int(STRIP_HIGH)] = True
-        self.terrain_height = np.zeros((size, size))
+        terrain = self._controller.scenario.ground.terrain
+        self.pathing_grid = terrain.walkable  # [x, y]
+        self.terrain_height = terrain.height_byte / 255
 
 
 def make_game(map_name: str, **options) -> FakeSC2:

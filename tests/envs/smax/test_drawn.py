@@ -12,7 +12,7 @@ from envs.smax.drawn import DrawnRoster
 from envs.smax.dynamics import run_loops
 from envs.smax.pursuit import Pursuit, pursue
 from envs.smax.targeting import ghost_y
-from tests.helpers.battle_states import random_battle, random_orders, random_rules
+from tests.helpers.battle_states import FIELDS, random_battle, random_orders, random_rules
 
 LANES = 16
 PROTOSS = ("stalker", "zealot", "colossus", "zealot", "stalker", "colossus", "zealot")
@@ -45,7 +45,7 @@ def test_drawn_types_play_like_constant_ones(names):
         jitter = rng.uniform(-1, 2, battle.x.shape).astype(np.float32)
         want = jax.device_get(constant_loops(names, 4, rules, battle, orders, jitter))
         got = drawn_loops(types, 4, kind, rules, battle, orders, jitter)
-        for name in Battle._fields:
+        for name in FIELDS:
             np.testing.assert_allclose(getattr(got, name), getattr(want, name), atol=2e-4, err_msg=name)
         battle = want
 
@@ -55,7 +55,7 @@ def hunt_once(names, alive, prey, tick, loop):
     types, kind = kinds_of(names, 1)
     roster = DrawnRoster(types, 2, kind=jnp.asarray(kind))
     zeros = jnp.zeros((len(names), 1))
-    fields = {name: zeros for name in Battle._fields}
+    fields = {name: zeros for name in FIELDS}
     x = jnp.array([[10.0], [14.0]] + [[20.0]] * (len(names) - 2))
     battle = Battle(**fields)._replace(x=x, y=zeros + 16, health=jnp.asarray(alive, jnp.float32)[:, None])
     pursuit = Pursuit(jnp.asarray(prey, jnp.int32)[:, None], jnp.array([tick]))

@@ -246,21 +246,21 @@ def test_free_movement_over_a_step():
 
 
 def test_walls():
-    """Nobody leaves the strip 8 <= y <= 24 of the map 0 <= x <= 32; medivacs leave the strip, not the map."""
+    """Nobody leaves the strip 2 <= x <= 30, 7 <= y <= 25; medivacs leave the strip, not the map 0 <= x, y <= 32."""
     names = ("marine", "stalker", "medivac", "marine")
-    corners = [(30.0, 23.0), (2.0, 9.0), (30.0, 24.0), (16.0, 16.0)]
+    corners = [(29.0, 23.0), (3.0, 9.0), (30.0, 24.0), (16.0, 16.0)]
     battle = arena(names, 3, corners, health=[45, 80, 150, 0])
     goals = [(40.0, 40.0), (-9.0, -9.0), (40.0, 40.0)]
     for _ in range(10):
         battle = one_step(names, 3, battle, orders_of([MOVE] * 3, 0, goals))
-    np.testing.assert_allclose(battle.x[:3, 0], [32 - 0.375, 0.625, 32], atol=1e-5)
-    np.testing.assert_allclose(battle.y[:3, 0], [24 - 0.375, 8.5, 32], atol=1e-5)
+    np.testing.assert_allclose(battle.x[:3, 0], [30 - 0.375, 2.5, 32], atol=1e-5)
+    np.testing.assert_allclose(battle.y[:3, 0], [25 - 0.375, 7.5, 32], atol=1e-5)
 
 
 def test_a_wall_stops_a_colossus_at_its_inner_radius():
-    battle = arena(("colossus", "marine"), 1, [(16.0, 23.0), (16.0, 10.0)], health=[200, 0])
+    battle = arena(("colossus", "marine"), 1, [(16.0, 24.0), (16.0, 10.0)], health=[200, 0])
     after = one_step(("colossus", "marine"), 1, battle, orders_of([MOVE], 0, (16.0, 40.0)))
-    assert after.y[0, 0] == pytest.approx(24 - 0.5625, abs=1e-6)
+    assert after.y[0, 0] == pytest.approx(25 - 0.5625, abs=1e-6)
 
 
 # --- healing and regeneration -----------------------------------------------------------------------------------------

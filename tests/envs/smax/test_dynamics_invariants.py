@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.smax.battle import ATTACK, STOP, Battle, Orders, Roster, default_rules
+from envs.smax.battle import ATTACK, STOP, Orders, Roster, default_rules
 from envs.smax.dynamics import advance, run_loops, spawn
 from envs.smax.scenarios import get_scenario
 from envs.smax.spawn import hexagonal_places
-from tests.helpers.battle_states import random_battle, random_orders, random_rules
+from tests.helpers.battle_states import FIELDS, random_battle, random_orders, random_rules
 
 RULES = default_rules()
 LANES = 16
@@ -71,8 +71,8 @@ def test_the_dead_do_nothing(roster):
     after = step(roster, rules, battle, orders, jitter)
     haunted = step(roster, rules, battle._replace(**ghosts), orders, jitter)
     assert dead.sum() > 5 and not after.alive[dead].any()
-    np.testing.assert_allclose(after.x[dead], battle.x[dead], atol=0.7)  # the strip's walls may shift the random ones
-    for name in Battle._fields:
+    np.testing.assert_allclose(after.x[dead], battle.x[dead], atol=0.7)  # walls may shift the random ones
+    for name in FIELDS:
         got, expected = getattr(haunted, name), getattr(after, name)
         np.testing.assert_array_equal(got[~dead], expected[~dead], err_msg=name)
     again = step(roster, rules, after, orders, jitter)
@@ -110,7 +110,7 @@ def test_reflecting_the_map_reflects_the_battle(roster):
     after = step(roster, rules, battle, orders, jitter)
     mirror = step(roster, rules, flipped, orders._replace(goal_y=32 - orders.goal_y), jitter)
     np.testing.assert_allclose(mirror.y, 32 - after.y, atol=2e-4)
-    for name in set(Battle._fields) - {"y", "vy"}:
+    for name in set(FIELDS) - {"y", "vy"}:
         np.testing.assert_allclose(getattr(mirror, name), getattr(after, name), atol=2e-4, err_msg=name)
 
 
@@ -128,7 +128,7 @@ def test_environments_are_independent():
         alone = advance(roster.names, first, RULES, battle, orders, key)
         jitter = jax.random.uniform(key, battle.x.shape, jnp.float32, -1.0, 2.0)
         plain = loops(roster, RULES, battle, orders, jitter)
-        for name in Battle._fields:
+        for name in FIELDS:
             expected = getattr(plain, name)
             np.testing.assert_allclose(getattr(alone, name), expected, atol=1e-4, err_msg=name)
             np.testing.assert_allclose(getattr(both, name)[seed], expected, atol=1e-4, err_msg=name)

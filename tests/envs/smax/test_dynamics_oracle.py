@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from envs.smax.battle import Battle, Orders, Roster
+from envs.smax.battle import Orders, Roster
 from envs.smax.dynamics import run_loops
 from envs.smax.rules import UNKNOWN
+from envs.smax.terrain import OCTAGON, SQUARE, STRIP
 from tests.helpers.battle_oracle import Unit, game_loop
-from tests.helpers.battle_states import random_battle, random_orders, random_rules
+from tests.helpers.battle_states import FIELDS, random_battle, random_orders, random_rules
 
 ARMIES = {
     "2s3z": (["stalker"] * 2 + ["zealot"] * 3, ["stalker"] * 2 + ["zealot"] * 3),
@@ -21,6 +22,7 @@ ARMIES = {
     "6h_vs_8z": (["hydralisk"] * 4, ["zealot"] * 5),
     "13m_vs_14m": (["marine"] * 13, ["marine"] * 14),  # above UNROLL_LIMIT
 }
+GROUNDS = {"3s_vs_5z": SQUARE, "6h_vs_8z": OCTAGON}
 NUM_ENVS = 24
 
 
@@ -28,19 +30,20 @@ def oracle(roster, rules, battle, orders, jitter, e):
     """Fields of Battle after one loop of one environment, [N] each."""
     units = []
     for n, name in enumerate(roster.names):
-        fields = {key: getattr(battle, key)[n, e].item() for key in Battle._fields}
+        fields = {key: getattr(battle, key)[n, e].item() for key in FIELDS}
         units.append(Unit(name, int(n >= roster.num_allies), fields))
     env_orders = [{key: getattr(orders, key)[n, e].item() for key in Orders._fields} for n in range(roster.num_allies)]
     before = copy.deepcopy(units)
     env_rules = {name: float(getattr(rules, name)[e]) for name in UNKNOWN}
-    game_loop(units, before, env_orders, [float(value) for value in jitter[:, e]], env_rules)
-    return {name: np.array([getattr(unit, name) for unit in units]) for name in Battle._fields}
+    goal = roster.ground.order.start if battle.goal is None else tuple(battle.goal[:, e])
+    game_loop(units, before, env_orders, [float(value) for value in jitter[:, e]], env_rules, roster.ground, goal)
+    return {name: np.array([getattr(unit, name) for unit in units]) for name in FIELDS}
 
 
 @pytest.mark.parametrize("army", ARMIES)
 def test_one_loop_equals_the_oracle(army):
     allies, enemies = ARMIES[army]
-    roster = Roster(tuple(allies + enemies), len(allies))
+    roster = Roster(tuple(allies + enemies), len(allies), GROUNDS.get(army, STRIP))
     step = jax.jit(partial(run_loops, roster, count=1))
     fired = 0
     for seed in range(4):
@@ -52,7 +55,7 @@ def test_one_loop_equals_the_oracle(army):
         fired += (after.cooldown > battle.cooldown).sum()
         for e in range(NUM_ENVS):
             expected = oracle(roster, rules, battle, orders, jitter, e)
-            for name in Battle._fields:
+            for name in FIELDS:
                 got = getattr(after, name)[:, e]
                 np.testing.assert_allclose(got, expected[name], atol=2e-4, err_msg=f"{army} {seed} {e} {name}")
     assert fired > 30  # the states are violent enough to mean something

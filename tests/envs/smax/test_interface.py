@@ -1,5 +1,7 @@
 """Hand-made scenes with literal numbers: the test vectors 1 to 14 of the SMAC interface specification."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,8 +106,8 @@ def test_last_actions_in_the_state():
 @pytest.mark.parametrize(
     "x,y,mask",
     [
-        (0.3, 16, "1111"), (0.0, 16, "1110"), (1.0, 16, "1111"), (30.99, 16, "1111"), (31.0, 16, "1101"),
-        (16, 22.99, "1111"), (16, 23.0, "0111"), (16, 9.0, "1111"), (16, 8.99, "1011"),
+        (3.0, 16, "1111"), (2.99, 16, "1110"), (28.99, 16, "1111"), (29.0, 16, "1101"), (1.5, 16, "0010"),
+        (16, 23.99, "1111"), (16, 24.0, "0111"), (16, 8.0, "1111"), (16, 7.99, "1011"), (16, 6.5, "1000"),
     ],
 )  # fmt: skip
 def test_move_mask_truncates(x, y, mask):
@@ -113,6 +115,31 @@ def test_move_mask_truncates(x, y, mask):
     seen = look(scenario, scene(scenario, [(x, y), *apart(scenario)[1:]]))
     assert "".join(str(int(flag)) for flag in seen.avail[0, 0, 2:6]) == mask
     np.testing.assert_array_equal(seen.obs[0, 0, :4], seen.avail[0, 0, 2:6])
+
+
+@pytest.mark.parametrize(
+    "x,y,mask",
+    [
+        (0.3, 16, "1111"), (0.0, 16, "1110"), (30.99, 16, "1111"), (31.0, 16, "1101"), (16, 30.99, "1111"),
+        (16, 31.0, "0111"), (16, 0.5, "1111"), (16, 0.0, "1011"),
+    ],
+)  # fmt: skip
+def test_int_truncates_towards_zero_where_the_edge_of_the_map_is_walkable(x, y, mask):
+    """A grid of a game replaces ours: all cells walkable, and all but one, which is looked up cell by cell."""
+    scenario = get_scenario("3m")
+    for grid in (np.ones((32, 32), bool), np.arange(1024).reshape(32, 32) != 20 * 32 + 20):
+        ground = dataclasses.replace(scenario.ground, terrain=scenario.ground.terrain.replace(grid))
+        seen = look(dataclasses.replace(scenario, ground=ground), scene(scenario, [(x, y), *apart(scenario)[1:]]))
+        assert "".join(str(int(flag)) for flag in seen.avail[0, 0, 2:6]) == mask
+    below = look(dataclasses.replace(scenario, ground=ground), scene(scenario, [(20.5, 19.5), *apart(scenario)[1:]]))
+    assert not below.avail[0, 0, 2] and below.avail[0, 0, 3:6].all()
+
+
+def test_masks_of_the_octagon():
+    """Row 8 is x 9..20, row 9 is x 8..21: at (8.5, 9.5) south and west are blocked."""
+    scenario = get_scenario("6h_vs_8z")
+    seen = look(scenario, scene(scenario, [(8.5, 9.5), *apart(scenario)[1:]]))
+    np.testing.assert_array_equal(seen.avail[0, 0, 2:6], [True, False, True, False])
 
 
 def test_shooting_at_six_seeing_below_nine():

@@ -1,0 +1,126 @@
+"""The ground of the maps: where units may walk, how high it is, where teams are created and what enemies are ordered.
+
+Grids are indexed [x, y]; cell (x, y) is the square [x, x + 1) x [y, y + 1). `terrain.npz` was read out of SMAC's map
+files: a cell is walkable if it is no void, has no cliff, and 2 <= x, y <= 29; on the strip a running game printed the
+same cells. A grid that `experiments.smac_probe` read from a game can take its place (`Terrain.replace`).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.errors import ConfigError
+
+SIZE = 32  # cells along each side of a map
+STAY, GO, HUNT = "stay", "go", "hunt"  # kinds of EnemyOrder
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """The grids of a map as bytes, so that a terrain is a hashable constant of compiled programs."""
+
+    name: str
+    walkable_bytes: bytes
+    crossable_bytes: bytes
+    height_bytes: bytes
+
+    @property
+    def walkable(self) -> np.ndarray:
+        """bool[32, 32]: the cells that ground units may enter: SMAC's `pathing_grid`."""
+        return np.frombuffer(self.walkable_bytes, bool).reshape(SIZE, SIZE)
+
+    @property
+    def crossable(self) -> np.ndarray:
+        """bool[32, 32]: the cells that a colossus may enter, which steps over cliffs."""
+        return np.frombuffer(self.crossable_bytes, bool).reshape(SIZE, SIZE)
+
+    @property
+    def height_byte(self) -> np.ndarray:
+        """uint8[32, 32]: SMAC's `terrain_height` times 255, which is 255 (h + 16) / 32 at the height h."""
+        return np.frombuffer(self.height_bytes, np.uint8).reshape(SIZE, SIZE)
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """(low x, high x, low y, high y) in map units if the walkable cells are a rectangle, else None."""
+        xs, ys = (np.flatnonzero(self.walkable.any(axis=axis)) for axis in (1, 0))
+        if not len(xs) or not (self.walkable[xs[0] : xs[-1] + 1, ys[0] : ys[-1] + 1]).all():
+            return None
+        if self.walkable.sum() != len(xs) * len(ys) or self.crossable_bytes != self.walkable_bytes:
+            return None
+        return float(xs[0]), float(xs[-1] + 1), float(ys[0]), float(ys[-1] + 1)
+
+    def replace(self, walkable: np.ndarray) -> "Terrain":
+        """This terrain with another grid of walkable cells.
+
+        Raises:
+          ConfigError: it is not a grid of 32 x 32 cells, or none of them is walkable.
+        """
+        grid = np.asarray(walkable)
+        if grid.shape != (SIZE, SIZE) or not np.isin(grid, (0, 1)).all() or not grid.any():
+            raise ConfigError(f"a pathing grid has {SIZE} x {SIZE} cells of 0 and 1, some of them 1")
+        grid = grid.astype(bool)
+        cliffs = self.crossable & ~self.walkable
+        return dataclasses.replace(self, walkable_bytes=grid.tobytes(), crossable_bytes=(grid | cliffs).tobytes())
+
+
+@cache
+def load_terrain(name: str) -> Terrain:
+    """The terrain called `name` of `terrain.npz`."""
+    with np.load(Path(__file__).with_name("terrain.npz")) as data:
+        walkable, height = data[f"{name}.walkable"], data[f"{name}.height"]
+        cliffs = data[f"{name}.cliffs"] if f"{name}.cliffs" in data.files else np.zeros_like(walkable)
+    return Terrain(name, walkable.tobytes(), (walkable | cliffs).tobytes(), height.tobytes())
+
+
+class Spawn(NamedTuple):
+    """One creation call of a map script: the next `count` units of a team (0: all others) stand around a point."""
+
+    x: float
+    y: float
+    count: int = 0
+
+
+class EnemyOrder(NamedTuple):
+    """What the map script orders all enemies at the start of a battle.
+
+    GO: attack-move to a point, drawn uniformly between `start` and `end`. HUNT: attack the agents' group: each enemy
+    follows the agent nearest at the start until it is dead. STAY: no order.
+    """
+
+    kind: str
+    start: tuple[float, float] = (0.0, 0.0)
+    end: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether every episode has a goal of its own."""
+        return self.start != self.end
+
+
+def go_to(x: float, y: float) -> EnemyOrder:
+    """The order to attack-move to one point."""
+    return EnemyOrder(GO, (x, y), (x, y))
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a battle takes place. Spawns are in the order of the units of `Scenario`, allies in SMAC's agent order."""
+
+    terrain: Terrain
+    ally_spawns: tuple[Spawn, ...]
+    enemy_spawns: tuple[Spawn, ...]
+    order: EnemyOrder
+
+
+def _facing(terrain: str) -> Ground:
+    """Allies round (9, 16), enemies round (23, 16), ordered to the allies' point."""
+    return Ground(load_terrain(terrain), (Spawn(9.0, 16.0),), (Spawn(23.0, 16.0),), go_to(9.0, 16.0))
+
+
+STRIP = _facing("strip")
+SQUARE = _facing("square")
+OCTAGON = Ground(load_terrain("6h_vs_8z"), (Spawn(14.6, 9.49),), (Spawn(14.41, 16.76),), go_to(14.6, 9.49))
