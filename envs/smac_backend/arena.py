@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,11 @@ from envs.smac_backend.backend import Backend
 from envs.smac_backend.checks import check_game, check_shapes
 from envs.smac_backend.host import GameClient, LocalClient, ProcessClient
 from envs.smac_backend.moment import Lost, Moment
+from envs.smax.options import Options
 from envs.smax.scenarios import get_scenario
 
 NO_OP, STOP = 0, 1  # SMAC's action ids
+DEFAULTS = Options()
 SEEDS = 2**31 - 1  # StarCraft II takes a non-negative int32
 
 Act = Callable[
@@ -87,6 +90,7 @@ class Arena:
       seed: from which the games' seeds are made, a different one for each game and launch, because two games with one
         seed would play the same battles.
       options: passed to the backend's factory.
+      interface: SMAC's options, with which the policy was trained; passed to the factory too.
       limits: time limits, and how often a game may fail.
       say: receives one line for each lost episode.
     """
@@ -100,9 +104,11 @@ class Arena:
         options: dict[str, Any] | None = None,
         limits: Limits = LIMITS,
         say: Callable[[str], None] = print,
+        interface: Options = DEFAULTS,
     ):
-        self.backend, self.scenario, self.limits, self.say = backend, get_scenario(map_name), limits, say
-        self.seed, self.options = seed, options or {}
+        self.backend, self.limits, self.say, self.seed = backend, limits, say, seed
+        self.scenario = replace(get_scenario(map_name), options=interface)
+        self.options = interface.changed | (options or {})
         self.slots = [GameSlot(number) for number in range(max(games, 1))]
         self.discarded = 0  # episodes that did not count
         self.replaced = 0  # illegal actions of the policy

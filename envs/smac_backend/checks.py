@@ -15,13 +15,15 @@ SEAM = 2  # cells on either side of a wall whose walkability only a game can tel
 
 def expected_facts(scenario: Scenario) -> dict[str, float]:
     """Our data of a map, under the names used by `get_env_info` and by `StarCraft2Env`'s attributes."""
-    size = int(MAP_SIZE)
+    size, options = int(MAP_SIZE), scenario.options
+    declared = scenario.obs_dim - options.obs_timestep_number  # SMAC does not count the constant 0
+    state = scenario.num_allies * declared if options.obs_instead_of_state else scenario.state_dim
     return {
         "n_agents": scenario.num_allies,
         "n_enemies": scenario.num_enemies,
         "n_actions": scenario.num_actions,
-        "obs_shape": scenario.obs_dim,
-        "state_shape": scenario.state_dim,
+        "obs_shape": declared,
+        "state_shape": state,
         "episode_limit": scenario.limit,
         "max_reward": max_reward(scenario),
         **{name: size for name in ("map_x", "map_y", "max_distance_x", "max_distance_y")},

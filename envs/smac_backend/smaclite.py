@@ -25,6 +25,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from envs.smac_backend.backend import Backend
+from envs.smax.options import options_among
 from envs.smax.scenarios import MOVE_FEATURES, NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.terrain import STRIP
 from envs.smax.units import LOOPS_PER_SECOND
@@ -36,17 +37,21 @@ NO_OP = 0
 SPAWN_NOISE = 0.1  # cells, as in `default_rules`
 
 
-def make_game(map_name: str, seed: int | None = None, noise: float = 0.0, **_: Any) -> "SmacliteGame":
+def make_game(map_name: str, seed: int | None = None, noise: float = 0.0, **options: Any) -> "SmacliteGame":
     """A game of a map of SMAClite, or of a SMAC map that it lacks (3m, 8m), built from its units.
 
     Args:
       map_name: the map.
       seed: of SMAClite and of the noise.
       noise: each coordinate of each unit is moved by up to this many cells at the reset, uniformly.
+      options: of SMAC. SMAClite has its own rewards, so those of the reward are ignored.
 
     Raises:
-      ConfigError: SMAClite is not installed, or does not have the units of that map.
+      ConfigError: SMAClite is not installed, does not have the units of that map, or would need an option of SMAC.
     """
+    lacks = [name for name in options_among(options) if not name.startswith("reward")]
+    if lacks:
+        raise ConfigError(f"SMAClite does not have SMAC's {', '.join(lacks)}: it plays policies trained without")
     try:
         from smaclite.env import SMACliteEnv
         from smaclite.env.maps.map import MapPreset

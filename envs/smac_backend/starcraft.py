@@ -51,17 +51,38 @@ def _check_package() -> None:
         )
 
 
-def make_game(map_name: str, **options: Any) -> Any:
-    """A `StarCraft2Env` of the map with SMAC's defaults; StarCraft II starts at the first reset.
+def make_game(map_name: str, reward_damage: bool = True, **options: Any) -> Any:
+    """A `StarCraft2Env` of the map; StarCraft II starts at the first reset.
+
+    Args:
+      map_name: the map.
+      reward_damage: False: losses of health and shield are not rewarded, which SMAC has no option for.
+      options: arguments of `StarCraft2Env`; SMAC's defaults otherwise.
 
     Raises:
       ConfigError: SMAC cannot be imported, or has no such map.
     """
     environment = load_environment()
+    if not reward_damage:
+        environment = without_damage(environment)
     try:
         return environment(map_name=map_name, **options)
     except KeyError:
         raise ConfigError(f"SMAC has no map '{map_name}': python -m smac.bin.map_list lists its maps") from None
+
+
+def without_damage(environment: Any) -> Any:
+    """A subclass of `StarCraft2Env` whose steps pay for deaths only, as the copies of SMAC in MASER and ICES do."""
+
+    class Deaths(environment):
+        def reward_battle(self) -> float:
+            kills, losses = -sum(self.death_tracker_enemy), -sum(self.death_tracker_ally)
+            super().reward_battle()  # which records who has died
+            kills, losses = kills + sum(self.death_tracker_enemy), losses + sum(self.death_tracker_ally)
+            lost = 0.0 if self.reward_only_positive else self.reward_negative_scale * losses
+            return self.reward_death_value * (kills - lost)
+
+    return Deaths
 
 
 def game_folder() -> pathlib.Path:

@@ -6,7 +6,7 @@ the three reward forms of the literature.
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -74,9 +74,20 @@ class Options:
             raise ConfigError(f"reward_scale_rate must be above 0, not {show(self.reward_scale_rate)}")
 
     @property
+    def changed(self) -> dict[str, Any]:
+        """The options that differ from SMAC's defaults, by name: arguments of `StarCraft2Env` (and `reward_damage`)."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    @property
     def own_health(self) -> bool:
         """Agents observe their own health."""
         return self.obs_own_health or self.obs_all_health
+
+
+def options_among(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `given`, the options of an environment by name, `make_options` takes."""
+    names = {"reward", *(field.name for field in fields(Options))}
+    return {name: value for name, value in given.items() if name in names}
 
 
 def make_options(reward: RewardForm = "dense", **given: Any) -> Options:

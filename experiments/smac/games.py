@@ -9,16 +9,19 @@ import csv
 import os
 import pathlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from envs.errors import ConfigError
 from experiments.analysis.evaluation import Evaluation, summarise
 from experiments.common.arguments import word
+from experiments.config.env_options import read_env_options
 
 if TYPE_CHECKING:
     from envs.smac_backend.arena import GameEpisode
     from envs.smac_backend.backend import Backend
+    from envs.smax.options import Options
     from iacjax import Policy
 
 GAMES = 4  # at once, by default; a StarCraft II takes about a core and 1 GiB
@@ -86,6 +89,14 @@ class Journal:
         self._handle.flush()
 
 
+def interface_of(policy: "Policy") -> "Options":
+    """SMAC's options with which the policy was trained; the defaults if it was trained on no StarCraft map."""
+    from envs.smax.options import make_options, options_among
+
+    given = read_env_options(policy.env_options) if policy.spec.name.startswith("smax:") else {}
+    return make_options(**options_among(given))
+
+
 def map_of(policy: "Policy", map_name: str | None) -> str:
     """The map to play: `map_name`, or the one that the policy was trained on.
 
@@ -98,6 +109,7 @@ def map_of(policy: "Policy", map_name: str | None) -> str:
     if map_name is None and family != "smax":
         raise ConfigError(f"the policy was trained in {policy.spec.name}: name the StarCraft map with --map")
     scenario, spec = get_scenario(map_name or member), policy.spec
+    scenario = replace(scenario, options=interface_of(policy))
     sizes = (scenario.num_allies, scenario.obs_dim, scenario.num_actions)
     if sizes != (spec.num_agents, spec.obs_dim, spec.action.num_actions):
         raise ConfigError(f"the policy of {spec.name} does not fit the map {scenario.name}: it has other sizes")
@@ -137,7 +149,7 @@ def play_on_backend(
         say(f"seed {number}, episode {count}/{episodes}: {outcome}, {episode.length} steps")
 
     complete, replays = False, 0
-    arena = Arena(backend, map_name, games, seed, options, say=say)
+    arena = Arena(backend, map_name, games, seed, options, say=say, interface=interface_of(policy))
     with Journal(file) as journal:
         try:
             with arena:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from experiments.analysis.evaluation import Evaluation, evaluate_policy
 from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import wilson
-from experiments.smac.games import episodes_file, map_of, play_on_backend
+from experiments.smac.games import episodes_file, interface_of, map_of, play_on_backend
 
 if TYPE_CHECKING:  # it imports jax, which --help can do without
     from iacjax import Policy
@@ -30,7 +30,8 @@ def play_on(
       KeyboardInterrupt: Ctrl-C; the games are closed by then.
     """
     if name in OURS:
-        return evaluate_policy(policy, f"smax:{map_name}", episodes, seed, OURS[name])
+        interface = tuple(f"{key}={value}" for key, value in interface_of(policy).changed.items())
+        return evaluate_policy(policy, f"smax:{map_name}", episodes, seed, OURS[name] + interface)
     from envs.smac_backend.backend import load_backend
 
     backend = load_backend(NAMED.get(name, name))

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from envs.errors import ConfigError
 from envs.smac_backend.arena import Arena, Limits
 from envs.smac_backend.backend import Backend, load_backend
+from envs.smac_backend.checks import expected_facts
 from envs.smac_backend.host import LocalClient, ProcessClient
+from envs.smax.options import Options
+from envs.smax.scenarios import get_scenario
 from tests.helpers.fake_game import FakeGame, make_game, read_log
 
 FAKE = Backend("fake", make_game)
@@ -178,6 +182,35 @@ def test_another_map_is_refused_before_the_first_step(plan, options, message):
             arena.play(stop, (), 1, lambda e: None)
     assert message in str(error.value) and "fake's map 3m differs from ours" in str(error.value)
     assert words("make", "close", "step") == {"make": 1, "close": 1}
+
+
+def test_the_game_gets_the_options_of_the_policy(plan):
+    """What differs from SMAC's defaults; and sizes follow: 2 * 9 more entries, last actions of two allies."""
+    plan("win:2")
+    given = []
+
+    def make(map_name, seed, replay_prefix, **options):
+        given.append(options)
+        return make_game(map_name, seed=seed, replay_prefix=replay_prefix)
+
+    interface = Options(obs_last_action=True, reward_sparse=True)
+    with pytest.raises(ConfigError, match=r"obs has the shape \(3, 30\) there and \(3, 48\) here"):
+        with Arena(Backend("fake", make), "3m", games=0, options={"game_version": "x"}, interface=interface) as arena:
+            arena.play(stop, (), 1, lambda e: None)
+    assert given == [{"obs_last_action": True, "reward_sparse": True, "game_version": "x"}]
+
+
+def test_what_smac_declares_is_what_is_expected_of_it():
+    """2s3z: 80 + 1 declared, 80 + 2 given."""
+    for options, obs, state in (
+        ({}, 80, 120),
+        ({"obs_timestep_number": True}, 81, 120),
+        ({"obs_timestep_number": True, "obs_instead_of_state": True}, 81, 405),
+        ({"state_timestep_number": True, "reward_win": 0.0}, 80, 121),
+    ):
+        facts = expected_facts(replace(get_scenario("2s3z"), options=Options(**options)))
+        assert (facts["obs_shape"], facts["state_shape"]) == (obs, state)
+    assert facts["max_reward"] == 820.0
 
 
 def is_gone(pid):

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.registry import make_env
 from envs.smac_backend.backend import Backend
 from envs.smax.env import SmaxState
+from experiments.config.env_options import make_run_env
 from experiments.evaluate import main
 from experiments.smac.games import play_on_backend
 from iacjax import load_policy
@@ -26,17 +26,20 @@ if importlib.util.find_spec("smac") is None:
     pytest.skip("needs oxwhirl/smac, which is not installed here", allow_module_level=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
-    from tests.helpers.fake_sc2 import FakeSC2
+    from tests.helpers.fake_sc2 import FakeSC2, make_game
 
 EPISODES = 3
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
+def untrained(directory, *env_options):
     """An untrained policy of 3m that heeds what it sees, with weights of a usual size: rounding must not grow in it."""
     rng = np.random.default_rng(2)
-    directory = tmp_path_factory.mktemp("run")
-    return save_untrained(directory, (0,), lambda shape: rng.normal(size=shape) / np.sqrt(shape[1]))
+    return save_untrained(directory, (0,), lambda shape: rng.normal(size=shape) / np.sqrt(shape[1]), env_options)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("run"))
 
 
 class Games:
@@ -47,7 +50,7 @@ class Games:
         self.options = options
 
     def __call__(self, map_name, **options):
-        self.made.append(FakeSC2(map_name, **self.options, **options))
+        self.made.append(make_game(map_name, **self.options, **options))
         self.options.pop("breaks_after", None)  # of the first game alone
         return self.made[-1]
 
@@ -66,7 +69,7 @@ def replay_at_home(policy, story, length):
 
     Two programs may round a place differently, so each step starts where the battle's own step did.
     """
-    env = make_env("smax:3m")
+    env = make_run_env("smax:3m", policy.env_options)
     opening = jax.tree.map(jnp.asarray, story[0].battle)
     state = SmaxState(opening, env.rules, jnp.full((3, 1), -1, jnp.int32), jnp.zeros(1, jnp.int32))
     _, blank = env.reset(jax.random.key(0), 1)
@@ -99,6 +102,20 @@ def test_a_policy_plays_through_smac_as_it_does_at_home(run_dir, tmp_path):
     assert game._run_config.replays == [("3m_game0", b"3 battles")]
     assert game._sc2_proc.closed == 1
     assert game.get_stats()["battles_game"] == EPISODES and game.max_reward == 365.0
+
+
+def test_a_policy_plays_on_smac_with_the_options_it_was_trained_with(tmp_path):
+    options = ("obs_last_action=True", "obs_timestep_number=True", "obs_instead_of_state=True", "reward=semisparse")
+    games = Games(enemy_life=0.3)
+    played, rows, policy = play(untrained(tmp_path / "run", *options), tmp_path, games)
+    assert (played.discarded, played.replaced, played.complete) == (0, 0, True)
+    (game,) = games.made
+    assert (game.obs_last_action, game.reward_only_positive, game.reward_scale_rate) == (True, False, 10.0)
+    # SMAC declares one number less than it gives: 30 + 2 * 9 + 1
+    assert (game.get_obs_size(), policy.spec.obs_dim, policy.spec.state_dim) == (49, 50, 150)
+    for row, story in zip(rows, filter(None, game._controller.stories), strict=True):
+        total, won = replay_at_home(policy, story, int(row["length"]))
+        assert row["return"] == pytest.approx(total, abs=1e-4) and row["won"] == won
 
 
 def test_a_game_that_breaks_off_is_replaced_and_its_episode_replayed(run_dir, tmp_path):

@@ -16,6 +16,7 @@ from pysc2.lib import protocol
 from s2clientprotocol import raw_pb2, sc2api_pb2
 from smac.env import StarCraft2Env
 
+from envs.smac_backend.starcraft import without_damage
 from envs.smax.battle import ATTACK, MOVE, NO_ORDER, NOBODY, STOP, Battle, Orders, Rules, default_rules
 from envs.smax.dynamics import advance, spawn
 from envs.smax.interface import MAP_SIZE
@@ -224,6 +225,6 @@ class FakeSC2(StarCraft2Env):
         self.terrain_height = terrain.height_byte / 255
 
 
-def make_game(map_name: str, **options) -> FakeSC2:
+def make_game(map_name: str, reward_damage: bool = True, **options) -> FakeSC2:
     """A game for tests that play through SMAC's interface; see `FakeSC2`."""
-    return FakeSC2(map_name, **options)
+    return (FakeSC2 if reward_damage else without_damage(FakeSC2))(map_name, **options)

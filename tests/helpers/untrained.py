@@ -3,14 +3,14 @@
 import jax
 import numpy as np
 
-from envs.registry import make_env
+from experiments.config.env_options import make_run_env
 from iacjax.algorithms.registry import get_entry
 from iacjax.policy import save_policy
 
 
 def save_untrained(directory, seeds, draw, env_options=()):
     """Saves an IPPO policy in `directory`, its weights drawn by `draw(shape)` with an axis of `seeds` in front."""
-    entry, spec = get_entry("ippo"), make_env("smax:3m").spec
+    entry, spec = get_entry("ippo"), make_run_env("smax:3m", env_options).spec
     config = entry.config(num_envs=4, rollout_length=4)
     algorithm = entry.make(spec, config)
     shapes = jax.eval_shape(lambda key: algorithm.policy(algorithm.init(key)), jax.random.key(0))
