@@ -42,6 +42,18 @@ def _smax_members() -> Iterable[str]:
     return SCENARIOS
 
 
+def _smacv2(member: str) -> Callable[..., "Environment"]:
+    from envs.smacv2.env import Smacv2
+
+    return partial(Smacv2, member)
+
+
+def _smacv2_members() -> Iterable[str]:
+    from envs.smacv2.scenarios import SCENARIOS
+
+    return SCENARIOS
+
+
 _BOTH = ("constant", "observation", "discounting", "action", "time_limit", "coordination", "variable")
 _TOYS = (*_BOTH, "memory", "death", *(f"{name}_continuous" for name in _BOTH))
 
@@ -113,6 +125,7 @@ def _gymnax(member: str) -> Callable[..., "Environment"]:
 
 FAMILIES: dict[str, Family] = {
     "smax": Family(_smax, _smax_members),
+    "smacv2": Family(_smacv2, _smacv2_members),
     "matrix_game": Family(_matrix_game),
     "simple_world": Family(_simple_world),
     "multi_pendulum": Family(_multi_pendulum, counts="pendulums"),

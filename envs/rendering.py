@@ -28,6 +28,7 @@ class Renderer(NamedTuple):
 
 RENDERERS = {  # by family, the name before the colon
     "smax": Renderer("envs.smax.rendering", 8.0),
+    "smacv2": Renderer("envs.smacv2.rendering", 8.0),
     "multi_pendulum": Renderer("envs.pendulum.rendering", 20.0),  # real time: a step is 0.05 s
     "multi_pendulum_shaped": Renderer("envs.pendulum.rendering", 20.0),
     "predator_prey": Renderer("envs.mpe.rendering", 10.0),  # real time: a step is 0.1 s

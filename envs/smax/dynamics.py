@@ -21,7 +21,7 @@ from envs.smax.motion import separate, walk
 from envs.smax.pursuit import Pursuit, pursue
 from envs.smax.spawn import spawn
 from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle
-from envs.smax.terrain import GO, SQUARE, STRIP, Ground
+from envs.smax.terrain import GO, STRIP, Ground
 from envs.smax.units import JITTER_HIGH, JITTER_LOW, LOOPS_PER_STEP
 from envs.smax.weapons import launch, recover, strike, suffer
 
@@ -53,15 +53,12 @@ def _choose(roster: Roster, rules: Rules, orders: Orders, named, loop, battle: B
     return Aim(target, jnp.real(offset), jnp.imag(offset), aim.reach), pursuit
 
 
-def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Aim, stands: jax.Array, pursues: bool):
-    """Movement: to a target out of range, else to the destination of the order. Returns (battle, goes bool[N, E]).
-
-    `pursues`: enemies have no destination.
-    """
+def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Aim, stands: jax.Array):
+    """Movement: to a target out of range, else to the destination of the order. Returns (battle, goes bool[N, E])."""
     shape = (len(roster.enemies), battle.x.shape[1])
     stays = roster.enemies.column(lambda unit: unit.heals, bool) & (rules.enemy_medivac < 0.5)
     order = roster.ground.order
-    marches = _all(orders.kind == MOVE, jnp.broadcast_to(~stays & (order.kind == GO and not pursues), shape))
+    marches = _all(orders.kind == MOVE, jnp.broadcast_to(~stays & (order.kind == GO), shape))
     goal = order.start if battle.goal is None else battle.goal
     goal_x = _all(orders.goal_x, jnp.broadcast_to(jnp.float32(goal[0]), shape))
     goal_y = _all(orders.goal_y, jnp.broadcast_to(jnp.float32(goal[1]), shape))
@@ -70,9 +67,8 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     dx = jnp.where(goes, jnp.where(chases, aim.dx, goal_x - battle.x), 0.0)
     dy = jnp.where(goes, jnp.where(chases, aim.dy, goal_y - battle.y), 0.0)
     speed = roster.number("speed")
-    if not pursues and roster.enemies.any(
-        lambda unit: unit.heals
-    ):  # an enemy medivac flies no faster than its army walks
+    if order.kind == GO and roster.enemies.any(lambda unit: unit.heals):
+        # An enemy medivac flies no faster than its army walks.
         where = np if roster.numbers is None and not roster.drawn else jnp
         slowest = speed[roster.num_allies :].min(axis=0)
         cruise = where.where(~roster.is_ally & roster.column(lambda unit: unit.heals, bool), slowest, speed)
@@ -91,7 +87,7 @@ def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, bef
     stands = near | fired | (armed & (battle.windup >= 0.0))
     battle, lands = launch(roster, battle, aim, fired)
     stands, lands = settle(loop, (stands, lands))
-    battle, goes = _march(roster, rules, orders, battle, aim, stands, pursuit is not None)
+    battle, goes = _march(roster, rules, orders, battle, aim, stands)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
     battle = separate(roster, loop, before, battle, jnp.where(battle.alive, give, 0.0), unrolled)
     battle = suffer(roster, loop, before, battle, aim, lands, unrolled)
@@ -123,7 +119,8 @@ def _narrow(tree, num_envs: int, parts: int):
     """The inverse of `_widen`, of leaves [N, E + what was added]."""
 
     def narrow(leaf):
-        return leaf.reshape(len(leaf), parts, -1)[..., : num_envs // parts].reshape(len(leaf), num_envs)
+        lead = leaf.shape[:-1]
+        return leaf.reshape(*lead, parts, -1)[..., : num_envs // parts].reshape(*lead, num_envs)
 
     return jax.tree.map(narrow, tree)
 
@@ -186,7 +183,7 @@ def advance(
     return _advance(roster, None, rules, battle, None, orders, key, loops)[0]
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="ground")
 def advance_drawn(
     types: tuple[str, ...],
     num_allies: int,
@@ -196,11 +193,12 @@ def advance_drawn(
     pursuit: Pursuit,
     orders: Orders,
     key: jax.Array,
+    ground: Ground,
 ) -> tuple[Battle, Pursuit]:
-    """`advance` by one SMAC step on SMACv2's map: `kind` int32[N, E] indexes the names `types`."""
+    """`advance` by one SMAC step where the types are drawn: `kind` int32[N, E] indexes the names `types`."""
 
     def roster(kind):
-        return DrawnRoster(types, num_allies, SQUARE, kind=kind)
+        return DrawnRoster(types, num_allies, ground, kind=kind)
 
     return _advance(roster, kind, rules, battle, pursuit, orders, key, LOOPS_PER_STEP)
 

@@ -9,13 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import ActionSpec, EnvSpec, TimeStep
-from envs.errors import ConfigError
 from envs.smax import interface, outcome
-from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, Team, default_rules
+from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules, Team
 from envs.smax.dynamics import advance
 from envs.smax.options import make_options, with_options
-from envs.smax.rules import draw_all, draw_rules
-from envs.smax.rules_file import find_rules
+from envs.smax.rule_choice import RuleChoice
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
@@ -69,21 +67,9 @@ class Smax:
         **options: bool | float | str,
     ):
         scenario = replace(get_scenario(map_name), options=make_options(**options))
-        self.kinds = Team(scenario.units).kinds
-        if isinstance(rules, str):
-            rules = find_rules(rules, self.kinds)
-        elif rules is not None and not isinstance(rules, Rules):
-            raise ConfigError(f"rules={rules}: give smac, smaclite, or the name of a file that ends in .json")
-        if not isinstance(randomise_rules, bool):
-            raise ConfigError(f"randomise_rules={randomise_rules}: give True or False")
-        if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:
-            raise ConfigError(f"randomise={randomise}: give the share by which numbers vary, 0 <= x < 1")
-        if randomise and rules is not None:
-            raise ConfigError("randomise also draws the rules: leave out rules")
+        self.choice = RuleChoice(Team(scenario.units).kinds, rules, randomise_rules, randomise)
         self.scenario: Scenario = scenario
-        self.rules = default_rules() if rules is None else rules
-        self.randomise = float(randomise)
-        self.draws = bool(randomise_rules or randomise)
+        self.rules = self.choice.rules
         self.spec = EnvSpec(
             name=f"smax:{map_name}",
             num_agents=scenario.num_allies,
@@ -130,7 +116,7 @@ class Smax:
         then restarts, the compiler can drop the observations of the step, so each step computes only one set.
         """
         fresh = self._open(key, where.shape[0])
-        rules = _merge(where, fresh.rules, state.rules) if self.draws else state.rules
+        rules = _merge(where, fresh.rules, state.rules) if self.choice.draws else state.rules
         state = _merge(where, fresh._replace(rules=()), state._replace(rules=()))._replace(rules=rules)
         reward = jnp.where(where, 0.0, timestep.reward)
         flags = (timestep.terminated, timestep.truncated, timestep.info["won"])
@@ -149,23 +135,13 @@ class Smax:
     def _open(self, key: jax.Array, num_envs: int) -> SmaxState:
         scenario = self.scenario
         key_rules, key_spawn = jax.random.split(key)
-        rules = self._rules(key_rules, num_envs)
+        rules = self.choice.of_episodes(key_rules, num_envs)
         return SmaxState(
             battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs, ground=scenario.ground),
             rules=rules,
             last_action=jnp.full((scenario.num_allies, num_envs), -1, jnp.int32),
             steps=jnp.zeros(num_envs, jnp.int32),
         )
-
-    def _rules(self, key: jax.Array, num_envs: int) -> Rules:
-        """The rules of new episodes."""
-        if self.randomise:
-            return draw_all(key, num_envs, self.kinds, self.randomise)
-        if self.draws:
-            return draw_rules(key, num_envs)
-        rules = jax.tree.map(jnp.asarray, self.rules)
-        numbers = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], num_envs)), rules.numbers)
-        return rules._replace(numbers=numbers)
 
     def orders(self, battle: Battle, action: jax.Array) -> Orders:
         """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""

@@ -121,7 +121,7 @@ def _walks(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
     return on_map & jnp.asarray(terrain.walkable.reshape(-1)).at[cell].get(mode="promise_in_bounds")
 
 
-def _moves(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
+def moves(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
     """bool[A, 4, E]: north, south, east, west.
 
     SMAC tests the cell int(coordinate) one unit ahead. int() truncates towards zero, so where column 0 is walkable,
@@ -156,7 +156,7 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: flo
     acts = jnp.concatenate(
         [
             jnp.ones_like(here),
-            _moves(scenario.ground.terrain, units.x[agents], units.y[agents]),
+            moves(scenario.ground.terrain, units.x[agents], units.y[agents]),
             _targets(scenario, alive, distance, reach),
         ],
         axis=1,
@@ -164,7 +164,7 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: flo
     return jnp.concatenate([~here, acts & here], axis=1)
 
 
-def _without_self(rows: jax.Array) -> jax.Array:
+def without_self(rows: jax.Array) -> jax.Array:
     """[A, A, ...] -> [A, A - 1, ...]: removes the diagonal, using slices only."""
     agents, rest = rows.shape[0], rows.shape[2:]
     flat = rows.reshape((agents * agents,) + rest)[1:]
@@ -202,7 +202,7 @@ def _observations(
         ally_status = jnp.concatenate([ally_status, _last_actions(scenario, last_action)], axis=1)
     enemies = _pair_rows(seen, flags[:, NUM_COMMON_ACTIONS:], pairs, enemy_status, theirs)
     ones = jnp.ones_like(pairs.dx[:, ours])
-    allies = _without_self(_pair_rows(seen, ones, pairs, ally_status, ours))
+    allies = without_self(_pair_rows(seen, ones, pairs, ally_status, ours))
     own = jnp.where(alive[ours, None], own_status, 0.0)
     blocks = [flags[:, 2:6], enemies.reshape(agents, -1, envs), allies.reshape(agents, -1, envs), own]
     if options.obs_timestep_number:

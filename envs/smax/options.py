@@ -123,6 +123,13 @@ def _check_effects(options: Options, given: Iterable[str]) -> None:
             raise ConfigError(f"{name}={getattr(options, name)} has no effect: {why}")
 
 
+def with_reward_options(build: Callable) -> inspect.Signature:
+    """`with_options`, without the options that are not about rewards."""
+    full = with_options(build)
+    other = {field.name for field in fields(Options) if not field.name.startswith("reward_")}
+    return full.replace(parameters=[entry for name, entry in full.parameters.items() if name not in other])
+
+
 def with_options(build: Callable) -> inspect.Signature:
     """The signature of `build`, whose `**options` go to `make_options`, with these options by name."""
     own = [entry for entry in inspect.signature(build).parameters.values() if entry.kind is not entry.VAR_KEYWORD]

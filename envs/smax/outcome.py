@@ -56,11 +56,11 @@ def reward(scenario: Scenario, before: Tallies, units: Units, won: jax.Array) ->
     if options.reward_sparse:
         gained = won.astype(jnp.float32) - lost(scenario, units)
     else:
-        gained = _losses(options, before.enemies, after.enemies)
+        gained = losses(options, before.enemies, after.enemies)
         if options.reward_only_positive:
             gained = jnp.abs(gained)
         else:
-            gained = gained - options.reward_negative_scale * _losses(options, before.allies, after.allies)
+            gained = gained - options.reward_negative_scale * losses(options, before.allies, after.allies)
         gained = gained + options.reward_win * won
         if options.reward_defeat:
             gained = gained + options.reward_defeat * lost(scenario, units)
@@ -70,7 +70,7 @@ def reward(scenario: Scenario, before: Tallies, units: Units, won: jax.Array) ->
     return gained, Tallies(*still)
 
 
-def _losses(options: Options, before: Tally, after: Tally) -> jax.Array:
+def losses(options: Options, before: Tally, after: Tally) -> jax.Array:
     """f32[E]: net loss of health and shield of one side, and the worth of its dead."""
     if options.reward_damage:
         loss = jnp.where(after.tracked, before.total - after.total, before.total + options.reward_death_value)

@@ -15,14 +15,11 @@ from PIL import Image
 from envs.rendering import Episode
 from envs.smax.canvas import (
     ALLY,
-    ASPECT,
     DIM,
     EMPTY,
     ENEMY,
     ENERGY,
     FOOTER,
-    GRID,
-    GROUND,
     HEADER,
     HEAL,
     HEIGHT,
@@ -33,15 +30,14 @@ from envs.smax.canvas import (
     SHAPES,
     SHIELD,
     VIEW,
-    WALL,
     WIDTH,
     Canvas,
     font,
 )
+from envs.smax.ground_drawing import View, camera, draw_ground
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
+from envs.smax.terrain import SIZE, STRIP, Terrain
 from envs.smax.units import UNITS
-
-View = tuple[float, float, float, float]  # x0, x1, y0, y1 in map units
 
 
 class BattleScene(NamedTuple):
@@ -61,28 +57,13 @@ class BattleScene(NamedTuple):
     limit: int
     result: str = ""  # "WON", "LOST", "TIME OUT"; "" during the episode
     values: np.ndarray | None = None  # f32[A] a number to show at each agent, e.g. its intrinsic reward
-
-
-def camera(scenes: list[BattleScene], margin: float = 1.6) -> View:
-    """The smallest part of the map, in the frame's aspect, that shows all living units of `scenes` and a margin."""
-    x, y = (np.concatenate([getattr(s, axis)[s.health > 0] for s in scenes]) for axis in "xy")
-    if x.size == 0:
-        return VIEW
-    width = max(x.max() - x.min() + 2 * margin, (y.max() - y.min() + 2 * margin) / ASPECT)
-    width = float(np.clip(width, 15.0, VIEW[1] - VIEW[0]))
-    half = (width / 2, ASPECT * width / 2)
-    centre = ((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
-    x0, y0 = (
-        float(np.clip(c - h, low, high - 2 * h))
-        for c, h, low, high in zip(centre, half, VIEW[::2], VIEW[1::2], strict=True)
-    )
-    return x0, x0 + 2 * half[0], y0, y0 + 2 * half[1]
+    terrain: Terrain = STRIP.terrain
 
 
 def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
     """One image of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
     canvas = Canvas(width, view)
-    _ground(canvas)
+    draw_ground(canvas, scene.terrain)
     order = np.argsort([UNITS[t].air for t in scene.types], kind="stable")  # flyers on top
     for n in order:
         if scene.health[n] <= 0:
@@ -103,15 +84,6 @@ def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Ima
     return canvas.finish()
 
 
-def _ground(canvas):
-    canvas.box(0, HEADER, WIDTH, HEIGHT - FOOTER, WALL)
-    canvas.draw.rectangle((*canvas.at(0, 24), *canvas.at(32, 8)), fill=GROUND)
-    for x in range(4, 32, 4):
-        canvas.line([canvas.at(x, 8), canvas.at(x, 24)], GRID, 1)
-    for y in range(12, 24, 4):
-        canvas.line([canvas.at(0, y), canvas.at(32, y)], GRID, 1)
-
-
 def _colour(scene, n):
     return ALLY if n < scene.num_allies else ENEMY
 
@@ -127,7 +99,7 @@ def _unit(canvas, scene, n):
 
 def _fallen(canvas, scene, n):
     x, y = float(scene.x[n]), float(scene.y[n])
-    if not (0 <= x <= 32 and 8 <= y <= 24):
+    if not (0 <= x <= SIZE and 0 <= y <= SIZE):
         return
     r = 0.3
     colour = (*_colour(scene, n), 95)
@@ -238,7 +210,11 @@ def _legend(canvas, scene):
 
 def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[Image.Image]:
     """Images of environment `index` of `episode`, up to the end of its battle."""
-    scenario = get_scenario(env.spec.name.split(":")[1])
+    return battle_frames(get_scenario(env.spec.name.split(":")[1]), episode, index, width)
+
+
+def battle_frames(scenario: Scenario, episode: Episode, index: int, width: int) -> list[Image.Image]:
+    """`episode_frames` of battles of `scenario`."""
     scenes, before = [], None
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
         action = np.asarray(episode.actions[t - 1])[index] if t else None
@@ -280,7 +256,8 @@ def scene_of(
         lost = np.maximum(before.health + before.shield - left, 0)
         target = np.where(before.health > 0, target, -1)
     units = (x, y, health, shield, energy, target, lost)
-    return BattleScene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
+    scene = BattleScene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
+    return scene._replace(terrain=scenario.ground.terrain)
 
 
 def agent_targets(scenario: Scenario, action: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def random_legal(timestep: TimeStep, key: jax.Array) -> jax.Array:
     return (timestep.avail.cumsum(axis=-1) <= place).sum(axis=-1).astype(jnp.int32)
 
 
-def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
+def walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
     """int32[E, A]: the move along the larger component of (dx, dy) if legal, else along the smaller one, else stop."""
     across, along = jnp.where(dx > 0, EAST, WEST), jnp.where(dy > 0, NORTH, SOUTH)
     wide = jnp.abs(dx) >= jnp.abs(dy)
@@ -30,7 +30,7 @@ def _walk(dx: jax.Array, dy: jax.Array, avail: jax.Array) -> jax.Array:
     return jnp.where(legal(first), first, jnp.where(legal(second), second, STOP)).astype(jnp.int32)
 
 
-def _nearest(rows: jax.Array, eligible: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def nearest_row(rows: jax.Array, eligible: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """dx, dy of the nearest eligible row of `rows` [E, A, n, F], and whether there is one."""
     index = jnp.where(eligible, rows[..., 1], jnp.inf).argmin(axis=-1)
     row = jnp.take_along_axis(rows, index[..., None, None], axis=-2)[..., 0, :]
@@ -53,9 +53,9 @@ def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
     enemies = obs[..., MOVE_FEATURES:split].reshape(num_envs, agents, scenario.num_enemies, scenario.enemy_row)
     reach = avail[..., NUM_COMMON_ACTIONS:]
     target = NUM_COMMON_ACTIONS + jnp.where(reach, enemies[..., 1], jnp.inf).argmin(axis=-1)
-    dx, dy, sees = _nearest(enemies, (enemies != 0.0).any(axis=-1))
-    walk = _walk(jnp.where(sees, dx, 1.0), jnp.where(sees, dy, 0.0), avail)
-    action = jnp.where(reach.any(axis=-1), target, walk)
+    dx, dy, sees = nearest_row(enemies, (enemies != 0.0).any(axis=-1))
+    step = walk(jnp.where(sees, dx, 1.0), jnp.where(sees, dy, 0.0), avail)
+    action = jnp.where(reach.any(axis=-1), target, step)
     if scenario.has_medivac_rules:
         heals = np.asarray([name == "medivac" for name in scenario.allies])
         action = jnp.where(heals, _heal_most_hurt(scenario, obs[..., split:], avail), action)
@@ -69,6 +69,6 @@ def _heal_most_hurt(scenario: Scenario, obs: jax.Array, avail: jax.Array) -> jax
     targets = avail[..., NUM_COMMON_ACTIONS : NUM_COMMON_ACTIONS + agents - 1]
     hurt = targets & (rows[..., 4] < 1.0)
     patient = NUM_COMMON_ACTIONS + jnp.where(hurt, rows[..., 4], jnp.inf).argmin(axis=-1)
-    dx, dy, sees = _nearest(rows, rows[..., 4] > 0)
-    follow = jnp.where(sees, _walk(dx, dy, avail), STOP)
+    dx, dy, sees = nearest_row(rows, rows[..., 4] > 0)
+    follow = jnp.where(sees, walk(dx, dy, avail), STOP)
     return jnp.where(hurt.any(axis=-1), patient, follow).astype(jnp.int32)

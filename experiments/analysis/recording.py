@@ -42,7 +42,7 @@ def write_gif(env: "Environment", episode: "Episode", out: str | pathlib.Path, w
 
 def video_name(env: str) -> str:
     """The default file name of a video of the environment called `env`."""
-    return "battle.gif" if env.startswith("smax:") else "episode.gif"
+    return "battle.gif" if env.startswith(("smax:", "smacv2:")) else "episode.gif"
 
 
 def record(

@@ -29,9 +29,9 @@ def name_of(algo: str) -> str:
 
 
 def env_title(env: str) -> str:
-    """`multi_pendulum:3` -> Multi-pendulum, N = 3; `smax:2s3z` -> 2s3z."""
+    """`multi_pendulum:3` -> Multi-pendulum, N = 3; `smax:2s3z` -> 2s3z; `smacv2:zerg_5_vs_5` -> zerg_5_vs_5."""
     family, _, member = env.partition(":")
-    if family == "smax":
+    if family in ("smax", "smacv2"):
         return member
     return FAMILY_TITLES.get(family, family) + (f", N = {member}" if member else "")
 

@@ -25,7 +25,13 @@ from experiments.distributed.layout import Layout
 
 PACKAGES = ("iacjax", "envs", "experiments")  # whose files are part of the key
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "chex", "distrax", "tfp-nightly", "numpy")
-OWN_ENVIRONMENTS = ("envs.smax.", "envs.mpe.", "envs.pendulum.", "envs.toy.")  # made of nothing but PACKAGES
+OWN_ENVIRONMENTS = (
+    "envs.smax.",
+    "envs.smacv2.",
+    "envs.mpe.",
+    "envs.pendulum.",
+    "envs.toy.",
+)  # made of nothing but PACKAGES
 MOST_FILES = 200  # the oldest are removed; a program of a run takes a few megabytes
 _DIGEST = 32  # bytes in front of a file's content
 _cache = threading.local()  # hits: programs that jax's cache had, of those that this thread asked for

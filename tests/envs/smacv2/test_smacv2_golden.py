@@ -1,0 +1,133 @@
+"""The interface against what the unmodified SMACv2 code gave on 439 snapshots (tests/data/smacv2_vectors)."""
+
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs.smacv2 import interface, outcome
+from envs.smacv2.cone import directions
+from envs.smacv2.memory import forget, forget_all, look, shown
+from envs.smacv2.scenarios import CONE_ACTIONS, GROUND, RACES, SCENARIOS, DrawnScenario
+from envs.smax.interface import Snapshot
+
+DATA = Path(__file__).parents[2] / "data" / "smacv2_vectors"
+NAMES = ("protoss_5_vs_5", "protoss_5_vs_5__conic_fov", "terran_5_vs_5", "terran_5_vs_5__epo", "zerg_5_vs_5")
+BUILT = [name for name in NAMES if name.partition("__")[0] in SCENARIOS]
+each_file = pytest.mark.parametrize("name", BUILT)
+
+
+@cache
+def load(name):
+    """(scenario, data, kind int32[N, K], units [N, K], look int32[A, K]); the axis of environments holds snapshots."""
+    data = dict(np.load(DATA / f"{name}.npz"))
+    race = RACES[name.partition("_")[0]]
+    looks = CONE_ACTIONS if name.endswith("conic_fov") else 0
+    scenario = DrawnScenario(race, 5, 5, looks)
+    types = [race.types.index(unit) if unit in race.types else -1 for unit in data["unit_names"].tolist()]
+    kind = jnp.asarray(np.array(types, np.int32)[data["unit_type"]].T)
+    columns = {field: data[field].T for field in ("health", "shield", "cooldown", "energy")}
+    units = Snapshot(data["corpse_x"].T, data["corpse_y"].T, **columns)
+    facing = np.zeros((5, len(data["step"])), np.int32)
+    if looks:
+        facing = (data["fov"] @ directions(looks).T).argmax(-1).T.astype(np.int32)
+    return scenario, data, kind, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), units), jnp.asarray(facing)
+
+
+def told(name):
+    return not name.endswith("epo")
+
+
+def masks(name):
+    scenario, _, kind, units, facing = load(name)
+    sight = interface.survey(scenario, kind, units, facing)
+    return sight, interface.available(scenario, kind, units, sight, action_mask=not name.endswith("epo"))
+
+
+def recall(name):
+    """(memories after each snapshot, known bool[M, A, K]): the memory replayed over the snapshots."""
+    scenario, data, _, units, _ = load(name)
+    rank = jnp.asarray(np.argsort(data["order"], axis=1).T, jnp.float32)
+    alive = units.health > 0
+    visible = masks(name)[0].visible[:, 5:]
+    fresh = forget_all(5, 5, 1)
+
+    def replay(memory, k):
+        memory = forget(memory, alive[:5, k][:, None], alive[5:, k][:, None])
+        memory = jax.tree.map(lambda a, b: jnp.where(data_step[k] == 0, a, b), fresh, memory)
+        memory, known = look(memory, visible[:, :, k][..., None], rank[:, k][:, None], told(name))
+        return memory, (jax.tree.map(lambda leaf: leaf[..., 0], memory), known[..., 0])
+
+    data_step = jnp.asarray(data["step"])
+    _, (memories, known) = jax.lax.scan(replay, fresh, jnp.arange(len(data_step)))
+    return memories, jnp.moveaxis(known, 0, -1)
+
+
+def test_the_data_hold_439_snapshots():
+    assert sum(len(np.load(DATA / f"{name}.npz")["step"]) for name in NAMES) == 439
+    assert sorted(path.stem for path in DATA.glob("*.npz")) == sorted((*NAMES, "draws"))
+
+
+@each_file
+def test_sizes(name):
+    scenario, data, *_ = load(name)
+    assert scenario.obs_dim == data["obs"].shape[2]
+    assert scenario.state_dim == data["state"].shape[1]
+    assert scenario.num_actions == data["avail"].shape[2]
+    assert scenario.limit == data["episode_limit"]
+    np.testing.assert_array_equal(GROUND.terrain.walkable, data["walkable"])
+
+
+@each_file
+def test_masks(name):
+    np.testing.assert_array_equal(np.moveaxis(masks(name)[1], -1, 0), load(name)[1]["avail"])
+
+
+@each_file
+def test_memory(name):
+    data = load(name)[1]
+    memories, _ = recall(name)
+    np.testing.assert_array_equal(memories.finder, data["finder"])
+    np.testing.assert_array_equal(np.moveaxis(memories.seen, 1, 2), data["seen"])
+
+
+@each_file
+def test_observations(name):
+    scenario, data, kind, units, facing = load(name)
+    (sight, avail), (_, known) = masks(name), recall(name)
+    rows = shown(known, bug=True)
+    obs = interface.observations(scenario, kind, units, facing, sight, avail, rows)
+    np.testing.assert_allclose(obs, data["obs"], rtol=0, atol=1e-6)
+
+
+@each_file
+def test_states(name):
+    scenario, data, kind, units, facing = load(name)
+    state = interface.global_state(scenario, kind, units, facing, jnp.asarray(data["last_action"].T, jnp.int32))
+    np.testing.assert_allclose(state, data["state"], rtol=0, atol=1e-6)
+
+
+@each_file
+def test_rewards_and_endings(name):
+    scenario, data, kind, units, _ = load(name)
+    before = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=1), units)
+    over, won = outcome.ending(scenario, kind, units)
+    reward = outcome.reward(scenario, kind, before, units, won, jnp.asarray(data["max_reward"], jnp.float32))
+    steps = data["step"] > 0  # nothing is returned by a reset
+    np.testing.assert_allclose(reward[steps], data["reward"][steps], rtol=1e-6, atol=1e-6)
+    limit = data["step"] >= scenario.limit
+    np.testing.assert_array_equal((over | limit)[steps], data["terminated"][steps])
+    np.testing.assert_array_equal(won[steps], data["battle_won"][steps])
+    dead = np.asarray(units.health <= 0)
+    np.testing.assert_array_equal(dead[:5].sum(0)[steps], data["dead_allies"][steps])
+    np.testing.assert_array_equal(dead[5:].sum(0)[steps], data["dead_enemies"][steps])
+
+
+def test_the_first_enemy_team_of_a_process_scales_its_rewards():
+    scenario, data, kind, *_ = load("protoss_5_vs_5")
+    first = np.asarray(outcome.max_reward(scenario, kind))[data["step"] == 0]
+    assert first[0] == data["max_reward"][0]
+    assert (first != data["max_reward"][data["step"] == 0]).any()  # later episodes of the same process
