@@ -17,7 +17,10 @@ WALK = 24  # loops that the agents walk west in `march`: a medivac needs 19 to g
 LONGEST = 300  # loops of a battle
 RECOVERY = 220  # loops without an enemy in `recover`: 160, and some in which shields grow
 # Blizzard's ids of the enemies' types.
-TYPE_NAMES = {4: "colossus", 48: "marine", 51: "marauder", 54: "medivac", 73: "zealot", 74: "stalker", 107: "hydralisk"}
+TYPE_NAMES = {
+    4: "colossus", 9: "baneling", 48: "marine", 51: "marauder", 54: "medivac", 73: "zealot", 74: "stalker",
+    98: "spine_crawler", 105: "zergling", 107: "hydralisk",
+}  # fmt: skip
 
 
 class BattleLog(NamedTuple):

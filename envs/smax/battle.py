@@ -35,7 +35,7 @@ class Battle(NamedTuple):
     target: jax.Array  # int32 unit it attacks or heals, NOBODY if none
     shield_timer: jax.Array  # f32 loops since the last damage, at most SHIELD_DELAY
     pending_time: jax.Array  # f32 loops until the pending missile or second hit lands
-    pending_target: jax.Array  # int32 the unit it hits, NOBODY if none is pending
+    pending_target: jax.Array  # int32 the unit it hits, NOBODY if none is pending; itself: a baneling yet to burst
     goal: jax.Array | None = None  # f32[2, E] the drawn point that enemies attack-move to; None: it is the map's
 
     @property
@@ -64,7 +64,7 @@ class Numbers(NamedTuple):
     damage_point: jax.Array  # loops of wind-up
     jitter: jax.Array  # share of the random delay added to periods
     damage: jax.Array  # of one hit
-    bonus: jax.Array  # added against armored units
+    bonus: jax.Array  # added against armored units (a baneling's: against light ones)
     flight: jax.Array  # share of the delay of missiles and second hits; 0: they land in the next loop
     scan: jax.Array  # cells, edge to edge, in which enemies look for targets
     separation: jax.Array  # cells: the radius from which other units are pushed away

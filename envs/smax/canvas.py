@@ -25,6 +25,9 @@ SHAPES = {
     "zealot": ("Z", 3, 90),
     "colossus": ("C", 6, 0),
     "hydralisk": ("H", 5, 90),
+    "baneling": ("B", 0, 0),
+    "zergling": ("Z", 3, 90),
+    "spine_crawler": ("C", 8, 22),
 }
 
 

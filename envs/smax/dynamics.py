@@ -89,8 +89,9 @@ def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, bef
     stands, lands = settle(loop, (stands, lands))
     battle, goes = _march(roster, rules, orders, battle, aim, stands)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
-    battle = separate(roster, loop, before, battle, jnp.where(battle.alive, give, 0.0), unrolled)
-    battle = suffer(roster, loop, before, battle, aim, lands, unrolled)
+    yields = battle.alive & roster.column(lambda unit: not unit.structure, bool)
+    battle = separate(roster, loop, before, battle, jnp.where(yields, give, 0.0), unrolled)
+    battle = suffer(roster, loop, before, battle, aim, fired, lands, unrolled)
     return recover(roster, loop, battle, aim, unrolled), pursuit
 
 

@@ -46,7 +46,7 @@ class Smax:
     stop for a living one. The time limit truncates; a battle that ends at the limit is terminated.
 
     Args:
-      map_name: one of SMAC's 15 maps (`envs.smax.scenarios.SCENARIOS`).
+      map_name: one of SMAC's 23 maps (`envs.smax.scenarios.SCENARIOS`).
       rules: the rules that only the real game could settle: `Rules`, the name of a preset ("smac", "smaclite"), or a
         file that ends in .json (`envs.smax.rules_file`). None: "smac".
       randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).

@@ -21,7 +21,10 @@ SHOOT = 6.0  # map units, the same for every type; less or equal
 MAP_SIZE = 32.0
 MAX_ENERGY = 200.0
 # Divisors of the cooldown entry of the state, in game loops: constants of SMAC, not the weapon periods.
-MAX_COOLDOWN = {"marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10}
+MAX_COOLDOWN = {
+    "marine": 15, "marauder": 25, "stalker": 35, "zealot": 22, "colossus": 24, "hydralisk": 10, "zergling": 11,
+    "baneling": 1,
+}  # fmt: skip
 
 
 class Snapshot(NamedTuple):

@@ -35,13 +35,16 @@ PRESETS = ("smac", "smaclite")
 
 # SMAClite counts in "Faster" seconds with 16 ticks each, so everything happens faster per step. It has no hydralisk.
 # Its colossus has range 7 instead of 6 and does more damage to light units, which `Numbers` cannot express.
-_FASTER = {  # speed per second, seconds from attack to attack, damage, bonus against armored
+_FASTER = {  # speed per second, seconds from attack to attack, damage, bonus against armored or light
+    "baneling": (3.15, 1.0, 80.0, 0.0),
     "colossus": (3.15, 1.07, 10.0, 0.0),
     "marauder": (3.15, 1.07, 10.0, 10.0),
     "marine": (3.15, 0.61, 6.0, 0.0),
     "medivac": (3.5, 0.0, 0.0, 0.0),
     "stalker": (4.13, 1.34, 13.0, 5.0),
+    "spine_crawler": (0.0, 1.32, 25.0, 5.0),
     "zealot": (3.15, 0.86, 8.0, 0.0),
+    "zergling": (4.13, 0.497, 5.0, 0.0),
 }
 _SCAN = 5.0  # scan range of every type, from the unit's centre to the target's edge
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from envs.errors import ConfigError
 from envs.smax.options import Options
-from envs.smax.terrain import OCTAGON, SQUARE, STRIP, Ground
+from envs.smax.terrain import GROUNDS, OCTAGON, SQUARE, STRIP, Ground
 
 NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
 MOVE_FEATURES = 4
@@ -17,9 +17,12 @@ MOVE_FEATURES = 4
 TYPE_INDEX: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "marines": ({}, {}),
     "stalkers": ({}, {}),
+    "zealots": ({}, {}),
+    "colossus": ({}, {}),
     "hydralisks": ({}, {}),
     "stalkers_and_zealots": ({"stalker": 0, "zealot": 1}, {"zealot": 0, "stalker": 1}),
     "MMM": ({"marauder": 0, "marine": 1, "medivac": 2}, {"marauder": 0, "marine": 1, "medivac": 2}),
+    "bane": ({"baneling": 0, "zergling": 1}, {"baneling": 0, "zergling": 1}),
     "colossi_stalkers_zealots": (
         {"colossus": 0, "stalker": 1, "zealot": 2},
         {"colossus": 0, "stalker": 1, "zealot": 2},
@@ -121,6 +124,13 @@ def _protoss(
     return Scenario(name, allies, enemies, limit, map_type, ally_shields=True, enemy_shields=True, ground=ground)
 
 
+def _own_ground(
+    name: str, allies: tuple[str, ...], enemies: tuple[str, ...], limit: int, map_type: str, shields: str = ""
+) -> Scenario:
+    """A map with a terrain of its own; `shields` has "a" if the agents are Protoss, "e" if the enemies are."""
+    return Scenario(name, allies, enemies, limit, map_type, "a" in shields, "e" in shields, GROUNDS[name])
+
+
 _MMM = _team(marauder=2, marine=7, medivac=1)
 _MIXED = "stalkers_and_zealots"
 _1C3S5Z = _team(colossus=1, stalker=3, zealot=5)
@@ -143,6 +153,14 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "6h_vs_8z", _team(hydralisk=6), _team(zealot=8), 150, "hydralisks", enemy_shields=True, ground=OCTAGON
         ),
+        _protoss("3s_vs_3z", _team(stalker=3), _team(zealot=3), 150, "stalkers", SQUARE),
+        _protoss("3s_vs_4z", _team(stalker=3), _team(zealot=4), 200, "stalkers", SQUARE),
+        _own_ground("2m_vs_1z", _team(marine=2), _team(zealot=1), 150, "marines", "e"),
+        _own_ground("2s_vs_1sc", _team(stalker=2), _team(spine_crawler=1), 300, "stalkers", "a"),
+        _own_ground("so_many_baneling", _team(zealot=7), _team(baneling=32), 100, "zealots", "a"),
+        _own_ground("bane_vs_bane", _team(baneling=4, zergling=20), _team(zergling=20, baneling=4), 200, "bane"),
+        _own_ground("2c_vs_64zg", _team(colossus=2), _team(zergling=64), 400, "colossus", "a"),
+        _own_ground("corridor", _team(zealot=6), _team(zergling=24), 400, "zealots", "a"),
         Scenario("MMM", _MMM, _team(marine=7, marauder=2, medivac=1), 150, "MMM"),
         Scenario("MMM2", _MMM, _team(marine=8, marauder=3, medivac=1), 180, "MMM"),
     )

@@ -4,6 +4,7 @@ The real game puts the first unit of a group on the point and the others on the 
 are not known, so they are modelled as a hexagonal lattice with a little noise.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -11,19 +12,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules, Team
-from envs.smax.terrain import GO, STRIP, EnemyOrder, Ground, Spawn
+from envs.smax.targeting import settle
+from envs.smax.terrain import GO, HUNT, STRIP, EnemyOrder, Ground, Spawn, Terrain
 from envs.smax.units import SHIELD_DELAY
 
 FIRST_MADE = "marine"  # the type that the map scripts create before all others
+MOST_GAP, MOST_NOISE = 0.1, 0.1  # cells: gaps and noise for which places near walls have room
 
 
-def hexagonal_places(count: int) -> np.ndarray:
-    """f32[count, 2]: the `count` points of the unit hexagonal lattice nearest the origin, nearest first."""
+def hexagonal_places(count: int, free: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+    """f32[count, 2]: the `count` points of the unit hexagonal lattice nearest the origin, nearest first.
+
+    `free`: which of the points f32[n, 2] may be taken, bool[n].
+    """
     reach = int(np.ceil(np.sqrt(count))) + 1
-    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
-    points = np.stack([columns + 0.5 * rows, rows * np.sqrt(0.75)], axis=1)
-    order = np.lexsort((np.arctan2(points[:, 1], points[:, 0]), np.round((points**2).sum(1), 6)))
-    return points[order[:count]].astype(np.float32)
+    while True:
+        rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
+        points = np.stack([columns + 0.5 * rows, rows * np.sqrt(0.75)], axis=1)
+        order = np.lexsort((np.arctan2(points[:, 1], points[:, 0]), np.round((points**2).sum(1), 6)))
+        points = points[order].astype(np.float32)
+        points = points if free is None else points[free(points)]
+        if len(points) >= count:
+            return points[:count]
+        reach *= 2
 
 
 def _blocks(names: tuple[str, ...]) -> np.ndarray:
@@ -34,12 +45,14 @@ def _blocks(names: tuple[str, ...]) -> np.ndarray:
 def _arrange(team: Team, x: jax.Array, y: jax.Array, first: jax.Array, second: jax.Array):
     """Permutes the places within each block of equal types, ascending by (first, second); all [n, E].
 
-    Ranks are counted by n comparisons of [n, E], without sort or gather.
+    Ranks are counted by n comparisons of [n, E], without sort or gather. A unit is not compared with itself: XLA may
+    compute the two sides in different places, with different rounding.
     """
     blocks = _blocks(team.names)[:, None]
     rank = jnp.zeros(x.shape, jnp.int32)
     for row in range(len(team)):
         before = (first[row] < first) | ((first[row] == first) & (second[row] < second))
+        before &= np.arange(len(team))[:, None] != row
         # Blocks are contiguous: a unit's rank in its team also counts the units of earlier blocks.
         rank += jnp.where(blocks == blocks[row, 0], before, blocks > blocks[row, 0]).astype(jnp.int32)
     place = np.arange(len(team))[:, None]
@@ -48,26 +61,36 @@ def _arrange(team: Team, x: jax.Array, y: jax.Array, first: jax.Array, second: j
     return sorted_x, sorted_y
 
 
-def team_places(team: Team) -> np.ndarray:
+def team_places(team: Team, free: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     """f32[n, 2]: the lattice points of the units, in the order of `team`, around the origin.
 
     The scripts of the MMM maps create marines before marauders, which SMAC's agent order turns round. Flyers do not
-    take the ground units' places: each of the two groups has its own lattice with its centre on the point [I].
+    take the ground units' places: each of the two groups has its own lattice with its centre on the point [I]. Where
+    walls are too near for that, ground units take the nearest places that are `free`.
     """
     places = np.zeros((len(team), 2), np.float32)
     for air in (False, True):
         rows = sorted(team.where(lambda unit, air=air: unit.air == air), key=lambda row: team.names[row] != FIRST_MADE)
         lattice = hexagonal_places(len(rows))
-        places[rows] = lattice - lattice.mean(axis=0) if rows else lattice
+        lattice = lattice - lattice.mean(axis=0) if rows else lattice
+        if free is not None and not air and not free(lattice).all():
+            lattice = hexagonal_places(len(rows), free)
+        places[rows] = lattice
     return places
 
 
-def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, float], mirror: float):
+def _group(team: Team, rules: Rules, noise: jax.Array, centre: tuple[float, float], mirror: float, terrain: Terrain):
     """x and y, [n, E], in the order of `team`; `noise` is f32[2, n, E] in [-1, 1)."""
     width = 2.0 * max(unit.separation for unit in team.units if not unit.air or team.units[0].air)
-    places = team_places(team) * np.float32(mirror)
-    x = centre[0] + places[:, :1] * (width + rules.spawn_gap) + rules.spawn_noise * noise[0]
-    y = centre[1] + places[:, 1:] * (width + rules.spawn_gap) + rules.spawn_noise * noise[1]
+    inner = max(unit.inner for unit in team.units)
+
+    def free(points):  # with the largest gap and noise that rules draw
+        return terrain.has_room(np.asarray(centre) + mirror * points * (width + MOST_GAP), inner + MOST_NOISE)
+
+    places = team_places(team, free) * np.float32(mirror)
+    noise = noise * rules.spawn_noise * team.column(lambda unit: not unit.structure)
+    x = centre[0] + places[:, :1] * (width + rules.spawn_gap) + noise[0]
+    y = centre[1] + places[:, 1:] * (width + rules.spawn_gap) + noise[1]
     return x, y
 
 
@@ -82,12 +105,12 @@ def _groups(team: Team, spawns: tuple[Spawn, ...]) -> list[tuple[Team, float, fl
     return groups
 
 
-def _places(team: Team, spawns: tuple[Spawn, ...], rules: Rules, noise: jax.Array, mirror: float):
+def _places(team: Team, spawns: tuple[Spawn, ...], rules: Rules, noise: jax.Array, mirror: float, terrain: Terrain):
     """x and y, [n, E], of a team; `noise` is f32[2, n, E] in [-1, 1)."""
     parts, first = [], 0
     for group, x, y in _groups(team, spawns):
         rows = slice(first, first + len(group))
-        parts.append(_group(group, rules, noise[:, rows], (x, y), mirror))
+        parts.append(_group(group, rules, noise[:, rows], (x, y), mirror, terrain))
         first += len(group)
     return tuple(jnp.concatenate(values) for values in zip(*parts, strict=True))
 
@@ -99,6 +122,12 @@ def _headings(team: Team, spawns: tuple[Spawn, ...], order: EnemyOrder) -> np.nd
     way = (np.asarray(order.start) + order.end) / 2 - points
     length = np.linalg.norm(way, axis=1, keepdims=True)
     return np.where(order.kind == GO, way / np.maximum(length, 1e-6), 0.0).T[..., None].astype(np.float32)
+
+
+def _nearest(ally_x, ally_y, enemy_x, enemy_y) -> jax.Array:
+    """int32[M, E]: the agent nearest to each enemy."""
+    square = (ally_x[:, None] - enemy_x[None]) ** 2 + (ally_y[:, None] - enemy_y[None]) ** 2
+    return square.argmin(axis=0).astype(jnp.int32)
 
 
 def _goal(order: EnemyOrder, draw: jax.Array) -> jax.Array | None:
@@ -129,23 +158,35 @@ def spawn(
     draw = jax.random.uniform(key, (2 * count + len(enemies) + 1, num_envs), jnp.float32)
     goal = _goal(ground.order, jax.random.uniform(jax.random.fold_in(key, 1), (num_envs,), jnp.float32))
     noise = (2.0 * draw[: 2 * count] - 1.0).reshape(2, count, num_envs)
-    ally_x, ally_y = _places(allies, ground.ally_spawns, rules, noise[:, :num_allies], 1.0)
-    ally_x, ally_y = _arrange(allies, ally_x, ally_y, ally_x, ally_y)
-    enemy_x, enemy_y = _places(enemies, ground.enemy_spawns, rules, noise[:, num_allies:], -1.0)
+    ally_x, ally_y = _places(allies, ground.ally_spawns, rules, noise[:, :num_allies], 1.0, ground.terrain)
+    enemy_x, enemy_y = _places(enemies, ground.enemy_spawns, rules, noise[:, num_allies:], -1.0, ground.terrain)
+    # Places are compared with each other, so they must be computed once; `first_loop` is 0, which XLA cannot know.
+    first_loop = draw[0, 0].astype(jnp.int32)
+    ally_x, ally_y, enemy_x, enemy_y = settle(first_loop, (ally_x, ally_y, enemy_x, enemy_y))
     shuffle = draw[2 * count : -1]
+    ally_x, ally_y = _arrange(allies, ally_x, ally_y, ally_x, ally_y)
     enemy_x, enemy_y = _arrange(enemies, enemy_x, enemy_y, shuffle, shuffle)
     # Medivacs, which have inertia, have hardly moved.
     speed = roster.number("speed")[num_allies:] * enemies.column(lambda unit: not unit.heals)
     heading_x, heading_y = _headings(enemies, ground.enemy_spawns, ground.order)
-    enemy_x = enemy_x + heading_x * (speed * rules.pre_advance * draw[-1])
-    enemy_y = enemy_y + heading_y * (speed * rules.pre_advance * draw[-1])
+    walked = speed * rules.pre_advance * draw[-1]
+    enemy_x, enemy_y = enemy_x + heading_x * walked, enemy_y + heading_y * walked
+    battle = _rested(roster, jnp.concatenate([ally_x, enemy_x]), jnp.concatenate([ally_y, enemy_y]))
+    if ground.order.kind == HUNT:
+        target = battle.target.at[num_allies:].set(_nearest(ally_x, ally_y, enemy_x, enemy_y))
+        battle = battle._replace(target=target)
+    return battle._replace(goal=goal)
+
+
+def _rested(roster: Roster, x: jax.Array, y: jax.Array) -> Battle:
+    """Full, idle units at the places x and y [N, E]."""
 
     def full(value, dtype=jnp.float32):
-        return jnp.broadcast_to(jnp.asarray(roster.column(value, dtype)), (count, num_envs))
+        return jnp.broadcast_to(jnp.asarray(roster.column(value, dtype)), x.shape)
 
     return Battle(
-        x=jnp.concatenate([ally_x, enemy_x]),
-        y=jnp.concatenate([ally_y, enemy_y]),
+        x=x,
+        y=y,
         vx=full(lambda unit: 0.0),
         vy=full(lambda unit: 0.0),
         health=full(lambda unit: unit.hp),
@@ -157,5 +198,4 @@ def spawn(
         shield_timer=full(lambda unit: SHIELD_DELAY),
         pending_time=full(lambda unit: 0.0),
         pending_target=full(lambda unit: NOBODY, jnp.int32),
-        goal=goal,
     )

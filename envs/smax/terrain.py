@@ -53,6 +53,16 @@ class Terrain:
             return None
         return float(xs[0]), float(xs[-1] + 1), float(ys[0]), float(ys[-1] + 1)
 
+    def has_room(self, places: np.ndarray, radius: float) -> np.ndarray:
+        """bool[n]: a disc of `radius` < 1 cell around each of `places` [n, 2] touches walkable cells only."""
+        free = np.ones(len(places), bool)
+        for angle in np.arange(16) * np.pi / 8:
+            x, y = (places + radius * np.array([np.cos(angle), np.sin(angle)])).T
+            inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE)
+            cell = (np.clip(values, 0, SIZE - 1).astype(int) for values in (x, y))
+            free &= inside & self.walkable[tuple(cell)]
+        return free
+
     def replace(self, walkable: np.ndarray) -> "Terrain":
         """This terrain with another grid of walkable cells.
 
@@ -124,3 +134,32 @@ def _facing(terrain: str) -> Ground:
 STRIP = _facing("strip")
 SQUARE = _facing("square")
 OCTAGON = Ground(load_terrain("6h_vs_8z"), (Spawn(14.6, 9.49),), (Spawn(14.41, 16.76),), go_to(14.6, 9.49))
+
+_CORNER = Spawn(27.91, 28.24)  # where the enemies of corridor and so_many_baneling are created ...
+_BEYOND = go_to(4.47, 4.3298)  # ... and are sent, past the agents
+
+# The grounds of maps that share theirs with no other, by the maps' names.
+GROUNDS: dict[str, Ground] = {
+    "2m_vs_1z": Ground(
+        load_terrain("2m_vs_1z"),
+        (Spawn(13.0, 12.0, 1), Spawn(19.0, 12.0, 1)),
+        (Spawn(16.0, 19.0),),
+        EnemyOrder(GO, (13.0, 12.0), (19.0, 12.0)),
+    ),
+    # The crawler is ordered to (13.92, 20.0397) and takes the cells around the nearest corner of the grid.
+    "2s_vs_1sc": Ground(
+        load_terrain("2s_vs_1sc"),
+        (Spawn(11.1208, 10.338, 1), Spawn(16.976, 10.3662, 1)),
+        (Spawn(14.0, 20.0),),
+        EnemyOrder(STAY),
+    ),
+    "so_many_baneling": Ground(load_terrain("so_many_baneling"), (Spawn(11.469, 12.0234),), (_CORNER,), _BEYOND),
+    "bane_vs_bane": Ground(
+        load_terrain("bane_vs_bane"),
+        (Spawn(16.0, 8.0, 4), Spawn(16.0, 11.0)),
+        (Spawn(16.0, 21.0, 20), Spawn(16.0, 24.0)),
+        go_to(16.0, 8.0),
+    ),
+    "2c_vs_64zg": Ground(load_terrain("2c_vs_64zg"), (Spawn(16.0, 16.0),), (Spawn(16.0, 9.0),), EnemyOrder(HUNT)),
+    "corridor": Ground(load_terrain("corridor"), (Spawn(19.0397, 19.1198),), (_CORNER,), _BEYOND),
+}

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules
+from envs.smax.bursts import burst
 from envs.smax.medivacs import heal
 from envs.smax.targeting import Aim, facing, in_range, over, row, settle
 from envs.smax.units import MIN_HIT, SHIELD_DELAY, SHIELD_REGEN
@@ -43,18 +44,19 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
         return unit.missile_speed > 0 or unit.second_hit_delay > 0
 
     direct = roster.column(lambda unit: unit.missile_speed == 0, bool)
-    lands = jnp.where(fired & direct, aim.target, NOBODY)
+    lands = jnp.where(fired & direct & roster.column(lambda unit: unit.burst == 0.0, bool), aim.target, NOBODY)
     if not roster.any(takes_time):
         return battle, lands
     left = battle.pending_time - 1.0
-    due = (battle.pending_target != NOBODY) & (left <= 0.0)
+    late = roster.column(takes_time, bool)
+    due = (battle.pending_target != NOBODY) & (left <= 0.0) & late
     # A missile lands also if its shooter has died, a second hit does not.
     lands = jnp.where(due & (battle.alive | ~direct), battle.pending_target, lands)
     pace = roster.column(lambda unit: 1.0 / unit.missile_speed if unit.missile_speed else 0.0)
     flight = jnp.sqrt(aim.dx * aim.dx + aim.dy * aim.dy) * pace + roster.column(lambda unit: unit.second_hit_delay)
     if roster.numbers is not None:
         flight = flight * roster.numbers.flight
-    put = fired & roster.column(takes_time, bool)
+    put = fired & late
     target = jnp.where(put, aim.target, jnp.where(due, NOBODY, battle.pending_target))
     return battle._replace(pending_time=jnp.where(put, flight, jnp.maximum(left, 0.0)), pending_target=target), lands
 
@@ -74,21 +76,31 @@ def _in_beam(roster: Roster, battle: Battle, x, y, dx, dy, beam: tuple[float, fl
     return (jnp.abs(along) <= half_width + radius) & (jnp.abs(across) <= half_length + radius)
 
 
-def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k) -> jax.Array:
+def _beams(roster: Roster, before: Battle, aim: Aim, lands: jax.Array) -> list[tuple[int, jax.Array]]:
+    """(k, bool[N, E]) of each colossus: its number as an opponent, and whom its beam hits in this loop."""
+    beams = []
+    for shooter in () if roster.drawn else roster.where(lambda unit: unit.beam[0] > 0.0):
+        ally = shooter < roster.num_allies
+        burns = (lands[shooter] != NOBODY) & _in_beam(
+            roster, before, before.x[shooter], before.y[shooter], aim.dx[shooter], aim.dy[shooter],
+            roster.units[shooter].beam,
+        )  # fmt: skip
+        beams.append((shooter if ally else shooter - roster.num_allies, burns & (roster.is_ally != ally)))
+    return beams
+
+
+def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, beams: list, k) -> jax.Array:
     """bool[N, E]: opponent k of a unit hits it in this loop. `before`: the battle at the start of the loop."""
     hit = facing(roster, lands, k) == roster.rows
     if roster.num_allies * 2 != len(roster):
         hit &= k < np.where(roster.is_ally, len(roster.enemies), roster.num_allies)
     if roster.drawn:
         return _burnt_by(roster, before, aim, lands, k, hit)
-    for shooter in roster.where(lambda unit: unit.beam[0] > 0.0):
-        ally = shooter < roster.num_allies
-        if k == (shooter if ally else shooter - roster.num_allies):
-            burns = (lands[shooter] != NOBODY) & _in_beam(
-                roster, before, before.x[shooter], before.y[shooter], aim.dx[shooter], aim.dy[shooter],
-                roster.units[shooter].beam,
-            )  # fmt: skip
-            hit |= burns & (roster.is_ally != ally)
+    for number, burns in beams:
+        if not isinstance(k, int):
+            hit |= burns & (k == number)
+        elif k == number:
+            hit |= burns
     return hit
 
 
@@ -108,26 +120,28 @@ def _blows(roster: Roster, armor: np.ndarray):
         raw = roster.against(lambda unit, by: by.raw_damage(unit))
         bare = roster.against(lambda unit, by: max(by.raw_damage(unit) - unit.armor, MIN_HIT))
         return lambda k: (row(raw, k), row(bare, k))
-    armored = roster.column(lambda unit: unit.armored)
+    bonus = roster.against(lambda unit, by: by.has_bonus(unit))
 
     def blow(k):
-        raw = facing(roster, roster.numbers.damage, k) + facing(roster, roster.numbers.bonus, k) * armored
+        raw = facing(roster, roster.numbers.damage, k) + facing(roster, roster.numbers.bonus, k) * row(bonus, k)
         return raw, jnp.maximum(raw - armor, MIN_HIT)
 
     return blow
 
 
-def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool) -> Battle:
-    """Applies all hits, one after another in the opponents' order: to the shield first, then to life, minus armor."""
+def _take_hits(roster: Roster, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool):
+    """(health, shield) after all hits, one after another in the opponents' order: life may be below 0."""
     armor = roster.column(lambda unit: unit.armor)
     blow = _blows(roster, armor)
     together = roster.against(lambda unit, by: by.hits_at_once, np.int32)
     most_together = max(unit.hits_at_once for unit in roster.units)
     shielded = roster.any(lambda unit: unit.shield > 0)
 
+    beams = _beams(roster, before, aim, lands)
+
     def body(k, carry):
         health, shield = carry
-        hit = _hit(roster, before, aim, lands, k)
+        hit = _hit(roster, before, aim, lands, beams, k)
         raw, bare = blow(k)
         for strike_number in range(most_together):
             lands_now = hit & (row(together, k) > strike_number) if strike_number else hit
@@ -140,8 +154,17 @@ def suffer(roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, lands
             shield = jnp.maximum(shield - damage, 0.0)
         return health, shield
 
-    health, shield = over(roster.most_opponents, unrolled, body, (battle.health, battle.shield))
-    if not shielded:
+    return over(roster.most_opponents, unrolled, body, (battle.health, battle.shield))
+
+
+def suffer(
+    roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, fired: jax.Array, lands: jax.Array, unrolled: bool
+) -> Battle:
+    """Applies hits and bursts: to the shield first, then to life, minus armor. Shields that rested regenerate."""
+    health, shield = _take_hits(roster, before, battle, aim, lands, unrolled)
+    if roster.any(lambda unit: unit.burst > 0.0):
+        battle, health, shield = burst(roster, before, battle, fired, health, shield, unrolled)
+    if not roster.any(lambda unit: unit.shield > 0):
         health = settle(loop, health) if roster.any(lambda unit: unit.heals) else health
         return battle._replace(health=jnp.maximum(health, 0.0))
     both = settle(loop, jax.lax.complex(health, shield))

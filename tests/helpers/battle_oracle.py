@@ -114,7 +114,7 @@ def weapon(me, old, target, gap, span, rules, jitter):
             me.windup = RESTING
         if fired:
             me.cooldown = kind.period + jitter
-    victims = [target] if fired and not kind.missile_speed else []
+    victims = [target] if fired and not kind.missile_speed and not kind.burst else []
     if kind.missile_speed or kind.second_hit_delay:
         me.pending_time = max(old.pending_time - 1.0, 0.0)
         if old.pending_target != NOBODY and old.pending_time - 1.0 <= 0:
@@ -200,7 +200,7 @@ def blow(victim, raw):
 def game_loop(units, before, orders, jitter, rules, ground, goal):
     """Advances `units` (list of Unit) in place; `before` is a deep copy of them. `goal`: where enemies are sent."""
     targets = [choose(n, unit, before, orders, rules, ground) for n, unit in enumerate(before)]
-    gives, hits = [], []
+    gives, hits, attacks = [], [], []
     for n, (me, old) in enumerate(zip(units, before, strict=True)):
         target = targets[n]
         gap = distance(old, before[target]) if target != NOBODY else 0.0
@@ -213,7 +213,9 @@ def game_loop(units, before, orders, jitter, rules, ground, goal):
         order = orders[n] if me.side == 0 else None
         goal_of = goal if ground.order.kind == "go" else None
         goes = walk(me, old, target, gap, span, stands, order, before, rules, goal_of)
-        gives.append(rules["push_moving" if goes else "push_attacking" if stands else "push_idle"])
+        give = rules["push_moving" if goes else "push_attacking" if stands else "push_idle"]
+        gives.append(0.0 if me.kind.structure else give)
+        attacks.append(fired)
     separate(units, before, gives, ground)
 
     for shooter, victim in hits:
@@ -223,7 +225,27 @@ def game_loop(units, before, orders, jitter, rules, ground, goal):
             if index == victim or beam:
                 for _ in range(1 if kind.second_hit_delay else kind.hits):
                     blow(other, kind.raw_damage(other.kind))
+    burst(units, before, attacks)
     recover(units, before)
+
+
+def burst(units, before, attacks):
+    """Banelings that attack, were killed by the hits, or were left over from the last loop burst once."""
+    bombs = [n for n, unit in enumerate(units) if unit.kind.burst]
+    bursting = [
+        n for n in bombs
+        if before[n].pending_target == n or before[n].alive and (attacks[n] or units[n].health <= 0)
+    ]  # fmt: skip
+    for n in bursting:
+        for index, other in enumerate(units):
+            spared = other.side == units[n].side or other.kind.air or other.kind.structure or not before[index].alive
+            if not spared and distance(before[n], before[index]) <= 2.2 + other.kind.radius:
+                blow(other, 35.0 if other.kind.light else 20.0)
+    for n in bombs:
+        left_over = before[n].alive and n not in bursting and units[n].health <= 0
+        units[n].pending_target = n if left_over else NOBODY
+        if n in bursting:
+            units[n].health = 0.0
 
 
 def recover(units, before):

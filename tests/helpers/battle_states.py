@@ -22,10 +22,11 @@ def random_rules(rng, num_envs):
 
 
 def _onto_cells(rng, terrain, x, y):
-    """Places in blocked cells replaced by random places in walkable ones."""
+    """Places in blocked cells replaced by random places in the 40 walkable cells nearest the middle."""
     inside = (x >= 0) & (x < 32) & (y >= 0) & (y < 32)
     blocked = ~(inside & terrain.walkable[np.clip(x, 0, 31).astype(int), np.clip(y, 0, 31).astype(int)])
     cells = np.argwhere(terrain.walkable)
+    cells = cells[np.argsort(((cells - 15) ** 2).sum(axis=1), kind="stable")[:40]]
     place = cells[rng.integers(len(cells), size=x.shape)] + rng.random((*x.shape, 2))
     return np.where(blocked, place[..., 0], x), np.where(blocked, place[..., 1], y)
 
@@ -40,6 +41,7 @@ def random_battle(rng, roster, num_envs):
     target = np.where(rng.random(shape) < 0.3, -1, np.where(heals, fellow, opponent))
     alive = rng.random(shape) < 0.85
     later = roster.column(lambda unit: unit.missile_speed > 0 or unit.second_hit_delay > 0, bool)
+    bombs = roster.column(lambda unit: unit.burst > 0, bool)
     armed = roster.column(lambda unit: unit.armed, bool)
     winds = (rng.random(shape) < 0.4) & (target >= 0) & alive
     point = np.where(armed, np.maximum(roster.column(lambda unit: unit.damage_point), 0.01), 0.0)
@@ -57,11 +59,18 @@ def random_battle(rng, roster, num_envs):
         "target": target,
         "shield_timer": rng.choice([0.0, 158.0, 159.0, 160.0], shape),
         "pending_time": later * rng.uniform(0, 4, shape),
-        "pending_target": np.where(later & (rng.random(shape) < 0.5), opponent, -1),
+        "pending_target": np.where(
+            later & (rng.random(shape) < 0.5), opponent,
+            np.where(bombs & ~alive & (rng.random(shape) < 0.5), roster.rows, -1),
+        ),
     }  # fmt: skip
     fields["x"], fields["y"] = _onto_cells(rng, roster.ground.terrain, fields["x"], fields["y"])
     kinds = {"target": np.int32, "pending_target": np.int32}
-    return Battle(**{name: value.astype(kinds.get(name, np.float32)) for name, value in fields.items()})
+    order = roster.ground.order
+    goal = np.float32(order.start)[:, None] + np.zeros((2, num_envs), np.float32) if order.drawn else None
+    if order.drawn:
+        goal += (np.float32(order.end) - order.start)[:, None] * rng.random(num_envs, np.float32)
+    return Battle(**{name: value.astype(kinds.get(name, np.float32)) for name, value in fields.items()}, goal=goal)
 
 
 def random_orders(rng, roster, num_envs):

@@ -27,6 +27,7 @@ from envs.smax.units import LOOPS_PER_STEP, UNITS
 # to version of the game).
 STANDARD_ID = {
     "colossus": 4, "marine": 48, "marauder": 51, "medivac": 54, "zealot": 73, "stalker": 74, "hydralisk": 107,
+    "baneling": 9, "spine_crawler": 98, "zergling": 105,
 }  # fmt: skip
 FIRST_OWN_ID = 1970
 ALLY, ENEMY = 1, 2  # owners

@@ -1,4 +1,4 @@
-"""The interface against what the unmodified SMAC code gave on 1272 snapshots of 15 maps (tests/data/smac_vectors)."""
+"""The interface against what the unmodified SMAC code gave on 2132 snapshots of 23 maps (tests/data/smac_vectors)."""
 
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,9 @@ def snapshot(data, index=slice(None)):
     return interface.Snapshot(*(jnp.asarray(data[field][index].T, jnp.float32) for field in FIELDS))
 
 
-def test_the_data_hold_1272_snapshots_of_every_map():
+def test_the_data_hold_2132_snapshots_of_every_map():
     sizes = {path.stem: len(load(path.stem)["step"]) for path in DATA.glob("*.npz")}
-    assert sum(sizes.values()) == 1272
+    assert sum(sizes.values()) == 2132
     assert sorted(sizes) == sorted(SCENARIOS)
 
 

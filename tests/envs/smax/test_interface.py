@@ -9,7 +9,7 @@ import pytest
 
 from envs.errors import ConfigError
 from envs.smax import interface, outcome
-from envs.smax.scenarios import SCENARIOS, Scenario, get_scenario
+from envs.smax.scenarios import SCENARIOS, get_scenario
 from envs.smax.units import UNITS
 
 OBSERVE = jax.jit(interface.observe, static_argnums=0)
@@ -54,6 +54,14 @@ def look(scenario, units, last_action=None):
         ("27m_vs_30m", 285, 1170, 36, 180, 1850),
         ("1c3s5z", 162, 270, 15, 180, 1870),
         ("6h_vs_8z", 78, 140, 14, 150, 1480),
+        ("2m_vs_1z", 16, 26, 7, 150, 360),
+        ("2s_vs_1sc", 17, 27, 7, 300, 510),
+        ("3s_vs_3z", 36, 54, 9, 150, 680),
+        ("3s_vs_4z", 42, 61, 10, 200, 840),
+        ("so_many_baneling", 202, 397, 38, 100, 1480),
+        ("bane_vs_bane", 336, 984, 30, 200, 1260),
+        ("2c_vs_64zg", 332, 342, 70, 400, 3080),
+        ("corridor", 156, 282, 30, 400, 1280),
     ],
 )
 def test_sizes(name, obs, state, actions, limit, reward):
@@ -66,7 +74,7 @@ def test_sizes(name, obs, state, actions, limit, reward):
 def test_unknown_map_lists_the_known_ones():
     with pytest.raises(ConfigError, match="2s3z.*MMM2"):
         get_scenario("2s4z")
-    assert len(SCENARIOS) == 15
+    assert len(SCENARIOS) == 23
 
 
 def scene_2s3z():
@@ -135,6 +143,22 @@ def test_int_truncates_towards_zero_where_the_edge_of_the_map_is_walkable(x, y, 
     assert not below.avail[0, 0, 2] and below.avail[0, 0, 3:6].all()
 
 
+def test_a_draw_ends_the_battle_and_is_no_win():
+    """The last zealot and the last banelings burn together: kills are paid, 32 (30 + 10) / 74, but no win."""
+    scenario = get_scenario("so_many_baneling")
+    before, after = after_deaths(scenario, *range(39))
+    assert judged(scenario, before, after) == pytest.approx((17.297297, True, False), abs=1e-5)
+
+
+def test_a_colossus_is_masked_by_the_ground_grid():
+    """Row 12 is the cliff, x 5..25: no step to the south from row 13, none to the north from row 11, and on the cliff
+    itself no step to the east or west."""
+    scenario = get_scenario("2c_vs_64zg")
+    for y, mask in ((13.5, "1011"), (11.5, "0111"), (12.5, "1100"), (15.5, "1111")):
+        seen = look(scenario, scene(scenario, [(16, y), *apart(scenario)[1:]]))
+        assert "".join(str(int(flag)) for flag in seen.avail[0, 0, 2:6]) == mask
+
+
 def test_masks_of_the_octagon():
     """Row 8 is x 9..20, row 9 is x 8..21: at (8.5, 9.5) south and west are blocked."""
     scenario = get_scenario("6h_vs_8z")
@@ -200,7 +224,7 @@ def test_rewards_of_3m():
 
 
 def test_a_regenerating_enemy_shield_pays():
-    scenario = Scenario("2m_vs_1z", ("marine",) * 2, ("zealot",), 150, "marines", enemy_shields=True)
+    scenario = get_scenario("2m_vs_1z")
     assert outcome.max_reward(scenario) == 360
     before = scene(scenario, apart(scenario), shield={2: 20.0})
     after = scene(scenario, apart(scenario), shield={2: 21.0})
