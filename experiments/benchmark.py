@@ -15,6 +15,7 @@ from experiments.common.cpu import prepare_cpu
 # Modules of `benchmarks`, each with `add_parser(subparsers)`.
 SUBCOMMANDS = (
     "env_speed",
+    "drop_in",
     "scripted",
     "train",
     "seeds",

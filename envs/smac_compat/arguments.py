@@ -56,5 +56,9 @@ def engine_options(arguments: dict[str, Any], options: dict[str, Any]) -> dict[s
         wanted = expected(arguments[name], kind)
         if wanted:
             raise ConfigError(f"{name} must be {wanted}, not {show(arguments[name])}")
-    passed = [name for name in DEFAULTS if name not in HANDLED and name not in WITHOUT_EFFECT]
+    without = {*HANDLED, *WITHOUT_EFFECT}
+    # What another argument makes SMAC ignore; the engine refuses what would have no effect.
+    without |= {"obs_own_health"} if arguments["obs_all_health"] else set()
+    without |= {"state_last_action", "state_timestep_number"} if arguments["obs_instead_of_state"] else set()
+    passed = [name for name in DEFAULTS if name not in without]
     return {name: arguments[name] for name in passed if arguments[name] != DEFAULTS[name]} | options

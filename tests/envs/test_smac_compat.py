@@ -117,6 +117,25 @@ def test_options_reach_the_engine(easy):
     assert play(StarCraft2Env(seed=2, reward_sparse=True, reward_scale=False, **easy))[0] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("options", "obs", "state"),
+    [
+        ({"obs_all_health": False}, 62, 120),
+        ({"obs_all_health": False, "obs_own_health": False}, 60, 120),
+        ({"obs_own_health": False}, 80, 120),  # obs_all_health includes it
+        ({"obs_last_action": True, "state_last_action": False}, 124, 65),
+        ({"obs_instead_of_state": True, "state_last_action": False}, 80, 400),
+        ({"state_timestep_number": True}, 80, 121),
+    ],
+)
+def test_sizes_under_options(options, obs, state):
+    env = StarCraft2Env(map_name="2s3z", **options)
+    assert (env.get_obs_size(), env.get_state_size()) == (obs, state)
+    enemies, allies = env.get_obs_enemy_feats_size(), env.get_obs_ally_feats_size()
+    others = enemies[0] * enemies[1] + allies[0] * allies[1]
+    assert env.get_obs_move_feats_size() + others + env.get_obs_own_feats_size() == obs
+
+
 def test_defeats(marines):
     """Nobody shoots."""
     marines.reset()

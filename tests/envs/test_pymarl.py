@@ -1,0 +1,68 @@
+"""Unmodified PyMARL or EPyMARL trains on our battles: its own runner and its own QMIX, in a process of its own.
+
+    PYMARL_DIR=~/epymarl PYMARL_PYTHON=~/epymarl/venv/bin/python pytest -n 0 -m slow tests/envs/test_pymarl.py
+
+PYMARL_DIR is a checkout, PYMARL_PYTHON (default: this Python) has what the checkout and this project need: torch,
+sacred, PyYAML, jax (EPyMARL also SMAClite). The checkout is copied, and given a configuration of an easier 3m: enemies
+look for targets one cell less far than they shoot, so that tens of thousands of steps are enough.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.source import ROOT
+
+CHECKOUT = os.environ.get("PYMARL_DIR", "")
+PYTHON = os.environ.get("PYMARL_PYTHON", sys.executable)
+EASIER = {"rules": {"scan_margin": -2.0, "response": 0.0}}
+STEPS = 100_000
+# What the original PyMARL misses in Pythons and PyYAMLs of today.
+LAUNCH = """
+import collections, collections.abc, functools, runpy, sys, yaml
+collections.Mapping = collections.abc.Mapping
+if "Loader" not in open("src/main.py").read():
+    yaml.load = functools.partial(yaml.load, Loader=yaml.SafeLoader)
+sys.path.insert(0, "src")
+sys.argv[0] = "src/main.py"
+runpy.run_path("src/main.py", run_name="__main__")
+"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHECKOUT, reason="PYMARL_DIR names no checkout of PyMARL or EPyMARL"),
+]
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The checkout's code and, beside its own, the configuration sc2_easier."""
+    shutil.copytree(pathlib.Path(CHECKOUT).expanduser() / "src", tmp_path / "src")
+    rules = tmp_path / "easier.json"
+    rules.write_text(json.dumps(EASIER))
+    folder = tmp_path / "src" / "config" / "envs"
+    text = (folder / "sc2.yaml").read_text()
+    assert text.count("env_args:\n") == 1
+    (folder / "sc2_easier.yaml").write_text(text.replace("env_args:\n", f"env_args:\n  rules: {rules}\n"))
+    return tmp_path
+
+
+def test_qmix_learns_to_win(copy):
+    shim = subprocess.check_output([sys.executable, "-m", "envs.smac_compat"], cwd=ROOT, text=True).strip()
+    options = [
+        "env_args.map_name=3m", "runner=parallel", "batch_size_run=8", "lr=0.001", "epsilon_anneal_time=20000",
+        f"t_max={STEPS}", "test_interval=10000", "test_nepisode=32", "log_interval=10000", "use_cuda=False",
+    ]  # fmt: skip
+    command = [PYTHON, "-c", LAUNCH, "--config=qmix", "--env-config=sc2_easier", "with", *options]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([shim, str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    log = result.stdout + result.stderr
+    assert result.returncode == 0, log[-3000:]
+    rates = [float(rate) for rate in re.findall(r"test_battle_won_mean:\s+([\d.]+)", log)]
+    assert len(rates) >= 5 and rates[0] < 0.1 and max(rates[-3:]) > 0.5, rates
