@@ -93,8 +93,8 @@ def test_kinds_of_what_is_returned(marines):
 def easy():
     """Arguments of battles of 3m in which every enemy has one point of health, so that whoever shoots wins."""
 
-    def weak(*args):
-        battle = spawn(*args)
+    def weak(*args, **options):
+        battle = spawn(*args, **options)
         return battle._replace(health=battle.health.at[3:].set(1.0))
 
     with pytest.MonkeyPatch.context() as patch:
