@@ -18,6 +18,7 @@ from envs.smax.battle import MOVE, NOBODY, RESTING, Battle, Orders, Roster, Rule
 from envs.smax.drawn import DrawnRoster
 from envs.smax.medivacs import patients, tend
 from envs.smax.motion import separate, walk
+from envs.smax.paths import around_walls
 from envs.smax.pursuit import Pursuit, pursue
 from envs.smax.spawn import spawn
 from envs.smax.targeting import UNROLL_LIMIT, Aim, acquire, ghost_y, locate, ordered, settle
@@ -76,6 +77,8 @@ def _march(roster: Roster, rules: Rules, orders: Orders, battle: Battle, aim: Ai
     # An army that has arrived stands around its goal and does not push for the one spot.
     crowd = max(unit.separation for unit in roster.enemies.units) * len(roster.enemies) ** 0.5
     halt = jnp.where(chases, aim.reach, np.where(roster.is_ally, np.float32(0.0), np.float32(crowd)))
+    if roster.ground.winding:
+        dx, dy, halt = around_walls(roster, battle, dx, dy, halt)
     return walk(roster, battle, dx, dy, halt, speed), goes
 
 

@@ -124,6 +124,7 @@ class Ground:
     ally_spawns: tuple[Spawn, ...]
     enemy_spawns: tuple[Spawn, ...]
     order: EnemyOrder
+    winding: bool = False  # straight lines run into walls, so units look for a way around them
 
 
 def _facing(terrain: str) -> Ground:
@@ -153,13 +154,13 @@ GROUNDS: dict[str, Ground] = {
         (Spawn(14.0, 20.0),),
         EnemyOrder(STAY),
     ),
-    "so_many_baneling": Ground(load_terrain("so_many_baneling"), (Spawn(11.469, 12.0234),), (_CORNER,), _BEYOND),
+    "so_many_baneling": Ground(load_terrain("so_many_baneling"), (Spawn(11.469, 12.0234),), (_CORNER,), _BEYOND, True),
     "bane_vs_bane": Ground(
         load_terrain("bane_vs_bane"),
         (Spawn(16.0, 8.0, 4), Spawn(16.0, 11.0)),
         (Spawn(16.0, 21.0, 20), Spawn(16.0, 24.0)),
         go_to(16.0, 8.0),
     ),
-    "2c_vs_64zg": Ground(load_terrain("2c_vs_64zg"), (Spawn(16.0, 16.0),), (Spawn(16.0, 9.0),), EnemyOrder(HUNT)),
-    "corridor": Ground(load_terrain("corridor"), (Spawn(19.0397, 19.1198),), (_CORNER,), _BEYOND),
+    "2c_vs_64zg": Ground(load_terrain("2c_vs_64zg"), (Spawn(16.0, 16.0),), (Spawn(16.0, 9.0),), EnemyOrder(HUNT), True),
+    "corridor": Ground(load_terrain("corridor"), (Spawn(19.0397, 19.1198),), (_CORNER,), _BEYOND, True),
 }

@@ -87,10 +87,11 @@ class Oracle:
         return self.game.get_obs(), self.game.get_state()
 
     def scatter(self):
-        """Everybody anywhere on the map's strip, many at its walls."""
+        """Everybody anywhere on the map, many at its edges."""
         units = (len(self.scenario.units), 1)
         x = np.clip(self.rng.uniform(-6.0, 38.0, units), 0.0, 32.0)
-        y = np.clip(self.rng.uniform(6.0, 26.0, units), 8.0, 24.0)
+        rows = np.flatnonzero(self.scenario.ground.terrain.walkable.any(axis=0))[[0, -1]]
+        y = np.clip(self.rng.uniform(rows[0] - 2.0, rows[1] + 3.0, units), rows[0], rows[1] + 1.0)
         return self.disturb(x=x.astype(np.float32), y=y.astype(np.float32))
 
     def battle_through(
@@ -191,9 +192,11 @@ def test_two_dozen_battles_a_map(name, capsys):
     assert total["battles"] == 24 and total["steps"] > 24 * EARLY
 
 
-@pytest.mark.parametrize("name", ("3m", *(pytest.param(name, marks=pytest.mark.slow) for name in FIVE_MAPS[1:])))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "3m" else pytest.mark.slow) for name in sorted(SCENARIOS)]
+)
 def test_won_and_lost_battles_are_judged_alike(name):
-    """Who wins a battle of random actions is a matter of luck, so here one side falls before anybody is in reach."""
+    """Who wins a battle of random actions is a matter of luck, so here one side falls in the second step."""
     oracle = Oracle(name, seed=13)
     agents = oracle.scenario.num_allies
     for units, won in ((slice(agents, None), 1), (slice(agents), 1)):

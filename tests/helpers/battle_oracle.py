@@ -5,6 +5,7 @@ Written from the specification (sections 5.3, 7.1, 7.3) and from the docstrings 
 
 import math
 
+from envs.smax.paths import detours
 from envs.smax.units import UNITS
 from tests.helpers.wall_oracle import keep_in
 
@@ -127,7 +128,16 @@ def weapon(me, old, target, gap, span, rules, jitter):
     return fired, victims
 
 
-def walk(me, old, target, gap, span, stands, order, units, rules, goal):
+def first_bend(me, heading, ground):
+    """The middle of the cell to which the way along `heading` leads first; None if it is straight."""
+    first, bends = detours(ground.terrain)
+    places = (me.x, me.y), (me.x + heading[0], me.y + heading[1])
+    here, there = (32 * int(min(max(x, 0), 31)) + int(min(max(y, 0), 31)) for x, y in places)
+    bend = first[1024 * here + there]
+    return None if bend == 255 or me.kind.plane != 0 else bends[bend]
+
+
+def walk(me, old, target, gap, span, stands, order, units, rules, goal, ground):
     """Moves `me`; returns whether it wanted to."""
     speed, halt, heading = me.kind.speed, 0.0, None
     if old.alive and target != NOBODY:
@@ -142,6 +152,9 @@ def walk(me, old, target, gap, span, stands, order, units, rules, goal):
         halt = max(army) * math.sqrt(len(army))
         if me.kind.heals:
             speed = min(unit.kind.speed for unit in units if unit.side == 1)
+    bend = first_bend(old, heading, ground) if heading and ground.winding else None
+    if bend is not None:
+        heading, halt = (bend[0] - old.x, bend[1] - old.y), 0.0
     length = math.hypot(*heading) if heading else 0.0
     left = max(length - halt, 0.0)
     wanted = (0.0, 0.0)
@@ -212,7 +225,7 @@ def game_loop(units, before, orders, jitter, rules, ground, goal):
         stands = fired or winds or (target != NOBODY and gap <= span + REACH_TOLERANCE)
         order = orders[n] if me.side == 0 else None
         goal_of = goal if ground.order.kind == "go" else None
-        goes = walk(me, old, target, gap, span, stands, order, before, rules, goal_of)
+        goes = walk(me, old, target, gap, span, stands, order, before, rules, goal_of, ground)
         give = rules["push_moving" if goes else "push_attacking" if stands else "push_idle"]
         gives.append(0.0 if me.kind.structure else give)
         attacks.append(fired)
