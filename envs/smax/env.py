@@ -17,11 +17,10 @@ from envs.smax.rule_choice import RuleChoice
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
-MOVE_AMOUNT = 2.0  # map units; the distance of SMAC's move orders
 NO_OP, STAND = 0, 1  # action ids; 2..5 move, then one id per target
 KINDS = (NO_ORDER, STOP, MOVE, MOVE, MOVE, MOVE)
-STEP_X = (0.0, 0.0, 0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT)
-STEP_Y = (0.0, 0.0, MOVE_AMOUNT, -MOVE_AMOUNT, 0.0, 0.0)
+STEP_X = (0, 0, 0, 0, 1, -1)  # directions of the moves
+STEP_Y = (0, 0, 1, -1, 0, 0)
 REACH_SLACK = 1e-3  # map units, see `Smax.legalise`
 
 
@@ -145,7 +144,7 @@ class Smax:
 
     def orders(self, battle: Battle, action: jax.Array) -> Orders:
         """SMAC's action ids as orders; on MMM maps a medivac's targets are allies."""
-        scenario = self.scenario
+        scenario, amount = self.scenario, float(self.scenario.options.move_amount)
         agents = scenario.num_allies
 
         def lookup(table, otherwise):
@@ -158,8 +157,8 @@ class Smax:
         named = action - NUM_COMMON_ACTIONS + np.where(heals, 0, agents).astype(np.int32)
         return Orders(
             kind=lookup(KINDS, np.int32(ATTACK)),
-            goal_x=battle.x[:agents] + lookup(STEP_X, np.float32(0.0)),
-            goal_y=battle.y[:agents] + lookup(STEP_Y, np.float32(0.0)),
+            goal_x=battle.x[:agents] + lookup([amount * dx for dx in STEP_X], np.float32(0.0)),
+            goal_y=battle.y[:agents] + lookup([amount * dy for dy in STEP_Y], np.float32(0.0)),
             target=jnp.clip(named, 0, len(scenario.units) - 1),
         )
 

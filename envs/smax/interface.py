@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario
+from envs.smax.surroundings import heights_around, walkable_around
 from envs.smax.terrain import SIZE, Terrain
 from envs.smax.units import UNITS
 
@@ -124,14 +125,14 @@ def _walks(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
     return on_map & jnp.asarray(terrain.walkable.reshape(-1)).at[cell].get(mode="promise_in_bounds")
 
 
-def moves(terrain: Terrain, x: jax.Array, y: jax.Array) -> jax.Array:
+def moves(terrain: Terrain, x: jax.Array, y: jax.Array, ahead: float = 1.0) -> jax.Array:
     """bool[A, 4, E]: north, south, east, west.
 
-    SMAC tests the cell int(coordinate) one unit ahead. int() truncates towards zero, so where column 0 is walkable,
-    0 < x < 1 may still go west.
+    SMAC tests the cell int(coordinate) `ahead` units ahead. int() truncates towards zero, so where column 0 is
+    walkable, 0 < x < 1 may still go west.
     """
-    ahead = ((x, y + 1.0), (x, y - 1.0), (x + 1.0, y), (x - 1.0, y))
-    return jnp.stack([_walks(terrain, *place) for place in ahead], axis=1)
+    places = ((x, y + ahead), (x, y - ahead), (x + ahead, y), (x - ahead, y))
+    return jnp.stack([_walks(terrain, *place) for place in places], axis=1)
 
 
 def _targets(scenario: Scenario, alive: jax.Array, distance: jax.Array, reach: float) -> jax.Array:
@@ -159,7 +160,7 @@ def _available(scenario: Scenario, units: Units, distance: jax.Array, reach: flo
     acts = jnp.concatenate(
         [
             jnp.ones_like(here),
-            moves(scenario.ground.terrain, units.x[agents], units.y[agents]),
+            moves(scenario.ground.terrain, units.x[agents], units.y[agents], scenario.options.move_amount / 2),
             _targets(scenario, alive, distance, reach),
         ],
         axis=1,
@@ -191,7 +192,7 @@ def _observations(
     last_action: jax.Array,
     steps: jax.Array | None,
 ) -> jax.Array:
-    """f32[A, O, E]: move mask, enemies, allies, self, time; all but the time is zero for a dead agent."""
+    """f32[A, O, E]: move mask, ground, enemies, allies, self, time; all but the time is zero for a dead agent."""
     agents, options = scenario.num_allies, scenario.options
     ours, theirs = slice(0, agents), slice(agents, None)
     alive = units.health > 0
@@ -207,10 +208,27 @@ def _observations(
     ones = jnp.ones_like(pairs.dx[:, ours])
     allies = without_self(_pair_rows(seen, ones, pairs, ally_status, ours))
     own = jnp.where(alive[ours, None], own_status, 0.0)
-    blocks = [flags[:, 2:6], enemies.reshape(agents, -1, envs), allies.reshape(agents, -1, envs), own]
+    blocks = [
+        flags[:, 2:6],
+        *_ground(scenario, units),
+        enemies.reshape(agents, -1, envs),
+        allies.reshape(agents, -1, envs),
+        own,
+    ]
     if options.obs_timestep_number:
         blocks += [jnp.zeros((agents, 1, envs)), _time(scenario, steps, agents)]
     return jnp.concatenate(blocks, axis=1)
+
+
+def _ground(scenario: Scenario, units: Units) -> list[jax.Array]:
+    """What agents observe of the ground, f32[A, n, E] each; zeros for dead agents."""
+    options, ours, found = scenario.options, slice(0, scenario.num_allies), []
+    place = (scenario.ground.terrain, units.x[ours], units.y[ours], int(options.move_amount))
+    if options.obs_pathing_grid:
+        found.append(walkable_around(*place))
+    if options.obs_terrain_height:
+        found.append(heights_around(*place))
+    return [jnp.where(units.health[ours, None] > 0, block, 0.0) for block in found]
 
 
 def _state(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from envs.errors import ConfigError
 from envs.values import expected, show
 
+MAX_MOVE = 32  # the size of a map
 RewardForm = Literal["dense", "sparse", "semisparse"]
 # The reward forms, as options. dense: SMAC's default. sparse: +1 for a win, -1 for a defeat, as in LAIES (80fb849).
 # semisparse: kills, losses and the win only, as in MASER (70ae469) and ICES (2fcc473).
@@ -28,8 +29,10 @@ class Options:
     """The options of a battle, by `StarCraft2Env`'s names; all defaults are SMAC's.
 
     Observations: health and shield of others (`obs_all_health`; with it always the agent's own) and of the agent
-    (`obs_own_health`), the last actions of visible allies, and the time, steps / limit, after a constant 0 (dead agents
-    see the time too). State: the last actions, the time; or all observations and nothing else (`obs_instead_of_state`).
+    (`obs_own_health`), the last actions of visible allies, which cells around are walkable and how high they are, and
+    the time, steps / limit, after a constant 0 (dead agents see the time too). State: the last actions, the time; or
+    all observations and nothing else (`obs_instead_of_state`). `move_amount` is the length of a move order in map
+    units; a move is legal if the cell half as far ahead is walkable.
 
     Rewards, in the order in which `envs.smax.outcome.reward` applies them. Of a step: the health and shield that
     enemies lost, net; `reward_death_value` for each enemy that died; its absolute value. Or, without
@@ -45,10 +48,13 @@ class Options:
     obs_all_health: bool = True
     obs_own_health: bool = True
     obs_last_action: bool = False
+    obs_pathing_grid: bool = False
+    obs_terrain_height: bool = False
     obs_timestep_number: bool = False
     obs_instead_of_state: bool = False
     state_last_action: bool = True
     state_timestep_number: bool = False
+    move_amount: float = 2.0
     reward_sparse: bool = False
     reward_only_positive: bool = True
     reward_death_value: float = 10.0
@@ -72,11 +78,20 @@ class Options:
                 raise ConfigError(f"{name} must be at least 0, not {show(getattr(self, name))}")
         if self.reward_scale_rate <= 0:
             raise ConfigError(f"reward_scale_rate must be above 0, not {show(self.reward_scale_rate)}")
+        if not 0 < self.move_amount <= MAX_MOVE:
+            raise ConfigError(f"move_amount must be above 0 and at most {MAX_MOVE}, not {show(self.move_amount)}")
+        if (self.obs_pathing_grid or self.obs_terrain_height) and self.move_amount % 1:
+            raise ConfigError(
+                f"obs_pathing_grid and obs_terrain_height need a whole move_amount, not {self.move_amount}"
+            )
 
     @property
     def changed(self) -> dict[str, Any]:
         """The options that differ from SMAC's defaults, by name: arguments of `StarCraft2Env` (and `reward_damage`)."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        different = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        if different.get("move_amount", 0.5) % 1 == 0:
+            different["move_amount"] = int(self.move_amount)  # SMAC counts cells with it
+        return different
 
     @property
     def own_health(self) -> bool:

@@ -74,6 +74,11 @@ class Scenario:
         return NUM_COMMON_ACTIONS + self.num_enemies
 
     @property
+    def move_features(self) -> int:
+        """Legal moves, [8 walkable cells], [9 heights]."""
+        return MOVE_FEATURES + 8 * self.options.obs_pathing_grid + 9 * self.options.obs_terrain_height
+
+    @property
     def ally_row(self) -> int:
         """Length of an ally's row in an observation: seen, distance, dx, dy, [health, [shield]], bits, [action]."""
         last_action = self.num_actions * self.options.obs_last_action
@@ -92,7 +97,7 @@ class Scenario:
     def obs_dim(self) -> int:
         """What agents get; SMAC declares one less with `obs_timestep_number`."""
         rows = self.num_enemies * self.enemy_row + (self.num_allies - 1) * self.ally_row
-        return MOVE_FEATURES + rows + self.own_row + self.options.obs_timestep_number
+        return self.move_features + rows + self.own_row + self.options.obs_timestep_number
 
     @property
     def state_dim(self) -> int:

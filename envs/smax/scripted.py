@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.base import TimeStep
 from envs.errors import ConfigError
-from envs.smax.scenarios import MOVE_FEATURES, NUM_COMMON_ACTIONS, Scenario
+from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario
 
 STOP, NORTH, SOUTH, EAST, WEST = 1, 2, 3, 4, 5
 
@@ -49,8 +49,9 @@ def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
         raise ConfigError(f"the medivac of {scenario.name} cannot be scripted with obs_all_health=False: leave it out")
     obs, avail = timestep.obs, timestep.avail
     num_envs, agents = obs.shape[:2]
-    split = MOVE_FEATURES + scenario.num_enemies * scenario.enemy_row
-    enemies = obs[..., MOVE_FEATURES:split].reshape(num_envs, agents, scenario.num_enemies, scenario.enemy_row)
+    begin = scenario.move_features
+    split = begin + scenario.num_enemies * scenario.enemy_row
+    enemies = obs[..., begin:split].reshape(num_envs, agents, scenario.num_enemies, scenario.enemy_row)
     reach = avail[..., NUM_COMMON_ACTIONS:]
     target = NUM_COMMON_ACTIONS + jnp.where(reach, enemies[..., 1], jnp.inf).argmin(axis=-1)
     dx, dy, sees = nearest_row(enemies, (enemies != 0.0).any(axis=-1))

@@ -16,6 +16,7 @@ from envs.smax import interface, outcome, scripted
 from envs.smax.env import Smax
 from envs.smax.options import Options, make_options
 from envs.smax.scenarios import get_scenario
+from envs.smax.surroundings import heights_around, walkable_around
 
 DATA = Path(__file__).parents[2] / "data" / "smac_vectors" / "options"
 FIELDS = ("x", "y", "health", "shield", "cooldown", "energy")
@@ -24,6 +25,16 @@ WORDS = {
     "obs_all_health_off": {"obs_all_health": False},
     "obs_no_health": {"obs_all_health": False, "obs_own_health": False},
     "obs_last_action": {"obs_last_action": True},
+    "obs_pathing_grid": {"obs_pathing_grid": True},
+    "obs_terrain_height": {"obs_terrain_height": True},
+    "obs_everything": {
+        "obs_last_action": True,
+        "obs_pathing_grid": True,
+        "obs_terrain_height": True,
+        "obs_timestep_number": True,
+        "state_timestep_number": True,
+    },
+    "move_amount_4": {"move_amount": 4, "obs_pathing_grid": True},
     "obs_timestep_number": {"obs_timestep_number": True},
     "obs_instead_of_state": {"obs_instead_of_state": True},
     "state_last_action_off": {"state_last_action": False},
@@ -46,10 +57,16 @@ FILES = [path.stem for path in sorted(DATA.glob("*.npz"))]
 
 
 def load(name):
-    """The vectors in a file, and the scenario under its options."""
+    """The vectors in a file, and the scenario under its options, with the heights that SMAC was given there.
+
+    They are the map's own; ours are the same inside the arena, and of one map for all strips outside it.
+    """
     data = dict(np.load(DATA / f"{name}.npz"))
     map_name, _, word = name.partition("__")
-    return data, replace(get_scenario(map_name), options=make_options(**WORDS[word]))
+    scenario = get_scenario(map_name)
+    terrain = replace(scenario.ground.terrain, height_bytes=data["height_byte"].tobytes())
+    ground = replace(scenario.ground, terrain=terrain)
+    return data, replace(scenario, ground=ground, options=make_options(**WORDS[word]))
 
 
 def snapshot(data, index=slice(None)):
@@ -70,6 +87,14 @@ def test_observations_state_and_masks(name):
     np.testing.assert_allclose(seen.obs, data["obs"], rtol=0, atol=1e-6)
     np.testing.assert_allclose(seen.state, data["state"], rtol=0, atol=1e-6)
     assert (scenario.obs_dim, scenario.state_dim) == (data["obs"].shape[2], data["state"].shape[1])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_grids_of_the_data_are_ours(name):
+    data, terrain = load(name)[0], get_scenario(name.partition("__")[0]).ground.terrain
+    np.testing.assert_array_equal(terrain.walkable, data["walkable"])
+    inside = data["walkable"]
+    np.testing.assert_array_equal(terrain.height_byte[inside], data["height_byte"][inside])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -132,6 +157,27 @@ def test_an_environment_pays_by_its_options():
         np.testing.assert_allclose(timestep.reward, [expected])
 
 
+def test_a_move_order_is_as_long_as_the_option_says():
+    for options, length in (({}, 2.0), ({"move_amount": 3.5}, 3.5)):
+        env = Smax("3m", **options)
+        state, _ = env.reset(jax.random.key(0), 1)
+        orders = env.orders(state.battle, jnp.asarray([[2], [5], [1]], jnp.int32))
+        np.testing.assert_allclose(orders.goal_y - state.battle.y[:3], [[length], [0.0], [0.0]], atol=1e-5)
+        np.testing.assert_allclose(orders.goal_x - state.battle.x[:3], [[0.0], [-length], [0.0]], atol=1e-5)
+
+
+def test_the_ground_at_the_edges_of_the_map():
+    """On the strip (x 2..29, y 7..24 are walkable) at (2.5, 7.5), and at (31.9, 0.2) in the corner of the map."""
+    strip = get_scenario("3m").ground.terrain
+    x, y = jnp.asarray([[2.5], [31.9]]), jnp.asarray([[7.5], [0.2]])
+    # north, south, east, west of 4 cells, then the diagonals of 2: (4, 9), (0, 5), (4, 5), (0, 9)
+    expected = [[1, 0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 0, 1, 1, 1, 0]]  # off the map 1
+    np.testing.assert_array_equal(walkable_around(strip, x, y, 2)[..., 0], expected)
+    heights = heights_around(strip, x, y, 2)[..., 0]
+    np.testing.assert_array_equal(heights[1] == 1.0, [False, True, True, False, True, True, True, False, False])
+    assert heights[0, 0] == pytest.approx(191 / 255)  # 255 * (8 + 16) / 32, four cells to the north
+
+
 def test_defaults_are_no_options():
     assert Smax("3m").scenario == get_scenario("3m") and make_options() == Options()
 
@@ -146,6 +192,11 @@ def test_defaults_are_no_options():
         ({"reward_death_value": -1}, "reward_death_value must be at least 0, not -1"),
         ({"reward_scale_rate": 0}, "reward_scale_rate must be above 0, not 0"),
         ({"reward": "sparse", "reward_scale": True}, "sets all options of the reward: leave out reward_scale, or"),
+        ({"move_amount": 0}, "move_amount must be above 0 and at most 32, not 0"),
+        (
+            {"move_amount": 1.5, "obs_pathing_grid": True},
+            "and obs_terrain_height need a whole move_amount, not 1.5",
+        ),
         ({"obs_own_health": False}, "obs_own_health=False has no effect: obs_all_health=True includes it"),
         (
             {"obs_instead_of_state": True, "state_timestep_number": True},
@@ -174,7 +225,8 @@ def test_environments_with_options_keep_the_contract(options):
 def test_the_scripted_policy_reads_the_rows_wherever_they_are():
     """Agent 0 has an enemy in reach, agent 1 sees one 8 units to the north, agent 2 is dead."""
     places = [(9.0, 10.0), (25.0, 10.0), (25.0, 10.0), (14.0, 10.0), (25.0, 18.0), (31.0, 20.0)]
-    for options in ({}, {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True}):
+    hidden = {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True}
+    for options in ({}, hidden, {"obs_pathing_grid": True, "obs_terrain_height": True}):
         env = Smax("3m", **options)
         state, timestep = env.reset(jax.random.key(0), 1)
         x, y = (jnp.asarray(coordinate, jnp.float32)[:, None] for coordinate in zip(*places, strict=True))
