@@ -74,8 +74,8 @@ def snapshot(data, index=slice(None)):
     return interface.Snapshot(*(jnp.asarray(data[field][index].T, jnp.float32) for field in FIELDS))
 
 
-def test_the_data_hold_every_option_of_2s3z():
-    assert {name.partition("__")[2] for name in FILES if name.startswith("2s3z__")} == set(WORDS)
+def test_the_data_hold_every_option_on_two_maps():
+    assert sorted(FILES) == sorted(f"{map_name}__{word}" for map_name in ("2s3z", "2c_vs_64zg") for word in WORDS)
 
 
 @pytest.mark.parametrize("name", FILES)
