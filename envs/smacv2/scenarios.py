@@ -111,10 +111,7 @@ class DrawnScenario:
 
 
 SCENARIOS = {
-    scenario.name: scenario
-    for race in RACES.values()
-    if all(name in UNITS for name in race.types)
-    for scenario in (DrawnScenario(race, *size) for size in SIZES)
+    scenario.name: scenario for race in RACES.values() for scenario in (DrawnScenario(race, *size) for size in SIZES)
 }
 
 

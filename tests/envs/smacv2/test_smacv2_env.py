@@ -45,7 +45,7 @@ def test_it_keeps_the_contract():
     check_env(environment())
 
 
-@pytest.mark.parametrize("name", ["protoss_5_vs_5", "terran_5_vs_5"])
+@pytest.mark.parametrize("name", ["protoss_5_vs_5", "terran_5_vs_5", "zerg_5_vs_5"])
 def test_random_battles(name):
     (state, first), (states, after, action, begun) = battles(name)
     race = environment(name).scenario.race

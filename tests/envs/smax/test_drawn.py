@@ -16,8 +16,9 @@ from tests.helpers.battle_states import FIELDS, random_battle, random_orders, ra
 
 LANES = 16
 PROTOSS = ("stalker", "zealot", "colossus", "zealot", "stalker", "colossus", "zealot")
+ZERG = ("baneling", "zergling", "hydralisk", "baneling", "zergling", "hydralisk", "baneling")
 TERRAN = ("marauder", "marine", "medivac", "medivac", "marine", "medivac", "marauder")
-ROSTERS = pytest.mark.parametrize("names", [PROTOSS, TERRAN], ids=["protoss", "terran"])
+ROSTERS = pytest.mark.parametrize("names", [PROTOSS, TERRAN, ZERG], ids=["protoss", "terran", "zerg"])
 
 
 def kinds_of(names, num_envs):
