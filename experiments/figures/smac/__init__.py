@@ -1,0 +1,1 @@
+"""Figures of the StarCraft maps that neither paper has."""

@@ -1,0 +1,111 @@
+"""What MAPPO and QMIX learn on the hard maps of SMAC and on SMACv2: `python -m experiments.reproduce smac/maps`.
+
+The dotted lines are published win rates on StarCraft II itself, for orientation only: our combat is a model of the
+game's, and those runs had 10 M steps or more.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from envs.errors import ConfigError
+from experiments.analysis import style
+from experiments.analysis.curves import Curves
+from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, GUESS, in_percent, made_with, records_of
+from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.spec import Budget, FigureOptions, parse
+from experiments.figures.store import WIN_RATES, keep_curves, read_curves
+
+SUMMARY = "Greedy win rates of MAPPO and QMIX on nine maps of SMAC and three of SMACv2."
+METHODS = ("mappo", "qmix")
+MAPS = tuple(
+    f"smax:{name}"
+    for name in (
+        "2s_vs_1sc", "3s_vs_5z", "5m_vs_6m", "so_many_baneling", "corridor", "2c_vs_64zg", "6h_vs_8z", "3s5z_vs_3s6z",
+        "MMM2",
+    )
+)  # fmt: skip
+MAPS += tuple(f"smacv2:{race}_5_vs_5" for race in ("protoss", "terran", "zerg"))
+_PRESETS = ("tuned", "default")
+_STEPS = dict.fromkeys(MAPS, 1_000_000)
+BUDGETS = {
+    "small": Budget(3, _STEPS, METHODS, _PRESETS, "two of five seeds, and nine tenths of the usual 10 M steps"),
+    "full": Budget(5, dict.fromkeys(MAPS, 10_000_000), METHODS, _PRESETS),
+}
+# Win rates in per cent on the game, (MAPPO, QMIX): HARL (Zhong et al. 2024) on SMAC, Ellis et al. 2023 on SMACv2.
+PUBLISHED = {
+    "smax:5m_vs_6m": (75, 77),
+    "smax:MMM2": (94, 88),
+    "smax:3s5z_vs_3s6z": (70, 88),
+    "smax:corridor": (98, 83),
+    "smax:6h_vs_8z": (85, 92),
+    "smacv2:protoss_5_vs_5": (52, 75),
+    "smacv2:terran_5_vs_5": (54, 62),
+    "smacv2:zerg_5_vs_5": (51, 40),
+}
+SMOOTH = 5  # evaluations in the moving mean that is drawn
+COLUMNS = 4  # panels in a row
+
+
+def command(argv: Sequence[str]) -> int:
+    """Trains the missing runs and draws what there is. Returns the exit code."""
+    options = parse(argv, SUMMARY, BUDGETS)
+    code = 0 if options.redraw else train(options)
+    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
+        draw(options)  # stopped by the user: draw what there is
+    return code
+
+
+def train(options: FigureOptions) -> int:
+    """Trains the missing runs, map by map. Returns the exit code."""
+    table = options.out.with_suffix(".csv")
+    runs = [
+        make_run(options, algo, env, "maps", EVAL_EVERY, EVAL_EPISODES)
+        for env in options.steps
+        for algo in options.methods
+    ]
+
+    def keep(run: Run) -> None:
+        keep_curves(table, options.budget, run, options.command, WIN_RATES)
+
+    return train_all(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
+
+
+def draw(options: FigureOptions) -> None:
+    """A panel for each map that something is saved of.
+
+    Raises:
+      ConfigError: nothing is saved, or the picture cannot be written.
+    """
+    table = options.out.with_suffix(".csv")
+    curves = [c for c in read_curves(table, options.budget) if c.label in METHODS and c.env in options.steps]
+    if not curves:
+        raise ConfigError(f"none of these methods and maps is saved in {table}: train them first")
+    envs = [env for env in MAPS if any(c.env == env for c in curves)]
+    rows = -(-len(envs) // COLUMNS)
+    figure = style.new_figure(2.9 * min(len(envs), COLUMNS) + 0.3, 2.7 * rows + 1.0)
+    panels = figure.subplots(rows, min(len(envs), COLUMNS), squeeze=False, sharey=True).flat
+    for ax in panels[len(envs) :]:
+        ax.set_visible(False)
+    for ax, env in zip(panels, envs, strict=False):
+        _panel(ax, env, [c for c in curves if c.env == env])
+    for row in range(rows):
+        panels[row * min(len(envs), COLUMNS)].set_ylabel("test win rate (%)", fontsize=9)
+    style.legend(figure, METHODS)
+    style.foot_note(figure, _small_print(options, curves), 45 * min(len(envs), COLUMNS))
+    style.save(figure, options.out)
+
+
+def _panel(ax: Any, env: str, curves: Sequence[Curves]) -> None:
+    style.percentages(ax, [in_percent(c, SMOOTH) for c in curves], "win_rate")
+    for algo, value in zip(METHODS, PUBLISHED.get(env, ()), strict=False):
+        ax.axhline(value, color=style.colour_of(algo), lw=1.0, ls=":")
+    ax.set_title(style.env_title(env), fontsize=10)
+
+
+def _small_print(options: FigureOptions, curves: Sequence[Curves]) -> str:
+    records = records_of(options.out.with_suffix(".csv"), options.budget, curves)
+    text = f"{style.seeds_text([r['seeds'] for r in records])}. Greedy, {EVAL_EPISODES} episodes every "
+    text += f"{EVAL_EVERY:,} steps, moving mean over {SMOOTH} evaluations. "
+    text += "Dotted: published, StarCraft II, 10 M steps or more. "
+    return text + made_with(options, records)
