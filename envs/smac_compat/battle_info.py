@@ -20,13 +20,13 @@ PUBLIC = (  # arguments that are attributes of SMAC's class under their own name
 
 
 @functools.lru_cache(maxsize=32)
-def _battles(map_name: str, options: tuple[tuple[str, Any], ...]) -> Any:
-    """The engine of a map, one for each set of options, so that its compiled programs are shared."""
+def shared_engine(name: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    """The environment called `name`, one for each set of options, so that its compiled programs are shared."""
     from envs.registry import make_env
 
     if not logging.getLogger("jax").level:  # PyMARL has everybody log all details, of which jax has pages
         logging.getLogger("jax").setLevel(logging.WARNING)
-    return make_env(f"smax:{map_name}", **dict(options))
+    return make_env(name, **dict(options))
 
 
 class BattleInfo(MultiAgentEnv):
@@ -41,7 +41,8 @@ class BattleInfo(MultiAgentEnv):
 
     def __init__(self, *args: Any, **kwargs: Any):
         arguments, options = bind(args, kwargs)
-        self.engine = _battles(arguments["map_name"], tuple(engine_options(arguments, options).items()))
+        name, chosen = f"smax:{arguments['map_name']}", engine_options(arguments, options)
+        self.engine = shared_engine(name, tuple(chosen.items()))
         self.given_seed = arguments["seed"]
         for name in PUBLIC:
             setattr(self, name, arguments[name])

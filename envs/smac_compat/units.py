@@ -9,7 +9,7 @@ from envs.smax.units import UNITS
 # The game's own ids. SMAC's agents have ids that depend on the map and the game's version; here both sides have these.
 TYPE_IDS = {
     "colossus": 4, "baneling": 9, "marine": 48, "marauder": 51, "medivac": 54, "zealot": 73, "stalker": 74,
-    "spinecrawler": 98, "zergling": 105, "hydralisk": 107,
+    "spine_crawler": 98, "zergling": 105, "hydralisk": 107,
 }  # fmt: skip
 
 

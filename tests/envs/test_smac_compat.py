@@ -9,7 +9,9 @@ import pytest
 from envs.errors import ConfigError
 from envs.numpy_env import NumpyEnv
 from envs.smac_compat import MultiAgentEnv, StarCraft2Env, VectorStarCraft2Env
+from envs.smac_compat.units import TYPE_IDS
 from envs.smax.spawn import spawn
+from envs.smax.units import UNITS
 from tests.helpers.scripted_smac import attack_first
 
 
@@ -134,6 +136,10 @@ def test_sizes_under_options(options, obs, state):
     enemies, allies = env.get_obs_enemy_feats_size(), env.get_obs_ally_feats_size()
     others = enemies[0] * enemies[1] + allies[0] * allies[1]
     assert env.get_obs_move_feats_size() + others + env.get_obs_own_feats_size() == obs
+
+
+def test_every_type_has_its_id():
+    assert UNITS.keys() <= TYPE_IDS.keys() and len(set(TYPE_IDS.values())) == len(TYPE_IDS)
 
 
 def test_defeats(marines):

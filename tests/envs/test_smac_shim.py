@@ -28,6 +28,8 @@ FIRST = "import smac.env.multiagentenv\n"  # before the code's own `envs`
 MAPS = """
 from smac.env.starcraft2.maps import get_map_params, map_present
 from smac.env.starcraft2.starcraft2 import StarCraft2Env
+from smacv2.env.starcraft2.wrapper import StarCraftCapabilityEnvWrapper as Drawn
+print(Drawn.__module__)
 print(get_map_params("MMM")["limit"], map_present("2s3z"), map_present("4m"), StarCraft2Env.__module__)
 """
 
@@ -59,7 +61,9 @@ def test_beside_pymarls_package_envs(run, before):
 
 def test_without_one(run):
     result = run(MAPS, registry="")
-    assert result.stdout == "150 True False envs.smac_compat.starcraft\n", result.stderr
+    drawn, maps = result.stdout.splitlines() or ("", result.stderr)
+    assert drawn == "envs.smac_compat.smacv2"
+    assert maps == "150 True False envs.smac_compat.starcraft"
 
 
 def test_a_name_that_is_not_there(run):

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 OURS = pathlib.Path(__file__).resolve().parents[4]  # the folder `envs` that this file lies in
-NAMES = ("MultiAgentEnv", "StarCraft2Env")
+NAMES = ("MultiAgentEnv", "StarCraft2Env", "StarCraftCapabilityEnvWrapper")
 
 
 def _find_ours() -> None:

@@ -1,0 +1,1 @@
+"""Stands in for the package `smacv2` when its parent folder is on PYTHONPATH."""

@@ -1,0 +1,1 @@
+"""`smacv2.env.starcraft2`."""
