@@ -14,6 +14,7 @@ from envs.smax.battle import ATTACK, MOVE, NO_ORDER, STOP, Battle, Orders, Rules
 from envs.smax.dynamics import advance
 from envs.smax.options import make_options, with_options
 from envs.smax.rule_choice import RuleChoice
+from envs.smax.rules_file import find_terrain
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.spawn import spawn
 
@@ -47,7 +48,7 @@ class Smax:
     Args:
       map_name: one of SMAC's 23 maps (`envs.smax.scenarios.SCENARIOS`).
       rules: the rules that only the real game could settle: `Rules`, the name of a preset ("smac", "smaclite"), or a
-        file that ends in .json (`envs.smax.rules_file`). None: "smac".
+        file that ends in .json (`envs.smax.rules_file`), which may also have a game's walkable cells. None: "smac".
       randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).
       randomise: if above 0, draw the rules and the units' numbers anew for each episode; numbers vary by this share,
         0 <= randomise < 1 (`envs.smax.rules.draw_all`).
@@ -66,6 +67,9 @@ class Smax:
         **options: bool | float | str,
     ):
         scenario = replace(get_scenario(map_name), options=make_options(**options))
+        if isinstance(rules, str):
+            terrain = find_terrain(rules, scenario.ground.terrain)
+            scenario = replace(scenario, ground=replace(scenario.ground, terrain=terrain))
         self.choice = RuleChoice(Team(scenario.units).kinds, rules, randomise_rules, randomise)
         self.scenario: Scenario = scenario
         self.rules = self.choice.rules

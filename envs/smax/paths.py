@@ -70,6 +70,8 @@ def detours(terrain: Terrain) -> tuple[np.ndarray, np.ndarray]:
     """
     walkable = terrain.walkable
     cells, bends = np.argwhere(walkable), _bends(walkable)
+    if not len(bends):
+        return np.full((SIZE * SIZE) ** 2, STRAIGHT, np.uint8), np.zeros((1, 2), np.float32)
     leg, way = _between(walkable, cells, bends)
     sight = _seen(walkable, cells, cells)
     first = np.full(sight.shape, STRAIGHT, np.uint8)

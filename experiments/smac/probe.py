@@ -21,6 +21,7 @@ from envs.smac_backend.measures import (
 )
 from envs.smac_backend.starcraft import explain
 from envs.smax.battle import default_rules
+from envs.smax.rules_file import grid_rows
 from envs.smax.scenarios import Scenario
 from envs.smax.units import JITTER_HIGH, JITTER_LOW, UNITS
 
@@ -97,8 +98,11 @@ def table(found: Sequence[Finding], rules: dict[str, float]):
     return result
 
 
-def report(scenario: Scenario, logs: ProbeLogs, found: Sequence[Finding]) -> dict[str, Any]:
-    """What goes into the file: rules and numbers for our engine, and the measurements as notes."""
+def report(scenario: Scenario, logs: ProbeLogs, found: Sequence[Finding], grid: Any = None) -> dict[str, Any]:
+    """What goes into the file: rules, numbers and walkable cells for our engine, and the measurements as notes.
+
+    `grid`: bool[x, y], the game's `pathing_grid`.
+    """
     opening = [
         [[name, float(x), float(y)] for name, x, y in zip(log.names, log.x[0], log.y[0], strict=True)]
         for log in (logs.march, *logs.duels, logs.again)
@@ -108,6 +112,7 @@ def report(scenario: Scenario, logs: ProbeLogs, found: Sequence[Finding]) -> dic
         "map": scenario.name,
         "rules": measured_rules(logs),
         "numbers": measured_numbers(logs, found),
+        "pathing_grid": {} if grid is None else {scenario.ground.terrain.name: grid_rows(grid)},
         "findings": [row | {"measured": None if math.isnan(row["measured"]) else row["measured"]} for row in rows],
         "openings": opening,  # type, x, y of each battle's first frame, enemies in the order of the game
     }
@@ -121,6 +126,7 @@ def probe(game: Any, scenario: Scenario, say: Callable[[str], None] = print) -> 
     """
     try:
         logs = log_battles(game, scenario, say)
+        grid = getattr(game, "pathing_grid", None)
     except Exception as error:
         advice = explain(error)
         if not advice and type(error).__module__.startswith("pysc2"):
@@ -131,4 +137,4 @@ def probe(game: Any, scenario: Scenario, say: Callable[[str], None] = print) -> 
     finally:
         game.close()
     found = findings(logs)
-    return report(scenario, logs, found), found
+    return report(scenario, logs, found, grid), found

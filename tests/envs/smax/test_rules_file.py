@@ -10,7 +10,8 @@ from envs.errors import ConfigError
 from envs.registry import make_env
 from envs.smax.battle import Numbers, default_rules
 from envs.smax.rules import preset, smac_numbers
-from envs.smax.rules_file import find_rules
+from envs.smax.rules_file import find_rules, grid_rows
+from envs.smax.scenarios import get_scenario
 
 KINDS = ("stalker", "zealot")
 
@@ -55,7 +56,7 @@ def test_presets_go_by_their_names():
         ({"rules": {"scan_edge": True}}, "scan_edge in rules must be a number, not True"),
         ({"rules": {"scan_edge": "x"}}, "must be a number, not 'x'"),
         ('{"rules": {"scan_edge": NaN}}', "must be a number, not nan"),
-        ({"numbers": {"probe": {}}}, "numbers must be given by unit type: colossus,"),
+        ({"numbers": {"probe": {}}}, "numbers must be given by unit type: baneling,"),
         ({"numbers": {"zealot": {"hp": 1}}}, "unknown hp in numbers of zealot: it takes speed"),
     ],
 )
@@ -80,3 +81,24 @@ def test_the_environment_plays_by_them(tmp_path):
     first, second = (env.reset(jax.random.key(seed), 1)[0] for seed in (0, 1))
     np.testing.assert_array_equal(first.battle.x[:3], second.battle.x[:3])
     assert first.rules.numbers.damage.shape == (1, 1) and float(first.rules.numbers.damage[0, 0]) == 7.0
+
+
+def test_a_games_grid_takes_the_place_of_ours_on_the_maps_with_that_terrain(tmp_path):
+    """A strip without row 7: from y = 8.5 no step south any more. Other terrains keep their cells."""
+    grid = get_scenario("3m").ground.terrain.walkable.copy()
+    grid[:, 7] = False
+    rows = grid_rows(grid)
+    assert rows[7] == "#" * 32 and rows[8] == "##" + "." * 28 + "##"
+    file = written(tmp_path, {"pathing_grid": {"strip": rows}})
+    env = make_env("smax:3m", rules=file)
+    np.testing.assert_array_equal(env.scenario.ground.terrain.walkable, grid)
+    assert env.scenario.ground.terrain.box == (2.0, 30.0, 8.0, 25.0)
+    corridor = get_scenario("corridor").ground
+    assert make_env("smax:corridor", rules=file).scenario.ground == corridor
+    for wrong, text in (
+        ([1], "by the names of terrains"),
+        ({"strip": rows[:5]}, "32 x 32 cells"),
+        ({"strip": [""]}, "32 rows"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            make_env("smax:3m", rules=written(tmp_path, {"pathing_grid": wrong}))
