@@ -76,7 +76,7 @@ def find_terrain(name: str, terrain: Terrain) -> Terrain:
         return terrain
     if not isinstance(rows, list) or {len(row) if isinstance(row, str) else 0 for row in rows} != {SIZE}:
         raise ConfigError(f"rules file {name}: pathing_grid of {terrain.name} must be {SIZE} rows of {SIZE} characters")
-    return terrain.replace(np.array([[cell == "." for cell in row] for row in rows]).T)
+    return terrain.with_walkable(np.array([[cell == "." for cell in row] for row in rows]).T)
 
 
 def _read(path: str | pathlib.Path) -> dict[str, Any]:

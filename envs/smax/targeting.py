@@ -5,6 +5,7 @@ Pairwise work loops over ONE unit index on `[n, E]` arrays: unrolled in small ba
 (two numbers as one complex array), and `settle` keeps XLA from computing it again for each of its uses.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,9 @@ from envs.smax.battle import ATTACK, NOBODY, Battle, Orders, Roster, Rules
 from envs.smax.terrain import HUNT
 from envs.smax.units import LOOPS_PER_STEP
 
+LOPSIDED = 2  # how many times larger one side is, from which on pairwise work takes each side by itself
 UNROLL_LIMIT = 24  # units in a battle; above it, pairwise work is a compiled loop
+FEW = 8  # opponents up to which pairwise work is unrolled in any battle
 FAR = 1e4  # cells: where dead units are placed, out of reach of all others
 ANYWHERE = 64.0  # cells: more than any distance on the map, less than FAR
 TOUCH = 1e-3  # cells of tolerance for "in range", because units walk up to exactly their range
@@ -59,6 +62,32 @@ def facing(roster: Roster, values: jax.Array, k, outward=None) -> jax.Array:
     lower = min if isinstance(k, int) else jnp.minimum
     enemy = values[roster.num_allies + lower(k, len(roster.enemies) - 1)]
     return jnp.where(roster.is_ally if outward is None else outward, enemy, values[lower(k, roster.num_allies - 1)])
+
+
+def parts(roster: Roster) -> tuple[tuple[slice, int], ...]:
+    """(units, number of their opponents) of each part of the units that pairwise work takes by itself.
+
+    All units at once, or each side by itself where one is much larger: 64 opponents of 2 units and 2 of 64 are less
+    work than 64 of 66.
+    """
+    first, count = roster.num_allies, len(roster)
+    larger, smaller = max(first, count - first), min(first, count - first)
+    if roster.drawn or count <= UNROLL_LIMIT or larger < LOPSIDED * smaller:
+        return ((slice(None), larger),)
+    return (slice(0, first), count - first), (slice(first, None), first)
+
+
+def join(pieces: Iterable[jax.Array]) -> jax.Array:
+    """[N, E] of the arrays of all parts."""
+    pieces = list(pieces)
+    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces)
+
+
+def opponent(roster: Roster, values: jax.Array, k, part: slice) -> jax.Array:
+    """The entry of `values` [N, E] of opponent k of the units of a part, in a shape that broadcasts to theirs."""
+    if part == slice(None):
+        return facing(roster, values, k)
+    return values[k + (roster.num_allies if part.start == 0 else 0)]
 
 
 def settle(loop: jax.Array, tree):
@@ -141,10 +170,15 @@ def locate(roster: Roster, battle: Battle, y: jax.Array, target: jax.Array, unro
     number = target - jnp.where(outward, roster.num_allies, 0).astype(np.int32)
 
     def find(values):
-        def pick(k, found):
-            return jnp.where(number == k, facing(roster, values, k, outward), found)
+        def of(part, count):
+            def pick(k, found):
+                entry = facing(roster, values, k, outward) if roster.drawn else opponent(roster, values, k, part)
+                return jnp.where(number[part] == k, entry, found)
 
-        return over(roster.most_opponents, unrolled, pick, jnp.full(number.shape, 2.0 * FAR * len(roster), jnp.float32))
+            start = jnp.full(number[part].shape, 2.0 * FAR * len(roster), jnp.float32)
+            return over(count, unrolled or count <= FEW, pick, start)
+
+        return join(of(*part) for part in parts(roster))
 
     dx, dy = find(battle.x) - battle.x, find(y) - battle.y
     valid = battle.alive & (jnp.abs(dy) < 0.5 * FAR)

@@ -2,7 +2,7 @@
 
 Grids are indexed [x, y]; cell (x, y) is the square [x, x + 1) x [y, y + 1). `terrain.npz` was read out of SMAC's map
 files: a cell is walkable if it is no void, has no cliff, and 2 <= x, y <= 29; on the strip a running game printed the
-same cells. A grid that `experiments.smac_probe` read from a game can take its place (`Terrain.replace`).
+same cells. A grid that `experiments.smac_probe` read from a game can take its place (`Terrain.with_walkable`).
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ class Terrain:
             free &= inside & self.walkable[tuple(cell)]
         return free
 
-    def replace(self, walkable: np.ndarray) -> "Terrain":
+    def with_walkable(self, walkable: np.ndarray) -> "Terrain":
         """This terrain with another grid of walkable cells.
 
         Raises:

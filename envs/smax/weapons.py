@@ -10,7 +10,7 @@ import numpy as np
 from envs.smax.battle import NOBODY, RESTING, Battle, Roster, Rules
 from envs.smax.bursts import burst
 from envs.smax.medivacs import heal
-from envs.smax.targeting import Aim, facing, in_range, over, row, settle
+from envs.smax.targeting import FEW, Aim, facing, in_range, join, opponent, over, parts, row, settle
 from envs.smax.units import MIN_HIT, SHIELD_DELAY, SHIELD_REGEN
 
 
@@ -89,18 +89,18 @@ def _beams(roster: Roster, before: Battle, aim: Aim, lands: jax.Array) -> list[t
     return beams
 
 
-def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, beams: list, k) -> jax.Array:
-    """bool[N, E]: opponent k of a unit hits it in this loop. `before`: the battle at the start of the loop."""
-    hit = facing(roster, lands, k) == roster.rows
-    if roster.num_allies * 2 != len(roster):
+def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, beams: list, part: slice, k) -> jax.Array:
+    """bool[n, E]: opponent k of each unit of a part hits it in this loop. `before`: the battle at the loop's start."""
+    hit = opponent(roster, lands, k, part) == roster.rows[part]
+    if part == slice(None) and roster.num_allies * 2 != len(roster):
         hit &= k < np.where(roster.is_ally, len(roster.enemies), roster.num_allies)
     if roster.drawn:
         return _burnt_by(roster, before, aim, lands, k, hit)
     for number, burns in beams:
         if not isinstance(k, int):
-            hit |= burns & (k == number)
+            hit |= burns[part] & (k == number)
         elif k == number:
-            hit |= burns
+            hit |= burns[part]
     return hit
 
 
@@ -114,17 +114,20 @@ def _burnt_by(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k, hit
     return hit | burns & _in_beam(roster, before, *place, beam)
 
 
-def _blows(roster: Roster, armor: np.ndarray):
-    """A function (k) -> the damage of one hit by each unit's opponent k: before shield and armor, and to life only."""
+def _blows(roster: Roster, armor: np.ndarray, part: slice):
+    """A function (k) -> the damage of one hit by opponent k of each unit of a part: before shield and armor, and to
+    life only."""
     if roster.numbers is None:
         raw = roster.against(lambda unit, by: by.raw_damage(unit))
         bare = roster.against(lambda unit, by: max(by.raw_damage(unit) - unit.armor, MIN_HIT))
-        return lambda k: (row(raw, k), row(bare, k))
+        return lambda k: (row(raw, k)[part], row(bare, k)[part])
     bonus = roster.against(lambda unit, by: by.has_bonus(unit))
+    damages, bonuses = roster.numbers.damage, roster.numbers.bonus
 
     def blow(k):
-        raw = facing(roster, roster.numbers.damage, k) + facing(roster, roster.numbers.bonus, k) * row(bonus, k)
-        return raw, jnp.maximum(raw - armor, MIN_HIT)
+        extra = opponent(roster, bonuses, k, part) * row(bonus, k)[part]
+        raw = opponent(roster, damages, k, part) + extra
+        return raw, jnp.maximum(raw - armor[part], MIN_HIT)
 
     return blow
 
@@ -132,29 +135,32 @@ def _blows(roster: Roster, armor: np.ndarray):
 def _take_hits(roster: Roster, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool):
     """(health, shield) after all hits, one after another in the opponents' order: life may be below 0."""
     armor = roster.column(lambda unit: unit.armor)
-    blow = _blows(roster, armor)
     together = roster.against(lambda unit, by: by.hits_at_once, np.int32)
     most_together = max(unit.hits_at_once for unit in roster.units)
     shielded = roster.any(lambda unit: unit.shield > 0)
-
     beams = _beams(roster, before, aim, lands)
 
-    def body(k, carry):
-        health, shield = carry
-        hit = _hit(roster, before, aim, lands, beams, k)
-        raw, bare = blow(k)
-        for strike_number in range(most_together):
-            lands_now = hit & (row(together, k) > strike_number) if strike_number else hit
-            if not shielded:
-                health = health - jnp.where(lands_now, bare, 0.0)
-                continue
-            damage = jnp.where(lands_now, raw, 0.0)
-            spill = jnp.maximum(damage - shield, 0.0)
-            health = health - jnp.where(spill > 0.0, jnp.maximum(spill - armor, MIN_HIT), 0.0)
-            shield = jnp.maximum(shield - damage, 0.0)
-        return health, shield
+    def of(part, count):
+        blow = _blows(roster, armor, part)
 
-    return over(roster.most_opponents, unrolled, body, (battle.health, battle.shield))
+        def body(k, carry):
+            health, shield = carry
+            hit = _hit(roster, before, aim, lands, beams, part, k)
+            raw, bare = blow(k)
+            for strike_number in range(most_together):
+                lands_now = hit & (row(together, k)[part] > strike_number) if strike_number else hit
+                if not shielded:
+                    health = health - jnp.where(lands_now, bare, 0.0)
+                    continue
+                damage = jnp.where(lands_now, raw, 0.0)
+                spill = jnp.maximum(damage - shield, 0.0)
+                health = health - jnp.where(spill > 0.0, jnp.maximum(spill - armor[part], MIN_HIT), 0.0)
+                shield = jnp.maximum(shield - damage, 0.0)
+            return health, shield
+
+        return over(count, unrolled or count <= FEW, body, (battle.health[part], battle.shield[part]))
+
+    return tuple(join(values) for values in zip(*(of(*part) for part in parts(roster)), strict=True))
 
 
 def suffer(

@@ -27,6 +27,7 @@ ARMIES = {
     "bane_vs_bane": (["baneling"] * 3 + ["zergling"] * 6, ["zergling"] * 6 + ["baneling"] * 3),
     "10b_vs_16z": (["baneling"] * 10, ["zealot"] * 3 + ["baneling"] * 13),  # above UNROLL_LIMIT
     "2c_vs_24zg": (["colossus"] * 2, ["zergling"] * 24),
+    "3s_vs_24m": (["stalker", "colossus", "marauder"], ["marine"] * 20 + ["stalker"] * 4),
     "corridor": (["zealot"] * 6, ["zergling"] * 12),
 }
 WHERE = GROUNDS | {"3s_vs_5z": SQUARE, "6h_vs_8z": OCTAGON, "2c_vs_24zg": GROUNDS["2c_vs_64zg"]}

@@ -136,7 +136,7 @@ def test_int_truncates_towards_zero_where_the_edge_of_the_map_is_walkable(x, y, 
     """A grid of a game replaces ours: all cells walkable, and all but one, which is looked up cell by cell."""
     scenario = get_scenario("3m")
     for grid in (np.ones((32, 32), bool), np.arange(1024).reshape(32, 32) != 20 * 32 + 20):
-        ground = dataclasses.replace(scenario.ground, terrain=scenario.ground.terrain.replace(grid))
+        ground = dataclasses.replace(scenario.ground, terrain=scenario.ground.terrain.with_walkable(grid))
         seen = look(dataclasses.replace(scenario, ground=ground), scene(scenario, [(x, y), *apart(scenario)[1:]]))
         assert "".join(str(int(flag)) for flag in seen.avail[0, 0, 2:6]) == mask
     below = look(dataclasses.replace(scenario, ground=ground), scene(scenario, [(20.5, 19.5), *apart(scenario)[1:]]))
