@@ -6,6 +6,7 @@ Compiling is timed apart; speeds are medians.
 """
 
 import argparse
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from benchmarks.arguments import add_json, keep
+from benchmarks.env_picture import draw
 from benchmarks.references import load_reference
 from envs.errors import ConfigError
-from experiments.common.arguments import whole
+from experiments.common.arguments import out_file, whole
 from experiments.common.cpu import one_thread
+from experiments.common.files import read_json
 
 REPEATS = 5
 COLUMNS = "{:<24} {:>6} {:>12} {:>12} {:>8} {:>9} {:>8}"
@@ -99,13 +102,16 @@ def _speeds(programs: list[CompiledRollout]) -> list[float]:
     return [statistics.median(values) for values in speeds]
 
 
-def benchmark_env(name: str, num_envs: int, length: int = 100) -> dict[str, Any]:
-    """One row of the table: the env steps a second of ours and, where there is one, of a reference implementation."""
+def benchmark_env(name: str, num_envs: int, length: int = 100, alone: bool = False) -> dict[str, Any]:
+    """One row of the table: the env steps a second of ours and, where there is one, of a reference implementation.
+
+    `alone`: ours only.
+    """
     import jax
 
     from envs.registry import make_env
 
-    reference = _reference_of(name)
+    reference = None if alone else _reference_of(name)
     programs = [_compile(*our_steps(make_env(name), num_envs), length)]
     if reference is not None:
         programs.append(_compile(*reference.build(num_envs), length))
@@ -145,19 +151,32 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def run_env(args: argparse.Namespace) -> int:
-    """Measures every pair of environment and number of environments; writes the rows measured so far after each."""
+    """Measures every pair of environment and number of environments; writes the rows measured so far after each.
+
+    Rows of other pairs that are in the file stay there.
+    """
     from envs.registry import check_name
 
     for name in args.env:
         check_name(name)
+    pairs = [(name, num_envs) for name in args.env for num_envs in args.num_envs]
+    rows = [row for row in _kept(args.json) if (row["env"], row["num_envs"]) not in pairs]
     print(HEADER)
-    rows = []
-    for name in args.env:
-        for num_envs in args.num_envs:
-            rows.append(benchmark_env(name, num_envs, args.length))
-            print(_line(rows[-1]), flush=True)
-            keep(args.json, rows)
+    for pair in pairs:
+        rows.append(benchmark_env(*pair, args.length, args.alone))
+        print(_line(rows[-1]), flush=True)
+        keep(args.json, rows)
+    if args.picture:
+        draw(rows, args.picture, args.num_envs[0], args.note)
     return 0
+
+
+def _kept(path: pathlib.Path | None) -> list[dict[str, Any]]:
+    """The rows in the file; none if there is none. Raises ConfigError if another command wrote it."""
+    rows = [] if path is None else read_json(path, list)
+    if not all("ours_steps_per_s" in row for row in rows):
+        raise ConfigError(f"{path} was written by another command: give another file")
+    return rows
 
 
 def add_parser(commands: Any) -> None:
@@ -168,5 +187,10 @@ def add_parser(commands: Any) -> None:
         "--num-envs", nargs="+", type=whole(), default=[64, 512], metavar="E", help="parallel environments"
     )
     env.add_argument("--length", type=whole(), default=100, help="steps of each timed call (default 100)")
+    env.add_argument("--alone", action="store_true", help="measure ours only, not the reference implementations")
+    env.add_argument(
+        "--picture", type=out_file(".png"), metavar="FILE.png", help="draw StarCraft maps, speed over units, there"
+    )
+    env.add_argument("--note", default="", help="added below the picture, e.g. what else ran on the machine")
     add_json(env)
     env.set_defaults(run=run_env, prepare=one_thread)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.env_picture import points_of
 from benchmarks.env_speed import benchmark_env, random_action, random_legal
 from benchmarks.reference.environments import reference_of
 from benchmarks.scripted import POLICIES, BaselineScore, markdown, play_scripted
@@ -30,6 +31,19 @@ def test_rows_without_a_reference_implementation(tmp_path, capsys):
     assert all(row.keys() >= FIELDS and row["ours_steps_per_s"] > 0 and row["ours_compile_s"] > 0 for row in rows)
     assert all(row["peer"] is None and row["ratio"] is None for row in rows)
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_other_rows_stay_in_the_file_and_starcraft_maps_are_drawn(tmp_path, capsys):
+    file, picture = tmp_path / "rows.json", tmp_path / "maps.png"
+    speeds = {"smax:corridor": 5e4, "smax:3m": 3e5, "matrix_game": 1.0}
+    old = [{"env": name, "num_envs": 2, "ours_steps_per_s": speed} for name, speed in speeds.items()]
+    file.write_text(json.dumps(old))
+    argv = ["env", "--env", "matrix_game", "--num-envs", "2", "--length", "4", "--json", str(file)]
+    assert run_command(benchmark.command, [*argv, "--picture", str(picture)]) == 0
+    rows = json.loads(file.read_text())
+    assert rows[:2] == old[:2] and len(rows) == 3 and rows[2]["ours_steps_per_s"] > 1.0
+    assert picture.stat().st_size > 1000
+    assert points_of(rows, 2) == [("3m", 6, 3e5, True), ("corridor", 30, 5e4, False)]
 
 
 @pytest.mark.slow
