@@ -14,6 +14,7 @@ from experiments.common.stats import wilson
 from experiments.config.validation import MAX_EPISODES
 
 POLICIES = ("attack nearest", "heuristic", "heuristic within the masks", "random")
+POLICIES_OF_SMACV2 = ("attack nearest", "random")  # SMACv2 has no heuristic of its own
 DEFAULT_RULES = "smac"
 
 
@@ -37,9 +38,17 @@ class ScriptedPolicy(NamedTuple):
     memory: Any = ()  # at the start of an episode
 
 
+def policy_names(name: str) -> tuple[str, ...]:
+    """The policies for the StarCraft map `name`, with its family."""
+    return POLICIES_OF_SMACV2 if name.startswith("smacv2:") else POLICIES
+
+
 def policies(env: Any, episodes: int) -> dict[str, ScriptedPolicy]:
     """The policies by name, for `episodes` parallel episodes of a StarCraft map."""
+    from envs.smacv2 import scripted as smacv2
     from envs.smax import heuristic, scripted
+
+    drawn = env.spec.name.startswith("smacv2:")
 
     def smac(restricted: bool) -> ScriptedPolicy:
         def act(state, timestep, memory, key):
@@ -48,17 +57,20 @@ def policies(env: Any, episodes: int) -> dict[str, ScriptedPolicy]:
         return ScriptedPolicy(act, heuristic.no_targets(env.scenario, episodes))
 
     def nearest(state, timestep, memory, key):
-        return scripted.attack_nearest(env.scenario, timestep).T, memory
+        attack_nearest = (smacv2 if drawn else scripted).attack_nearest
+        return attack_nearest(env.scenario, timestep).T, memory
 
     def uniform(state, timestep, memory, key):
         return scripted.random_legal(timestep, key).T, memory
 
+    if drawn:
+        return dict(zip(POLICIES_OF_SMACV2, (ScriptedPolicy(nearest), ScriptedPolicy(uniform)), strict=True))
     every = (ScriptedPolicy(nearest), smac(restricted=False), smac(restricted=True), ScriptedPolicy(uniform))
     return dict(zip(POLICIES, every, strict=True))
 
 
 def play_scripted(name: str, label: str, episodes: int, seed: int = 0, rules: str = DEFAULT_RULES) -> BaselineScore:
-    """Plays `episodes` parallel episodes on the StarCraft map `name` (smax:...) by the policy called `label`."""
+    """Plays `episodes` parallel episodes of `name` (smax:... or smacv2:...) by the policy called `label`."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -109,13 +121,14 @@ def run_scripted(args: argparse.Namespace) -> int:
     names = args.env or [f"smax:{name}" for name in SCENARIOS]
     for name in names:
         check_name(name)
-        if not name.startswith("smax:") and name not in HUNTS:
-            raise ConfigError(f"'{name}' has no scripted policies: give smax:<map>, {' or '.join(HUNTS)}")
+        if not name.startswith(("smax:", "smacv2:")) and name not in HUNTS:
+            known = f"smax:<map>, smacv2:<scenario>, {' or '.join(HUNTS)}"
+            raise ConfigError(f"'{name}' has no scripted policies: give {known}")
     maps, hunts = ([name for name in names if (name in HUNTS) == hunt] for hunt in (False, True))
     if maps:
         print("\n".join(markdown([]).splitlines()))
     for name in maps:
-        for label in POLICIES:
+        for label in policy_names(name):
             score = play_scripted(name, label, args.episodes, rules=args.rules)
             print(markdown([score]).splitlines()[-1], flush=True)
     if hunts:

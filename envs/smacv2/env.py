@@ -112,13 +112,12 @@ class Smacv2:
         """
         sight = interface.survey(self.scenario, state.kind, state.battle, state.look, interface.REACH_SLACK)
         action = self._legalise(state, sight, action.T.astype(jnp.int32))
-        return self._advance(key, state, sight, action)
+        return self.obey(key, state, action)
 
-    def _advance(
-        self, key: jax.Array, state: Smacv2State, sight: interface.Sight, action: jax.Array
-    ) -> tuple[Smacv2State, TimeStep]:
-        """`step` under legal actions int32[A, E]; `sight` decides which orders are sent."""
+    def obey(self, key: jax.Array, state: Smacv2State, action: jax.Array) -> tuple[Smacv2State, TimeStep]:
+        """`step` under the joint action int32[A, E], without the legal actions. Targets out of reach get no order."""
         scenario, before, kind = self.scenario, state.battle, state.kind
+        sight = interface.survey(scenario, kind, before, state.look, interface.REACH_SLACK)
         key_loops, key_look = jax.random.split(key)
         orders = new_orders(scenario, kind, before, state.orders, action, sight.reach)
         types, agents = scenario.race.types, scenario.num_allies

@@ -47,7 +47,7 @@ def _choose(roster: Roster, rules: Rules, orders: Orders, named, loop, battle: B
     target = _all(named, acquired)
     if roster.drawn and roster.any(lambda unit: unit.heals):
         heals = roster.column(lambda unit: unit.heals, bool)
-        target = jnp.where(heals, patients(roster, battle, y, orders, unrolled), target)
+        target = settle(loop, jnp.where(heals, patients(roster, battle, y, orders, unrolled), target))
     aim = locate(roster, battle, y, target, unrolled)
     aim = aim if roster.drawn else tend(roster, loop, battle, y, aim, orders)
     target, offset = settle(loop, (aim.target, jax.lax.complex(aim.dx, aim.dy)))

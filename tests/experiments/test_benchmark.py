@@ -12,7 +12,7 @@ import pytest
 from benchmarks.env_picture import points_of
 from benchmarks.env_speed import benchmark_env, random_action, random_legal
 from benchmarks.reference.environments import reference_of
-from benchmarks.scripted import POLICIES, BaselineScore, markdown, play_scripted
+from benchmarks.scripted import POLICIES, BaselineScore, markdown, play_scripted, policy_names
 from envs.base import ActionSpec
 from experiments import benchmark
 from experiments.common.cli import run_command
@@ -144,6 +144,17 @@ def test_scripted_score():
 def test_the_heuristic_is_scored(label):
     score = play_scripted("smax:3m", label, 8, rules="smac")
     assert score.policy == label and score.return_mean > 2.0 and score.length_mean > 10
+
+
+def test_the_policies_of_smacv2():
+    assert policy_names("smacv2:zerg_5_vs_5") == ("attack nearest", "random")
+    assert policy_names("smax:3m") == POLICIES
+
+
+@pytest.mark.slow
+def test_smacv2_is_scored():
+    score = play_scripted("smacv2:protoss_5_vs_5", "attack nearest", 8, rules="smac")
+    assert score.return_mean > 2.0 and 10 < score.length_mean <= 200
 
 
 def test_scripted_table():
