@@ -29,6 +29,7 @@ TARGETS: dict[str, Target] = {
     ),
     "aiir/fig6": Target("experiments.figures.aiir.episode", "the same episode: snapshots"),
     "aiir/table1": Target("experiments.figures.aiir.maps_table", "the four maps, and the final win rates on them"),
+    "aiir/sparse": Target("experiments.figures.aiir.sparse", "intrinsic rewards where the team's reward is sparse"),
     "smac/maps": Target("experiments.figures.smac.maps", "MAPPO and QMIX on the hard maps of SMAC and on SMACv2"),
     "iac/tables": Target("experiments.figures.iac.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
     "iac/fig2": Target(

@@ -20,6 +20,12 @@ class Run(NamedTuple):
     """One run that a figure needs; its directory is found again by its settings."""
 
     settings: Settings
+    name: str = ""  # of the method, where it is not the algorithm's
+
+    @property
+    def method(self) -> str:
+        """The method's name in the figure and in its files."""
+        return self.name or self.algo
 
     @property
     def algo(self) -> str:
@@ -125,7 +131,7 @@ def _announce(
     for run, each in zip(left, found, strict=True):
         algo, env = each.facts.get("algo", run.algo), each.facts.get("env", run.env)
         source = each.source if (algo, env) == (run.algo, run.env) else f"{each.source} of {algo} on {env}"
-        print(f"  {each.hours:6.2f} h  {run.algo} on {run.env}: {each.rate:,.0f} env steps/s, as {source}")
+        print(f"  {each.hours:6.2f} h  {run.method} on {run.env}: {each.rate:,.0f} env steps/s, as {source}")
     if options.note:
         print(options.note, flush=True)
     return left
@@ -161,7 +167,7 @@ def train_all(
             print(f"stopped; resume with: {options.command}")
             return code
         if code:
-            print(f"{run.algo} on {run.env} failed; continuing with the others")
+            print(f"{run.method} on {run.env} failed; continuing with the others")
             failed = code
     return failed
 

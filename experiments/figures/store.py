@@ -37,7 +37,7 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
     settings, directory = run.settings.run, run.directory
     return {
         "budget": budget,
-        "algo": run.algo,
+        "algo": run.method,
         "env": run.env,
         "preset": settings.preset,
         "seeds": settings.seeds,
@@ -82,7 +82,7 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values:
     if run.directory is None:
         return
     new = [
-        {"budget": budget, "algo": run.algo, "env": run.env, "seed": str(int(row["seed"])),
+        {"budget": budget, "algo": run.method, "env": run.env, "seed": str(int(row["seed"])),
          "env_steps": str(int(row["env_steps"])),
          **{name: number(row[name]) for name in values}}
         for row in read_table(run.directory / "eval.csv")
