@@ -17,6 +17,7 @@ SUBCOMMANDS = (
     "env_speed",
     "drop_in",
     "scripted",
+    "calibration",
     "train",
     "seeds",
     "settings",

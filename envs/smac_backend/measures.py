@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.smac_backend.battle_logs import WALK, BattleLog, ProbeLogs
+from envs.smax.battle import default_rules
 from envs.smax.units import (
     ENERGY_REGEN,
     HEAL_COST,
@@ -228,8 +229,11 @@ def findings(logs: ProbeLogs) -> list[Finding]:
         ours = UNITS[name].period + (JITTER_LOW + JITTER_HIGH) / 2
         mean = float(np.mean(loops)) if loops else math.nan
         found.append(Finding(f"{name}: cooldown after a strike", "loops", mean, ours, (JITTER_HIGH - JITTER_LOW) / 2))
+    rules = default_rules()
     for name, shot in sorted(first_shots(logs.march, table).items()):
-        found.append(Finding(f"{name}: fires first at a distance", "cells", shot.distance, shot.reach, A_STEP))
+        scan = UNITS[name].scan + float(rules.scan_margin + rules.scan_edge * shot.radii)
+        ours = min(shot.reach, scan)
+        found.append(Finding(f"{name}: fires first at a distance", "cells", shot.distance, ours, A_STEP))
     if "medivac" in logs.march.names[: logs.march.num_allies]:
         rate, energy = heals(logs.duels)
         found.append(Finding("medivac: heals", "points a loop", rate, HEAL_RATE, CHANGE))

@@ -78,9 +78,9 @@ class Rules(NamedTuple):
     """
 
     scan_margin: jax.Array  # [U] cells added to the range in which enemies look for targets
-    scan_edge: jax.Array  # [I] 1: this range is measured edge to edge, 0: centre to centre
+    scan_edge: jax.Array  # [I] 1: this range is measured edge to edge, 0: centre to centre, 0.5: halfway
     keep_slop: jax.Array  # [W] cells beyond weapon range at which an enemy still keeps its target
-    chase: jax.Array  # [U] 1: an enemy keeps its target within scan range, 0: it takes the nearest each loop
+    chase: jax.Array  # [W] 1: an enemy keeps its target within scan range, edge to edge; 0: within weapon range alone
     prefer_attackers: jax.Array  # [W] 1: enemies prefer targets that are attacking them
     response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires a unit that attacks it
     medivac_rank: jax.Array  # [I] cells added to the distance of a medivac; 0: an ordinary target.
@@ -99,9 +99,13 @@ class Rules(NamedTuple):
 
 
 def default_rules() -> Rules:
-    """The most likely reading of the specification; f32 scalars."""
+    """The most likely reading of the specification; f32 scalars.
+
+    `chase` and `scan_edge` are those under which SMAC's own heuristic wins nearly as often as on the real game
+    (`benchmarks.calibration`, docs/starcraft.md). They were 0 and 1 before: `rules=smac_v0`.
+    """
     values = {
-        "scan_margin": 0.0, "scan_edge": 1.0, "keep_slop": 0.0, "chase": 0.0, "prefer_attackers": 1.0,
+        "scan_margin": 0.0, "scan_edge": 0.5, "keep_slop": 0.0, "chase": 1.0, "prefer_attackers": 1.0,
         "response": 4.0, "medivac_rank": 0.0, "enemy_medivac": 1.0, "restart_windup": 0.0, "range_slop": 1.0,
         "push_moving": 0.5, "push_idle": 0.5, "push_attacking": 0.15, "pre_advance": 2.0, "spawn_gap": 0.05,
         "spawn_noise": 0.1,

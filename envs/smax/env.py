@@ -47,8 +47,9 @@ class Smax:
 
     Args:
       map_name: one of SMAC's 23 maps (`envs.smax.scenarios.SCENARIOS`).
-      rules: the rules that only the real game could settle: `Rules`, the name of a preset ("smac", "smaclite"), or a
-        file that ends in .json (`envs.smax.rules_file`), which may also have a game's walkable cells. None: "smac".
+      rules: the rules that only the real game could settle: `Rules`, the name of a preset ("smac", "smac_v0",
+        "smaclite"), or a file that ends in .json (`envs.smax.rules_file`), which may also have a game's walkable cells.
+        None: "smac".
       randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).
       randomise: if above 0, draw the rules and the units' numbers anew for each episode; numbers vary by this share,
         0 <= randomise < 1 (`envs.smax.rules.draw_all`).
@@ -136,11 +137,14 @@ class Smax:
         return jnp.where((legal & chosen).any(axis=1), action, jnp.where(alive, STAND, NO_OP))
 
     def _open(self, key: jax.Array, num_envs: int) -> SmaxState:
-        scenario = self.scenario
         key_rules, key_spawn = jax.random.split(key)
-        rules = self.choice.of_episodes(key_rules, num_envs)
+        return self.begin(key_spawn, self.choice.of_episodes(key_rules, num_envs), num_envs)
+
+    def begin(self, key: jax.Array, rules: Rules, num_envs: int) -> SmaxState:
+        """The start of `num_envs` episodes that are played by `rules`, fields f32 scalars or [E]."""
+        scenario = self.scenario
         return SmaxState(
-            battle=spawn(scenario.units, scenario.num_allies, rules, key_spawn, num_envs, ground=scenario.ground),
+            battle=spawn(scenario.units, scenario.num_allies, rules, key, num_envs, ground=scenario.ground),
             rules=rules,
             last_action=jnp.full((scenario.num_allies, num_envs), -1, jnp.int32),
             steps=jnp.zeros(num_envs, jnp.int32),

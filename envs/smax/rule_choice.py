@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from envs.errors import ConfigError
 from envs.smax.battle import Rules, default_rules
-from envs.smax.rules import draw_all, draw_rules
+from envs.smax.rules import PRESETS, draw_all, draw_rules
 from envs.smax.rules_file import find_rules
 
 
@@ -20,7 +20,7 @@ class RuleChoice:
         if isinstance(rules, str):
             rules = find_rules(rules, kinds)
         elif rules is not None and not isinstance(rules, Rules):
-            raise ConfigError(f"rules={rules}: give smac, smaclite, or the name of a file that ends in .json")
+            raise ConfigError(f"rules={rules}: give {', '.join(PRESETS)}, or the name of a file that ends in .json")
         if not isinstance(randomise_rules, bool):
             raise ConfigError(f"randomise_rules={randomise_rules}: give True or False")
         if isinstance(randomise, bool) or not 0.0 <= randomise < 1.0:

@@ -9,7 +9,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.common.files import read_object
 from experiments.common.stats import Interval, mean_interval
-from experiments.config.env_options import read_env_options
+from experiments.config.env_options import from_saved_options, read_env_options
 from experiments.config.schema import RunConfig
 from experiments.loggers.csv import read_table
 from experiments.runs import custom_environment
@@ -93,7 +93,7 @@ def make_tasks(configs: Sequence[dict[str, Any]]) -> list[str]:
 def _options(config: dict[str, Any]) -> dict[str, str]:
     """The options of a run's environment, written in one way."""
     try:
-        found = read_env_options(config.get("env_options", ()))
+        found = read_env_options(from_saved_options(config["env"], config.get("env_options", ())))
     except (ConfigError, TypeError, AttributeError) as error:
         raise ConfigError(f"the env_options of a run on {config['env']} cannot be read: {error}") from None
     return {key: str(value).replace(" ", "") for key, value in found.items()}

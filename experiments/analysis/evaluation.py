@@ -10,7 +10,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.common.files import write_csv, write_json
 from experiments.common.stats import RATE, interval_text, wilson
-from experiments.config.env_options import make_run_env
+from experiments.config.env_options import from_saved_options, make_run_env
 
 if TYPE_CHECKING:  # it imports jax, which --help can do without
     from iacjax import Policy
@@ -46,7 +46,8 @@ def evaluate_policy(
     from iacjax.evaluate import evaluate
 
     if env_options is None:
-        env_options = policy.env_options if env_name == policy.spec.name else ()
+        trained = from_saved_options(env_name, policy.env_options)
+        env_options = trained if env_name == policy.spec.name else ()
     env = make_run_env(env_name, env_options)
     sizes = [(s.num_agents, s.obs_dim, s.action) for s in (env.spec, policy.spec)]
     if sizes[0] != sizes[1]:

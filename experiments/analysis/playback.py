@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.errors import ConfigError
-from experiments.config.env_options import make_run_env
+from experiments.config.env_options import from_saved_options, make_run_env
 from experiments.config.trust import Trust, check_trusted
 from experiments.runs.results import best_seed, last_evaluations
 
@@ -84,5 +84,6 @@ def play_run(
     check_trusted(policy.spec.name, run_dir, trust)
     check_renderer(policy.spec.name)
     seed_index = choose_index(run_dir, policy.seeds, seed_index)
-    env, seed = make_run_env(policy.spec.name, policy.env_options), policy.seeds[seed_index]
+    options = from_saved_options(policy.spec.name, policy.env_options)
+    env, seed = make_run_env(policy.spec.name, options), policy.seeds[seed_index]
     return env, play(env, policy, seed_index, jax.random.key(seed), episodes), seed

@@ -12,6 +12,29 @@ if TYPE_CHECKING:
 
 _BARE = re.compile(r"[A-Za-z_./~][\w./~-]*")  # a word or a path
 
+# StarCraft runs that name no rules were trained with these, if they were saved before the default's name was written.
+_OLD_RULES, _DEFAULT_RULES = "rules=smac_v0", "rules=smac"
+_RULE_OPTIONS = ("rules", "randomise", "randomise_rules")
+
+
+def to_saved_options(env: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The options `words` of the environment `env` as files hold them: StarCraft's default rules by their name, so that
+    a later default changes no saved run, and those of older runs by no word, as in the files of that time."""
+    if env.startswith("smax:") and not _names_rules(words):
+        return (*words, _DEFAULT_RULES)
+    return tuple(word for word in words if word != _OLD_RULES)
+
+
+def from_saved_options(env: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The inverse of `to_saved_options`."""
+    if env.startswith("smax:") and not _names_rules(words):
+        return (*words, _OLD_RULES)
+    return tuple(word for word in words if word != _DEFAULT_RULES)
+
+
+def _names_rules(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] in _RULE_OPTIONS for word in words)
+
 
 def read_env_options(words: Sequence[str]) -> dict[str, Any]:
     """The options in `words`: ("num_prey=2", "reward=flat") -> {"num_prey": 2, "reward": "flat"}.

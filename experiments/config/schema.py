@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from envs.errors import ConfigError
 from experiments.common.files import read_object
+from experiments.config.env_options import from_saved_options, to_saved_options
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS, check_settings
 from iacjax.algorithms.registry import config_of_saved
 from iacjax.schema import COUNT, COUNT_OR_ZERO, FRACTION, NOT_NEGATIVE, number, up_to
@@ -89,7 +90,9 @@ ADDED = ("env_options", "matmul_precision")  # fields that the oldest checkpoint
 
 def to_dict(settings: Settings) -> dict[str, Any]:
     """What config.json holds: the run's fields, and the algorithm's under `algorithm`."""
-    return {**dataclasses.asdict(settings.run), "algorithm": dataclasses.asdict(settings.algorithm)}
+    run = settings.run
+    options = to_saved_options(run.env, run.env_options)
+    return {**dataclasses.asdict(run), "env_options": options, "algorithm": dataclasses.asdict(settings.algorithm)}
 
 
 def from_dict(data: dict[str, Any]) -> Settings:
@@ -107,7 +110,8 @@ def from_dict(data: dict[str, Any]) -> Settings:
     except TypeError as error:
         raise ConfigError(f"this configuration is not one of this version ({error})") from None
     check_settings(settings)
-    return settings
+    options = from_saved_options(settings.run.env, settings.run.env_options)
+    return Settings(dataclasses.replace(settings.run, env_options=options), settings.algorithm)
 
 
 def _tuple(value: Any) -> Any:
@@ -161,6 +165,8 @@ def check_same(saved: Settings, asked: Settings) -> None:
     for old, new in ((saved.run, asked.run), (saved.algorithm, asked.algorithm)):
         for field in dataclasses.fields(old):
             was, now = getattr(old, field.name), getattr(new, field.name)
+            if field.name == "env_options":  # rules=smac may be written or not
+                was, now = to_saved_options(old.env, was), to_saved_options(new.env, now)
             if field.name not in CHANGEABLE and was != now:
                 option = "--" + field.name.replace("_", "-")
                 raise ConfigError(f"{option} {now} does not match the checkpoint (made with {was}): start a new run")

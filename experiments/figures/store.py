@@ -12,6 +12,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_csv, read_json, write_csv, write_json
+from experiments.config.env_options import to_saved_options
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.runs import Run, device_and_versions
 from experiments.loggers.csv import read_table
@@ -35,6 +36,7 @@ def number(value: float) -> str:
 def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
     """How a run was made, for the json file."""
     settings, directory = run.settings.run, run.directory
+    options = to_saved_options(settings.env, settings.env_options)
     return {
         "budget": budget,
         "algo": run.method,
@@ -43,6 +45,7 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
         "seeds": settings.seeds,
         "total_steps": settings.total_steps,
         "algorithm": algorithm_fingerprint(run.settings.algorithm),
+        **({"env_options": list(options)} if options else {}),
         "status": run.status,
         "hours": round(find.seconds(directory) / 3600, 4),
         **device_and_versions(directory),
@@ -55,8 +58,8 @@ def merged(
 ) -> tuple[list[Row], dict[str, Any]]:
     """Adds the rows `new` of one run, with the record `now`, to a figure's rows `old`, with the record `was`.
 
-    Seeds with the same preset, algorithm fields and steps are combined; otherwise the new rows replace the old ones. An
-    unfinished run does not replace a finished one.
+    Seeds with the same preset, algorithm fields, steps and environment options are combined; otherwise the new rows
+    replace the old ones. An unfinished run does not replace a finished one.
     """
     mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
     others = [row for row in old if row not in mine]
@@ -66,7 +69,7 @@ def merged(
         return list(old), was  # nothing new: the record keeps the first command
     if was["status"] in find.FINISHED and now["status"] not in find.FINISHED:
         return list(old), was
-    if all(was.get(name) == now.get(name) for name in ("preset", "total_steps", "algorithm")):
+    if all(was.get(name) == now.get(name) for name in ("preset", "total_steps", "algorithm", "env_options")):
         seeds = {row["seed"] for row in new}
         others += [row for row in mine if row["seed"] not in seeds]
         now = {**now, "seeds": len({row["seed"] for row in mine} | seeds)}

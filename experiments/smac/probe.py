@@ -25,24 +25,25 @@ from envs.smax.rules_file import grid_rows
 from envs.smax.scenarios import Scenario
 from envs.smax.units import JITTER_HIGH, JITTER_LOW, UNITS
 
-MARGIN = 0.5  # cells: a scan range that differs by more from both readings has a margin of its own
+MARGIN = 0.5  # cells: a scan range that differs by more from all readings has a margin of its own
+EDGES = (1.0, 0.5, 0.0)  # readings of the scan range: edge to edge, halfway, centre to centre
 VERDICTS = {True: "agrees", False: "[bold red]differs[/]", None: "not measured"}
 
 
 def scan_rules(shots: dict[str, FirstShot]) -> dict[str, float]:
     """`scan_edge` and `scan_margin` by where enemies first fired; {} if every type scans farther than it shoots.
 
-    A type that scans no farther fires at its range if it scans edge to edge, and closer by both radii if centre to
-    centre. A scan range longer than the weapon's cannot be measured this way.
+    A type that scans no farther fires at its range if it scans edge to edge, closer by both radii if centre to centre,
+    and by half of them if halfway. A scan range longer than the weapon's cannot be measured this way.
     """
     far = [shot for name, shot in shots.items() if UNITS[name].scan <= UNITS[name].range]
     if not far:
         return {}
     edge = sum(shot.distance - shot.reach for shot in far) / len(far)
-    centre = edge + sum(shot.radii for shot in far) / len(far)
-    by_edge = abs(edge) <= abs(centre)
-    margin = edge if by_edge else centre
-    return {"scan_edge": float(by_edge), "scan_margin": margin if margin < -MARGIN else 0.0}
+    radii = sum(shot.radii for shot in far) / len(far)
+    margins = {share: edge + (1.0 - share) * radii for share in EDGES}
+    share = min(margins, key=lambda share: abs(margins[share]))
+    return {"scan_edge": share, "scan_margin": margins[share] if margins[share] < -MARGIN else 0.0}
 
 
 def measured_rules(logs: ProbeLogs) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from experiments.analysis.evaluation import Evaluation, evaluate_policy
 from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import wilson
+from experiments.config.env_options import from_saved_options
 from experiments.smac.games import episodes_file, interface_of, map_of, play_on_backend
 
 if TYPE_CHECKING:  # it imports jax, which --help can do without
@@ -88,7 +89,7 @@ def transfer(
     for directory in runs:
         policy = load_policy(directory)
         map_name = map_of(policy, None)
-        trained = " ".join(policy.env_options) or "smac"
+        trained = " ".join(from_saved_options(policy.spec.name, policy.env_options)) or "smac"
         for name in backends:
             keys = dict(zip(KEYS, (directory.resolve().name, policy.algo, map_name, trained, name), strict=True))
             results = play_on(name, policy, map_name, episodes, directory, games, seed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from envs.errors import ConfigError
+from experiments.config.env_options import to_saved_options
 from experiments.config.schema import Settings
 from experiments.distributed import collectives
 from experiments.training.hooks import Hook, LoopView
@@ -61,4 +62,5 @@ class SavePolicies(Hook):
         for directory, settings, seeds, index in self._targets:
             some = jax.tree.map(lambda x, places=index: x[list(places)], params)
             run, algorithm = settings.run, settings.algorithm
-            save_policy(directory / "policy", run.algo, algorithm, spec, seeds, some, run.env_options)
+            options = to_saved_options(run.env, run.env_options)
+            save_policy(directory / "policy", run.algo, algorithm, spec, seeds, some, options)

@@ -247,9 +247,26 @@ def test_options_of_the_environment():
         check_same(parse("--seeds", "2"), given)
 
 
+def test_the_default_rules_are_saved_by_name_and_those_of_old_runs_by_none():
+    """What files hold, and what is in memory: a run that was saved without rules was trained with rules=smac_v0."""
+    rows = [((), ("rules=smac",)), (("rules=smac_v0",), ()), (("reward=sparse",), ("reward=sparse", "rules=smac"))]
+    rows += [((word,), (word,)) for word in ("rules=smaclite", "rules=my.json", "randomise=0.2")]
+    for words, saved in rows:
+        settings = parse("--env", "smax:3m", *(("--env-options", *words) if words else ()))
+        data = json.loads(json.dumps(to_dict(settings)))
+        assert tuple(data["env_options"]) == saved
+        assert from_dict(data) == settings and fingerprint(from_dict(data)) == fingerprint(settings)
+    assert to_dict(parse("--env", "toy:memory"))["env_options"] == ()
+    hashes = {fingerprint(parse("--env", "smax:3m", "--env-options", f"rules={name}")) for name in ("smac", "smac_v0")}
+    assert len(hashes) == 2 and fingerprint(parse("--env", "smax:3m")) in hashes
+    check_same(parse("--env", "smax:3m"), parse("--env", "smax:3m", "--env-options", "rules=smac"))
+    with pytest.raises(ConfigError, match="--env-options"):
+        check_same(parse("--env", "smax:3m", "--env-options", "rules=smac_v0"), parse("--env", "smax:3m"))
+
+
 def test_checkpoints_without_options_keep_their_fingerprint():
-    """The hash of the data as it was before the fields existed."""
-    settings = parse()
+    """The hash of the data as it was before the fields existed. StarCraft runs of that time had other default rules."""
+    settings = parse("--env-options", "rules=smac_v0")
     young = ("env_options", "matmul_precision")
     data = {name: value for name, value in to_dict(settings).items() if name not in (*CHANGEABLE, *young)}
     assert fingerprint(settings) == hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

@@ -86,6 +86,7 @@ def test_rules_of_scan_by_where_enemies_fire():
         return probe.scan_rules({"stalker": FirstShot(distance, 1.25, 7.25), "zealot": FirstShot(1.0, 1.0, 1.1)})
 
     assert rules(7.1) == {"scan_edge": 1.0, "scan_margin": 0.0}
+    assert rules(6.6) == {"scan_edge": 0.5, "scan_margin": 0.0}  # 6 + 1.25 / 2
     assert rules(5.9) == {"scan_edge": 0.0, "scan_margin": 0.0}  # 6 from centre to centre
     assert rules(5.0) == {"scan_edge": 0.0, "scan_margin": pytest.approx(-1.0)}
     assert probe.scan_rules({"zealot": FirstShot(1.0, 1.0, 1.1)}) == {}  # its scan range is beyond its reach
@@ -167,8 +168,10 @@ def probed(fake, monkeypatch, capsys, tmp_path, name, **options):
 
 def test_over_our_engine_it_reads_back_our_numbers(fake, monkeypatch, capsys, tmp_path):
     data, file = probed(fake, monkeypatch, capsys, tmp_path, "2s3z")
-    assert data["rules"] == {"scan_edge": 1.0, "scan_margin": 0.0, "restart_windup": 0.0}
-    assert data["numbers"] == {} and all(row["agrees"] for row in data["findings"])
+    assert data["rules"] == {"scan_edge": 0.5, "scan_margin": 0.0, "restart_windup": 0.0}
+    # In this battle the enemies, which pursue whom they have seen, leave no stalker a free walk.
+    assert {row["what"] for row in data["findings"] if row["agrees"] is None} <= {"stalker: speed, agents"}
+    assert data["numbers"] == {} and all(row["agrees"] is not False for row in data["findings"])
     assert len(data["findings"]) >= 16
     assert make_env("smax:2s3z", rules=file).rules == default_rules()
 
@@ -183,7 +186,7 @@ def test_a_game_that_breaks_off_is_one_line(fake, monkeypatch, capsys):
 @pytest.mark.slow
 def test_it_sees_a_medivac_heal_and_follow(fake, monkeypatch, capsys, tmp_path):
     data, _ = probed(fake, monkeypatch, capsys, tmp_path, "MMM")
-    assert data["rules"] == {"scan_edge": 1.0, "scan_margin": 0.0, "restart_windup": 0.0, "enemy_medivac": 1.0}
+    assert data["rules"] == {"scan_edge": 0.5, "scan_margin": 0.0, "restart_windup": 0.0, "enemy_medivac": 1.0}
     assert data["numbers"] == {} and all(row["agrees"] for row in data["findings"])
     assert {"medivac: heals", "medivac: spends while it heals"} <= {row["what"] for row in data["findings"]}
 

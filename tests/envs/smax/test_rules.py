@@ -170,6 +170,34 @@ def test_mistakes_are_named():
             make_env("smax:3m", **options)
 
 
+def first_target(names, num_allies, places, rules, target=None):
+    """The target of the last unit, an enemy, after one loop; `target` is the one that it had before."""
+    battle, orders = stage(names, num_allies, places, rules, STOP)
+    if target is not None:
+        battle = battle._replace(target=battle.target.at[-1].set(target))
+    return int(run_loops(Roster(names, num_allies), rules, battle, orders, jnp.zeros(battle.x.shape), 1).target[-1, 0])
+
+
+@pytest.mark.parametrize("name, notices", [("smac", 5 + 0.375), ("smac_v0", 5 + 0.75)])
+def test_how_far_an_enemy_marine_sees_a_marine(name, notices):
+    """Scan range 5, measured halfway between centre and edge; edge to edge in the old rules. The radii are 0.375."""
+    rules, names = preset(name, ("marine",)), ("marine",) * 2
+    for gap, target in ((notices - 0.01, 0), (notices + 0.01, -1)):
+        assert first_target(names, 1, [(9, 16), (9 + gap, 16)], rules) == target
+
+
+@pytest.mark.parametrize("name, expected", [("smac", [0, 1]), ("smac_v0", [1, 1])])
+def test_a_melee_enemy_pursues_its_target_within_scan_range(name, expected):
+    """Its target is out of its weapon's reach (1.1), another ally is nearer; 6.1 is beyond scan range, edge to edge."""
+    rules, names = preset(name, ("zealot",)), ("zealot",) * 3
+    for gap, target in zip((5.9, 6.1), expected, strict=True):
+        assert first_target(names, 2, [(16 - gap, 16), (17.5, 16), (16, 16)], rules, target=0) == target
+
+
 def test_smac_is_the_default():
     assert preset("smac", ("marine",)) == default_rules()
+    changed = {"scan_edge": (0.5, 1.0), "chase": (1.0, 0.0)}  # by the calibration, and before
+    new, old = default_rules(), preset("smac_v0", ("marine",))
+    differ = {name: (float(getattr(new, name)), float(getattr(old, name))) for name in changed}
+    assert differ == changed and new._replace(scan_edge=old.scan_edge, chase=old.chase) == old
     assert Smax("3m").rules.numbers is None

@@ -70,7 +70,9 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, data, text):
 def test_there_must_be_such_a_file_or_preset(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         find_rules(str(tmp_path / "none.json"), KINDS)
-    with pytest.raises(ConfigError, match="unknown rules 'mine': choose smac, smaclite, or give a file that ends in"):
+    with pytest.raises(
+        ConfigError, match="unknown rules 'mine': choose smac, smac_v0, smaclite, or give a file that ends in"
+    ):
         make_env("smax:3m", rules="mine")
 
 
