@@ -51,17 +51,20 @@ def _check_package() -> None:
         )
 
 
-def make_game(map_name: str, reward_damage: bool = True, **options: Any) -> Any:
+def make_game(map_name: str, reward_damage: bool = True, open_loop: bool = False, **options: Any) -> Any:
     """A `StarCraft2Env` of the map; StarCraft II starts at the first reset.
 
     Args:
       map_name: the map.
       reward_damage: False: losses of health and shield are not rewarded, which SMAC has no option for.
+      open_loop: refused: SMAC has no such observations.
       options: arguments of `StarCraft2Env`; SMAC's defaults otherwise.
 
     Raises:
       ConfigError: SMAC cannot be imported, or has no such map.
     """
+    if open_loop:
+        raise ConfigError("SMAC has no open_loop: a policy that was trained with it plays here only")
     environment = load_environment()
     if not reward_damage:
         environment = without_damage(environment)

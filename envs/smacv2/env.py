@@ -18,6 +18,7 @@ from envs.smacv2.start import start, start_rows
 from envs.smacv2.teams import Draws
 from envs.smax.battle import Battle, Orders, Rules
 from envs.smax.dynamics import advance_drawn
+from envs.smax.open_loop import open_loop_obs
 from envs.smax.options import make_options, with_reward_options
 from envs.smax.outcome import count_dead
 from envs.smax.pursuit import Pursuit
@@ -63,7 +64,7 @@ class Smacv2:
       smacv2_bug: True: two errors of SMACv2 are reproduced. An enemy that nobody has found blanks the rows of all
         enemies before it, and rewards are scaled by the first enemy team of an environment.
       rules, randomise_rules, randomise: as in `Smax`.
-      options: of the reward, SMAC's by its own names, and `reward`, one of dense, sparse, semisparse.
+      options: of the reward, SMAC's by its own names, and `reward`, one of dense, sparse, semisparse; and `open_loop`.
 
     Raises:
       ConfigError: an unknown name or rules, or an option that is out of range.
@@ -212,8 +213,11 @@ class Smacv2:
         avail = interface.available(scenario, kind, battle, sight, self.action_mask)
         rows = memory.shown(known, self.bug)
         dead_allies, dead_enemies = count_dead(scenario, battle)
+        obs = interface.observations(scenario, kind, battle, state.look, sight, avail, rows)
+        if scenario.options.open_loop:
+            obs = open_loop_obs(scenario.num_allies, scenario.limit, state.steps)
         return TimeStep(
-            obs=interface.observations(scenario, kind, battle, state.look, sight, avail, rows),
+            obs=obs,
             state=interface.global_state(scenario, kind, battle, state.look, state.last_action),
             avail=avail.transpose(2, 0, 1),
             alive=(battle.health[: scenario.num_allies] > 0).T,

@@ -100,6 +100,8 @@ class DrawnScenario:
 
     @property
     def obs_dim(self) -> int:
+        if self.options.open_loop:
+            return 1 + self.num_allies
         return MOVE_FEATURES + (self.num_enemies + self.num_allies - 1) * self.row + self.own_row
 
     @property

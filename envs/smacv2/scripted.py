@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import TimeStep
+from envs.errors import ConfigError
 from envs.smacv2.scenarios import DrawnScenario
 from envs.smax.scenarios import MOVE_FEATURES
 from envs.smax.scripted import STOP, nearest_row, walk
@@ -16,6 +17,8 @@ def attack_nearest(scenario: DrawnScenario, timestep: TimeStep) -> jax.Array:
     The enemies come by themselves. An enemy in range whose row is blank is attacked if there is no other one. A medivac
     heals the ally in range with the least health, else moves to the nearest visible ally.
     """
+    if scenario.options.open_loop:
+        raise ConfigError("open_loop=True hides the enemies from scripted policies: leave it out")
     obs, avail = timestep.obs, timestep.avail
     num_envs, agents = obs.shape[:2]
     split = MOVE_FEATURES + scenario.num_enemies * scenario.row

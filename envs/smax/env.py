@@ -81,6 +81,7 @@ class Smax:
             state_dim=scenario.state_dim,
             action=ActionSpec(num_actions=scenario.num_actions),
             horizon=scenario.limit,
+            state_is_obs=scenario.options.obs_instead_of_state,
         )
 
     @partial(jax.jit, static_argnums=(0, 2))

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs.smax.open_loop import open_loop_obs
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario
 from envs.smax.surroundings import heights_around, walkable_around
 from envs.smax.terrain import SIZE, Terrain
@@ -269,4 +270,7 @@ def observe(scenario: Scenario, units: Units, last_action: jax.Array, steps: jax
         state = obs.reshape(-1, obs.shape[-1])
     else:
         state = _state(scenario, units, status, last_action, steps)
-    return Sighting(obs.transpose(2, 0, 1), state.T, avail.transpose(2, 0, 1))
+    obs = obs.transpose(2, 0, 1)
+    if scenario.options.open_loop:
+        obs = open_loop_obs(scenario.num_allies, scenario.limit, steps)
+    return Sighting(obs, state.T, avail.transpose(2, 0, 1))

@@ -34,6 +34,8 @@ class Options:
     all observations and nothing else (`obs_instead_of_state`). `move_amount` is the length of a move order in map
     units; a move is legal if the cell half as far ahead is walkable.
 
+    `open_loop` is not SMAC's: agents observe the time and their number only (`envs.smax.open_loop`).
+
     Rewards, in the order in which `envs.smax.outcome.reward` applies them. Of a step: the health and shield that
     enemies lost, net; `reward_death_value` for each enemy that died; its absolute value. Or, without
     `reward_only_positive`, minus `reward_negative_scale` times the same of the agents. Then `reward_win` or
@@ -55,6 +57,7 @@ class Options:
     state_last_action: bool = True
     state_timestep_number: bool = False
     move_amount: float = 2.0
+    open_loop: bool = False
     reward_sparse: bool = False
     reward_only_positive: bool = True
     reward_death_value: float = 10.0
@@ -133,15 +136,18 @@ def _check_effects(options: Options, given: Iterable[str]) -> None:
         "state_last_action": (options.obs_instead_of_state, without),
         "state_timestep_number": (options.obs_instead_of_state, without),
     }
+    if options.open_loop:
+        vain |= {name: (True, "open_loop=True replaces observations") for name in given if name.startswith("obs_")}
     for name, (has_none, why) in vain.items():
         if name in given and has_none:
             raise ConfigError(f"{name}={getattr(options, name)} has no effect: {why}")
 
 
 def with_reward_options(build: Callable) -> inspect.Signature:
-    """`with_options`, without the options that are not about rewards."""
+    """`with_options`, without those of SMAC that are not about rewards."""
     full = with_options(build)
-    other = {field.name for field in fields(Options) if not field.name.startswith("reward_")}
+    names = [field.name for field in fields(Options)]
+    other = {name for name in names if not name.startswith("reward_") and name != "open_loop"}
     return full.replace(parameters=[entry for name, entry in full.parameters.items() if name not in other])
 
 

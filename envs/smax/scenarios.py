@@ -96,6 +96,8 @@ class Scenario:
     @property
     def obs_dim(self) -> int:
         """What agents get; SMAC declares one less with `obs_timestep_number`."""
+        if self.options.open_loop:
+            return 1 + self.num_allies
         rows = self.num_enemies * self.enemy_row + (self.num_allies - 1) * self.ally_row
         return self.move_features + rows + self.own_row + self.options.obs_timestep_number
 

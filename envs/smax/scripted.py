@@ -43,8 +43,10 @@ def attack_nearest(scenario: Scenario, timestep: TimeStep) -> jax.Array:
     A medivac heals the ally in range with the least health, else moves to the nearest visible ally.
 
     Raises:
-      ConfigError: a medivac whose options hide the health of others.
+      ConfigError: agents do not observe what it reads: `open_loop`, or a medivac without the health of others.
     """
+    if scenario.options.open_loop:
+        raise ConfigError("open_loop=True hides the enemies from scripted policies: leave it out")
     if scenario.has_medivac_rules and not scenario.options.obs_all_health:
         raise ConfigError(f"the medivac of {scenario.name} cannot be scripted with obs_all_health=False: leave it out")
     obs, avail = timestep.obs, timestep.avail

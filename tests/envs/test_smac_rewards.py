@@ -1,7 +1,8 @@
-"""The subclass of SMAC's environment that pays for deaths only, on a double of SMAC's class."""
+"""Options that SMAC lacks: a subclass pays for deaths only, on a double of SMAC's class; open_loop is refused."""
 
 import pytest
 
+from envs.errors import ConfigError
 from envs.smac_backend import starcraft
 
 
@@ -26,3 +27,8 @@ def test_kills_pay_and_own_deaths_cost(monkeypatch, only_positive, paid):
     game = starcraft.make_game("3m", reward_damage=False, reward_only_positive=only_positive)
     assert [game.reward_battle(), game.reward_battle()] == [paid, 0.0]
     assert starcraft.make_game("3m", reward_only_positive=only_positive).reward_battle() == 99
+
+
+def test_open_loop_is_refused():
+    with pytest.raises(ConfigError, match="SMAC has no open_loop"):
+        starcraft.make_game("3m", open_loop=True)

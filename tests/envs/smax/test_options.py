@@ -202,6 +202,7 @@ def test_defaults_are_no_options():
             {"obs_instead_of_state": True, "state_timestep_number": True},
             "state_timestep_number=True has no effect: obs_instead_of_state=True replaces the state",
         ),
+        ({"open_loop": True, "obs_last_action": True}, "obs_last_action=True has no effect: open_loop=True replaces"),
         ({"reward_spars": True}, "'smax:3m' does not take these options: reward_spars (it takes rules, "),
     ],
 )
@@ -216,6 +217,7 @@ def test_what_cannot_be_is_one_line(options, message):
     [
         {"obs_all_health": False, "obs_last_action": True},
         {"obs_timestep_number": True, "obs_instead_of_state": True},
+        {"open_loop": True},
     ],
 )
 def test_environments_with_options_keep_the_contract(options):
@@ -236,3 +238,18 @@ def test_the_scripted_policy_reads_the_rows_wherever_they_are():
         np.testing.assert_array_equal(scripted.attack_nearest(env.scenario, timestep), [[6, 2, 0]])
     with pytest.raises(ConfigError, match="the medivac of MMM cannot be scripted with obs_all_health=False"):
         scripted.attack_nearest(Smax("MMM", obs_all_health=False).scenario, timestep)
+    with pytest.raises(ConfigError, match="open_loop=True hides the enemies"):
+        scripted.attack_nearest(Smax("3m", open_loop=True).scenario, timestep)
+
+
+@pytest.mark.parametrize("name, agents, limit", [("smax:3m", 3, 60), ("smacv2:terran_5_vs_5", 5, 200)])
+def test_an_open_loop_policy_sees_the_time_and_its_number(name, agents, limit):
+    env = make_env(name, open_loop=True)
+    assert env.spec.obs_dim == 1 + agents
+    state, timestep = env.reset(jax.random.key(0), 2)
+    np.testing.assert_array_equal(timestep.obs, np.broadcast_to(np.eye(agents, agents + 1, k=1), timestep.obs.shape))
+    _, timestep = env.step(jax.random.key(1), state, jnp.ones((2, agents), jnp.int32))
+    np.testing.assert_allclose(timestep.obs[..., 0], 1 / limit, rtol=1e-6)
+    np.testing.assert_array_equal(timestep.obs[..., 1:], np.broadcast_to(np.eye(agents), (2, agents, agents)))
+    plain = make_env(name).reset(jax.random.key(0), 2)[1]
+    np.testing.assert_array_equal(env.reset(jax.random.key(0), 2)[1].state, plain.state)
