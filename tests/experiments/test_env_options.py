@@ -2,8 +2,11 @@
 
 import pytest
 
+from envs.base import ActionSpec, EnvSpec
 from envs.errors import ConfigError
+from experiments.analysis import evaluation
 from experiments.config.env_options import make_run_env, read_env_options
+from iacjax.policy import Policy
 
 SHORT = ["--total-steps", "32", "--seeds", "1", "--eval-episodes", "2", "--eval-every", "32", "--env", "matrix_game"]
 
@@ -52,3 +55,22 @@ def test_the_run_command_refuses_them_before_it_writes(run, words, text):
     code, directory, _, err = run(*SHORT, "--env-options", *words)
     assert (code, directory) == (2, None)
     assert text in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "saved, played", [((), ["rules=smac_v0"]), (("rules=smac",), []), (("randomise=0.2",), ["randomise=0.2"])]
+)
+def test_a_policy_is_evaluated_by_the_rules_it_was_trained_with(saved, played, monkeypatch):
+    """Saved without rules: before the default was calibrated."""
+    words = []
+
+    def stop(name, options):
+        words.extend(options)
+        raise ConfigError("that will do")
+
+    monkeypatch.setattr(evaluation, "make_run_env", stop)
+    spec = EnvSpec("smax:3m", 3, 30, 48, ActionSpec(num_actions=9), 60)
+    policy = Policy("ippo", None, spec, (0,), None, (), saved)
+    with pytest.raises(ConfigError, match="that will do"):
+        evaluation.evaluate_policy(policy, "smax:3m", 1)
+    assert words == played
