@@ -21,6 +21,7 @@ NAMES = ("smax:3m", "toy:death", "multi_pendulum:2", "matrix_game")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("error")
 def test_pettingzoos_own_tests(name):
+    """They assert by themselves; what they only warn of is an error here."""
     parallel_api_test(parallel_env(name), num_cycles=100)
     parallel_seed_test(lambda: parallel_env(name), num_cycles=30)
 

@@ -3,22 +3,15 @@
 Needs `oxwhirl/smac`; says so where it is not installed.
 """
 
-import warnings
-
 import jax
 import numpy as np
 import pytest
 
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
-        from tests.helpers import fake_sc2
-except Exception as missing:  # absent, the unrelated package of that name, or a protobuf that cannot read PySC2's files
-    reason = f"needs oxwhirl/smac, which cannot be imported here ({type(missing).__name__}: {missing})"
-    pytest.skip(reason.splitlines()[0], allow_module_level=True)
-
 from envs.smax import interface, outcome
 from envs.smax.env import Smax
+from tests.helpers.smac_code import fake_sc2_or_skip
+
+fake_sc2 = fake_sc2_or_skip()
 
 OPTIONS = (
     {"obs_all_health": False, "obs_own_health": False, "obs_last_action": True, "state_last_action": False},

@@ -4,7 +4,6 @@ Needs `oxwhirl/smac`; says so where it is not installed. `-m slow` plays 24 batt
 other.
 """
 
-import warnings
 from collections import Counter
 from functools import partial
 
@@ -13,18 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # hundreds of them, of PySC2's protobuf files
-        from tests.helpers import fake_sc2
-except Exception as missing:  # absent, the unrelated package of that name, or a protobuf that cannot read PySC2's files
-    reason = f"needs oxwhirl/smac, which cannot be imported here ({type(missing).__name__}: {missing})"
-    pytest.skip(reason.splitlines()[0], allow_module_level=True)
-
 from envs.smax import interface, outcome
 from envs.smax.env import Smax, SmaxState
 from envs.smax.scenarios import SCENARIOS
 from tests.helpers.battle_states import FIELDS
+from tests.helpers.smac_code import fake_sc2_or_skip
+
+fake_sc2 = fake_sc2_or_skip()
 
 FIVE_MAPS = ("3m", "8m", "2s3z", "3s5z", "MMM")
 # SMAC computes in double precision and rounds at the end, we compute in single precision.

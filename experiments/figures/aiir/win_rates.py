@@ -68,11 +68,16 @@ def command(argv: Sequence[str]) -> int:
     return code
 
 
-def train(options: FigureOptions) -> int:
-    """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code."""
-    table = numbers_file(options)
+def train(options: FigureOptions, table: pathlib.Path | None = None, folder: str = "win_rates") -> int:
+    """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code.
+
+    Args:
+      table: file with the numbers; None: `numbers_file`.
+      folder: of the runs.
+    """
+    table = table or numbers_file(options)
     runs = [
-        make_run(options, algo, env, "win_rates", EVAL_EVERY, EVAL_EPISODES)
+        make_run(options, algo, env, folder, EVAL_EVERY, EVAL_EPISODES)
         for env in options.steps
         for algo in options.methods
     ]

@@ -11,10 +11,9 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
-from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, GUESS, in_percent, made_with, records_of
-from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, in_percent, made_with, records_of, train
 from experiments.figures.spec import Budget, FigureOptions, parse
-from experiments.figures.store import WIN_RATES, keep_curves, read_curves
+from experiments.figures.store import read_curves
 
 SUMMARY = "Greedy win rates of MAPPO and QMIX on nine maps of SMAC and three of SMACv2."
 METHODS = ("mappo", "qmix")
@@ -50,25 +49,10 @@ COLUMNS = 4  # panels in a row
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs and draws what there is. Returns the exit code."""
     options = parse(argv, SUMMARY, BUDGETS)
-    code = 0 if options.redraw else train(options)
+    code = 0 if options.redraw else train(options, options.out.with_suffix(".csv"), "maps")
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
         draw(options)  # stopped by the user: draw what there is
     return code
-
-
-def train(options: FigureOptions) -> int:
-    """Trains the missing runs, map by map. Returns the exit code."""
-    table = options.out.with_suffix(".csv")
-    runs = [
-        make_run(options, algo, env, "maps", EVAL_EVERY, EVAL_EPISODES)
-        for env in options.steps
-        for algo in options.methods
-    ]
-
-    def keep(run: Run) -> None:
-        keep_curves(table, options.budget, run, options.command, WIN_RATES)
-
-    return train_all(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
 
 
 def draw(options: FigureOptions) -> None:
