@@ -153,10 +153,15 @@ def _line(row: dict[str, Any]) -> str:
 def run_env(args: argparse.Namespace) -> int:
     """Measures every pair of environment and number of environments; writes the rows measured so far after each.
 
-    Rows of other pairs that are in the file stay there.
+    Rows of other pairs that are in the file stay there. With --redraw it measures nothing and draws what is kept.
     """
     from envs.registry import check_name
 
+    if args.redraw:
+        if args.picture is None:
+            raise ConfigError("--redraw draws the rows of --json: give --picture FILE.png, too")
+        draw(_kept(args.json), args.picture, args.num_envs[0], args.note)
+        return 0
     for name in args.env:
         check_name(name)
     pairs = [(name, num_envs) for name in args.env for num_envs in args.num_envs]
@@ -191,6 +196,7 @@ def add_parser(commands: Any) -> None:
     env.add_argument(
         "--picture", type=out_file(".png"), metavar="FILE.png", help="draw StarCraft maps, speed over units, there"
     )
+    env.add_argument("--redraw", action="store_true", help="draw the rows that are in --json, without measuring")
     env.add_argument("--note", default="", help="added below the picture, e.g. what else ran on the machine")
     add_json(env)
     env.set_defaults(run=run_env, prepare=one_thread)

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from benchmarks.env_picture import points_of
+from benchmarks.env_picture import POINT, name_points, points_of
 from benchmarks.env_speed import benchmark_env, random_action, random_legal
 from benchmarks.reference.environments import reference_of
 from benchmarks.scripted import POLICIES, BaselineScore, markdown, play_scripted, policy_names
@@ -44,6 +47,32 @@ def test_other_rows_stay_in_the_file_and_starcraft_maps_are_drawn(tmp_path, caps
     assert rows[:2] == old[:2] and len(rows) == 3 and rows[2]["ours_steps_per_s"] > 1.0
     assert picture.stat().st_size > 1000
     assert points_of(rows, 2) == [("3m", 6, 3e5, True), ("corridor", 30, 5e4, False)]
+
+
+def test_kept_rows_are_drawn_again_without_measuring(tmp_path):
+    file, picture = tmp_path / "rows.json", tmp_path / "maps.png"
+    rows = [{"env": f"smax:{name}", "num_envs": 64, "ours_steps_per_s": 1e5} for name in ("3m", "8m")]
+    file.write_text(json.dumps(rows))
+    argv = ["env", "--redraw", "--json", str(file), "--picture", str(picture)]
+    assert run_command(benchmark.command, argv) == 0
+    assert json.loads(file.read_text()) == rows and picture.stat().st_size > 1000
+
+
+def test_names_of_points_cover_no_other_name_and_no_point():
+    """Five pairs of points that are less than a point's diameter apart, and one at the right edge."""
+    figure = Figure(figsize=(6, 4), dpi=150)
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    points = [
+        (f"name_of_map_{i}", x + dx, 5 - x) for i, (x, dx) in enumerate((x, dx) for x in range(5) for dx in (0, 0.01))
+    ]
+    points.append(("a_map_at_the_edge", 8.0, 1.0))
+    ax.plot([p[1] for p in points], [p[2] for p in points], "o", ms=POINT, label="maps")
+    ax.legend(loc="lower left")
+    boxes = [Text.get_window_extent(text) for text in name_points(figure, ax, points)]
+    for i, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[:i]) == 0 and box.x1 <= figure.bbox.x1
+        assert not any(box.contains(*ax.transData.transform(point[1:])) for point in points)
 
 
 @pytest.mark.slow
@@ -92,6 +121,7 @@ def test_environments_without_a_reference_implementation():
     [
         (["env", "--env", "smax:9z"], "unknown environment 'smax:9z'"),
         (["env", "--num-envs", "0"], "--num-envs must be at least 1, not 0"),
+        (["env", "--redraw"], "--redraw draws the rows of --json: give --picture FILE.png, too"),
         (["scripted", "--env", "matrix_game"], "'matrix_game' has no scripted policies: give smax:<map>"),
         (["scripted", "--episodes", "0"], "--episodes must be at least 1, not 0"),
     ],
