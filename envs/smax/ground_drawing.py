@@ -14,7 +14,7 @@ LINE = 4  # cells between the lines of the grid
 
 def whole(terrain: Terrain) -> View:
     """The part of the map, in the frame's aspect, that shows all walkable cells of `terrain`."""
-    if terrain == STRIP.terrain:
+    if terrain.walkable_bytes == STRIP.terrain.walkable_bytes:
         return VIEW
     (x0, x1), (y0, y1) = (_span(terrain.walkable.any(axis=axis)) for axis in (1, 0))
     width = max(x1 - x0, (y1 - y0) / ASPECT)

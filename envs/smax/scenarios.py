@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from envs.errors import ConfigError
 from envs.smax.options import Options
-from envs.smax.terrain import GROUNDS, OCTAGON, SQUARE, STRIP, Ground
+from envs.smax.terrain import GROUNDS, OCTAGON, SQUARE, STRIP, STRIP_MMM, STRIP_PROTOSS, Ground
 
 NUM_COMMON_ACTIONS = 6  # no-op, stop, north, south, east, west; then one action per target
 MOVE_FEATURES = 4
@@ -126,7 +126,12 @@ def _marines(name: str, allies: int, enemies: int, limit: int) -> Scenario:
 
 
 def _protoss(
-    name: str, allies: tuple[str, ...], enemies: tuple[str, ...], limit: int, map_type: str, ground: Ground = STRIP
+    name: str,
+    allies: tuple[str, ...],
+    enemies: tuple[str, ...],
+    limit: int,
+    map_type: str,
+    ground: Ground = STRIP_PROTOSS,
 ) -> Scenario:
     return Scenario(name, allies, enemies, limit, map_type, ally_shields=True, enemy_shields=True, ground=ground)
 
@@ -168,8 +173,8 @@ SCENARIOS: dict[str, Scenario] = {
         _own_ground("bane_vs_bane", _team(baneling=4, zergling=20), _team(zergling=20, baneling=4), 200, "bane"),
         _own_ground("2c_vs_64zg", _team(colossus=2), _team(zergling=64), 400, "colossus", "a"),
         _own_ground("corridor", _team(zealot=6), _team(zergling=24), 400, "zealots", "a"),
-        Scenario("MMM", _MMM, _team(marine=7, marauder=2, medivac=1), 150, "MMM"),
-        Scenario("MMM2", _MMM, _team(marine=8, marauder=3, medivac=1), 180, "MMM"),
+        Scenario("MMM", _MMM, _team(marine=7, marauder=2, medivac=1), 150, "MMM", ground=STRIP_MMM),
+        Scenario("MMM2", _MMM, _team(marine=8, marauder=3, medivac=1), 180, "MMM", ground=STRIP_MMM),
     )
 }
 

@@ -2,7 +2,8 @@
 
 Grids are indexed [x, y]; cell (x, y) is the square [x, x + 1) x [y, y + 1). `terrain.npz` was read out of SMAC's map
 files: a cell is walkable if it is no void, has no cliff, and 2 <= x, y <= 29; on the strip a running game printed the
-same cells. A grid that `experiments.smac_probe` read from a game can take its place (`Terrain.with_walkable`).
+same cells. A cell's height is the mean of its four corners. A grid that `experiments.smac_probe` read from a game can
+take the place of the walkable cells (`Terrain.with_walkable`).
 """
 
 import dataclasses
@@ -78,10 +79,10 @@ class Terrain:
 
 
 @cache
-def load_terrain(name: str) -> Terrain:
-    """The terrain called `name` of `terrain.npz`."""
+def load_terrain(name: str, heights: str | None = None) -> Terrain:
+    """The terrain called `name` of `terrain.npz`, with the heights called `heights` there; None: its own."""
     with np.load(Path(__file__).with_name("terrain.npz")) as data:
-        walkable, height = data[f"{name}.walkable"], data[f"{name}.height"]
+        walkable, height = data[f"{name}.walkable"], data[f"{heights or name}.height"]
         cliffs = data[f"{name}.cliffs"] if f"{name}.cliffs" in data.files else np.zeros_like(walkable)
     return Terrain(name, walkable.tobytes(), (walkable | cliffs).tobytes(), height.tobytes())
 
@@ -127,12 +128,16 @@ class Ground:
     winding: bool = False  # straight lines run into walls, so units look for a way around them
 
 
-def _facing(terrain: str) -> Ground:
+def _facing(terrain: str, heights: str | None = None) -> Ground:
     """Allies round (9, 16), enemies round (23, 16), ordered to the allies' point."""
-    return Ground(load_terrain(terrain), (Spawn(9.0, 16.0),), (Spawn(23.0, 16.0),), go_to(9.0, 16.0))
+    return Ground(load_terrain(terrain, heights), (Spawn(9.0, 16.0),), (Spawn(23.0, 16.0),), go_to(9.0, 16.0))
 
 
-STRIP = _facing("strip")
+# The strip's heights are the same in all walkable cells (bytes 191 and 192). In the rows y = 5, 6, 25, 26 beside them
+# they differ in 110 to 115 cells by up to 15, which `obs_terrain_height` shows to agents in 212 of the 504 cells.
+STRIP = _facing("strip")  # maps of marines
+STRIP_PROTOSS = _facing("strip", "strip_protoss")  # 2s3z, 3s5z, 3s5z_vs_3s6z, 1c3s5z
+STRIP_MMM = _facing("strip", "strip_mmm")  # MMM, MMM2
 SQUARE = _facing("square")
 OCTAGON = Ground(load_terrain("6h_vs_8z"), (Spawn(14.6, 9.49),), (Spawn(14.41, 16.76),), go_to(14.6, 9.49))
 

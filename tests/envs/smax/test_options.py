@@ -57,16 +57,11 @@ FILES = [path.stem for path in sorted(DATA.glob("*.npz"))]
 
 
 def load(name):
-    """The vectors in a file, and the scenario under its options, with the heights that SMAC was given there.
-
-    They are the map's own; ours are the same inside the arena, and of one map for all strips outside it.
-    """
+    """The vectors in a file, and the scenario under its options."""
     data = dict(np.load(DATA / f"{name}.npz"))
     map_name, _, word = name.partition("__")
     scenario = get_scenario(map_name)
-    terrain = replace(scenario.ground.terrain, height_bytes=data["height_byte"].tobytes())
-    ground = replace(scenario.ground, terrain=terrain)
-    return data, replace(scenario, ground=ground, options=make_options(**WORDS[word]))
+    return data, replace(scenario, options=make_options(**WORDS[word]))
 
 
 def snapshot(data, index=slice(None)):
@@ -93,8 +88,20 @@ def test_observations_state_and_masks(name):
 def test_the_grids_of_the_data_are_ours(name):
     data, terrain = load(name)[0], get_scenario(name.partition("__")[0]).ground.terrain
     np.testing.assert_array_equal(terrain.walkable, data["walkable"])
-    inside = data["walkable"]
-    np.testing.assert_array_equal(terrain.height_byte[inside], data["height_byte"][inside])
+    np.testing.assert_array_equal(terrain.height_byte, data["height_byte"])
+
+
+@pytest.mark.parametrize("other,cells,seen_from", [("2s3z", 114, 212), ("MMM", 115, 211)])
+def test_strips_differ_beside_their_walkable_cells(other, cells, seen_from):
+    """Heights of two strip maps against those of 3m; `seen_from` walkable cells an agent observes a difference."""
+    first, second = (get_scenario(name).ground.terrain for name in ("3m", other))
+    differs = first.height_byte != second.height_byte
+    assert (differs.sum(), differs[first.walkable].sum()) == (cells, 0)
+    assert sorted(set(np.argwhere(differs)[:, 1])) == [5, 6, 25, 26]
+    assert np.abs(first.height_byte.astype(int) - second.height_byte).max() == 15
+    x, y = jnp.asarray(np.argwhere(first.walkable).T[:, None], jnp.float32) + 0.5  # agents in all cells, [1, 504] each
+    seen = np.asarray(heights_around(first, x, y, 2) != heights_around(second, x, y, 2)).any(axis=1)
+    assert seen.sum() == seen_from and set(np.unique(y[seen]).tolist()) == {7.5, 8.5, 9.5, 10.5, 21.5, 22.5, 23.5, 24.5}
 
 
 @pytest.mark.parametrize("name", FILES)
