@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
-from experiments.common.cli import run_command
+from experiments.common.cli import leave, run_command
 
 
 class Target(NamedTuple):
@@ -44,6 +44,9 @@ TARGETS: dict[str, Target] = {
     "iac/fig7": Target(
         "experiments.figures.iac.saved_steps", "steps saved and return won over DDPG-MIX, predator-prey"
     ),
+    "all": Target(
+        "experiments.figures.queue.command", "all of these figures' runs, most decisive first, several at a time"
+    ),
 }
 
 
@@ -76,4 +79,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -93,3 +93,15 @@ def share_cores(processes: int) -> None:
     """Gives each of so many processes, which this one starts, its part of the cores as devices."""
     if DEVICES not in os.environ.get("XLA_FLAGS", ""):
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(max(1, usable_cores() // max(1, processes))))
+
+
+def one_core_environment() -> dict[str, str]:
+    """Environment variables of a process that is to use one core: one device and one thread of XLA and of LAPACK."""
+    return {"JAX_NUM_CPU_DEVICES": "1", "OPENBLAS_NUM_THREADS": "1", **dict.fromkeys(THREADS, "1")}
+
+
+def give_core(process: int, number: int) -> None:
+    """Keeps a process that was just started on one of this process's cores, by its number; not on every system."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process, {cores[number % len(cores)]})

@@ -7,8 +7,10 @@ that a process that is killed between the two writes leaves a pair that fits. No
 
 import contextlib
 import csv
+import fcntl
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +30,23 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     part = path.with_name(path.name + ".part")
     yield part
     part.replace(path)
+
+
+@contextlib.contextmanager
+def exclusive(path: pathlib.Path) -> Iterator[None]:
+    """Inside, other processes that ask for it too wait: for a file that is read, changed and written.
+
+    The lock is on the directory, which is made, so that no lock file is left among the results. A file system without
+    such locks lets all pass.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:

@@ -172,6 +172,21 @@ def train_all(
     return failed
 
 
+class FigureTraining(NamedTuple):
+    """What a figure trains, and what is done with each run; the arguments of `train_all`."""
+
+    options: FigureOptions
+    runs: Sequence[Run]
+    keep: Callable[[Run], None]  # writes a run's numbers into the figure's file
+    train: Callable | None = None
+    records: pathlib.Path | None = None
+    guess: Mapping[str, float] | None = None
+
+    def run_all(self) -> int:
+        """Trains what is missing. Returns the exit code."""
+        return train_all(self.options, self.runs, self.keep, self.train, records=self.records, guess=self.guess)
+
+
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:
     """The device and the software versions of a run."""
     versions = read_json(directory / "versions.json")

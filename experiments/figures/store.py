@@ -11,7 +11,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis.curves import Curves
-from experiments.common.files import read_csv, read_json, write_csv, write_json
+from experiments.common.files import exclusive, read_csv, read_json, write_csv, write_json
 from experiments.config.env_options import to_saved_options
 from experiments.config.schema import algorithm_fingerprint
 from experiments.figures.runs import Run, device_and_versions
@@ -61,8 +61,9 @@ def merged(
     Seeds with the same preset, algorithm fields, steps and environment options are combined; otherwise the new rows
     replace the old ones. An unfinished run does not replace a finished one.
     """
-    mine = [row for row in old if all(row[name] == now[name] for name in KEY)]
-    others = [row for row in old if row not in mine]
+    mine, others = [], []
+    for row in old:
+        (mine if all(row[name] == now[name] for name in KEY) else others).append(row)
     if was is None:
         return [*others, *new], now
     if {**now, "command": was["command"], "seeds": was["seeds"]} == was and all(row in mine for row in new):
@@ -79,6 +80,8 @@ def merged(
 def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values: Sequence[str] = RETURNS) -> None:
     """Adds the evaluations of a run, finished or not, to the figure's csv file, and its record to the json file.
 
+    Several processes may do so at once. What is there already is not written again.
+
     Args:
       values: columns of eval.csv to save; the same in every call of a figure.
     """
@@ -92,15 +95,19 @@ def keep_curves(path: pathlib.Path, budget: str, run: Run, command: str, values:
     ]  # fmt: skip
     if not new:
         return
-    records = read_json(path.with_suffix(".json")).get("runs", [])
     now = record_of(budget, run, command)
-    was = next((r for r in records if all(r[name] == now[name] for name in KEY)), None)
-    rows, record = merged(read_csv(path), new, was, now)
-    # Sorted, so that the files differ only where the numbers do.
-    rows.sort(key=lambda r: (*(r[name] for name in KEY), int(r["seed"]), int(r["env_steps"])))
-    records = sorted([*(r for r in records if r is not was), record], key=lambda r: [r[name] for name in KEY])
-    write_csv(path, rows, (*POINT, *values))
-    write_json(path.with_suffix(".json"), {"runs": records})
+    with exclusive(path):
+        records = read_json(path.with_suffix(".json")).get("runs", [])
+        was = next((r for r in records if all(r[name] == now[name] for name in KEY)), None)
+        old = read_csv(path)
+        rows, record = merged(old, new, was, now)
+        if (rows, record) == (old, was):
+            return
+        # Sorted, so that the files differ only where the numbers do.
+        rows.sort(key=lambda r: (*(r[name] for name in KEY), int(r["seed"]), int(r["env_steps"])))
+        records = sorted([*(r for r in records if r is not was), record], key=lambda r: [r[name] for name in KEY])
+        write_csv(path, rows, (*POINT, *values))
+        write_json(path.with_suffix(".json"), {"runs": records})
 
 
 def read_curves(path: pathlib.Path, budget: str) -> list[Curves]:

@@ -65,7 +65,7 @@ def command(argv: Sequence[str]) -> int:
         raise ConfigError(
             "--out must be a Markdown file, e.g. table1.md; a csv file of the same name is written with it"
         )
-    code = 0 if options.redraw else win_rates.train(options)
+    code = 0 if options.redraw else win_rates.win_rate_training(options).run_all()
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
         write(options)
     return code

@@ -25,7 +25,7 @@ from experiments.figures.aiir.win_rates import (
     records_of,
 )
 from experiments.figures.iac.curves import LAST
-from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.runs import FigureTraining, Run, make_run
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 
@@ -39,15 +39,18 @@ SMOOTH = 5  # evaluations in the moving mean that is drawn
 _FAIR = ("tuned", "default")
 _ALL_MAPS = {f"{FAMILY}:{name}": 1_000_000 for name in ("3m", "8m", "2s3z")}
 BUDGETS = {
-    "small": Budget(3, {"smax:3m": 300_000}, METHODS, _FAIR, "8m and 2s3z, and most of the steps", also=OTHERS),
-    "full": Budget(3, _ALL_MAPS, METHODS, _FAIR, also=OTHERS),
+    "small": Budget(
+        3, {"smax:3m": 300_000}, METHODS, _FAIR, "8m and 2s3z, two of five seeds, and most of the steps", also=OTHERS
+    ),
+    "full": Budget(5, _ALL_MAPS, METHODS, _FAIR, also=OTHERS),
 }
 
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs, draws them and writes the table. Returns the exit code."""
-    options = parse(argv, SUMMARY, BUDGETS, family=FAMILY)
-    code = 0 if options.redraw else train(options)
+    wanted = training(argv)
+    options = wanted.options
+    code = 0 if options.redraw else wanted.run_all()
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
         found = saved(options)  # stopped by the user: draw what there is
         draw(options, found)
@@ -70,15 +73,16 @@ def make_runs(options: FigureOptions) -> list[Run]:
     return made
 
 
-def train(options: FigureOptions) -> int:
-    """Trains the missing runs. Returns the exit code."""
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` trains."""
+    options = parse(argv, SUMMARY, BUDGETS, family=FAMILY)
 
     def keep(run: Run) -> None:
         form = run.settings.run.env_options[0].partition("=")[2]
         keep_curves(numbers_file(options, form), options.budget, run, options.command, WIN_RATES)
 
     records = numbers_file(options, "sparse").with_suffix(".json")
-    return train_all(options, make_runs(options), keep, records=records, guess=GUESS)
+    return FigureTraining(options, make_runs(options), keep, records=records, guess=GUESS)
 
 
 def numbers_file(options: FigureOptions, form: str) -> pathlib.Path:

@@ -14,7 +14,7 @@ from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.files import read_json
-from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.runs import FigureTraining, Run, make_run
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 from experiments.runs import find
@@ -36,6 +36,7 @@ _PUBLISHED = (
     "The paper names no settings: LIIR's published ones for the methods with intrinsic rewards, PyMARL's for QMIX, "
     "QTRAN and COMA"
 )
+_TUNED = "Each method's best settings"
 _FAIR = ("tuned", "default")  # the best settings of each method; those with intrinsic rewards have `default`
 SUMMARIES = {
     "aiir/fig3": "Figure 3: greedy win rates of AIIR-MIX, LIIR, QMIX, QTRAN and COMA on 8m, 2s3z, 3s5z and MMM.",
@@ -45,6 +46,7 @@ BUDGETS = {
     "aiir/fig3": {
         "small": Budget(2, _TWO_MAPS, METHODS, _FAIR, f"the maps that are not drawn, {_LESS}", also=OTHERS),
         "paper": Budget(5, _ALL_MAPS, METHODS, _PAPER, also=OTHERS, settings=_PUBLISHED),
+        "tuned": Budget(5, _ALL_MAPS, METHODS, _FAIR, also=OTHERS, settings=_TUNED),
     },
     "aiir/fig4": {
         "small": Budget(2, _TWO_MAPS, ABLATIONS, _FAIR, _LESS),
@@ -57,19 +59,26 @@ NUMBERS = {"smooth": (5.0, "evaluations in the moving mean that is drawn; the pa
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs of figure 3 or 4 and draws it. Returns the exit code."""
-    target = argv[0]
-    options = parse(argv, SUMMARIES[target], BUDGETS[target], NUMBERS, FAMILY)
-    smooth = options.numbers["smooth"]
+    wanted = training(argv)
+    options, smooth = wanted.options, wanted.options.numbers["smooth"]
     if smooth < 1 or smooth != int(smooth):
         raise ConfigError(f"--smooth must be a whole number of at least 1, not {smooth:g}")
-    code = 0 if options.redraw else train(options)
+    code = 0 if options.redraw else wanted.run_all()
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options, BUDGETS[target])  # stopped by the user: draw what there is
+        draw(options, BUDGETS[options.target])  # stopped by the user: draw what there is
     return code
 
 
-def train(options: FigureOptions, table: pathlib.Path | None = None, folder: str = "win_rates") -> int:
-    """Trains the missing runs, map by map, so that the first panel is complete first. Returns the exit code.
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` of figure 3 or 4 trains."""
+    target = argv[0]
+    return win_rate_training(parse(argv, SUMMARIES[target], BUDGETS[target], NUMBERS, FAMILY))
+
+
+def win_rate_training(
+    options: FigureOptions, table: pathlib.Path | None = None, folder: str = "win_rates"
+) -> FigureTraining:
+    """A run of each method on each map, map by map, so that the first panel is complete first.
 
     Args:
       table: file with the numbers; None: `numbers_file`.
@@ -85,7 +94,7 @@ def train(options: FigureOptions, table: pathlib.Path | None = None, folder: str
     def keep(run: Run) -> None:
         keep_curves(table, options.budget, run, options.command, WIN_RATES)
 
-    return train_all(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
+    return FigureTraining(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
 
 
 def numbers_file(options: FigureOptions) -> pathlib.Path:

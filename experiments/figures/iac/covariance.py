@@ -11,8 +11,8 @@ import numpy as np
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.common.files import read_csv, read_json, write_csv, write_json
-from experiments.figures.runs import Run, make_run, train_all
+from experiments.common.files import exclusive, read_csv, read_json, write_csv, write_json
+from experiments.figures.runs import FigureTraining, Run, make_run
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import number, record_of
 from experiments.training.observers import read_seen, train_and_observe
@@ -68,16 +68,21 @@ def times(total_steps: int) -> list[int]:
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing run of figure 5 and draws it. Returns the exit code."""
-    options = parse(argv, SUMMARY, BUDGETS)
-    code = 0
-    if not options.redraw:
-        runs = [make_run(options, algo, env, "covariance") for env in options.steps for algo in options.methods]
-        look_at = times(runs[0].settings.run.total_steps)
-        train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
-        code = train_all(options, runs, lambda run: keep(options, run), train)
+    wanted = training(argv)
+    options = wanted.options
+    code = 0 if options.redraw else wanted.run_all()
     if code < 128 or options.out.with_suffix(".csv").exists():
         draw(options)
     return code
+
+
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` trains."""
+    options = parse(argv, SUMMARY, BUDGETS)
+    runs = [make_run(options, algo, env, "covariance") for env in options.steps for algo in options.methods]
+    look_at = times(runs[0].settings.run.total_steps)
+    train = functools.partial(train_and_observe, times=look_at, make_look=make_look)
+    return FigureTraining(options, runs, lambda run: keep(options, run), train)
 
 
 def keep(options: FigureOptions, run: Run) -> None:
@@ -93,11 +98,12 @@ def keep(options: FigureOptions, run: Run) -> None:
     if not rows:
         return
     path = options.out.with_suffix(".csv")
-    write_csv(path, [*(r for r in read_csv(path) if r["budget"] != options.budget), *rows], COLUMNS)
-    records = read_json(path.with_suffix(".json")).get("runs", [])
-    records = [r for r in records if r["budget"] != options.budget]
-    records.append(record_of(options.budget, run, options.command))
-    write_json(path.with_suffix(".json"), {"runs": records})
+    with exclusive(path):
+        write_csv(path, [*(r for r in read_csv(path) if r["budget"] != options.budget), *rows], COLUMNS)
+        records = read_json(path.with_suffix(".json")).get("runs", [])
+        records = [r for r in records if r["budget"] != options.budget]
+        records.append(record_of(options.budget, run, options.command))
+        write_json(path.with_suffix(".json"), {"runs": records})
 
 
 def matrices(rows: Sequence[dict[str, str]]) -> dict[tuple[int, int], tuple[np.ndarray, float]]:

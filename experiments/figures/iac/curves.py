@@ -12,7 +12,7 @@ from experiments.common.files import read_json
 from experiments.common.stats import mean_interval
 from experiments.config.presets import HUNT, SWING
 from experiments.config.schema import algorithm_fingerprint
-from experiments.figures.runs import Run, make_run, train_all
+from experiments.figures.runs import FigureTraining, Run, make_run
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import keep_curves, read_curves
 from experiments.runs import find
@@ -88,12 +88,18 @@ BUDGETS = {
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs of figure 4 or 6 and draws it. Returns the exit code."""
-    target = argv[0]
-    options = parse(argv, SUMMARIES[target], BUDGETS[target])
-    code = 0 if options.redraw else train_all(options, runs_of(options), lambda run: _keep(options, run))
+    wanted = training(argv)
+    options = wanted.options
+    code = 0 if options.redraw else wanted.run_all()
     if code < 128 or options.out.with_suffix(".csv").exists():
-        DRAWINGS[target](options)
+        DRAWINGS[options.target](options)
     return code
+
+
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` of figure 4 or 6 trains."""
+    options = parse(argv, SUMMARIES[argv[0]], BUDGETS[argv[0]])
+    return FigureTraining(options, runs_of(options), lambda run: _keep(options, run))
 
 
 def runs_of(options: FigureOptions) -> list[Run]:

@@ -14,7 +14,7 @@ from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
-from experiments.figures.runs import make_run, train_all
+from experiments.figures.runs import FigureTraining
 from experiments.figures.spec import FigureOptions
 
 BASE = "ddpg_mix"
@@ -80,21 +80,32 @@ def comparison(found: Sequence[Curves], threshold: float) -> list[dict[str, Any]
 
 def command(argv: Sequence[str]) -> int:
     """Trains what is missing of figure 4's runs, compares, and draws. Returns the exit code."""
-    defaults = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
-    numbers = {"threshold": (0.0, f"return on predator_prey to reach; 0: {defaults}")}
-    options = spec.parse(argv, SUMMARY, budgets(), numbers)
-    table, threshold = options.out.with_name("fig4.csv"), options.numbers["threshold"] or THRESHOLDS[options.budget]
-    if not options.redraw:
-        runs = [make_run(options, algo, env, "curves") for env in options.steps for algo in options.methods]
-        code = train_all(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
-        if code:
-            return code
+    wanted = training(argv)
+    options = wanted.options
+    table, threshold = numbers_file(options), options.numbers["threshold"] or THRESHOLDS[options.budget]
+    code = 0 if options.redraw else wanted.run_all()
+    if code:
+        return code
     rows = comparison(store.read_curves(table, options.budget), threshold)
     if not rows:
         raise ConfigError(f"{table} has no method other than {BASE} on both {SPEED} and {RETURN}: train them first")
     write_comparison(options.out.with_suffix(".csv"), options.budget, rows)
     draw(options, rows, threshold)
     return 0
+
+
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` trains."""
+    defaults = ", ".join(f"{value:g} with budget {name}" for name, value in THRESHOLDS.items())
+    numbers = {"threshold": (0.0, f"return on predator_prey to reach; 0: {defaults}")}
+    options = spec.parse(argv, SUMMARY, budgets(), numbers)
+    runs, table = curves.runs_of(options), numbers_file(options)
+    return FigureTraining(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
+
+
+def numbers_file(options: FigureOptions) -> pathlib.Path:
+    """Figure 4's file: this figure is made of its runs."""
+    return options.out.with_name("fig4.csv")
 
 
 def write_comparison(path: pathlib.Path, budget: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -141,7 +152,7 @@ def _small_print(options: FigureOptions, rows: Sequence[dict[str, Any]]) -> str:
         if row["certain"] != "exact":
             key = f"{style.name_of(row['algo'])}: {row['certain']}"
             counts[key] = counts.get(key, 0) + 1
-    text = curves.small_print(options, options.out.with_name("fig4.csv"), (*METHODS, BASE), bars=True)
+    text = curves.small_print(options, numbers_file(options), (*METHODS, BASE), bars=True)
     if counts:
         kinds = "; ".join(f"{key} ({n} seed{'s' * (n > 1)})" for key, n in counts.items())
         text += f" Hatched: the threshold was not reached by all, so that steps count to the end of the run ({kinds})."

@@ -11,7 +11,15 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
-from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, in_percent, made_with, records_of, train
+from experiments.figures.aiir.win_rates import (
+    EVAL_EPISODES,
+    EVAL_EVERY,
+    in_percent,
+    made_with,
+    records_of,
+    win_rate_training,
+)
+from experiments.figures.runs import FigureTraining
 from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import read_curves
 
@@ -48,11 +56,18 @@ COLUMNS = 4  # panels in a row
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs and draws what there is. Returns the exit code."""
-    options = parse(argv, SUMMARY, BUDGETS)
-    code = 0 if options.redraw else train(options, options.out.with_suffix(".csv"), "maps")
+    wanted = training(argv)
+    options = wanted.options
+    code = 0 if options.redraw else wanted.run_all()
     with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
         draw(options)  # stopped by the user: draw what there is
     return code
+
+
+def training(argv: Sequence[str]) -> FigureTraining:
+    """What the command line `argv` trains."""
+    options = parse(argv, SUMMARY, BUDGETS)
+    return win_rate_training(options, options.out.with_suffix(".csv"), "maps")
 
 
 def draw(options: FigureOptions) -> None:
