@@ -5,7 +5,7 @@ receives the team's reward. An agent that dies is terminated, and leaves `agents
 replaced by the first legal one, and the agent's info says so: `illegal_action`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from envs.errors import ConfigError
 from envs.numpy_env import NumpyEnv
 from envs.registry import make_env
+from envs.values import expected, show
 
 try:
     from gymnasium import spaces
@@ -68,7 +69,13 @@ class TeamEnv(ParallelEnv):
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
-        """Starts an episode; with `seed`, the first one of this seed. `options` has no effect."""
+        """Starts an episode; with `seed`, the first one of this seed. `options` has no effect.
+
+        Raises:
+          ConfigError: `seed` is not a whole number.
+        """
+        if wanted := expected(seed, int | None):
+            raise ConfigError(f"seed must be {wanted}, not {show(seed)}")
         if seed is not None:
             self._game.seed(seed)
         self.agents, self._played = list(self.possible_agents), []
@@ -79,7 +86,7 @@ class TeamEnv(ParallelEnv):
         """One step. `actions` has an action of each agent in `agents`.
 
         Raises:
-          AssertionError: an action is missing, or not in the action space.
+          AssertionError: an action is missing, or not in the action space, or there is no episode to go on with.
         """
         joint, illegal = self._joint(actions)
         self._played.append(joint)
@@ -98,11 +105,14 @@ class TeamEnv(ParallelEnv):
 
         Agents that are gone, and those, take their first legal action; of continuous actions 0.
         """
+        self._now()
+        if not self.agents:
+            raise AssertionError("the episode is over: call reset()")
+        if not isinstance(actions, Mapping):
+            raise AssertionError(f"give a dict with an action for each agent, not {show(actions)}")
         missing = [agent for agent in self.agents if agent not in actions]
-        if missing or not self.agents:
-            raise AssertionError(
-                f"no action of {', '.join(missing)}" if missing else "the episode is over: call reset()"
-            )
+        if missing:
+            raise AssertionError(f"no action of {', '.join(missing)}")
         wrong = [agent for agent in self.agents if not self.action_spaces[agent].contains(actions[agent])]
         if wrong:
             raise AssertionError(f"{wrong[0]}: {actions[wrong[0]]} is not in {self.action_spaces[wrong[0]]}")
@@ -135,12 +145,19 @@ class TeamEnv(ParallelEnv):
 
     def state(self) -> np.ndarray:
         """The global state, f32[X]."""
-        return self._frame.state[0]
+        return self._now().state[0]
+
+    def _now(self) -> Any:
+        """The latest `TimeStep`. Raises AssertionError before the first `reset`."""
+        if self._frame is None:
+            raise AssertionError("no episode has been started: call reset() first")
+        return self._frame
 
     def render(self) -> np.ndarray | None:
         """uint8[H, W, 3], the latest moment of the episode."""
         if self.render_mode is None:
             return None
+        self._now()
         from envs.rendering import Episode, frames
 
         states, timesteps = zip(*self._game.replay(self._game.episode, self._played), strict=True)

@@ -156,6 +156,8 @@ def check_name(name: str) -> None:
     Raises:
       ConfigError: it is neither; the message names the closest match and what exists.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"an environment is given by its name, e.g. 'smax:2s3z', not {show(name)}")
     family, _, member = name.partition(":")
     entry = FAMILIES.get(family)
     if entry is None and is_custom_name(name):

@@ -19,14 +19,29 @@ PUBLIC = (  # arguments that are attributes of SMAC's class under their own name
 )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=32)
-def shared_engine(name: str, options: tuple[tuple[str, Any], ...]) -> Any:
-    """The environment called `name`, one for each set of options, so that its compiled programs are shared."""
+def shared_engine(name: str, options: dict[str, Any]) -> Any:
+    """The environment called `name`, one for each set of options, so that its compiled programs are shared.
+
+    Raises:
+      ConfigError: no such environment, or options that it does not take.
+    """
+    pairs = tuple(options.items())
+    try:
+        hash(pairs)
+    except TypeError:  # no option is a list or a dict: built anew, to have the error of the environment
+        return _build(name, pairs)
+    return _shared(name, pairs)
+
+
+def _build(name: str, options: tuple[tuple[str, Any], ...]) -> Any:
     from envs.registry import make_env
 
     if not logging.getLogger("jax").level:  # PyMARL has everybody log all details, of which jax has pages
         logging.getLogger("jax").setLevel(logging.WARNING)
     return make_env(name, **dict(options))
+
+
+_shared = functools.lru_cache(maxsize=32)(_build)
 
 
 class BattleInfo(MultiAgentEnv):
@@ -40,9 +55,9 @@ class BattleInfo(MultiAgentEnv):
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        arguments, options = bind(args, kwargs)
-        name, chosen = f"smax:{arguments['map_name']}", engine_options(arguments, options)
-        self.engine = shared_engine(name, tuple(chosen.items()))
+        arguments, options, given = bind(args, kwargs)
+        chosen = engine_options(arguments, options, given)
+        self.engine = shared_engine(f"smax:{arguments['map_name']}", chosen)
         self.given_seed = arguments["seed"]
         for name in PUBLIC:
             setattr(self, name, arguments[name])

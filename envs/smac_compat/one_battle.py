@@ -7,6 +7,32 @@ from typing import Any
 import numpy as np
 
 from envs.smac_compat.multi_agent_env import MultiAgentEnv
+from envs.values import show
+
+
+def action_ids(actions: Any, num_agents: int) -> list[int]:
+    """A whole numbers from a joint action: a sequence of numbers, or of arrays or tensors with one number each.
+
+    Raises:
+      AssertionError: not that many, or something else.
+    """
+    try:
+        given = list(actions)
+    except TypeError:
+        raise AssertionError(f"give a list of {num_agents} action ids, not {show(actions)}") from None
+    if len(given) != num_agents:
+        raise AssertionError(f"{len(given)} actions were given for {num_agents} agents")
+    ids = []
+    for agent, action in enumerate(given):
+        try:
+            plain = action.item() if hasattr(action, "item") else action  # of an array or a tensor
+            ids.append(int(plain))
+            whole = ids[-1] == plain
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            whole = False
+        if not whole:
+            raise AssertionError(f"Agent {agent} cannot perform action {show(action)}: an action is one whole number")
+    return ids
 
 
 class OneBattle(MultiAgentEnv):
@@ -29,7 +55,7 @@ class OneBattle(MultiAgentEnv):
         from envs.numpy_env import NumpyEnv
 
         self._game = NumpyEnv(self.engine, 1, self.given_seed, device="cpu")
-        self._frame: Any = None  # the latest `TimeStep`
+        self._latest: Any = None  # `TimeStep`
         self._avail: list[list[int]] = []
         self._played: list[np.ndarray] = []  # the actions of this episode
         self._before: tuple[int, list[np.ndarray]] | None = None  # the episode before it: its number, its actions
@@ -40,7 +66,14 @@ class OneBattle(MultiAgentEnv):
     @property
     def game_state(self) -> Any:
         """The engine's state, with one environment. The next step reuses its memory: copy what is to be kept."""
+        self._now()
         return self._game.state
+
+    def _now(self) -> Any:
+        """The latest `TimeStep`. Raises AssertionError before the first `reset`."""
+        if self._latest is None:
+            raise AssertionError("no battle has been started: call reset() first")
+        return self._latest
 
     def reset(self) -> tuple[list[np.ndarray], np.ndarray]:
         """Starts a battle. Returns (A observations f32[O], the global state f32[X])."""
@@ -61,13 +94,13 @@ class OneBattle(MultiAgentEnv):
         Raises:
           AssertionError: an agent may not take its action, or the episode is over.
         """
-        ids = [int(action) for action in actions]
+        ids = action_ids(actions, self.n_agents)
         self._check(ids)
         joint = np.array([ids], np.int32)
         self._played.append(joint)
         self.last_action = np.eye(self.n_actions)[ids]
         self._see(self._game.step(joint))
-        frame = self._frame
+        frame = self._now()
         won, over, timeout = bool(frame.info["won"][0]), bool(frame.terminated[0]), bool(frame.truncated[0])
         self.battles_won += won
         self.battles_game += over or timeout
@@ -80,44 +113,43 @@ class OneBattle(MultiAgentEnv):
         return self.reward, over or timeout, info
 
     def _see(self, frame: Any) -> None:
-        self._frame = frame
+        self._latest = frame
         self._avail = frame.avail[0].astype(int).tolist()
 
     def _check(self, ids: list[int]) -> None:
-        if self._frame is None:
-            raise AssertionError("call reset() before step()")
-        if self._frame.terminated[0] or self._frame.truncated[0]:
+        frame = self._now()
+        if frame.terminated[0] or frame.truncated[0]:
             raise AssertionError("the episode is over: call reset()")
-        if len(ids) != self.n_agents:
-            raise AssertionError(f"{len(ids)} actions were given for {self.n_agents} agents")
         for agent, action in enumerate(ids):
             if not 0 <= action < self.n_actions or not self._avail[agent][action]:
                 raise AssertionError(f"Agent {agent} cannot perform action {action}")
 
     def get_obs(self) -> list[np.ndarray]:
         """A observations, f32[O] each; zeros for a dead agent."""
-        return list(self._frame.obs[0])
+        return list(self._now().obs[0])
 
     def get_obs_agent(self, agent_id: int) -> np.ndarray:
         """f32[O]"""
-        return self._frame.obs[0, agent_id]
+        return self._now().obs[0, agent_id]
 
     def get_state(self) -> np.ndarray:
         """f32[X]"""
-        return self._frame.state[0]
+        return self._now().state[0]
 
     def get_avail_actions(self) -> list[list[int]]:
         """A lists of U numbers, 1 for a legal action."""
+        self._now()
         return [list(row) for row in self._avail]
 
     def get_avail_agent_actions(self, agent_id: int) -> list[int]:
         """U numbers, 1 for a legal action."""
+        self._now()
         return list(self._avail[agent_id])
 
     @property
     def death_tracker_ally(self) -> np.ndarray:
         """f64[A]: 1 for a dead agent."""
-        return 1.0 - self._frame.alive[0]
+        return 1.0 - self._now().alive[0]
 
     def get_stats(self) -> dict[str, float]:
         """Battles since the construction. `battles_draw` counts time-outs, as in SMAC."""
@@ -160,8 +192,7 @@ class OneBattle(MultiAgentEnv):
         """An image of the battle, uint8[H, W, 3]. No window is opened, whatever `mode` says."""
         from envs.rendering import Episode, frames
 
-        if self._frame is None:
-            raise AssertionError("call reset() before render()")
+        self._now()
         states, timesteps = zip(*self._game.replay(self._game.episode, self._played), strict=True)
         return np.asarray(frames(self.engine, Episode(list(states), list(timesteps), self._played))[-1])
 

@@ -1,10 +1,13 @@
 """`StarCraftCapabilityEnvWrapper`: one battle with drawn teams, with the arguments and methods of SMACv2's class."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from envs.errors import ConfigError
+from envs.smac_compat.arguments import check_kinds
 from envs.smac_compat.battle_info import shared_engine
 from envs.smac_compat.one_battle import OneBattle
 from envs.values import show
@@ -49,9 +52,11 @@ class StarCraftCapabilityEnvWrapper(OneBattle):
         replay_prefix: str | None = "",
         **arguments: Any,
     ):
+        kept = {"seed": seed, "continuing_episode": continuing_episode}
+        check_kinds(kept | {"replay_dir": replay_dir, "replay_prefix": replay_prefix})
         name = scenario_name(map_name, capability_config)
         options = _passed(arguments)
-        self.engine = shared_engine(f"smacv2:{name}", tuple(options.items()))
+        self.engine = shared_engine(f"smacv2:{name}", options)
         self.map_name, self.given_seed, self.continuing_episode = map_name, seed, continuing_episode
         self.replay_dir, self.replay_prefix = replay_dir, replay_prefix
         spec, self.race = self.engine.spec, self.engine.scenario.race
@@ -76,6 +81,11 @@ class StarCraftCapabilityEnvWrapper(OneBattle):
         reward, terminated, info = super().step(actions)
         self.reward = reward * self._factor
         return self.reward, terminated, info
+
+    @property
+    def env(self) -> "StarCraftCapabilityEnvWrapper":
+        """The battle itself, for code that reads its counters: SMACv2's class wraps it, this one is it."""
+        return self
 
     def get_obs_size(self) -> int:
         """O, the length of an agent's observation."""
@@ -114,8 +124,9 @@ def scenario_name(map_name: str, config: dict[str, Any]) -> str:
     if map_name not in MAPS:
         raise ConfigError(f"map_name={show(map_name)}: SMACv2's maps are {', '.join(MAPS)}")
     race = RACES[MAPS[map_name]]
-    team, place = dict(config.get("team_gen", {})), dict(config.get("start_positions", {}))
-    shares = dict(zip(team.get("unit_types", ()), team.get("weights", ()), strict=True))
+    config = _mapping("capability_config", config)
+    team, place = (_mapping(name, config.get(name, {})) for name in ("team_gen", "start_positions"))
+    shares = dict(itertools.zip_longest(team.get("unit_types", ()), team.get("weights", ())))
     exceptions = list(team.get("exception_unit_types", ()))
     drawn = team.get("dist_type") == "weighted_teams" and team.get("observe", True)
     if not drawn or shares != dict(zip(race.types, race.shares, strict=True)):
@@ -129,6 +140,12 @@ def scenario_name(map_name: str, config: dict[str, Any]) -> str:
     if others:
         raise ConfigError(f"capability_config: {', '.join(sorted(others))} cannot be honoured here")
     return f"{race.name}_{config.get('n_units')}_vs_{config.get('n_enemies')}"
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} must be a dict, as in SMACv2's yaml files, not {show(value)}")
+    return dict(value)
 
 
 def _passed(arguments: dict[str, Any]) -> dict[str, Any]:

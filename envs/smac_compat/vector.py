@@ -6,6 +6,7 @@ import numpy as np
 
 from envs.errors import ConfigError
 from envs.smac_compat.battle_info import BattleInfo
+from envs.values import expected, show
 
 
 class VectorView(NamedTuple):
@@ -39,12 +40,14 @@ class VectorStarCraft2Env(BattleInfo):
     def __init__(self, num_envs: int, *args: Any, auto_reset: bool = True, device: str | None = None, **kwargs: Any):
         from envs.numpy_env import NumpyEnv
 
-        if isinstance(num_envs, bool) or num_envs != int(num_envs) or num_envs < 1:
-            raise ConfigError(f"num_envs={num_envs}: give a whole number, at least 1")
+        if expected(num_envs, int) or num_envs < 1:
+            raise ConfigError(f"num_envs={show(num_envs)}: give a whole number, at least 1")
+        if expected(auto_reset, bool):
+            raise ConfigError(f"auto_reset must be True or False, not {show(auto_reset)}")
         super().__init__(*args, **kwargs)
         self.num_envs, self.auto_reset = int(num_envs), auto_reset
         self._game = NumpyEnv(self.engine, self.num_envs, self.given_seed, device)
-        self._frame: Any = None
+        self._latest: Any = None  # `TimeStep`
         self._rows = np.arange(self.num_envs)[:, None], np.arange(self.n_agents)[None]
 
     def reset(self) -> VectorView:
@@ -62,8 +65,7 @@ class VectorStarCraft2Env(BattleInfo):
         Raises:
           AssertionError: an agent may not take its action, or `reset` has not been called.
         """
-        actions = np.asarray(actions)
-        self._check(actions)
+        actions = self._checked(actions)
         frame = self._game.step(actions.astype(np.int32))
         over = frame.terminated | frame.truncated
         dead = {name: frame.info[name] for name in ("dead_allies", "dead_enemies")}
@@ -75,31 +77,44 @@ class VectorStarCraft2Env(BattleInfo):
         return view, frame.reward, over, info
 
     def _see(self, frame: Any) -> VectorView:
-        self._frame = frame
+        self._latest = frame
         return VectorView(frame.obs, frame.state, frame.avail)
 
-    def _check(self, actions: np.ndarray) -> None:
-        if self._frame is None:
-            raise AssertionError("call reset() before step()")
+    def _now(self) -> Any:
+        """The latest `TimeStep`. Raises AssertionError before the first `reset`."""
+        if self._latest is None:
+            raise AssertionError("no battle has been started: call reset() first")
+        return self._latest
+
+    def _checked(self, actions: Any) -> np.ndarray:
+        """`actions` as an array, if all of them are legal."""
+        avail = self._now().avail
+        try:
+            actions = np.asarray(actions)
+        except ValueError:  # lists of different lengths
+            actions = np.asarray(actions, object)
         if actions.shape != (self.num_envs, self.n_agents):
             raise AssertionError(f"actions have the shape {actions.shape}, not ({self.num_envs}, {self.n_agents})")
-        known = (actions >= 0) & (actions < self.n_actions)
-        legal = known & self._frame.avail[(*self._rows, np.where(known, actions, 0).astype(int))]
+        if actions.dtype.kind not in "biuf":
+            raise AssertionError(f"actions must be whole numbers, not {show(actions.flat[0])}")
+        known = (actions >= 0) & (actions < self.n_actions) & (actions % 1 == 0)
+        legal = known & avail[(*self._rows, np.where(known, actions, 0).astype(int))]
         if not legal.all():
             env, agent = np.argwhere(~legal)[0]
             raise AssertionError(f"Agent {agent} cannot perform action {actions[env, agent]} (battle {env})")
+        return actions
 
     def get_obs(self) -> np.ndarray:
         """f32[E, A, O]"""
-        return self._frame.obs
+        return self._now().obs
 
     def get_state(self) -> np.ndarray:
         """f32[E, X]"""
-        return self._frame.state
+        return self._now().state
 
     def get_avail_actions(self) -> np.ndarray:
         """bool[E, A, U]"""
-        return self._frame.avail
+        return self._now().avail
 
     def seed(self) -> int | None:
         """The constructor's seed."""

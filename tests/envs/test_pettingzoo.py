@@ -92,3 +92,14 @@ def test_errors_of_one_line():
         parallel_env("smax:3m", render_mode="human")
     with pytest.raises(ConfigError, match="has no renderer"):
         parallel_env("matrix_game", render_mode="rgb_array")
+    with pytest.raises(ConfigError, match="given by its name, e.g. 'smax:2s3z', not None"):
+        parallel_env(None)
+    env = parallel_env("smax:3m")
+    for ask in (env.state, lambda: env.step({"agent_0": 1, "agent_1": 1, "agent_2": 1})):
+        with pytest.raises(AssertionError, match=r"no episode has been started: call reset\(\) first"):
+            ask()
+    with pytest.raises(ConfigError, match="seed must be a whole number or None, not 'a'"):
+        env.reset(seed="a")
+    env.reset(seed=0)
+    with pytest.raises(AssertionError, match="give a dict with an action for each agent"):
+        env.step([1, 1, 1])

@@ -66,6 +66,14 @@ def test_without_one(run):
     assert maps == "150 True False envs.smac_compat.starcraft"
 
 
+def test_names_that_mappos_code_and_harl_import(run):
+    """HARL imports SMACv2's inner class too, and does not use it."""
+    code = "from smac.env import OnPolicyStarCraft2Env as SMAC\nprint(SMAC('3m', seed=0).reset()[2][0])\n"
+    assert run(code, registry="").stdout == "[0, 1, 1, 1, 1, 1, 0, 0, 0]\n"
+    result = run("from smacv2.env import StarCraft2Env\nStarCraft2Env()", registry="")
+    assert "NotImplementedError: smacv2.env.StarCraft2Env is not played here" in result.stderr
+
+
 def test_a_name_that_is_not_there(run):
     result = run("from smac.env import Nothing", registry="")
     assert "ImportError: cannot import name 'Nothing'" in result.stderr

@@ -41,6 +41,11 @@ def test_sizes(env):
     assert (cone.get_obs_size(), cone.get_state_size(), cone.get_total_actions()) == (94, 200, 23)
 
 
+def test_it_is_also_the_battle_that_smacv2s_wraps(env):
+    """HARL reads its counters there."""
+    assert env.env.timeouts == env.timeouts and env.env.n_agents == 5
+
+
 def test_an_episode(env):
     """Every episode has another team, in the order colossi, stalkers, zealots; type bits stalker, zealot, colossus."""
     teams = set()
@@ -99,6 +104,12 @@ def test_rewards_are_scaled_by_the_first_enemies():
         ("capability_config.team_gen.exception_unit_types", ["zealot"], "10gen_protoss has none"),
         ("capability_config.start_positions.p", 1.0, "start_positions must be"),
         ("capability_config.attack", {"dist_type": "per_agent_uniform"}, "attack cannot be honoured"),
+        ("capability_config", [], "capability_config must be a dict"),
+        ("capability_config.team_gen", "weighted", "team_gen must be a dict"),
+        ("capability_config.team_gen.weights", [1.0], "must be weighted_teams"),
+        ("seed", "x", "seed must be a whole number"),
+        ("replay_dir", 3, "replay_dir must be text or None"),
+        ("reward", "sparse", "reward=sparse sets all options of the reward: leave out reward_scale_rate"),
         ("nothing", 1, "does not take these options: nothing"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`smac.env`: `StarCraft2Env` and `MultiAgentEnv`, imported from `envs.smac_compat` when they are first asked for.
+"""`smac.env`: the names of `envs.smac_compat`, imported from there when they are first asked for.
 
 PyMARL and its relatives have a package `envs` of their own, in which they import this one. Python then looks for
 `envs.smac_compat` in their folder. So the folder of ours is appended to the places in which it looks.
@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 OURS = pathlib.Path(__file__).resolve().parents[4]  # the folder `envs` that this file lies in
-NAMES = ("MultiAgentEnv", "StarCraft2Env", "StarCraftCapabilityEnvWrapper")
+NAMES = ("MultiAgentEnv", "OnPolicyStarCraft2Env", "StarCraft2Env", "StarCraftCapabilityEnvWrapper")
 
 
 def _find_ours() -> None:
