@@ -6,15 +6,17 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 960  # pixels; all lengths below are in pixels of a frame this wide
-VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the 32 x 16 strip and a margin
+VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the usual part of the map, and the frame's aspect
 HEADER, FOOTER = 66, 34
 ASPECT = (VIEW[3] - VIEW[2]) / (VIEW[1] - VIEW[0])
 HEIGHT = round(HEADER + WIDTH * ASPECT + FOOTER)
 OVERSAMPLE = 2  # drawn this much larger, then scaled down, for smooth edges
 
-INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#242b36", "#1a1f28", "#2c3440"
+INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#2a323e", "#171b22", "#343e4b"
+EDGE, HIGH = "#566273", "#46515f"  # the rim of walls; ground two cliff levels up
 ALLY, ENEMY, HEAL = (74, 158, 255), (255, 92, 80), (70, 220, 120)
 SHIELD, ENERGY, LOST, EMPTY = (90, 215, 235), (190, 120, 255), (255, 255, 255), (10, 12, 16)
+FIRE = (255, 165, 60)  # beams and bursts
 PLUS, MINUS = (255, 205, 70), (225, 110, 255)  # an agent's value above and below zero
 # type -> (letter, corners of the polygon, angle of its first corner in degrees); 0 corners: a disc, 12: a cross
 SHAPES = {
@@ -26,8 +28,8 @@ SHAPES = {
     "colossus": ("C", 6, 0),
     "hydralisk": ("H", 5, 90),
     "baneling": ("B", 0, 0),
-    "zergling": ("Z", 3, 90),
-    "spine_crawler": ("C", 8, 22),
+    "zergling": ("G", 3, 270),
+    "spine_crawler": ("SC", 8, 22.5),
 }
 
 

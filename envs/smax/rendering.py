@@ -3,10 +3,12 @@
 Blue units are the agents, red ones the enemies. Shape and letter show a unit's type (see the legend at the bottom); the
 size is true to scale. Bars above a unit: shield (cyan), health (green to red) and a medivac's energy (violet); the
 white end of a bar is what was lost in this step. A bright line runs from a unit to the unit it fires at, a dotted line
-to a target that is out of range, a green line from a medivac to the unit it heals. A cross marks a dead unit.
+to a target that is out of range, a green line from a medivac to the unit it heals. Orange: the line that a colossus
+burns, the circle of a baneling's burst. A cross marks a dead unit. Higher ground is lighter; cliffs that only a
+colossus crosses are hatched. A side of more than CROWD units has no dotted lines, and no bars over unhurt units.
 """
 
-import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,10 +36,13 @@ from envs.smax.canvas import (
     Canvas,
     font,
 )
+from envs.smax.effect_drawing import Sector, draw_aim, draw_beam, draw_burst, draw_sector
 from envs.smax.ground_drawing import View, camera, draw_ground
 from envs.smax.scenarios import NUM_COMMON_ACTIONS, Scenario, get_scenario
 from envs.smax.terrain import SIZE, STRIP, Terrain
 from envs.smax.units import UNITS
+
+CROWD = 15
 
 
 class BattleScene(NamedTuple):
@@ -58,22 +63,33 @@ class BattleScene(NamedTuple):
     result: str = ""  # "WON", "LOST", "TIME OUT"; "" during the episode
     values: np.ndarray | None = None  # f32[A] a number to show at each agent, e.g. its intrinsic reward
     terrain: Terrain = STRIP.terrain
+    cooldown: np.ndarray | None = None  # f32[N] loops until the weapon may strike again
+    fired: np.ndarray | None = None  # bool[N] it has attacked in this step
+    burst: np.ndarray | None = None  # bool[N] it is a baneling that died in this step
+    sectors: tuple[Sector, ...] = ()  # fields of view to show
 
 
 def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
     """One image of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
     canvas = Canvas(width, view)
     draw_ground(canvas, scene.terrain)
+    for sector in scene.sectors:
+        draw_sector(canvas, scene, sector)
     order = np.argsort([UNITS[t].air for t in scene.types], kind="stable")  # flyers on top
     for n in order:
         if scene.health[n] <= 0:
             _fallen(canvas, scene, n)
     for n in order:
+        if scene.burst is not None and scene.burst[n]:
+            draw_burst(canvas, scene, n)
+    for n in order:
         if scene.health[n] > 0:
             _unit(canvas, scene, n)
     for n in order:
         if scene.target[n] >= 0:
-            _aim(canvas, scene, n, int(scene.target[n]))
+            draw_aim(canvas, scene, n, int(scene.target[n]), dotted=not _crowded(scene, n))
+            if scene.fired is not None and scene.fired[n] and UNITS[scene.types[n]].beam[0] > 0:
+                draw_beam(canvas, scene, n, int(scene.target[n]))
     for n in order:
         if scene.health[n] > 0:
             _bars(canvas, scene, n)
@@ -82,6 +98,11 @@ def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Ima
     _header(canvas, scene)
     _legend(canvas, scene)
     return canvas.finish()
+
+
+def _crowded(scene, n):
+    """Whether the side of unit n has many units."""
+    return (scene.num_allies if n < scene.num_allies else len(scene.types) - scene.num_allies) > CROWD
 
 
 def _colour(scene, n):
@@ -93,7 +114,7 @@ def _unit(canvas, scene, n):
     centre, radius = canvas.at(scene.x[n], scene.y[n]), UNITS[kind].radius * canvas.scale * canvas.k
     edge = tuple(c // 3 for c in colour)
     canvas.shape(kind, centre, radius, (*colour, 190 if UNITS[kind].air else 255), edge)
-    size = round(1.25 * radius)
+    size = round(1.25 * radius / max(1, 0.8 * len(SHAPES[kind][0])))
     canvas.draw.text(centre, SHAPES[kind][0], fill=edge, font=font(size), anchor="mm")
 
 
@@ -107,30 +128,11 @@ def _fallen(canvas, scene, n):
     canvas.line([canvas.at(x - r, y + r), canvas.at(x + r, y - r)], colour, 2 * canvas.zoom)
 
 
-def _aim(canvas, scene, n, m):
-    """The line from unit n to its target m, slightly to the right, so that a duel shows two lines."""
-    kind = UNITS[scene.types[n]]
-    dx, dy = float(scene.x[m] - scene.x[n]), float(scene.y[m] - scene.y[n])
-    distance = math.hypot(dx, dy)
-    radii = kind.radius + UNITS[scene.types[m]].radius
-    if scene.health[n] <= 0 or distance < 1e-3:
-        return
-    ux, uy = dx / distance, dy / distance
-    start, stop = min(0.7 * kind.radius, 0.3 * distance), max(distance - 0.5 * radii / 2, 0.6 * distance)
-    side = 0.1
-    points = [canvas.at(scene.x[n] + s * ux + side * uy, scene.y[n] + s * uy - side * ux) for s in (start, stop)]
-    colour = HEAL if kind.heals else tuple((c + 255) // 2 for c in _colour(scene, n))
-    if distance > kind.range + radii + 0.3:  # a little slack: the target has moved since the shot
-        canvas.dots(*points, (*colour, 110))
-        return
-    canvas.line(points, (*colour, 215), (3.0 if kind.heals else 1.8) * canvas.zoom)
-    x, y = points[1]
-    r = 3.0 * canvas.zoom * canvas.k
-    canvas.draw.ellipse((x - r, y - r, x + r, y + r), fill=(*colour, 255))
-
-
 def _bars(canvas, scene, n):
     unit = UNITS[scene.types[n]]
+    full = scene.health[n] >= unit.hp and scene.shield[n] >= unit.shield and not scene.lost[n]
+    if full and _crowded(scene, n):
+        return
     px, py = (v / canvas.k for v in canvas.at(scene.x[n], scene.y[n]))
     half = max(9.0 * canvas.zoom, 0.72 * unit.radius * canvas.scale)
     high = 3.2 * canvas.zoom  # a bar and the line between two
@@ -194,7 +196,7 @@ def _legend(canvas, scene):
     for kind in dict.fromkeys(scene.types):
         canvas.shape(kind, ((x + 6) * canvas.k, y * canvas.k), 8 * canvas.k, "#9aa6b8")
         if SHAPES[kind][0]:
-            canvas.text(x + 6, y, SHAPES[kind][0], 10, PANEL, "mm")
+            canvas.text(x + 6, y, SHAPES[kind][0], 10 if len(SHAPES[kind][0]) < 2 else 8, PANEL, "mm")
         canvas.text(x + 22, y, kind, 14, DIM)
         x += 22 + font(14).getlength(kind) + 24
     keys = [("lost in this step", LOST), ("health", (70, 220, 70))]
@@ -213,8 +215,10 @@ def episode_frames(env: Any, episode: Episode, index: int, width: int) -> list[I
     return battle_frames(get_scenario(env.spec.name.split(":")[1]), episode, index, width)
 
 
-def battle_frames(scenario: Scenario, episode: Episode, index: int, width: int) -> list[Image.Image]:
-    """`episode_frames` of battles of `scenario`."""
+def battle_frames(
+    scenario: Scenario, episode: Episode, index: int, width: int, sectors: Sequence[tuple[Sector, ...]] | None = None
+) -> list[Image.Image]:
+    """`episode_frames` of battles of `scenario`; `sectors`: the fields of view to show in each of the T + 1 moments."""
     scenes, before = [], None
     for t, (state, timestep) in enumerate(zip(episode.states, episode.timesteps, strict=True)):
         action = np.asarray(episode.actions[t - 1])[index] if t else None
@@ -223,6 +227,8 @@ def battle_frames(scenario: Scenario, episode: Episode, index: int, width: int) 
         if over or cut:
             won = bool(np.asarray(timestep.info["won"])[index])
             scene = scene._replace(result="WON" if won else "LOST" if over else "TIME OUT")
+        if sectors is not None:
+            scene = scene._replace(sectors=sectors[t])
         if episode.values is not None and t:
             scene = scene._replace(values=np.asarray(episode.values[t - 1])[index])
         scenes.append(scene)
@@ -246,8 +252,10 @@ def scene_of(
       action: int[A] the agents' actions of the step, None at the reset.
       before: the scene one step earlier, from which the losses are computed.
     """
-    x, y, health, shield, energy = (np.asarray(getattr(battle, name))[:, index] for name in BattleScene._fields[3:8])
-    target, lost = np.full(len(scenario.units), -1), np.zeros(len(scenario.units))
+    count = len(scenario.units)
+    fields = (*BattleScene._fields[3:8], "cooldown")
+    x, y, health, shield, energy, cooldown = (np.asarray(getattr(battle, name))[:, index] for name in fields)
+    target, lost, fired, burst = np.full(count, -1), np.zeros(count), np.zeros(count, bool), np.zeros(count, bool)
     if action is not None:
         enemy_targets = np.asarray(battle.target)[scenario.num_allies :, index]
         target = np.concatenate([agent_targets(scenario, action), enemy_targets])
@@ -255,9 +263,11 @@ def scene_of(
         left = np.where(health > 0, health + shield, 0)
         lost = np.maximum(before.health + before.shield - left, 0)
         target = np.where(before.health > 0, target, -1)
+        fired = cooldown > before.cooldown
+        burst = (before.health > 0) & (health <= 0) & [UNITS[name].burst > 0 for name in scenario.units]
     units = (x, y, health, shield, energy, target, lost)
     scene = BattleScene(scenario.name, scenario.units, scenario.num_allies, *units, step, scenario.limit)
-    return scene._replace(terrain=scenario.ground.terrain)
+    return scene._replace(terrain=scenario.ground.terrain, cooldown=cooldown, fired=fired, burst=burst)
 
 
 def agent_targets(scenario: Scenario, action: np.ndarray) -> np.ndarray:

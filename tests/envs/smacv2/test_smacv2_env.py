@@ -1,6 +1,8 @@
 """SMACv2 as an environment: the contract, what a restart keeps, random battles with invariants, and options."""
 
+from dataclasses import replace
 from functools import cache, partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,8 @@ from envs.check import check_env
 from envs.errors import ConfigError
 from envs.registry import make_env
 from envs.rendering import Episode, frames
+from envs.smacv2.rendering import fields_of_view
+from envs.smacv2.scenarios import get_scenario
 from envs.smacv2.scripted import attack_nearest
 from envs.smax.scripted import random_legal
 
@@ -150,6 +154,22 @@ def test_a_battle_is_drawn():
     state, timestep = env.reset(jax.random.key(0), ENVS)
     images = frames(env, Episode([state], [timestep], []), 0, width=320)
     assert len(images) == 1 and images[0].size[0] == 320
+
+
+def test_cones_are_drawn_with_their_extra_pieces():
+    """Specification 5, with 12 directions: looks 0, 1, 3, 4, 6 are 0, 30, 90, 120, 180 degrees; the last agent's type
+    is a zealot, whose sight is 9, the others are stalkers and a colossus."""
+    scenario = replace(get_scenario("protoss_5_vs_5"), looks=12)
+    look, kind = np.array([0, 1, 3, 4, 6])[:, None], np.array([0, 1, 1, 1, 2] * 2)[:, None]
+    found = [[] for _ in range(5)]
+    for sector in fields_of_view(scenario, SimpleNamespace(look=look, kind=kind), 0):
+        found[sector.agent].append((sector.start % 360, sector.stop % 360))
+        assert sector.radius == (9.0 if sector.agent == 4 else 10.0)
+    both = {(345.0, 15.0), (165.0, 195.0)}
+    assert [set(pieces) for pieces in found] == [
+        both, {(15.0, 45.0), (90.0, 105.0)}, {(75.0, 105.0)}, {(105.0, 135.0), (75.0, 90.0)}, both
+    ]  # fmt: skip
+    assert [len(pieces) for pieces in found] == [2, 2, 1, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,27 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from envs.base import ConfigError
 from envs.rendering import Episode, frames, has_renderer, save_gif
-from envs.smax.canvas import ALLY, ENEMY, HEADER, HEAL, LOST, PLUS, SHIELD, VIEW, WIDTH
-from envs.smax.rendering import BattleScene, agent_targets, camera, draw_frame
+from envs.smax.canvas import (
+    ALLY,
+    EMPTY,
+    ENEMY,
+    FIRE,
+    GROUND,
+    HEADER,
+    HEAL,
+    HIGH,
+    LOST,
+    PLUS,
+    SHIELD,
+    VIEW,
+    WALL,
+    WIDTH,
+)  # fmt: skip
+from envs.smax.rendering import BattleScene, agent_targets, camera, draw_frame, scene_of
 from envs.smax.scenarios import get_scenario
 from envs.smax.units import UNITS
 
@@ -124,11 +139,72 @@ def test_camera_shows_all_who_live_and_no_more_than_the_map():
     x0, x1, y0, y1 = camera([near], margin=1.5)
     # 14 + 2 * 1.5 = 17 wide; high 17 * 17.4 / 33.2 = 8.9096; about (16, 16)
     np.testing.assert_allclose([x0, x1, y0, y1], [7.5, 24.5, 16 - 4.4548, 16 + 4.4548], atol=1e-4)
-    corners = make_scene(x=np.array([0.3, 31.7]), y=np.array([8.3, 23.7]))
-    np.testing.assert_allclose(camera([near, corners]), VIEW, atol=1e-6)
-    dead = corners._replace(health=np.zeros(2))
+    dead = near._replace(health=np.zeros(2), x=np.array([2.3, 29.7]))
     np.testing.assert_allclose(camera([near, dead], margin=1.5), [x0, x1, y0, y1])
-    assert camera([dead]) == VIEW
+    # The strip is walkable in 2 <= x <= 30, 7 <= y <= 25. With 0.6 around it that is 29.2 by 19.2 about (16, 16): a
+    # frame of its height is 19.2 * 33.2 / 17.4 = 36.6345 wide.
+    whole = [16 - 18.3172, 16 + 18.3172, 6.4, 25.6]
+    np.testing.assert_allclose(camera([dead]), whole, atol=1e-4)
+    corners = make_scene(x=np.array([2.4, 29.6]), y=np.array([7.4, 24.6]))
+    np.testing.assert_allclose(camera([near, corners]), whole, atol=1e-4)
+
+
+def test_camera_follows_those_who_fly_over_walls():
+    """A medivac at y = 1, below the strip: 0 <= y <= 25.6 is shown, as high as 22.4 + 2 * 1.6."""
+    flying = make_scene(("medivac", "marine"), x=np.array([16.0, 16.0]), y=np.array([1.0, 23.4]))
+    x0, x1, y0, y1 = camera([flying])
+    np.testing.assert_allclose([y0, y1, x1 - x0], [0.0, 25.6, 25.6 * 33.2 / 17.4], atol=1e-4)
+
+
+def test_walls_high_ground_and_cliffs_look_different():
+    """2c_vs_64zg: the plateau at y = 14, low ground at y = 9, a cliff at y = 12 that has lines, the void at y = 2."""
+    scene = make_scene(health=np.zeros(2), x=np.full(2, 1.0), y=np.full(2, 1.0))
+    image = draw_frame(scene._replace(terrain=get_scenario("2c_vs_64zg").ground.terrain), view=(2.0, 30.0, 0.5, 15.2))
+    scale = WIDTH / 28.0
+    colours = {y: image.getpixel((round(8.6 * scale), round(HEADER + (15.2 - y) * scale))) for y in (2.5, 9.5, 14.5)}
+    low, high = ImageColor.getrgb(GROUND), ImageColor.getrgb(HIGH)
+    assert close(colours[2.5], ImageColor.getrgb(WALL)) and close(colours[9.5], low) and close(colours[14.5], high)
+    assert not close(colours[2.5], colours[9.5]) and not close(colours[9.5], colours[14.5])
+    cliff = np.asarray(image.crop((200, round(HEADER + 2.4 * scale), 500, round(HEADER + 3.0 * scale)))).astype(int)
+    assert cliff.sum(axis=2).max() - cliff.sum(axis=2).min() > 40
+
+
+def test_bursts_and_beams_are_orange():
+    around = map_box(9.2, 13, 11, 19)
+    bombs = make_scene(("baneling", "marine"), health=np.array([0.0, 45.0]), x=np.array([12.0, 22.0]))
+    burst = draw_frame(bombs._replace(burst=np.array([True, False])))
+    assert count(draw_frame(bombs), FIRE, around, 90) == 0 and count(burst, FIRE, around, 90) > 40  # 2.2 to the left
+    shot = make_scene(("colossus", "marine"), x=np.array([10.0, 15.0]), target=np.array([1, -1]))
+    # The line is 2.8 long across the shot, at x = 15: from y = 14.6 to 17.4.
+    beam = draw_frame(shot._replace(fired=np.array([True, False])))
+    for box in (map_box(14.7, 14.7, 15.3, 15.5), map_box(14.7, 17.0, 15.3, 17.3)):
+        assert count(draw_frame(shot), FIRE, box, 90) == 0 and count(beam, FIRE, box, 90) > 10
+    assert count(beam, FIRE, map_box(14.5, 17.7, 15.5, 19), 90) == 0
+
+
+def test_shots_and_bursts_of_a_step_are_found():
+    """A baneling of the enemies dies, and a zergling's cooldown grows, between two moments of bane_vs_bane."""
+    scenario = get_scenario("bane_vs_bane")
+    count = len(scenario.units)
+    fields = {name: np.zeros((count, 1)) for name in ("x", "y", "shield", "energy", "cooldown")}
+    first = SimpleNamespace(**fields, health=np.ones((count, 1)), target=np.full((count, 1), -1))
+    health, cooldown = first.health.copy(), first.cooldown.copy()
+    health[[45, 5]], cooldown[7] = 0.0, 9.0  # unit 45 is a baneling, 5 and 7 are zerglings
+    second = SimpleNamespace(**{**vars(first), "health": health, "cooldown": cooldown})
+    before = scene_of(scenario, first, 0, 0, None, None)
+    after = scene_of(scenario, second, 0, 1, np.full(24, 1), before)
+    assert (np.flatnonzero(after.burst).tolist(), np.flatnonzero(after.fired).tolist()) == ([45], [7])
+
+
+def test_unhurt_units_of_a_large_side_have_no_bars():
+    health = np.full(32, 45.0)
+    health[3] = 20.0
+    many = make_scene(("marine",) * 32, 16, health=health, x=np.linspace(2, 30, 32))
+    boxes = [map_box(many.x[n] - 0.3, 16.4, many.x[n] + 0.3, 17) for n in (3, 5)]
+    hurt, unhurt = (count(draw_frame(many), EMPTY, box, 12) for box in boxes)
+    assert hurt > 10 and unhurt == 0
+    few = make_scene(("marine",) * 30, 15, x=many.x[:30])
+    assert count(draw_frame(few), (70, 220, 70), map_box(few.x[5] - 0.3, 16.3, few.x[5] + 0.3, 17), 90) > 10
 
 
 def make_episode(steps=5, won=True):
@@ -140,7 +216,7 @@ def make_episode(steps=5, won=True):
         column = np.arange(6.0)[:, None] + np.zeros((1, 2))
         battle = SimpleNamespace(
             x=10 + 2 * column, y=16 + 0 * column, health=health, shield=0 * column, energy=0 * column,
-            target=np.full((6, 2), -1),
+            cooldown=0 * column, target=np.full((6, 2), -1),
         )  # fmt: skip
         ended = np.array([False, t == steps])
         states.append(SimpleNamespace(battle=battle))

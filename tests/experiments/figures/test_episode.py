@@ -31,7 +31,7 @@ def fought():
     states = []
     for health in HEALTH:
         units = {"x": place, "y": place, "health": np.stack([health * 0, health], 1), "shield": np.zeros((N, 2)),
-                 "energy": np.zeros((N, 2)), "target": np.full((N, 2), 1)}  # fmt: skip
+                 "energy": np.zeros((N, 2)), "cooldown": np.zeros((N, 2)), "target": np.full((N, 2), 1)}  # fmt: skip
         states.append(SimpleNamespace(battle=SimpleNamespace(**units)))
     action = np.stack([np.zeros(A, int), np.array([1, 6, 8, 2, 10])])  # 6 + e aims at enemy e
     return SimpleNamespace(states=states, actions=[action] * 4, timesteps=timesteps([[0] * 5] * 5))
