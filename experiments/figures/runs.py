@@ -76,7 +76,7 @@ def make_run(
     run = dataclasses.replace(
         settings.run,
         seeds=options.seeds,
-        total_steps=options.steps[env],
+        total_steps=options.other_steps.get(algo, options.steps[env]),
         run_dir=str(options.run_dir / folder),
         eval_every=eval_every,
         eval_episodes=eval_episodes,

@@ -34,6 +34,7 @@ class Budget(NamedTuple):
     overrides: Mapping[str, Mapping[str, Any]] = {}  # by family: fields of algorithms that have no preset for it
     also: tuple[str, ...] = ()  # further methods that the command line may name
     settings: str = ""  # the settings of the methods, in words
+    other_steps: Mapping[str, int] = {}  # env steps per seed of methods that are trained for another time than `steps`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class FigureOptions:
     budget: str = ""
     seeds: int
     steps: Mapping[str, int]  # env steps per seed, by environment
+    other_steps: Mapping[str, int] = dataclasses.field(default_factory=dict)  # by method, of those that have others
     methods: tuple[str, ...] = ()
     presets: tuple[str, ...]
     overrides: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
@@ -104,6 +106,7 @@ def parse(
         budget=args.budget,
         seeds=args.seeds or budget.seeds,
         steps={env: args.total_steps or number for env, number in steps.items()},
+        other_steps={} if args.total_steps else budget.other_steps,
         methods=methods,
         presets=tuple(args.preset) or budget.presets,
         overrides={} if args.preset else budget.overrides,

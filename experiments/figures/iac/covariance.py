@@ -33,7 +33,7 @@ BUDGETS = {
         settings=_EXPLORE,
     ),
     "paper": Budget(5, {ENV: 1_000_000}, ("iac",), ("paper",), settings="Tables 5 to 7"),
-    "tuned": Budget(5, {ENV: 1_000_000}, ("iac",), ("explore",), "the paper's settings", settings=_EXPLORE),
+    "tuned": Budget(5, {ENV: 600_000}, ("iac",), ("explore",), "the paper's settings", settings=_EXPLORE),
 }
 
 

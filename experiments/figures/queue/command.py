@@ -12,6 +12,7 @@ from experiments.figures.queue.entries import QUEUES
 from experiments.figures.queue.processes import Crew
 from experiments.figures.queue.queued_runs import RESULTS, RUNS, TRAININGS, make_queue, print_states, states_of, summary
 from experiments.runs.directory import locked
+from experiments.training.signals import stop_with_parent
 
 SUMMARY = """\
 Trains the runs that the figures and tables need, the most decisive first, and writes their numbers into the figures'
@@ -79,4 +80,5 @@ def train_one(argv: Sequence[str]) -> int:
     train = TRAININGS[words[0]](words).train
     if train is None:
         from experiments.training.train import train
-    return train(read_config(directory), directory)
+    with stop_with_parent():
+        return train(read_config(directory), directory)

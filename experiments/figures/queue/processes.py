@@ -69,15 +69,15 @@ class Crew:
                     asked, self._waiting, self._unkept = True, [], []
                     self._ask_to_stop()
                 self._fill()
-                if self._unkept:  # done earlier; its rows may have been lost with the process that was to write them
-                    self._keep(self._unkept.pop(0))
-                    continue
                 for worker in [each for each in self._running if each.process.poll() is not None]:
                     self._end(worker, asked)
                 if time.monotonic() - reported > REPORT_SECONDS:
                     reported = time.monotonic()
                     self._report()
-                time.sleep(POLL_SECONDS)
+                if self._unkept:  # done earlier; its rows may have been lost with the process that was to write them
+                    self._keep(self._unkept.pop(0))
+                else:
+                    time.sleep(POLL_SECONDS)
         if stop():
             return 128 + stop.received
         return 1 if self._failed else 0
@@ -108,14 +108,14 @@ class Crew:
         """Writes the rows of a run whose process has ended, and says how it ended."""
         self._running.remove(worker)
         queued, code, spent = worker.queued, worker.process.returncode, duration(time.monotonic() - worker.began)
-        for each in self._queue:
-            if each.run.settings == queued.run.settings:
-                self._keep(each)
+        same = [each for each in self._queue if each.run.settings == queued.run.settings]
+        for each in same:
+            self._keep(each)
         if code == 0:
             self._finished += 1
-            self._say(
-                f"done     {queued.title} in {spent}; {self._finished} of {self._total} runs. To draw: {queued.drawing}"
-            )
+            self._say(f"done     {queued.title} in {spent}; {self._finished} of {self._total} runs. To draw it:")
+            for line in dict.fromkeys(each.drawing for each in same):
+                self._say(f"         {line}")
         elif asked:
             self._say(f"stopped  {queued.title}, saved")
         else:

@@ -20,6 +20,7 @@ from experiments.figures.queue.entries import QUEUES, QueueEntry
 from experiments.figures.spec import Budget
 from experiments.reproduce import main
 from experiments.runs.directory import create_directory, locked
+from experiments.training.signals import Signals, stop_with_parent
 from tests.helpers import fake_queue_run
 
 ENVS = ("toy:coordination", "toy:constant", "toy:memory")
@@ -80,10 +81,11 @@ def test_it_is_trained_in_order_once_and_into_the_figures_files(queue, capsys):
     assert queue.started == ["toy:constant", "toy:coordination", "toy:memory"]
     assert "all: 3 runs: 0 done, 0 begun, 3 to do" in out
     assert "done     iac/fig4 fake on toy:constant" in out and "3 of 3 runs" in out
-    draw = (
-        f"To draw: python -m experiments.reproduce iac/fig4 --budget small --out {queue.results}/iac/fig4.png --redraw"
-    )
-    assert draw in out
+    for name, count in (("fig4", 3), ("fig6", 1)):  # one run is of both figures
+        line = (
+            f"python -m experiments.reproduce iac/{name} --budget small --out {queue.results}/iac/{name}.png --redraw"
+        )
+        assert out.count(f"         {line}\n") == count
     assert queue.rows() == [(env, seed, "64") for env in sorted(ENVS) for seed in "01"]
     assert queue.rows("fig6") == [("toy:memory", seed, "64") for seed in "01"]
     assert queue.statuses() == dict.fromkeys(ENVS, "finished")
@@ -168,6 +170,14 @@ def test_a_process_trains_the_run_of_its_directory(queue, capsys):
     assert queue("--only", "iac/fig6") == 0
     assert "1 runs: 1 done" in capsys.readouterr().out
     assert {seed for _, seed, _ in queue.rows("fig6")} == {"0", "1"} and queue.started == []
+
+
+def test_a_process_stops_when_the_one_that_started_it_is_killed(monkeypatch):
+    parents = iter([7, 7, 1, 1, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    with Signals().listening() as stop, stop_with_parent(0.01):
+        fake_queue_run.until(stop)
+    assert stop.received == signal.SIGTERM
 
 
 def test_one_command_at_a_time(queue, capsys):
