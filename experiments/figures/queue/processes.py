@@ -25,6 +25,7 @@ from experiments.training.signals import Signals
 
 COMMAND = (sys.executable, "-m", "experiments.reproduce", "all", "--train")  # DIRECTORY and the figure's command line
 POLL_SECONDS, REPORT_SECONDS = 0.2, 300.0
+SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # the first process would take most of a GPU's memory
 NICE = 19  # the lowest priority: what else the machine does comes first
 ERROR_LINES = 15  # of a process that failed, that are shown
 
@@ -92,7 +93,7 @@ class Crew:
         begun = queued.run.directory
         directory = begun or create_directory(queued.run.settings)
         errors = tempfile.TemporaryFile()  # closed when the process has ended
-        environment = {**os.environ, **(one_core_environment() if self._one_core else {})}
+        environment = {**os.environ, **(one_core_environment() if self._one_core else SHARED_DEVICE)}
         process = subprocess.Popen(
             [*COMMAND, str(directory), *queued.words],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=environment,
