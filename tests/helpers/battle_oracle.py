@@ -15,7 +15,9 @@ SPLIT = 1e-5
 
 
 class Unit:
-    """A mutable unit; `side` 0 ally, 1 enemy."""
+    """A mutable unit; `side` 0 ally, 1 enemy. `prey`: the agent that a map script sent an enemy after."""
+
+    prey = NOBODY
 
     def __init__(self, name, side, fields):
         self.kind, self.side = UNITS[name], side
@@ -87,6 +89,8 @@ def choose(number, me, units, orders, rules, ground):
     order = orders[number] if me.side == 0 else None
     if me.kind.heals:
         return patient(me, units, order)
+    if me.prey != NOBODY:
+        return me.prey
     if me.side == 1:
         return enemy_target(me, number, units, orders, rules, ground.order.kind == "hunt")
     target = ordered_target(me, order, units)
