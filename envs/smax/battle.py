@@ -79,19 +79,23 @@ class Rules(NamedTuple):
 
     scan_margin: jax.Array  # [U] cells added to the range in which enemies look for targets
     scan_edge: jax.Array  # [I] 1: this range is measured edge to edge, 0: centre to centre, 0.5: halfway
+    weapon_scan: jax.Array  # [I] 1: enemies notice whom their weapon reaches, also beyond their scan range
     keep_slop: jax.Array  # [W] cells beyond weapon range at which an enemy still keeps its target
     chase: jax.Array  # [W] 1: an enemy keeps its target within scan range, edge to edge; 0: within weapon range alone
+    switch: jax.Array  # [U] 1: an enemy that walks to its target attacks another one that comes into its reach
     prefer_attackers: jax.Array  # [W] 1: enemies prefer targets that are attacking them
     response: jax.Array  # [I] cells beyond scan range at which an enemy still acquires a unit that attacks it
     medivac_rank: jax.Array  # [I] cells added to the distance of a medivac; 0: an ordinary target.
     # Below 0, where `numbers` are given: enemies leave any target for a medivac in their scan range.
     enemy_medivac: jax.Array  # [U] 1: flies with its army, 0: stays where it was created
+    beam_radius: jax.Array  # [U] share of a unit's radius by which a colossus' beam reaches it
     restart_windup: jax.Array  # [U] 1: repeating the same attack order restarts the wind-up
     range_slop: jax.Array  # [I] times the unit's range slop: cells by which a target may leave the range before a begun
     # strike is cancelled
     push_moving: jax.Array  # [U] share of an overlap by which a moving unit yields, in one push-out round
     push_idle: jax.Array  # [U] same, a standing unit
     push_attacking: jax.Array  # [U] same, a unit that stands and attacks
+    slide: jax.Array  # [U] share of its way by which a unit goes sideways that others keep from going ahead
     pre_advance: jax.Array  # [I] the most loops that enemies have walked before the first observation
     spawn_gap: jax.Array  # [U] cells between neighbours when a team is created
     spawn_noise: jax.Array  # [U] cells, half-width of the uniform noise on each position
@@ -101,14 +105,14 @@ class Rules(NamedTuple):
 def default_rules() -> Rules:
     """The most likely reading of the specification; f32 scalars.
 
-    `chase` and `scan_edge` are those under which SMAC's own heuristic wins nearly as often as on the real game
-    (`benchmarks.calibration`, docs/starcraft.md). They were 0 and 1 before: `rules=smac_v0`.
+    `chase`, `switch`, `scan_edge`, `push_attacking`, `slide` and `beam_radius` are those under which SMAC's own
+    heuristic wins nearly as often as on the real game (`benchmarks.calibration`, docs/starcraft.md).
     """
     values = {
-        "scan_margin": 0.0, "scan_edge": 0.5, "keep_slop": 0.0, "chase": 1.0, "prefer_attackers": 1.0,
-        "response": 4.0, "medivac_rank": 0.0, "enemy_medivac": 1.0, "restart_windup": 0.0, "range_slop": 1.0,
-        "push_moving": 0.5, "push_idle": 0.5, "push_attacking": 0.15, "pre_advance": 2.0, "spawn_gap": 0.05,
-        "spawn_noise": 0.1,
+        "scan_margin": 0.0, "scan_edge": 0.5, "weapon_scan": 1.0, "keep_slop": 0.0, "chase": 1.0, "switch": 1.0,
+        "prefer_attackers": 1.0, "response": 4.0, "medivac_rank": 0.0, "enemy_medivac": 1.0, "beam_radius": 0.5,
+        "restart_windup": 0.0, "range_slop": 1.0, "push_moving": 0.5, "push_idle": 0.5, "push_attacking": 0.4,
+        "slide": 0.9, "pre_advance": 2.0, "spawn_gap": 0.05, "spawn_noise": 0.1,
     }  # fmt: skip
     return Rules(**{name: np.float32(value) for name, value in values.items()})
 

@@ -93,8 +93,8 @@ def _loop(roster: Roster, rules: Rules, orders: Orders, named, jitter, loop, bef
     battle, goes = _march(roster, rules, orders, battle, aim, stands)
     give = jnp.where(goes, rules.push_moving, jnp.where(stands, rules.push_attacking, rules.push_idle))
     yields = battle.alive & roster.column(lambda unit: not unit.structure, bool)
-    battle = separate(roster, loop, before, battle, jnp.where(yields, give, 0.0), unrolled)
-    battle = suffer(roster, loop, before, battle, aim, fired, lands, unrolled)
+    battle = separate(roster, rules, loop, before, battle, jnp.where(yields, give, 0.0), unrolled)
+    battle = suffer(roster, rules, loop, before, battle, aim, fired, lands, unrolled)
     return recover(roster, loop, battle, aim, unrolled), pursuit
 
 

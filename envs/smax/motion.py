@@ -1,19 +1,18 @@
 """Movement and push-out of one game loop.
 
-All arrays are `[N, E]`. How the real game steers and pushes units is not published; here units walk straight and are
-pushed out of each other's separation radii.
+All arrays are `[N, E]`. How the real game steers and pushes units is not published; here units walk straight, are
+pushed out of each other's separation radii, and go round those who are in their way.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.smax.battle import Battle, Roster
+from envs.smax.battle import Battle, Roster, Rules
 from envs.smax.targeting import FAR, ghost_y, over, row, settle
 from envs.smax.walls import fence
 
 SPLIT = 1e-5  # cells between units on the same spot, so that the push has a direction
-PUSH_ROUNDS = 1  # Jacobi rounds of push-out per loop
 
 
 def walk(roster: Roster, battle: Battle, dx, dy, stop, speed) -> Battle:
@@ -56,27 +55,39 @@ def _overlaps(roster: Roster):
 
 
 def separate(
-    roster: Roster, loop: jax.Array, before: Battle, battle: Battle, give: jax.Array, unrolled: bool
+    roster: Roster, rules: Rules, loop: jax.Array, before: Battle, battle: Battle, give: jax.Array, unrolled: bool
 ) -> Battle:
     """Pushes living units out of each other's separation radii, then out of walls. `before`: at the start of the loop.
 
     Two units at a distance d < R, the sum of their radii, are each moved by about `give` (R - d). With
     u = 1 - d^2 / R^2, the polynomial u (1/2 + u^2 (1/2 + 3/2 u^2)) is within 20 % of R / d - 1 from d = R to d = R / 3,
-    and needs no square root.
+    and needs no square root. Walking units go round those who are in their way (`Rules.slide`).
     """
-
     inverse_square = _overlaps(roster)
-    for _ in range(PUSH_ROUNDS):
-        x, y = settle(loop, (battle.x, ghost_y(roster, battle) + SPLIT * roster.rows.astype(np.float32)))
+    x, y = settle(loop, (battle.x, ghost_y(roster, battle) + SPLIT * roster.rows.astype(np.float32)))
 
-        def body(n, carry, x=x, y=y):
-            dx, dy = x - x[n], y - y[n]
-            near = jnp.maximum(1.0 - (dx * dx + dy * dy) * inverse_square(n), 0.0)
-            square = near * near
-            size = near * (0.5 + square * (0.5 + 1.5 * square))
-            return carry[0] + dx * size, carry[1] + dy * size
+    def body(n, carry):
+        dx, dy = x - x[n], y - y[n]
+        near = jnp.maximum(1.0 - (dx * dx + dy * dy) * inverse_square(n), 0.0)
+        square = near * near
+        size = near * (0.5 + square * (0.5 + 1.5 * square))
+        return carry[0] + dx * size, carry[1] + dy * size
 
-        zeros = jnp.zeros(x.shape, jnp.float32)
-        push = settle(loop, jax.lax.complex(*over(len(roster), unrolled, body, (zeros, zeros))))
-        battle = battle._replace(x=battle.x + jnp.real(push) * give, y=battle.y + jnp.imag(push) * give)
+    zeros = jnp.zeros(x.shape, jnp.float32)
+    push = settle(loop, jax.lax.complex(*over(len(roster), unrolled, body, (zeros, zeros))))
+    push_x, push_y = jnp.real(push) * give, jnp.imag(push) * give
+    side_x, side_y = _sideways(roster, rules, before, battle, push_x, push_y)
+    battle = battle._replace(x=battle.x + push_x + side_x, y=battle.y + push_y + side_y)
     return fence(roster, loop, before, battle)
+
+
+def _sideways(roster: Roster, rules: Rules, before: Battle, battle: Battle, push_x, push_y):
+    """How far a unit that is pushed back while it walks moves across its way instead: round those who stand there.
+
+    Every other unit of a battle goes round on the left, the others on the right, so that a crowd parts.
+    """
+    vx, vy = battle.x - before.x, battle.y - before.y
+    back = -(push_x * vx + push_y * vy) / jnp.maximum(vx * vx + vy * vy, 1e-12)
+    side = np.where(roster.rows % 2 == 0, np.float32(1.0), np.float32(-1.0))
+    share = rules.slide * side * jnp.clip(back, 0.0, 1.0)
+    return -vy * share, vx * share

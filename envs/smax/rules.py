@@ -13,17 +13,27 @@ from envs.errors import ConfigError
 from envs.smax.battle import Numbers, Rules, default_rules
 from envs.smax.units import LOOPS_PER_SECOND, UNITS
 
-COINS = ("scan_edge", "chase", "prefer_attackers", "enemy_medivac", "restart_windup")  # 0 or 1, equally likely
+COINS = (
+    "scan_edge",
+    "chase",
+    "switch",
+    "prefer_attackers",
+    "enemy_medivac",
+    "restart_windup",
+)  # 0 or 1, equally likely
 # Uniform between the values that the specification considers possible, or around the default if it names none.
 RANGES = {
     "scan_margin": (-0.5, 0.5),
+    "weapon_scan": (1.0, 1.0),
     "keep_slop": (0.0, 1.0),
     "response": (0.0, 6.0),
     "medivac_rank": (0.0, 2.0),
     "range_slop": (0.0, 1.0),
     "push_moving": (0.3, 0.5),
     "push_idle": (0.3, 0.5),
-    "push_attacking": (0.05, 0.3),
+    "push_attacking": (0.05, 0.5),
+    "slide": (0.0, 1.0),
+    "beam_radius": (0.0, 1.0),
     "pre_advance": (0.0, 2.0),
     "spawn_gap": (0.0, 0.2),
     "spawn_noise": (0.05, 0.3),
@@ -32,7 +42,9 @@ UNKNOWN = tuple(name for name in Rules._fields if name != "numbers")
 SHARES = ("jitter", "flight")  # of delays; 1 in SMAC, 0 in SMAClite
 OTHER_RULES = 0.25  # probability that an episode uses SMAClite's value of a rule instead of a drawn one
 PRESETS = ("smac", "smac_v0", "smaclite")
-V0 = {"scan_edge": 1.0, "chase": 0.0}  # what `default_rules` had before they were calibrated
+V0 = {  # what `default_rules` had before they were calibrated
+    "scan_edge": 1.0, "chase": 0.0, "switch": 0.0, "push_attacking": 0.15, "slide": 0.0, "beam_radius": 1.0,
+}  # fmt: skip
 
 # SMAClite counts in "Faster" seconds with 16 ticks each, so everything happens faster per step. It has no hydralisk.
 # Its colossus has range 7 instead of 6 and does more damage to light units, which `Numbers` cannot express.
@@ -84,7 +96,8 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
     """The rules called `name` for a battle of the unit types `kinds` (sorted).
 
     "smac" is the default, without numbers. "smac_v0" is what it was before the rules were calibrated: enemies notice
-    agents from further away, and drop a target that leaves their weapon's range.
+    agents from further away and drop a target that leaves their weapon's range, and crowds do not flow round those who
+    stand in their way.
 
     "smaclite" has SMAClite's numbers and the rules of its enemies, but does not stand for SMAClite: win rates on the
     two differ, also those of scripted policies (docs/starcraft.md). It does not have SMAClite's collision avoidance:
@@ -104,8 +117,9 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
         return default_rules()._replace(**{field: np.float32(value) for field, value in V0.items()})
     numbers = stack_numbers({kind: smaclite_numbers(kind) for kind in kinds})
     values = {
-        "scan_edge": 1.0, "chase": 1.0, "prefer_attackers": 0.0, "response": 40.0, "medivac_rank": -1.0,
-        "push_idle": 0.0, "push_attacking": 0.0, "pre_advance": 0.0, "spawn_noise": 0.0,
+        "scan_edge": 1.0, "weapon_scan": 0.0, "chase": 1.0, "switch": 0.0, "prefer_attackers": 0.0,
+        "response": 40.0, "medivac_rank": -1.0, "push_idle": 0.0, "push_attacking": 0.0, "slide": 0.0,
+        "beam_radius": 1.0, "pre_advance": 0.0, "spawn_noise": 0.0,
     }  # fmt: skip
     rules = default_rules()._replace(**{field: np.float32(value) for field, value in values.items()})
     return rules._replace(numbers=numbers)

@@ -119,6 +119,9 @@ def ordered(roster: Roster, orders: Orders) -> jax.Array:
 def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked: jax.Array, unrolled: bool):
     """int32[M, E]: the target of each enemy (specification 5.3): the current one while in range, else the nearest.
 
+    An enemy that walks to its target attacks another that comes into its weapon's reach (`Rules.switch`), since the
+    first may be behind a crowd. Those who were sent to hunt the agents answer an attack on any of them.
+
     `y`: from `ghost_y`. `attacked`: int32[A, E], the unit that each ally attacks in its range, NOBODY if none.
     """
     allies, enemies, first = roster.allies, roster.enemies, roster.num_allies
@@ -131,25 +134,27 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     # Without numbers, both are constants.
     healer_first = False if roster.numbers is None else rules.medivac_rank < 0.0
     stays = -jnp.inf if healer_first is False else jnp.where(healer_first, -2.0 * _FIRST, -jnp.inf)
-    begun = jnp.maximum(rules.keep_slop, roster.range_slop(rules)[first:])
-    slop = jnp.where(windup >= 0.0, begun, rules.keep_slop)
-    keep = jnp.maximum(enemies.column(lambda unit: unit.range) + slop, rules.chase * scan)
-    if roster.ground.order.kind == HUNT:
-        keep = ANYWHERE
+    walks = (windup < 0.0) & (rules.switch > 0.5)
+    weapon = enemies.column(lambda unit: unit.range)
+    keep = _keep_range(roster, rules, windup, weapon, scan)
+    hunts = roster.ground.order.kind == HUNT
 
     def consider(a, carry):
         best, pick = carry
         dx, dy = battle.x[a] - x, y[a] - own_y
         near = dx * dx + dy * dy
-        attacker = attacked[a] == enemies.rows + first
-        limit = scan + rules.scan_edge * row(radii, a) + jnp.where(attacker, rules.response, 0.0)
+        attacker = attacked[a] != NOBODY if hunts else attacked[a] == enemies.rows + first
+        reached = weapon + row(radii, a)
+        limit = jnp.maximum(scan + rules.scan_edge * row(radii, a), rules.weapon_scan * reached)
+        limit += jnp.where(attacker, rules.response, 0.0)
         key = near - jnp.where(attacker, _FIRST * rules.prefer_attackers, 0.0)
         if allies.any(lambda unit: unit.heals):  # (d + rank)^2
             key += row(medivac, a) * rules.medivac_rank * (2.0 * jnp.sqrt(near) + rules.medivac_rank)
             if healer_first is not False:
                 key -= row(medivac, a) * jnp.where(healer_first, 4.0 * _FIRST, 0.0)
         kept = (target == a) & (near <= (keep + row(radii, a)) ** 2)
-        key = jnp.where(kept, stays, jnp.where(near <= limit * limit, key, jnp.inf))
+        key = jnp.where(near <= limit * limit, key, jnp.inf)
+        key = _favour(key, kept, near <= (reached + TOUCH) ** 2, walks, stays)
         if not hits_all:
             key = jnp.where(row(hits, a), key, jnp.inf)
         return jnp.minimum(key, best), jnp.where(key < best, a, pick)
@@ -157,6 +162,21 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     start = (jnp.full(x.shape, jnp.inf, jnp.float32), jnp.full(x.shape, NOBODY, jnp.int32))
     _, pick = over(len(allies), unrolled, consider, start)
     return jnp.where(battle.alive[first:], pick, NOBODY)
+
+
+def _keep_range(roster: Roster, rules: Rules, windup, weapon, scan):
+    """f32[M, E] or a number: the distance, edge to edge, within which each enemy keeps its target."""
+    if roster.ground.order.kind == HUNT:
+        return ANYWHERE
+    begun = jnp.maximum(rules.keep_slop, roster.range_slop(rules)[roster.num_allies :])
+    slop = jnp.where(windup >= 0.0, begun, rules.keep_slop)
+    return jnp.maximum(weapon + slop, rules.chase * scan)
+
+
+def _favour(key, kept, close, walks, stays):
+    """`key` of an agent: less if it is the present target (`kept`), or `close` and the unit only `walks` to its own."""
+    key = jnp.where(walks & close, key - 2.0 * _FIRST, key)
+    return jnp.where(kept, jnp.where(walks & ~close, -1.5 * _FIRST, stays), key)
 
 
 def locate(roster: Roster, battle: Battle, y: jax.Array, target: jax.Array, unrolled: bool) -> Aim:

@@ -61,7 +61,7 @@ def launch(roster: Roster, battle: Battle, aim: Aim, fired: jax.Array):
     return battle._replace(pending_time=jnp.where(put, flight, jnp.maximum(left, 0.0)), pending_target=target), lands
 
 
-def _in_beam(roster: Roster, battle: Battle, x, y, dx, dy, beam: tuple[float, float]) -> jax.Array:
+def _in_beam(roster: Roster, rules: Rules, battle: Battle, x, y, dx, dy, beam: tuple[float, float]) -> jax.Array:
     """bool[N, E]: hit by the beam of a shooter at (x, y), a line across its target, which is (dx, dy) away.
 
     An approximation: the whole line, at right angles to the shot, does damage at once; the shooter's side is spared.
@@ -70,32 +70,34 @@ def _in_beam(roster: Roster, battle: Battle, x, y, dx, dy, beam: tuple[float, fl
     far = jnp.sqrt(jnp.maximum(dx * dx + dy * dy, 1e-12))
     ux, uy = dx / far, dy / far
     from_x, from_y = battle.x - x, battle.y - y
-    radius = roster.column(lambda unit: unit.radius)
+    radius = rules.beam_radius * roster.column(lambda unit: unit.radius)
     half_length, half_width = beam
     along, across = from_x * ux + from_y * uy - far, from_x * uy - from_y * ux
     return (jnp.abs(along) <= half_width + radius) & (jnp.abs(across) <= half_length + radius)
 
 
-def _beams(roster: Roster, before: Battle, aim: Aim, lands: jax.Array) -> list[tuple[int, jax.Array]]:
+def _beams(roster: Roster, rules: Rules, before: Battle, aim: Aim, lands: jax.Array) -> list[tuple[int, jax.Array]]:
     """(k, bool[N, E]) of each colossus: its number as an opponent, and whom its beam hits in this loop."""
     beams = []
     for shooter in () if roster.drawn else roster.where(lambda unit: unit.beam[0] > 0.0):
         ally = shooter < roster.num_allies
         burns = (lands[shooter] != NOBODY) & _in_beam(
-            roster, before, before.x[shooter], before.y[shooter], aim.dx[shooter], aim.dy[shooter],
+            roster, rules, before, before.x[shooter], before.y[shooter], aim.dx[shooter], aim.dy[shooter],
             roster.units[shooter].beam,
         )  # fmt: skip
         beams.append((shooter if ally else shooter - roster.num_allies, burns & (roster.is_ally != ally)))
     return beams
 
 
-def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, beams: list, part: slice, k) -> jax.Array:
+def _hit(
+    roster: Roster, rules: Rules, before: Battle, aim: Aim, lands: jax.Array, beams: list, part: slice, k
+) -> jax.Array:
     """bool[n, E]: opponent k of each unit of a part hits it in this loop. `before`: the battle at the loop's start."""
     hit = opponent(roster, lands, k, part) == roster.rows[part]
     if part == slice(None) and roster.num_allies * 2 != len(roster):
         hit &= k < np.where(roster.is_ally, len(roster.enemies), roster.num_allies)
     if roster.drawn:
-        return _burnt_by(roster, before, aim, lands, k, hit)
+        return _burnt_by(roster, rules, before, aim, lands, k, hit)
     for number, burns in beams:
         if not isinstance(k, int):
             hit |= burns[part] & (k == number)
@@ -104,14 +106,14 @@ def _hit(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, beams: list
     return hit
 
 
-def _burnt_by(roster: Roster, before: Battle, aim: Aim, lands: jax.Array, k, hit: jax.Array) -> jax.Array:
+def _burnt_by(roster: Roster, rules: Rules, before: Battle, aim: Aim, lands: jax.Array, k, hit: jax.Array) -> jax.Array:
     """`hit`, and the units in the beam of their opponent k where that is a colossus, of drawn types."""
     beam = max(unit.beam for unit in roster.units)
     if beam[0] == 0.0:
         return hit
     place = (facing(roster, leaf, k) for leaf in (before.x, before.y, aim.dx, aim.dy))
     burns = (facing(roster, lands, k) != NOBODY) & roster.against(lambda unit, by: by.beam[0] > 0.0, bool)[k]
-    return hit | burns & _in_beam(roster, before, *place, beam)
+    return hit | burns & _in_beam(roster, rules, before, *place, beam)
 
 
 def _blows(roster: Roster, armor: np.ndarray, part: slice):
@@ -132,20 +134,22 @@ def _blows(roster: Roster, armor: np.ndarray, part: slice):
     return blow
 
 
-def _take_hits(roster: Roster, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool):
+def _take_hits(
+    roster: Roster, rules: Rules, before: Battle, battle: Battle, aim: Aim, lands: jax.Array, unrolled: bool
+):
     """(health, shield) after all hits, one after another in the opponents' order: life may be below 0."""
     armor = roster.column(lambda unit: unit.armor)
     together = roster.against(lambda unit, by: by.hits_at_once, np.int32)
     most_together = max(unit.hits_at_once for unit in roster.units)
     shielded = roster.any(lambda unit: unit.shield > 0)
-    beams = _beams(roster, before, aim, lands)
+    beams = _beams(roster, rules, before, aim, lands)
 
     def of(part, count):
         blow = _blows(roster, armor, part)
 
         def body(k, carry):
             health, shield = carry
-            hit = _hit(roster, before, aim, lands, beams, part, k)
+            hit = _hit(roster, rules, before, aim, lands, beams, part, k)
             raw, bare = blow(k)
             for strike_number in range(most_together):
                 lands_now = hit & (row(together, k)[part] > strike_number) if strike_number else hit
@@ -164,10 +168,10 @@ def _take_hits(roster: Roster, before: Battle, battle: Battle, aim: Aim, lands: 
 
 
 def suffer(
-    roster: Roster, loop, before: Battle, battle: Battle, aim: Aim, fired: jax.Array, lands: jax.Array, unrolled: bool
+    roster: Roster, rules: Rules, loop, before: Battle, battle: Battle, aim: Aim, fired, lands, unrolled: bool
 ) -> Battle:
     """Applies hits and bursts: to the shield first, then to life, minus armor. Shields that rested regenerate."""
-    health, shield = _take_hits(roster, before, battle, aim, lands, unrolled)
+    health, shield = _take_hits(roster, rules, before, battle, aim, lands, unrolled)
     if roster.any(lambda unit: unit.burst > 0.0):
         battle, health, shield = burst(roster, before, battle, fired, health, shield, unrolled)
     if not roster.any(lambda unit: unit.shield > 0):

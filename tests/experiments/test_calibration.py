@@ -24,8 +24,8 @@ def test_settings():
             assert values[1] - 0.05 * span < drawn[name].max() <= values[1] + 1e-6
     given = combinations()
     discrete = [name for name, values in SPACE.items() if isinstance(values, list)]
-    assert len({tuple(given[name][row] for name in discrete) for row in range(24)}) == len(given["chase"]) == 24
-    assert set(given["push_attacking"]) == {np.float32(0.15)}
+    assert len({tuple(given[name][row] for name in discrete) for row in range(48)}) == len(given["chase"]) == 48
+    assert set(given["push_attacking"]) == {np.float32(0.4)}
     assert preset_settings(("smac", "smac_v0"))["chase"].tolist() == [1.0, 0.0]
 
 
@@ -69,13 +69,11 @@ def test_it_goes_on_from_the_maps_it_has(tmp_path, monkeypatch):
 
 
 def test_wins_of_easy_and_hopeless_settings(monkeypatch):
-    """3m: enemies that see no further than they touch lose all battles, those of the game win most."""
+    """2s3z: zealots that stick to the target behind a crowd lose, those that do not get past each other win."""
     monkeypatch.setattr(calibration, "CHUNK", 16)
-    settings = {name: np.repeat(column[:1], 2) for name, column in combinations().items()}
-    settings["scan_margin"] = np.array([-5.0, 0.5], np.float32)
-    settings["scan_edge"] = np.array([0.0, 1.0], np.float32)
-    settings["response"] = np.zeros(2, np.float32)
-    wins = calibration.count_wins("3m", settings, 12, 0)
+    settings = {name: np.repeat(column[:1], 2) for name, column in calibration.preset_settings(("smac",)).items()}
+    settings["switch"], settings["slide"] = np.float32([0.0, 1.0]), np.float32([0.9, 0.0])
+    wins = calibration.count_wins("2s3z", settings, 12, 0)
     assert wins[0] == 12 and wins[1] < 8
 
 

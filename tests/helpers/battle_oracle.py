@@ -45,27 +45,38 @@ def ordered_target(unit, order, units):
 
 
 def enemy_target(me, number, units, orders, rules, hunts):
-    """Keep the old target while it may be kept, else (attackers of mine first) the nearest in scan range."""
+    """Keep the old target while it may be kept, else (attackers of mine first) the nearest in scan range.
+
+    While it only walks to it, another one in its weapon's reach comes first, if the rules say so.
+    """
     scan = me.kind.scan + rules["scan_margin"]
     begun = max(rules["keep_slop"], rules["range_slop"] * me.kind.range_slop)
     slop = begun if me.windup >= 0 else rules["keep_slop"]
-    choices = []
+    switches, kept, choices = rules["switch"] > 0.5 and me.windup < 0, NOBODY, []
     for index, other in enumerate(units):
         if other.side == me.side or not other.alive or not me.kind.can_hit(other.kind):
             continue
         radii = me.kind.radius + other.kind.radius
         gap = distance(me, other)
         keep = math.inf if hunts else max(me.kind.range + slop, rules["chase"] * scan) + radii
+        close = gap <= reach(me, other) + REACH_TOLERANCE
         if me.target == index and gap <= keep:
-            return index
+            if close or not switches:
+                return index
+            kept = index
         busy = other.windup >= 0 or other.cooldown > 0
-        attacks_me = busy and ordered_target(other, orders[index], units) == number
-        limit = scan + rules["scan_edge"] * radii + (rules["response"] if attacks_me else 0.0)
+        attacked = ordered_target(other, orders[index], units) if busy else NOBODY
+        attacks_me = attacked != NOBODY if hunts else attacked == number
+        limit = max(scan + rules["scan_edge"] * radii, rules["weapon_scan"] * reach(me, other))
+        limit += rules["response"] if attacks_me else 0.0
         if gap > limit:
             continue
         seems = gap + (rules["medivac_rank"] if other.kind.heals else 0.0)
-        choices.append((not (attacks_me and rules["prefer_attackers"] > 0.5), seems, index))
-    return min(choices)[2] if choices else NOBODY
+        prefers = attacks_me and rules["prefer_attackers"] > 0.5
+        choices.append((not (switches and close), not prefers, seems, index))
+    if kept != NOBODY and (not choices or min(choices)[0]):
+        return kept
+    return min(choices)[3] if choices else NOBODY
 
 
 def patient(me, units, order):
@@ -179,7 +190,7 @@ def walk(me, old, target, gap, span, stands, order, units, rules, goal, ground):
     return heading is not None
 
 
-def separate(units, before, gives, ground):
+def separate(units, before, gives, rules, ground):
     shifts = []
     for n, (me, give) in enumerate(zip(units, gives, strict=True)):
         dx = dy = 0.0
@@ -192,19 +203,26 @@ def separate(units, before, gives, ground):
                 size = (1 - s) * (0.5 + 0.5 * (1 - s) ** 2 + 1.5 * (1 - s) ** 4)
                 dx, dy = dx + off_x * size, dy + off_y * size
         shifts.append((dx * give, dy * give) if me.alive else (0.0, 0.0))
-    for me, old, (dx, dy) in zip(units, before, shifts, strict=True):
+    for n, (me, old, (dx, dy)) in enumerate(zip(units, before, shifts, strict=True)):
+        vx, vy = me.x - old.x, me.y - old.y
+        if vx or vy:  # what stops it sends it round: to the left or, every other unit, to the right
+            share = min(max(-(dx * vx + dy * vy) / max(vx * vx + vy * vy, 1e-12), 0.0), 1.0)
+            share *= rules["slide"] * (-1.0 if n % 2 else 1.0)
+            dx, dy = dx - vy * share, dy + vx * share
         me.x, me.y = me.x + dx, me.y + dy
         keep_in(me, old, ground.terrain)
 
 
-def burnt(shooter, target, other):
-    """The colossus' line, 2.8 by 0.3 across the shot, touches `other`."""
+def burnt(shooter, target, other, share):
+    """The colossus' line, 2.8 by 0.3 across the shot, touches `other`, of whose radius `share` counts."""
     far = distance(shooter, target)
     ux, uy = (target.x - shooter.x) / far, (target.y - shooter.y) / far
     px, py = other.x - target.x, other.y - target.y
     half_length, half_width = shooter.kind.beam
     along, across = px * ux + py * uy, px * uy - py * ux
-    return abs(along) <= half_width + other.kind.radius and abs(across) <= half_length + other.kind.radius
+    return (
+        abs(along) <= half_width + share * other.kind.radius and abs(across) <= half_length + share * other.kind.radius
+    )
 
 
 def blow(victim, raw):
@@ -233,12 +251,16 @@ def game_loop(units, before, orders, jitter, rules, ground, goal):
         give = rules["push_moving" if goes else "push_attacking" if stands else "push_idle"]
         gives.append(0.0 if me.kind.structure else give)
         attacks.append(fired)
-    separate(units, before, gives, ground)
+    separate(units, before, gives, rules, ground)
 
     for shooter, victim in hits:
         kind, side = units[shooter].kind, units[shooter].side
         for index, other in enumerate(units):
-            beam = kind.beam[0] > 0 and other.side != side and burnt(before[shooter], before[victim], before[index])
+            beam = (
+                kind.beam[0] > 0
+                and other.side != side
+                and burnt(before[shooter], before[victim], before[index], rules["beam_radius"])
+            )
             if index == victim or beam:
                 for _ in range(1 if kind.second_hit_delay else kind.hits):
                     blow(other, kind.raw_damage(other.kind))

@@ -106,6 +106,7 @@ def test_reflecting_the_map_reflects_the_battle(roster):
     rng = np.random.default_rng(3)
     battle, orders = random_battle(rng, roster, LANES), random_orders(rng, roster, LANES)
     rules, jitter = random_rules(rng, LANES), rng.uniform(-1, 2, battle.x.shape)
+    rules = rules._replace(slide=np.float32(0.0))  # it has a left and a right side
     flipped = battle._replace(y=32 - battle.y, vy=-battle.vy)
     after = step(roster, rules, battle, orders, jitter)
     mirror = step(roster, rules, flipped, orders._replace(goal_y=32 - orders.goal_y), jitter)

@@ -144,7 +144,7 @@ def test_drawn_rules_keep_their_ranges():
     assert sorted((*COINS, *RANGES, "numbers")) == sorted(rules._fields)
     for name, (low, high) in RANGES.items():
         values = np.asarray(getattr(rules, name))
-        assert low <= values.min() and values.max() <= high and values.std() > 0.2 * (high - low)
+        assert low <= values.min() and values.max() <= high and values.std() >= 0.2 * (high - low)
     for name in COINS:
         assert set(np.asarray(getattr(rules, name)).tolist()) == {0.0, 1.0}
 

@@ -178,10 +178,16 @@ def first_target(names, num_allies, places, rules, target=None):
     return int(run_loops(Roster(names, num_allies), rules, battle, orders, jnp.zeros(battle.x.shape), 1).target[-1, 0])
 
 
-@pytest.mark.parametrize("name, notices", [("smac", 5 + 0.375), ("smac_v0", 5 + 0.75)])
-def test_how_far_an_enemy_marine_sees_a_marine(name, notices):
-    """Scan range 5, measured halfway between centre and edge; edge to edge in the old rules. The radii are 0.375."""
-    rules, names = preset(name, ("marine",)), ("marine",) * 2
+@pytest.mark.parametrize(
+    "kind, name, notices",
+    [("zealot", "smac", 5.5), ("zealot", "smac_v0", 6.0), ("marine", "smac", 5.75), ("stalker", "smac", 7.25)],
+)
+def test_how_far_an_enemy_sees_its_like(kind, name, notices):
+    """Zealots look 5 cells far, by default halfway between centre and edge, edge to edge in the old rules (radius 0.5).
+
+    Everybody sees what its weapon reaches: a marine 5 + 2 x 0.375, a stalker 6 + 2 x 0.625.
+    """
+    rules, names = preset(name, (kind,)), (kind,) * 2
     for gap, target in ((notices - 0.01, 0), (notices + 0.01, -1)):
         assert first_target(names, 1, [(9, 16), (9 + gap, 16)], rules) == target
 
@@ -196,8 +202,12 @@ def test_a_melee_enemy_pursues_its_target_within_scan_range(name, expected):
 
 def test_smac_is_the_default():
     assert preset("smac", ("marine",)) == default_rules()
-    changed = {"scan_edge": (0.5, 1.0), "chase": (1.0, 0.0)}  # by the calibration, and before
+    changed = {  # by the calibration, and before
+        "scan_edge": (0.5, 1.0), "chase": (1.0, 0.0), "switch": (1.0, 0.0), "push_attacking": (0.4, 0.15),
+        "slide": (0.9, 0.0), "beam_radius": (0.5, 1.0),
+    }  # fmt: skip
     new, old = default_rules(), preset("smac_v0", ("marine",))
     differ = {name: (float(getattr(new, name)), float(getattr(old, name))) for name in changed}
-    assert differ == changed and new._replace(scan_edge=old.scan_edge, chase=old.chase) == old
+    assert differ == {name: pytest.approx(values) for name, values in changed.items()}
+    assert new._replace(**{name: getattr(old, name) for name in changed}) == old
     assert Smax("3m").rules.numbers is None

@@ -119,14 +119,12 @@ def test_the_last_of_both_sides_can_die_together():
 
 
 def test_a_crawler_stands_shoots_at_eight_and_a_half_and_is_not_pushed():
-    """7 + 0.875 + 0.625 = 8.5 to a stalker, edge to edge: 30 on its shield. By the default rules, which measure halfway
-    between centres and edges, it notices a stalker at 7 + 1.5 / 2 = 7.75."""
+    """7 + 0.875 + 0.625 = 8.5 to a stalker, edge to edge: 30 on its shield."""
     scenario = get_scenario("2s_vs_1sc")
     names = scenario.units
-    by_edges = RULES._replace(scan_edge=np.float32(1.0))
-    for rules, gap, shield in ((by_edges, 8.45, 50.0), (by_edges, 8.6, 80.0), (RULES, 7.7, 50.0), (RULES, 7.8, 80.0)):
+    for gap, shield in ((8.45, 50.0), (8.6, 80.0)):
         battle = arena(names, 2, [(14.0, 20.0 - gap), (9.0, 9.0), (14.0, 20.0)], scenario.ground)
-        frames = jax.device_get(play(names, 2, battle, orders_of([STOP, STOP]), 14, scenario.ground, rules))
+        frames = jax.device_get(play(names, 2, battle, orders_of([STOP, STOP]), 14, scenario.ground))
         assert frames.shield[-1, 0, 0] == shield
     battle = arena(names, 2, [(14.0, 18.9), (13.0, 20.5), (14.0, 20.0)], scenario.ground)
     after = jax.device_get(
