@@ -134,7 +134,9 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
     # Without numbers, both are constants.
     healer_first = False if roster.numbers is None else rules.medivac_rank < 0.0
     stays = -jnp.inf if healer_first is False else jnp.where(healer_first, -2.0 * _FIRST, -jnp.inf)
+    # A unit that only walks to its target: first this one if in reach, then others in reach, then this one.
     walks = (windup < 0.0) & (rules.switch > 0.5)
+    stays, at_hand = jnp.where(walks, -1.5 * _FIRST, stays), jnp.where(walks, 2.0 * _FIRST, 0.0)
     weapon = enemies.column(lambda unit: unit.range)
     keep = _keep_range(roster, rules, windup, weapon, scan)
     hunts = roster.ground.order.kind == HUNT
@@ -153,8 +155,8 @@ def acquire(roster: Roster, rules: Rules, battle: Battle, y: jax.Array, attacked
             if healer_first is not False:
                 key -= row(medivac, a) * jnp.where(healer_first, 4.0 * _FIRST, 0.0)
         kept = (target == a) & (near <= (keep + row(radii, a)) ** 2)
-        key = jnp.where(near <= limit * limit, key, jnp.inf)
-        key = _favour(key, kept, near <= (reached + TOUCH) ** 2, walks, stays)
+        key = jnp.where(kept, stays, jnp.where(near <= limit * limit, key, jnp.inf))
+        key = jnp.where(near <= (reached + TOUCH) ** 2, key - at_hand, key)
         if not hits_all:
             key = jnp.where(row(hits, a), key, jnp.inf)
         return jnp.minimum(key, best), jnp.where(key < best, a, pick)
@@ -171,12 +173,6 @@ def _keep_range(roster: Roster, rules: Rules, windup, weapon, scan):
     begun = jnp.maximum(rules.keep_slop, roster.range_slop(rules)[roster.num_allies :])
     slop = jnp.where(windup >= 0.0, begun, rules.keep_slop)
     return jnp.maximum(weapon + slop, rules.chase * scan)
-
-
-def _favour(key, kept, close, walks, stays):
-    """`key` of an agent: less if it is the present target (`kept`), or `close` and the unit only `walks` to its own."""
-    key = jnp.where(walks & close, key - 2.0 * _FIRST, key)
-    return jnp.where(kept, jnp.where(walks & ~close, -1.5 * _FIRST, stays), key)
 
 
 def locate(roster: Roster, battle: Battle, y: jax.Array, target: jax.Array, unrolled: bool) -> Aim:
