@@ -6,10 +6,8 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 960  # pixels; all lengths below are in pixels of a frame this wide
-VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: the usual part of the map, and the frame's aspect
+VIEW = (-0.6, 32.6, 7.5, 24.9)  # x0, x1, y0, y1 in map units: what is shown unless another part is given
 HEADER, FOOTER = 66, 34
-ASPECT = (VIEW[3] - VIEW[2]) / (VIEW[1] - VIEW[0])
-HEIGHT = round(HEADER + WIDTH * ASPECT + FOOTER)
 OVERSAMPLE = 2  # drawn this much larger, then scaled down, for smooth edges
 
 INK, DIM, PANEL, GROUND, WALL, GRID = "#e8ecf2", "#8b95a5", "#12161d", "#2a323e", "#171b22", "#343e4b"
@@ -40,14 +38,18 @@ def font(size: int):
 
 
 class Canvas:
-    """Draws in map units on a larger image. `view` (x0, x1, y0, y1) is the visible part of the map."""
+    """Draws in map units on a larger image. `view` (x0, x1, y0, y1) is the visible part of the map, which fills it.
+
+    `height`: of the image, header and footer included, in pixels of a WIDTH-wide frame.
+    """
 
     def __init__(self, width: int, view: tuple[float, float, float, float] = VIEW):
         self.view = view
         self.scale = WIDTH / (view[1] - view[0])  # pixels of a WIDTH-wide frame per map unit
         self.zoom = (VIEW[1] - VIEW[0]) / (view[1] - view[0])
         self.k = OVERSAMPLE * width / WIDTH  # pixels of the large image per pixel of a WIDTH-wide frame
-        self.size = (width, round(HEIGHT * width / WIDTH))
+        self.height = round(HEADER + self.scale * (view[3] - view[2]) + FOOTER)
+        self.size = (width, round(self.height * width / WIDTH))
         self.image = Image.new("RGB", (width * OVERSAMPLE, self.size[1] * OVERSAMPLE), PANEL)
         self.draw = ImageDraw.Draw(self.image, "RGBA")
 

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import ImageColor
 
-from envs.smax.canvas import ASPECT, EDGE, FOOTER, GRID, GROUND, HEADER, HEIGHT, HIGH, WALL, WIDTH, Canvas
+from envs.smax.canvas import EDGE, FOOTER, GRID, GROUND, HEADER, HIGH, VIEW, WALL, WIDTH, Canvas
 from envs.smax.terrain import SIZE, Terrain
 
 View = tuple[float, float, float, float]  # x0, x1, y0, y1 in map units
 MARGIN = 0.6  # map units round the walkable cells
 LINE = 4  # cells between the lines of the grid
+WIDE = (VIEW[3] - VIEW[2]) / (VIEW[1] - VIEW[0])  # height over width of the part of a wide arena that is shown ...
+TALL = 0.8  # ... and of other arenas
 LOW_BYTE, HIGH_BYTE = 191, 207  # height bytes of the ground 8.0 and of the plateau 10.0
 
 
@@ -26,21 +28,22 @@ def _span(used: np.ndarray) -> tuple[float, float]:
 
 
 def camera(scenes: Sequence, margin: float = 1.6) -> View:
-    """The smallest part of the map, in the frame's aspect, that shows all living units and a margin.
+    """The smallest part of the map, in the aspect of its terrain, that shows all living units and a margin.
 
     It shows little beyond the walkable cells and the units, which may fly over walls. `scenes`: `BattleScene`s of one
     battle.
     """
     x0, x1, y0, y1 = whole(scenes[0].terrain)
+    aspect = WIDE if y1 - y0 < TALL * (x1 - x0) else TALL
     x, y = (np.concatenate([getattr(s, axis)[s.health > 0] for s in scenes]) for axis in "xy")
     if x.size == 0:
         x, y = np.array([x0 + margin, x1 - margin]), np.array([y0 + margin, y1 - margin])
     limits = (min(x0, x.min() - 1), max(x1, x.max() + 1)), (min(y0, y.min() - 1), max(y1, y.max() + 1))
-    most = max(limits[0][1] - limits[0][0], (limits[1][1] - limits[1][0]) / ASPECT)
-    width = max(x.max() - x.min() + 2 * margin, (y.max() - y.min() + 2 * margin) / ASPECT)
+    most = max(limits[0][1] - limits[0][0], (limits[1][1] - limits[1][0]) / aspect)
+    width = max(x.max() - x.min() + 2 * margin, (y.max() - y.min() + 2 * margin) / aspect)
     width = float(np.clip(width, 15.0, most))
     (x0, x1), (y0, y1) = (
-        _within(values, size, *ends) for values, size, ends in zip((x, y), (width, ASPECT * width), limits, strict=True)
+        _within(values, size, *ends) for values, size, ends in zip((x, y), (width, aspect * width), limits, strict=True)
     )
     return x0, x1, y0, y1
 
@@ -54,7 +57,7 @@ def _within(values: np.ndarray, size: float, low: float, high: float) -> tuple[f
 
 def draw_ground(canvas: Canvas, terrain: Terrain) -> None:
     """Walls everywhere, the walkable cells, lighter the higher they are, with the lines of a grid, and their rim."""
-    canvas.box(0, HEADER, WIDTH, HEIGHT - FOOTER, WALL)
+    canvas.box(0, HEADER, WIDTH, canvas.height - FOOTER, WALL)
     for x, y in np.argwhere(terrain.crossable).tolist():
         if terrain.walkable[x, y]:
             canvas.draw.rectangle((*canvas.at(x, y + 1), *canvas.at(x + 1, y)), fill=_shade(terrain.height_byte[x, y]))

@@ -24,7 +24,6 @@ from envs.smax.canvas import (
     FOOTER,
     HEADER,
     HEAL,
-    HEIGHT,
     LOST,
     MINUS,
     PANEL,
@@ -70,7 +69,7 @@ class BattleScene(NamedTuple):
 
 
 def draw_frame(scene: BattleScene, width: int = WIDTH, view: View = VIEW) -> Image.Image:
-    """One image of `scene`, `width` pixels wide and 0.63 times as high; `view` is the part of the map to show."""
+    """One image of `scene`, `width` pixels wide; `view` is the part of the map to show, which sets its height."""
     canvas = Canvas(width, view)
     draw_ground(canvas, scene.terrain)
     for sector in scene.sectors:
@@ -191,8 +190,8 @@ def _header(canvas, scene):
 
 def _legend(canvas, scene):
     """Unit types on the left, colours of the bars on the right."""
-    y, x = HEIGHT - FOOTER / 2, 16.0
-    canvas.box(0, HEIGHT - FOOTER, WIDTH, HEIGHT, PANEL)
+    y, x = canvas.height - FOOTER / 2, 16.0
+    canvas.box(0, canvas.height - FOOTER, WIDTH, canvas.height, PANEL)
     for kind in dict.fromkeys(scene.types):
         canvas.shape(kind, ((x + 6) * canvas.k, y * canvas.k), 8 * canvas.k, "#9aa6b8")
         if SHAPES[kind][0]:

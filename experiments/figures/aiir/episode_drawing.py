@@ -222,13 +222,14 @@ def heat_map(ax: Any, data: EpisodeData, weights: np.ndarray, limit: float) -> A
 
 def snapshot(ax: Any, data: EpisodeData, step: int) -> None:
     """The battle at one step, drawn as in the videos; at the edge the agents' names and rewards."""
-    from envs.smax.canvas import FOOTER, HEADER, HEIGHT, WALL
+    from envs.smax.canvas import FOOTER, HEADER, WALL
+    from envs.smax.canvas import WIDTH as FULL_WIDTH
     from envs.smax.rendering import camera, draw_frame
 
     scene = _scene(data, step)
     view = camera([scene])
     image = draw_frame(scene, WIDTH, view)
-    k = image.height / HEIGHT
+    k = image.width / FULL_WIDTH
     image = image.crop((0, round(HEADER * k), image.width, image.height - round(FOOTER * k)))
     ax.imshow(np.asarray(image), extent=view)
     ax.set_facecolor(WALL)

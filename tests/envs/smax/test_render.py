@@ -149,6 +149,14 @@ def test_camera_shows_all_who_live_and_no_more_than_the_map():
     np.testing.assert_allclose(camera([near, corners]), whole, atol=1e-4)
 
 
+def test_square_arenas_have_taller_frames():
+    """bane_vs_bane's is 22 cells wide and high, 23.2 with the margin: all of it is 29 wide in a frame of 0.8."""
+    dead = make_scene(health=np.zeros(2), terrain=get_scenario("bane_vs_bane").ground.terrain)
+    np.testing.assert_allclose(camera([dead]), [1.5, 30.5, 4.4, 27.6], atol=1e-6)
+    assert draw_frame(dead, 480, camera([dead])).size == (480, (66 + 768 + 34) // 2)
+    assert draw_frame(make_scene(), 480).size == (480, round((66 + 503 + 34) / 2))
+
+
 def test_camera_follows_those_who_fly_over_walls():
     """A medivac at y = 1, below the strip: 0 <= y <= 25.6 is shown, as high as 22.4 + 2 * 1.6."""
     flying = make_scene(("medivac", "marine"), x=np.array([16.0, 16.0]), y=np.array([1.0, 23.4]))
