@@ -44,6 +44,7 @@ def main():
         until(lambda: len(list(orders.glob("*.started"))) >= 2)
     if (orders / "wait").exists() and not resumed:
         until(lambda: stopped)
+        (directory / "stopped").write_text(str(int(stopped[0])))
         sys.exit(128 + stopped[0])
     write(1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

@@ -150,9 +150,14 @@ class Crew:
 
     @contextlib.contextmanager
     def _closing(self) -> Iterator[None]:
-        """Leaves no process behind."""
+        """Leaves no process behind. After a second Ctrl-C they end at once; after an error here they save first."""
         try:
             yield
+        except Exception:
+            self._ask_to_stop()
+            for worker in self._running:
+                worker.process.wait()
+            raise
         finally:
             for worker in self._running:
                 worker.process.kill()

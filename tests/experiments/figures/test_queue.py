@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from envs.errors import ConfigError
 from experiments.common.files import read_csv, read_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.figures import store
@@ -139,6 +140,21 @@ def test_a_run_that_fails_takes_no_other_along(queue, capsys):
     out = capsys.readouterr().out
     assert len(queue.started) == 3
     assert out.count("(exit code 1); continuing with the others\n         error: the disk is full\n") == 3
+
+
+def test_an_error_here_lets_the_processes_save(queue, capsys, monkeypatch):
+    def make(settings):
+        if settings.run.env == "toy:constant":
+            return create_directory(settings)
+        fake_queue_run.until(lambda: queue.started)
+        raise ConfigError("the disk is full")
+
+    queue.order("wait")
+    monkeypatch.setattr(processes, "create_directory", make)
+    assert queue("--jobs", "2") == 2
+    assert capsys.readouterr().err == "error: the disk is full\n"
+    (directory,) = (path.parent for path in queue.directories())
+    assert (directory / "stopped").read_text() == str(int(signal.SIGTERM))
 
 
 def test_the_list_shows_states_and_hours(queue, capsys):
