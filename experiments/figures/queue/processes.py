@@ -118,7 +118,7 @@ class Crew:
             for line in dict.fromkeys(each.drawing for each in same):
                 self._say(f"         {line}")
         elif asked:
-            self._say(f"stopped  {queued.title}, saved")
+            self._say(f"stopped  {queued.title}{', saved' if code >= 128 else ''}")  # below 0: by a signal, at once
         else:
             self._failed.append(queued)
             self._say(f"failed   {queued.title} (exit code {code}); continuing with the others")
