@@ -192,7 +192,6 @@ def rates_table(labels: list[str], wins: Mapping[str, np.ndarray], episodes: Map
 
 def run_calibration(args: argparse.Namespace) -> int:
     """Both stages, and their tables."""
-    from envs.smax.rules import PRESETS
     from envs.smax.scenarios import SCENARIOS
 
     unknown = sorted(set(args.maps or ()) - REAL.keys())
@@ -204,7 +203,7 @@ def run_calibration(args: argparse.Namespace) -> int:
     quick = [name for name in maps if not is_crowded(name)] or maps
     wins, episodes = play_stage(args.out, "screened", drawn, quick, args.episodes, args.seed)
     best = np.argsort(-log_likelihood(wins, episodes), kind="stable")[: args.best]
-    presets = tuple(name for name in PRESETS if name != "smaclite")  # which has numbers of its own
+    presets = ("smac", "smac_v0")
     again = {name: np.concatenate([preset_settings(presets)[name], drawn[name][best]]) for name in SPACE}
     wins, episodes = play_stage(args.out, "replayed", again, maps, 4 * args.episodes, args.seed + 1)
     score = log_likelihood(wins, episodes)

@@ -41,7 +41,8 @@ RANGES = {
 UNKNOWN = tuple(name for name in Rules._fields if name != "numbers")
 SHARES = ("jitter", "flight")  # of delays; 1 in SMAC, 0 in SMAClite
 OTHER_RULES = 0.25  # probability that an episode uses SMAClite's value of a rule instead of a drawn one
-PRESETS = ("smac", "smac_v0", "smaclite")
+PRESETS = ("smac", "smac_v0", "smaclite", "short_sighted")
+SHORT_SIGHTED = {"scan_margin": -2.5, "weapon_scan": 0.0, "response": 0.0}
 V0 = {  # what `default_rules` had before they were calibrated
     "scan_edge": 1.0, "chase": 0.0, "switch": 0.0, "push_attacking": 0.15, "slide": 0.0, "beam_radius": 1.0,
 }  # fmt: skip
@@ -97,7 +98,8 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
 
     "smac" is the default, without numbers. "smac_v0" is what it was before the rules were calibrated: enemies notice
     agents from further away and drop a target that leaves their weapon's range, and crowds do not flow round those who
-    stand in their way.
+    stand in their way. "short_sighted" is easier: enemies look 2.5 cells less far, less than their weapons reach, and do
+    not answer attacks from farther away, so that chance wins a few battles (2 % on 3m, 10 % on 8m).
 
     "smaclite" has SMAClite's numbers and the rules of its enemies, but does not stand for SMAClite: win rates on the
     two differ, also those of scripted policies (docs/starcraft.md). It does not have SMAClite's collision avoidance:
@@ -113,6 +115,8 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
         raise ConfigError(f"unknown rules '{name}': choose {' or '.join(PRESETS)}")
     if name == "smac":
         return default_rules()
+    if name == "short_sighted":
+        return default_rules()._replace(**{field: np.float32(value) for field, value in SHORT_SIGHTED.items()})
     if name == "smac_v0":
         return default_rules()._replace(**{field: np.float32(value) for field, value in V0.items()})
     numbers = stack_numbers({kind: smaclite_numbers(kind) for kind in kinds})

@@ -1,14 +1,17 @@
 """Do individual intrinsic rewards help where the team's reward is sparse? Greedy win rates over env steps.
 
 AIIR-MIX, LIIR, AIIR-MIX's learner without intrinsic rewards, MAPPO and QMIX, with `reward=sparse` (a win or a defeat)
-and `reward=semisparse` (deaths and the win). The numbers of each form are in a file of its own, `sparse.csv` and
-`semisparse.csv` in the directory of the picture; beside them is the table of the final win rates, `sparse.md`.
+and `reward=semisparse` (deaths and the win). Random play never wins by SMAC's rules, and who has only lost learns to hide
+until the time is up; so `reward=sparse` is also played against enemies that chance can beat (`rules=short_sighted`, on
+the maps of marines). The numbers of each form are in a file of its own, `short_sighted.csv`, `semisparse.csv` and
+`sparse.csv` in the directory of the picture; beside them is the table of the final win rates, `sparse.md`.
 """
 
 import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from envs.errors import ConfigError
 from experiments.analysis import style
@@ -30,7 +33,23 @@ from experiments.figures.spec import Budget, FigureOptions, parse
 from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 
 SUMMARY = "Greedy win rates of methods with and without intrinsic rewards where the team's reward is (semi-)sparse."
-FORMS = {"sparse": "sparse: a win 1, a defeat -1", "semisparse": "semi-sparse: deaths and the win"}
+
+
+class Form(NamedTuple):
+    """What is trained: the options of the environments, what they are called, and the maps (None: all)."""
+
+    env_options: tuple[str, ...]
+    title: str
+    maps: tuple[str, ...] | None = None
+
+
+FORMS = {
+    "short_sighted": Form(
+        ("reward=sparse", "rules=short_sighted"), "sparse, short-sighted enemies", (f"{FAMILY}:3m", f"{FAMILY}:8m")
+    ),
+    "semisparse": Form(("reward=semisparse",), "semi-sparse: deaths and the win"),
+    "sparse": Form(("reward=sparse",), "sparse: a win 1, a defeat -1"),
+}
 NO_INTRINSIC = "no_intrinsic"  # a preset of AIIR-MIX, a method here
 NAMES = {NO_INTRINSIC: "AIIR-MIX without intrinsic rewards"}
 METHODS = ("aiir_mix", "liir", NO_INTRINSIC, "mappo", "qmix")
@@ -59,16 +78,16 @@ def command(argv: Sequence[str]) -> int:
 
 
 def make_runs(options: FigureOptions) -> list[Run]:
-    """All runs: sparse first, map by map, so that the first panels are complete first."""
+    """All runs: form by form and map by map, so that the first panels are complete first."""
     made = []
-    for form in FORMS:
-        for env in options.steps:
+    for form in FORMS.values():
+        for env in options.steps if form.maps is None else [env for env in options.steps if env in form.maps]:
             for name in options.methods:
                 plain = name != NO_INTRINSIC
                 asked = options if plain else dataclasses.replace(options, presets=(NO_INTRINSIC,))
                 run = make_run(asked, name if plain else "aiir_mix", env, "sparse", EVAL_EVERY, EVAL_EPISODES)
                 settings = run.settings
-                changed = dataclasses.replace(settings.run, env_options=(f"reward={form}",))
+                changed = dataclasses.replace(settings.run, env_options=form.env_options)
                 made.append(Run(dataclasses.replace(settings, run=changed), name))
     return made
 
@@ -78,7 +97,7 @@ def training(argv: Sequence[str]) -> FigureTraining:
     options = parse(argv, SUMMARY, BUDGETS, family=FAMILY)
 
     def keep(run: Run) -> None:
-        form = run.settings.run.env_options[0].partition("=")[2]
+        form = next(name for name, form in FORMS.items() if form.env_options == run.settings.run.env_options)
         keep_curves(numbers_file(options, form), options.budget, run, options.command, WIN_RATES)
 
     records = numbers_file(options, "sparse").with_suffix(".json")
@@ -115,7 +134,7 @@ def draw(options: FigureOptions, found: dict[str, list[Curves]]) -> None:
     figure = style.new_figure(3.3 * max(len(envs), 2), 1.2 + 2.6 * len(found))
     panels = figure.subplots(len(found), len(envs), squeeze=False, sharey=True)
     for row, (form, curves) in zip(panels, found.items(), strict=True):
-        row[0].set_ylabel(f"{FORMS[form]}\ntest win rate (%)", fontsize=9)
+        row[0].set_ylabel(f"{FORMS[form].title}\ntest win rate (%)", fontsize=9)
         for ax, env in zip(row, envs, strict=True):
             here = [in_percent(c, SMOOTH) for c in curves if c.env == env]
             if here:
@@ -142,7 +161,7 @@ def write_table(options: FigureOptions, found: dict[str, list[Curves]]) -> None:
     for form, curves in found.items():
         table = table_of({(c.label, c.env, c.seed): final_win_rate(c) for c in curves})
         envs = [env for env in _ALL_MAPS if any(known == env for _, known in table)]
-        lines += [f"| {FORMS[form]} | {' | '.join(style.env_title(env) for env in envs)} |"]
+        lines += [f"| {FORMS[form].title} | {' | '.join(style.env_title(env) for env in envs)} |"]
         lines += ["|---" * (len(envs) + 1) + "|"]
         for name in dict.fromkeys(name for name, _ in table):
             cells = [cell(table[name, env][1].mean) if (name, env) in table else "" for env in envs]

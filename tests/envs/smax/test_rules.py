@@ -180,12 +180,18 @@ def first_target(names, num_allies, places, rules, target=None):
 
 @pytest.mark.parametrize(
     "kind, name, notices",
-    [("zealot", "smac", 5.5), ("zealot", "smac_v0", 6.0), ("marine", "smac", 5.75), ("stalker", "smac", 7.25)],
+    [
+        ("zealot", "smac", 5.5),
+        ("zealot", "smac_v0", 6.0),
+        ("marine", "smac", 5.75),
+        ("stalker", "smac", 7.25),
+        ("marine", "short_sighted", 2.875),
+    ],
 )
 def test_how_far_an_enemy_sees_its_like(kind, name, notices):
     """Zealots look 5 cells far, by default halfway between centre and edge, edge to edge in the old rules (radius 0.5).
 
-    Everybody sees what its weapon reaches: a marine 5 + 2 x 0.375, a stalker 6 + 2 x 0.625.
+    Everybody sees what its weapon reaches: a marine 5 + 2 x 0.375, a stalker 6 + 2 x 0.625; the short-sighted do not.
     """
     rules, names = preset(name, (kind,)), (kind,) * 2
     for gap, target in ((notices - 0.01, 0), (notices + 0.01, -1)):

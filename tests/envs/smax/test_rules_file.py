@@ -71,7 +71,7 @@ def test_there_must_be_such_a_file_or_preset(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         find_rules(str(tmp_path / "none.json"), KINDS)
     with pytest.raises(
-        ConfigError, match="unknown rules 'mine': choose smac, smac_v0, smaclite, or give a file that ends in"
+        ConfigError, match="unknown rules 'mine': choose smac, smac_v0, smaclite, short_sighted, or give"
     ):
         make_env("smax:3m", rules="mine")
 

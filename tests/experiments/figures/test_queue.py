@@ -240,8 +240,9 @@ def test_the_order_of_the_committed_list():
 def test_the_committed_list_for_aiir_mix():
     methods = ("aiir_mix", "liir", "no_intrinsic", "mappo", "qmix")
     sparse = [
-        ("full", f"smax:{name} reward={form}") for form in ("sparse", "semisparse") for name in ("3m", "8m", "2s3z")
+        ("full", f"smax:{name} reward={form}") for form in ("semisparse", "sparse") for name in ("3m", "8m", "2s3z")
     ]
+    sparse = [("full", f"smax:{name} reward=sparse rules=short_sighted") for name in ("3m", "8m")] + sparse
     found = _found(("aiir/sparse",))
     assert list(found) == sparse
     assert all(each == [(name, 1_000_000) for name in methods] for each in found.values())

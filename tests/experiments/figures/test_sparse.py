@@ -37,8 +37,10 @@ def trained(monkeypatch, tmp_path):
 def test_each_method_is_trained_with_both_forms():
     options = parse(["aiir/sparse", "--budget", "full"], "", sparse.BUDGETS, family="smax")
     runs = sparse.make_runs(options)
-    assert len(runs) == 2 * 3 * 5
-    assert [run.settings.run.env_options[0] for run in runs] == ["reward=sparse"] * 15 + ["reward=semisparse"] * 15
+    options_of = [" ".join(run.settings.run.env_options) for run in runs]
+    easy, semi, hard = "reward=sparse rules=short_sighted", "reward=semisparse", "reward=sparse"
+    assert options_of == [easy] * 2 * 5 + [semi] * 3 * 5 + [hard] * 3 * 5
+    assert {run.settings.run.env for run in runs[:10]} == {"smax:3m", "smax:8m"}  # chance never wins 2s3z
     found = {run.method: (run.algo, run.settings.run.preset, run.settings.run.total_steps) for run in runs}
     assert found == {
         "aiir_mix": ("aiir_mix", "default", 1_000_000),
@@ -55,8 +57,8 @@ def test_what_is_trained_is_kept_and_drawn_again(trained, tmp_path, capsys):
     out, methods = tmp_path / "results" / "sparse.png", ["--methods", "aiir_mix", "no_intrinsic"]
     argv = ["aiir/sparse", "--run-dir", str(tmp_path / "runs"), "--out", str(out), "--seeds", "2", *methods]
     assert main(argv) == 0
-    assert trained == [("aiir_mix", (f"reward={form}",)) for form in ("sparse", "semisparse") for _ in methods[1:]]
-    for form in ("sparse", "semisparse"):
+    assert trained == [("aiir_mix", form.env_options) for form in sparse.FORMS.values() for _ in methods[1:]]
+    for form in ("short_sighted", "semisparse", "sparse"):
         rows = read_csv(out.with_name(f"{form}.csv"))
         assert {(row["algo"], row["win_rate"]) for row in rows} == {("aiir_mix", "0.4"), ("no_intrinsic", "0.2")}
         records = read_json(out.with_name(f"{form}.json"))["runs"]
@@ -68,10 +70,10 @@ def test_what_is_trained_is_kept_and_drawn_again(trained, tmp_path, capsys):
     assert "| sparse: a win 1, a defeat -1 | 3m |" in table and "| semi-sparse: deaths and the win | 3m |" in table
     assert "| AIIR-MIX | 40 [40, 40] |" in table
     assert "| AIIR-MIX without intrinsic rewards | 20 [20, 20] |" in table
-    assert "4 runs, 4 to train" in capsys.readouterr().out
+    assert "6 runs, 6 to train" in capsys.readouterr().out
     out.unlink()
-    assert main(argv) == 0 and len(trained) == 4  # nothing is trained twice
-    assert out.stat().st_size > 0 and "4 runs, 0 to train" in capsys.readouterr().out
+    assert main(argv) == 0 and len(trained) == 6  # nothing is trained twice
+    assert out.stat().st_size > 0 and "6 runs, 0 to train" in capsys.readouterr().out
 
 
 def test_redrawing_needs_numbers(tmp_path, capsys):
