@@ -98,8 +98,8 @@ def preset(name: str, kinds: tuple[str, ...]) -> Rules:
 
     "smac" is the default, without numbers. "smac_v0" is what it was before the rules were calibrated: enemies notice
     agents from further away and drop a target that leaves their weapon's range, and crowds do not flow round those who
-    stand in their way. "short_sighted" is easier: enemies look 2.5 cells less far, less than their weapons reach, and do
-    not answer attacks from farther away, so that chance wins a few battles (2 % on 3m, 10 % on 8m).
+    stand in their way. "short_sighted" is easier: enemies look 2.5 cells less far, less than their weapons reach, and
+    do not answer attacks from farther away, so that chance wins a few battles (2 % on 3m, 10 % on 8m).
 
     "smaclite" has SMAClite's numbers and the rules of its enemies, but does not stand for SMAClite: win rates on the
     two differ, also those of scripted policies (docs/starcraft.md). It does not have SMAClite's collision avoidance:

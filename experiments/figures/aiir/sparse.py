@@ -1,10 +1,11 @@
 """Do individual intrinsic rewards help where the team's reward is sparse? Greedy win rates over env steps.
 
 AIIR-MIX, LIIR, AIIR-MIX's learner without intrinsic rewards, MAPPO and QMIX, with `reward=sparse` (a win or a defeat)
-and `reward=semisparse` (deaths and the win). Random play never wins by SMAC's rules, and who has only lost learns to hide
-until the time is up; so `reward=sparse` is also played against enemies that chance can beat (`rules=short_sighted`, on
-the maps of marines). The numbers of each form are in a file of its own, `short_sighted.csv`, `semisparse.csv` and
-`sparse.csv` in the directory of the picture; beside them is the table of the final win rates, `sparse.md`.
+and `reward=semisparse` (deaths and the win). Random play never wins by SMAC's rules, and who has only lost learns to
+hide until the time is up; so `reward=sparse` is also played against enemies that chance can beat
+(`rules=short_sighted`, on the maps of marines). The numbers of each form are in a file of its own, `short_sighted.csv`,
+`semisparse.csv` and `sparse.csv` in the directory of the picture; beside them is the table of the final win rates,
+`sparse.md`.
 """
 
 import contextlib
