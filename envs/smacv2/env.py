@@ -64,7 +64,8 @@ class Smacv2:
       smacv2_bug: True: two errors of SMACv2 are reproduced. An enemy that nobody has found blanks the rows of all
         enemies before it, and rewards are scaled by the first enemy team of an environment.
       rules, randomise_rules, randomise: as in `Smax`.
-      options: of the reward, SMAC's by its own names, and `reward`, one of dense, sparse, semisparse; and `open_loop`.
+      options: of the reward, SMAC's by its own names, and `reward`, one of dense, sparse, semisparse,
+        win; and `open_loop`.
 
     Raises:
       ConfigError: an unknown name or rules, or an option that is out of range.

@@ -53,7 +53,7 @@ class Smax:
       randomise_rules: draw the rules anew for each episode (`envs.smax.rules.draw_rules`).
       randomise: if above 0, draw the rules and the units' numbers anew for each episode; numbers vary by this share,
         0 <= randomise < 1 (`envs.smax.rules.draw_all`).
-      options: SMAC's, by its own names, and `reward`, one of dense, sparse, semisparse (`envs.smax.options`).
+      options: SMAC's, by its own names, and `reward`, one of dense, sparse, semisparse, win (`envs.smax.options`).
 
     Raises:
       ConfigError: an unknown map or rules, or an option that is out of range.

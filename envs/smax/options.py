@@ -1,7 +1,7 @@
 """SMAC's options: what agents observe, what the state holds, what is rewarded. No jax here.
 
 The names, defaults and meanings are those of `StarCraft2Env`'s arguments (`oxwhirl/smac`, d6aab33). `reward=...` names
-the three reward forms of the literature.
+the reward forms of the literature.
 """
 
 import inspect
@@ -14,12 +14,14 @@ from envs.errors import ConfigError
 from envs.values import expected, show
 
 MAX_MOVE = 32  # the size of a map
-RewardForm = Literal["dense", "sparse", "semisparse"]
+RewardForm = Literal["dense", "sparse", "semisparse", "win"]
 # The reward forms, as options. dense: SMAC's default. sparse: +1 for a win, -1 for a defeat, as in LAIES (80fb849).
+# win: 1 for a win and nothing else, so that a defeat is no worse than hiding until the time is up.
 # semisparse: kills, losses and the win only, as in MASER (70ae469) and ICES (2fcc473).
 REWARD_FORMS: dict[str, dict[str, Any]] = {
     "dense": {},
     "sparse": {"reward_sparse": True, "reward_scale": False},
+    "win": {"reward_death_value": 0.0, "reward_win": 1.0, "reward_scale": False, "reward_damage": False},
     "semisparse": {"reward_only_positive": False, "reward_scale_rate": 10.0, "reward_damage": False},
 }
 

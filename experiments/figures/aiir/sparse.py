@@ -1,11 +1,11 @@
 """Do individual intrinsic rewards help where the team's reward is sparse? Greedy win rates over env steps.
 
-AIIR-MIX, LIIR, AIIR-MIX's learner without intrinsic rewards, MAPPO and QMIX, with `reward=sparse` (a win or a defeat)
-and `reward=semisparse` (deaths and the win). Random play never wins by SMAC's rules, and who has only lost learns to
-hide until the time is up; so `reward=sparse` is also played against enemies that chance can beat
-(`rules=short_sighted`, on the maps of marines). The numbers of each form are in a file of its own, `short_sighted.csv`,
-`semisparse.csv` and `sparse.csv` in the directory of the picture; beside them is the table of the final win rates,
-`sparse.md`.
+AIIR-MIX, LIIR, AIIR-MIX's learner without intrinsic rewards, MAPPO and QMIX, with `reward=sparse` (a win 1, a defeat
+-1) and `reward=semisparse` (deaths and the win). Random play never wins by SMAC's rules, and who has only been punished
+for defeats learns to hide until the time is up. So there is a third form: only wins count (`reward=win`), against
+enemies that chance can beat (`rules=short_sighted`, on the maps of marines). The numbers of each form are in a file of
+its own, `win.csv`, `semisparse.csv` and `sparse.csv` in the directory of the picture; beside them is the table of the
+final win rates, `sparse.md`.
 """
 
 import contextlib
@@ -45,8 +45,8 @@ class Form(NamedTuple):
 
 
 FORMS = {
-    "short_sighted": Form(
-        ("reward=sparse", "rules=short_sighted"), "sparse, short-sighted enemies", (f"{FAMILY}:3m", f"{FAMILY}:8m")
+    "win": Form(
+        ("reward=win", "rules=short_sighted"), "a win 1, nothing else; short-sighted", (f"{FAMILY}:3m", f"{FAMILY}:8m")
     ),
     "semisparse": Form(("reward=semisparse",), "semi-sparse: deaths and the win"),
     "sparse": Form(("reward=sparse",), "sparse: a win 1, a defeat -1"),

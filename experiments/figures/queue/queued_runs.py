@@ -28,7 +28,7 @@ RUNS, RESULTS = pathlib.Path("runs"), pathlib.Path("results")
 # Measured speeds, beside those of the queue's own runs; a file that is not there has none.
 RECORDS = tuple(
     RESULTS / f"{name}.json"
-    for name in ("aiir/fig3", "aiir/published/fig3", "aiir/sparse", "aiir/semisparse", "aiir/short_sighted",
+    for name in ("aiir/fig3", "aiir/published/fig3", "aiir/sparse", "aiir/semisparse", "aiir/win",
                  "iac/fig4", "iac/fig5", "iac/fig6", "smac/maps")
 )  # fmt: skip
 BENCHMARKS = (RESULTS / "train_speed.json", RESULTS / "algos_speed.json")

@@ -140,6 +140,8 @@ def test_the_three_forms_on_3m():
     assert paid(semisparse, 3) == pytest.approx(0.2739726)
     assert paid(semisparse, 0) == pytest.approx(-0.1369863)
     assert paid(semisparse, *enemies) == pytest.approx(6.3013699)  # 0.8219 + 5.4795
+    win = {"reward": "win"}
+    assert paid(win, 3) == paid(win, 0) == 0.0 and paid(win, *enemies) == 1.0
     assert paid({}, *enemies) == pytest.approx(20.0) == paid({"reward": "dense"}, *enemies)
 
 
@@ -192,7 +194,7 @@ def test_defaults_are_no_options():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"reward": "sparser"}, "'smax:3m': reward must be one of dense, sparse, semisparse, not 'sparser'"),
+        ({"reward": "sparser"}, "'smax:3m': reward must be one of dense, sparse, semisparse, win, not 'sparser'"),
         ({"reward_sparse": 1}, "reward_sparse must be True or False, not 1"),
         ({"reward_win": "much"}, "reward_win must be a number, not 'much'"),
         ({"reward_win": float("nan")}, "reward_win must be a finite number, not nan"),

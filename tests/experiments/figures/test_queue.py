@@ -242,7 +242,7 @@ def test_the_committed_list_for_aiir_mix():
     sparse = [
         ("full", f"smax:{name} reward={form}") for form in ("semisparse", "sparse") for name in ("3m", "8m", "2s3z")
     ]
-    sparse = [("full", f"smax:{name} reward=sparse rules=short_sighted") for name in ("3m", "8m")] + sparse
+    sparse = [("full", f"smax:{name} reward=win rules=short_sighted") for name in ("3m", "8m")] + sparse
     found = _found(("aiir/sparse",))
     assert list(found) == sparse
     assert all(each == [(name, 1_000_000) for name in methods] for each in found.values())

@@ -38,7 +38,7 @@ def test_each_method_is_trained_with_both_forms():
     options = parse(["aiir/sparse", "--budget", "full"], "", sparse.BUDGETS, family="smax")
     runs = sparse.make_runs(options)
     options_of = [" ".join(run.settings.run.env_options) for run in runs]
-    easy, semi, hard = "reward=sparse rules=short_sighted", "reward=semisparse", "reward=sparse"
+    easy, semi, hard = "reward=win rules=short_sighted", "reward=semisparse", "reward=sparse"
     assert options_of == [easy] * 2 * 5 + [semi] * 3 * 5 + [hard] * 3 * 5
     assert {run.settings.run.env for run in runs[:10]} == {"smax:3m", "smax:8m"}  # chance never wins 2s3z
     found = {run.method: (run.algo, run.settings.run.preset, run.settings.run.total_steps) for run in runs}
@@ -58,7 +58,7 @@ def test_what_is_trained_is_kept_and_drawn_again(trained, tmp_path, capsys):
     argv = ["aiir/sparse", "--run-dir", str(tmp_path / "runs"), "--out", str(out), "--seeds", "2", *methods]
     assert main(argv) == 0
     assert trained == [("aiir_mix", form.env_options) for form in sparse.FORMS.values() for _ in methods[1:]]
-    for form in ("short_sighted", "semisparse", "sparse"):
+    for form in ("win", "semisparse", "sparse"):
         rows = read_csv(out.with_name(f"{form}.csv"))
         assert {(row["algo"], row["win_rate"]) for row in rows} == {("aiir_mix", "0.4"), ("no_intrinsic", "0.2")}
         records = read_json(out.with_name(f"{form}.json"))["runs"]
