@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.loggers.csv import read_table
-from tests.helpers.processes import ROOT, child_environment
+from tests.helpers.processes import ROOT, child_environment, xla_flags
 
 SHORT = ["--total-steps", "24", "--eval-every", "12", "--log-every", "2", "--eval-episodes", "4"]
 FIXED = ["num_envs=2", "rollout_length=4"]
@@ -51,7 +51,7 @@ def same_rows(ours, theirs, count):
 def meshed(tmp_path_factory):
     """What runs and a sweep wrote in a process of 8 virtual devices."""
     out = tmp_path_factory.mktemp("mesh")
-    env = child_environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    env = child_environment(XLA_FLAGS=xla_flags(8))
     done = subprocess.run([sys.executable, "-c", MESH, str(out), *SHORT], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "8 x" in done.stdout

@@ -13,7 +13,7 @@ import pytest
 from experiments.distributed import collectives, connection
 from experiments.loggers.csv import read_table
 from experiments.sweep import main
-from tests.helpers.processes import child_environment
+from tests.helpers.processes import child_environment, xla_flags
 
 # 12 iterations of 4 env steps, in chunks of 3, 2, 1 and so on, an evaluation each half; three trials: padded to four.
 WORDS = ["--algo", "fake", "--env", "toy:coordination", "--seeds", "1", "--set", "num_envs=2", "rollout_length=4"]
@@ -45,7 +45,7 @@ def free_port():
 def start(directory, *words, **variables):
     """Starts the command as a process in a directory, without a cluster's variables but those given."""
     clusters = ("SLURM_", "KUBERNETES_", "OMPI_", "JAX_COORDINATOR")
-    environment = child_environment(XLA_FLAGS="--xla_force_host_platform_device_count=1", **variables)
+    environment = child_environment(XLA_FLAGS=xla_flags(1), **variables)
     environment = {k: v for k, v in environment.items() if k in variables or not k.startswith(clusters)}
     return subprocess.Popen(
         [sys.executable, "-c", PROCESS, *words, "--out", "out"],
