@@ -36,33 +36,46 @@ def load(name):
     return scenario, data, kind, jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), units), jnp.asarray(facing)
 
 
-def told(name):
-    return not name.endswith("epo")
+@cache
+def seen(name):
+    """What our interface gives on all snapshots of a file, by one program: {what: array}.
 
-
-def masks(name):
-    scenario, _, kind, units, facing = load(name)
-    sight = interface.survey(scenario, kind, units, facing)
-    return sight, interface.available(scenario, kind, units, sight, action_mask=not name.endswith("epo"))
-
-
-def recall(name):
-    """(memories after each snapshot, known bool[M, A, K]): the memory replayed over the snapshots."""
-    scenario, data, _, units, _ = load(name)
+    The memory (`finder`, `seen`) is replayed over the snapshots; `known` is what is shown of it. Rewards are those of
+    the step from the snapshot before.
+    """
+    scenario, data, kind, units, facing = load(name)
+    fresh, starts = forget_all(5, 5, 1), jnp.asarray(data["step"] == 0)
     rank = jnp.asarray(np.argsort(data["order"], axis=1).T, jnp.float32)
-    alive = units.health > 0
-    visible = masks(name)[0].visible[:, 5:]
-    fresh = forget_all(5, 5, 1)
+    last_action, scale = jnp.asarray(data["last_action"].T, jnp.int32), jnp.asarray(data["max_reward"], jnp.float32)
+    epo = name.endswith("epo")
 
-    def replay(memory, k):
-        memory = forget(memory, alive[:5, k][:, None], alive[5:, k][:, None])
-        memory = jax.tree.map(lambda a, b: jnp.where(data_step[k] == 0, a, b), fresh, memory)
-        memory, known = look(memory, visible[:, :, k][..., None], rank[:, k][:, None], told(name))
-        return memory, (jax.tree.map(lambda leaf: leaf[..., 0], memory), known[..., 0])
+    def evaluate(kind, units, facing, rank, last_action):
+        alive = units.health > 0
+        sight = interface.survey(scenario, kind, units, facing)
+        avail = interface.available(scenario, kind, units, sight, action_mask=not epo)
 
-    data_step = jnp.asarray(data["step"])
-    _, (memories, known) = jax.lax.scan(replay, fresh, jnp.arange(len(data_step)))
-    return memories, jnp.moveaxis(known, 0, -1)
+        def replay(memory, k):
+            memory = forget(memory, alive[:5, k][:, None], alive[5:, k][:, None])
+            memory = jax.tree.map(lambda a, b: jnp.where(starts[k], a, b), fresh, memory)
+            memory, known = look(memory, sight.visible[:, 5:, k][..., None], rank[:, k][:, None], not epo)
+            return memory, (jax.tree.map(lambda leaf: leaf[..., 0], memory), known[..., 0])
+
+        _, (memories, known) = jax.lax.scan(replay, fresh, jnp.arange(len(starts)))
+        rows = shown(jnp.moveaxis(known, 0, -1), bug=True)
+        over, won = outcome.ending(scenario, kind, units)
+        before = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=1), units)
+        return {
+            "avail": jnp.moveaxis(avail, -1, 0),
+            "finder": memories.finder,
+            "seen": jnp.moveaxis(memories.seen, 1, 2),
+            "obs": interface.observations(scenario, kind, units, facing, sight, avail, rows),
+            "state": interface.global_state(scenario, kind, units, facing, last_action),
+            "over": over,
+            "won": won,
+            "reward": outcome.reward(scenario, kind, before, units, won, scale),
+        }
+
+    return jax.device_get(jax.jit(evaluate)(kind, units, facing, rank, last_action))
 
 
 def test_the_data_hold_439_snapshots():
@@ -82,44 +95,33 @@ def test_sizes(name):
 
 @each_file
 def test_masks(name):
-    np.testing.assert_array_equal(np.moveaxis(masks(name)[1], -1, 0), load(name)[1]["avail"])
+    np.testing.assert_array_equal(seen(name)["avail"], load(name)[1]["avail"])
 
 
 @each_file
 def test_memory(name):
-    data = load(name)[1]
-    memories, _ = recall(name)
-    np.testing.assert_array_equal(memories.finder, data["finder"])
-    np.testing.assert_array_equal(np.moveaxis(memories.seen, 1, 2), data["seen"])
+    for field in ("finder", "seen"):
+        np.testing.assert_array_equal(seen(name)[field], load(name)[1][field], err_msg=field)
 
 
 @each_file
 def test_observations(name):
-    scenario, data, kind, units, facing = load(name)
-    (sight, avail), (_, known) = masks(name), recall(name)
-    rows = shown(known, bug=True)
-    obs = interface.observations(scenario, kind, units, facing, sight, avail, rows)
-    np.testing.assert_allclose(obs, data["obs"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(seen(name)["obs"], load(name)[1]["obs"], rtol=0, atol=1e-6)
 
 
 @each_file
 def test_states(name):
-    scenario, data, kind, units, facing = load(name)
-    state = interface.global_state(scenario, kind, units, facing, jnp.asarray(data["last_action"].T, jnp.int32))
-    np.testing.assert_allclose(state, data["state"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(seen(name)["state"], load(name)[1]["state"], rtol=0, atol=1e-6)
 
 
 @each_file
 def test_rewards_and_endings(name):
-    scenario, data, kind, units, _ = load(name)
-    before = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=1), units)
-    over, won = outcome.ending(scenario, kind, units)
-    reward = outcome.reward(scenario, kind, before, units, won, jnp.asarray(data["max_reward"], jnp.float32))
-    steps = data["step"] > 0  # nothing is returned by a reset
-    np.testing.assert_allclose(reward[steps], data["reward"][steps], rtol=1e-6, atol=1e-6)
+    scenario, data, _, units, _ = load(name)
+    ours, steps = seen(name), data["step"] > 0  # nothing is returned by a reset
+    np.testing.assert_allclose(ours["reward"][steps], data["reward"][steps], rtol=1e-6, atol=1e-6)
     limit = data["step"] >= scenario.limit
-    np.testing.assert_array_equal((over | limit)[steps], data["terminated"][steps])
-    np.testing.assert_array_equal(won[steps], data["battle_won"][steps])
+    np.testing.assert_array_equal((ours["over"] | limit)[steps], data["terminated"][steps])
+    np.testing.assert_array_equal(ours["won"][steps], data["battle_won"][steps])
     dead = np.asarray(units.health <= 0)
     np.testing.assert_array_equal(dead[:5].sum(0)[steps], data["dead_allies"][steps])
     np.testing.assert_array_equal(dead[5:].sum(0)[steps], data["dead_enemies"][steps])

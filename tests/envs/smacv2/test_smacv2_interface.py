@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,13 +31,17 @@ def scene(scenario, names, places, **fields):
     return kind, Snapshot(jnp.asarray(x), jnp.asarray(y), **columns)
 
 
-def observe(scenario, kind, units, known=True):
+@partial(jax.jit, static_argnums=0)
+def observe(scenario, kind, units):
     """obs [A, O] of the environment where all agents know about all enemies."""
     facing = jnp.zeros((scenario.num_allies, 1), jnp.int32)
     sight = interface.survey(scenario, kind, units, facing)
     avail = interface.available(scenario, kind, units, sight, True)
-    rows = jnp.full((scenario.num_enemies, scenario.num_allies, 1), known)
-    return np.asarray(interface.observations(scenario, kind, units, facing, sight, avail, rows))[0]
+    rows = jnp.ones((scenario.num_enemies, scenario.num_allies, 1), bool)
+    return interface.observations(scenario, kind, units, facing, sight, avail, rows)[0]
+
+
+SURVEY = jax.jit(interface.survey, static_argnums=0)
 
 
 SIZES_BY_HAND = {  # obs, state, actions; and with the conic field of view
@@ -88,7 +93,7 @@ def test_reach_by_type():
     scenario = DrawnScenario(PROTOSS, 3, 3)
     names = ("colossus", "stalker", "zealot") * 2
     kind, units = scene(scenario, names, [(10, 10), (10, 13), (10, 16), (17, 10), (16, 13), (12.25, 16)])
-    sight = interface.survey(scenario, kind, units, jnp.zeros((3, 1), jnp.int32))
+    sight = SURVEY(scenario, kind, units, jnp.zeros((3, 1), jnp.int32))
     assert np.diagonal(sight.reach[..., 0]).tolist() == [True, True, False]
 
 
@@ -96,7 +101,7 @@ def test_a_medivac_heals_agents():
     scenario = DrawnScenario(TERRAN, 3, 3)
     names = ("marauder", "medivac", "medivac", "marine", "marine", "marine")
     kind, units = scene(scenario, names, [(10, 16), (12, 16), (14, 16), (13, 16), (13, 17), (13, 15)])
-    sight = interface.survey(scenario, kind, units, jnp.zeros((3, 1), jnp.int32))
+    sight = SURVEY(scenario, kind, units, jnp.zeros((3, 1), jnp.int32))
     assert sight.reach[1:, :, 0].tolist() == [[True, False, False], [True, False, False]]
 
 
@@ -184,7 +189,7 @@ def test_the_largest_return_is_that_of_the_enemy_team():
 def test_orders_go_on_until_another_one_is_sent():
     scenario = DrawnScenario(PROTOSS, 1, 2, looks=CONE_ACTIONS)
     kind, units = scene(scenario, ("stalker", "zealot", "zealot"), [(10, 16), (14, 16), (26, 16)])
-    act = partial(new_orders, scenario, kind, units)
+    act = jax.jit(partial(new_orders, scenario, kind, units))
     reach, orders = jnp.array([[[True], [False]]]), no_orders(1, 1)
     numbers = []
     for action in (18, 7, 19, 2, 9, 1):  # attack 0; look; attack 1 out of reach; north; look; stop

@@ -21,6 +21,7 @@ NEAR = ("2c_vs_64zg", "6h_vs_8z")  # teams are created 7 apart there, so the fir
 
 @pytest.fixture(scope="module")
 def marines():
+    """Played with two environments by all tests: each number of environments is three programs more."""
     return Smax("3m")
 
 
@@ -35,8 +36,8 @@ def with_units(state, **fields):
     return state._replace(battle=battle)
 
 
-def test_keeps_the_contract():
-    check_env(Smax("3m"), steps=8)
+def test_keeps_the_contract(marines):
+    check_env(marines, steps=8)
 
 
 @pytest.mark.slow
@@ -61,20 +62,21 @@ def test_teams_open_out_of_each_others_reach(name):
 
 
 def test_first_observation(marines):
-    _, timestep = marines.reset(KEY, 16)
+    _, timestep = marines.reset(KEY, 2)
     assert timestep.avail[..., 1:6].all() and not timestep.avail[..., 0].any() and timestep.alive.all()
-    np.testing.assert_array_equal(timestep.obs[..., :4], np.ones((16, 3, 4)))
-    np.testing.assert_array_equal(timestep.obs[..., 4:19], np.zeros((16, 3, 15)))  # no enemy in sight
-    np.testing.assert_array_equal(timestep.state[:, -27:], np.zeros((16, 27)))
+    np.testing.assert_array_equal(timestep.obs[..., :4], np.ones((2, 3, 4)))
+    np.testing.assert_array_equal(timestep.obs[..., 4:19], np.zeros((2, 3, 15)))  # no enemy in sight
+    np.testing.assert_array_equal(timestep.state[:, -27:], np.zeros((2, 27)))
 
 
 def test_actions_become_orders():
     env = Smax("MMM")
-    state, _ = env.reset(KEY, 1)
+    battle = spawn(env.scenario.units, 10, draw_rules(KEY, 64), KEY, 64, ground=env.scenario.ground)
+    battle = jax.tree.map(lambda field: field[:, :1], battle)
     actions = jnp.asarray([[0], [1], [2], [3], [4], [5], [6], [15], [9], [14]], jnp.int32)
-    orders = jax.tree.map(lambda field: np.asarray(field)[:, 0], env.orders(state.battle, actions))
+    orders = jax.tree.map(lambda field: np.asarray(field)[:, 0], env.orders(battle, actions))
     np.testing.assert_array_equal(orders.kind, [NO_ORDER, STOP, MOVE, MOVE, MOVE, MOVE, *[ATTACK] * 4])
-    x, y = np.asarray(state.battle.x)[:10, 0], np.asarray(state.battle.y)[:10, 0]
+    x, y = np.asarray(battle.x)[:10, 0], np.asarray(battle.y)[:10, 0]
     np.testing.assert_allclose((orders.goal_x - x)[2:6], [0, 0, 2, -2], atol=1e-5)
     np.testing.assert_allclose((orders.goal_y - y)[2:6], [2, -2, 0, 0], atol=1e-5)
     # 6 + j is enemy j, unit 10 + j; for the medivac it is ally j
@@ -99,34 +101,34 @@ def test_time_limit_truncates_and_last_actions_are_shown(marines):
 
 def test_win_terminates_even_at_the_limit(marines):
     """Two enemies are dead; a marine's hit of 6 fells the last one, which has 1 hp left."""
-    state, _ = marines.reset(KEY, 1)
+    state, _ = marines.reset(KEY, 2)
     state = with_units(state, health={3: 1.0, 4: 0.0, 5: 0.0}, x={0: 12.0, 3: 16.0}, y={0: 16.0, 3: 16.0})
-    state = state._replace(steps=jnp.asarray([59], jnp.int32))
-    _, timestep = marines.step(KEY, state, jnp.asarray([[6, 1, 1]], jnp.int32))
-    assert timestep.terminated[0] and not timestep.truncated[0] and timestep.info["won"][0]
+    state = state._replace(steps=jnp.full(2, 59, jnp.int32))
+    _, timestep = marines.step(KEY, state, jnp.asarray([[6, 1, 1]] * 2, jnp.int32))
+    assert timestep.terminated.all() and not timestep.truncated.any() and timestep.info["won"].all()
     # (1 + 10 + 200) / 18.25
-    np.testing.assert_allclose(timestep.reward, [11.561644], atol=1e-5)
+    np.testing.assert_allclose(timestep.reward, [11.561644] * 2, atol=1e-5)
     assert timestep.info["dead_enemies"][0] == 3 and timestep.info["dead_allies"][0] == 0
 
 
 def test_rewards_do_not_depend_on_earlier_resets(marines):
     """SMAC adds the enemies' health to its scale at each early reset (365, 500, 635); here nothing is carried over."""
     for seed in range(3):
-        state, _ = marines.reset(jax.random.key(seed), 1)
+        state, _ = marines.reset(jax.random.key(seed), 2)
     assert outcome.max_reward(marines.scenario) == 365
     state = with_units(state, health={3: 1.0, 4: 0.0, 5: 0.0}, x={0: 12.0, 3: 16.0}, y={0: 16.0, 3: 16.0})
-    _, timestep = marines.step(KEY, state, jnp.asarray([[6, 1, 1]], jnp.int32))
-    np.testing.assert_allclose(timestep.reward, [211 / 18.25], atol=1e-5)
+    _, timestep = marines.step(KEY, state, jnp.asarray([[6, 1, 1]] * 2, jnp.int32))
+    np.testing.assert_allclose(timestep.reward, [211 / 18.25] * 2, atol=1e-5)
 
 
 def test_illegal_actions_become_stop_or_no_op(marines):
-    state, _ = marines.reset(KEY, 1)
+    state, _ = marines.reset(KEY, 2)
     state = with_units(state, health={2: 0.0}, x={0: 9.0, 3: 14.9, 4: 15.1}, y={0: 16.0, 3: 16.0, 4: 16.0})
     for given, used in (([6, 2, 1], [6, 2, 0]), ([7, 0, 0], [1, 1, 0]), ([99, -1, 6], [1, 1, 0])):
-        fixed = marines.legalise(state.battle, jnp.asarray(given, jnp.int32)[:, None])
+        fixed = marines.legalise(state.battle, jnp.asarray([given] * 2, jnp.int32).T)
         np.testing.assert_array_equal(fixed[:, 0], used)
-        after, _ = marines.step(KEY, state, jnp.asarray([given], jnp.int32))
-        same, _ = marines.step(KEY, state, jnp.asarray([used], jnp.int32))
+        after, _ = marines.step(KEY, state, jnp.asarray([given] * 2, jnp.int32))
+        same, _ = marines.step(KEY, state, jnp.asarray([used] * 2, jnp.int32))
         jax.tree.map(np.testing.assert_array_equal, after, same)
 
 
@@ -183,9 +185,9 @@ def test_scripted_policies_play_legally_and_aim_beats_chance(name):
     assert returns[:16].mean() > returns[16:].mean() + 1.0
 
 
-def test_random_legal_is_uniform():
+def test_random_legal_is_uniform(marines):
     avail = jnp.broadcast_to(jnp.asarray([False, True, False, True, True, False]), (4000, 1, 6))
-    timestep = Smax("3m").reset(KEY, 1)[1]._replace(avail=avail)
+    timestep = marines.reset(KEY, 2)[1]._replace(avail=avail)
     shares = np.bincount(np.asarray(scripted.random_legal(timestep, KEY))[:, 0], minlength=6) / 4000
     # 1/3 each; the standard deviation of a share is sqrt(2/9 / 4000) = 0.0075
     np.testing.assert_allclose(shares, [0, 1 / 3, 0, 1 / 3, 1 / 3, 0], atol=0.035)
@@ -204,9 +206,9 @@ def test_registry():
 
 def test_a_step_reads_the_same_in_a_second_program(marines):
     """Results must lie in memory as their shapes say: a second program takes that for granted, the host does not."""
-    state, timestep = marines.reset(KEY, 4)
+    state, timestep = marines.reset(KEY, 2)
     state = with_units(state, health={2: 0.0})
-    results = marines.step(KEY, state, jnp.ones((4, 3), jnp.int32))
+    results = marines.step(KEY, state, jnp.ones((2, 3), jnp.int32))
     again = jax.jit(lambda tree: jax.tree.map(lambda x: x ^ False if x.dtype == bool else x * 1, tree))(results)
     jax.tree.map(np.testing.assert_array_equal, again, results)
-    np.testing.assert_array_equal(again[1].alive, np.broadcast_to([True, True, False], (4, 3)))
+    np.testing.assert_array_equal(again[1].alive, np.broadcast_to([True, True, False], (2, 3)))

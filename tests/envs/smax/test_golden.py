@@ -51,22 +51,30 @@ def test_observations_state_and_masks(name):
     np.testing.assert_allclose(seen.state, data["state"], rtol=0, atol=1e-6)
 
 
+@partial(jax.jit, static_argnums=0)
+def replay(scenario, units, opening):
+    """(reward, over, won, dead agents, dead enemies), [K] each, of steps to the snapshots `units` [N, K], in order.
+
+    At those that are `opening` [K] a battle begins.
+    """
+    fresh = outcome.tally(scenario, units)
+
+    def step(tally, k):
+        now = jax.tree.map(lambda field: field[:, k][:, None], units)
+        over, won = outcome.ending(scenario, now)
+        reward, stepped = outcome.reward(scenario, tally, now, won)
+        first = jax.tree.map(lambda field: field[:, k][:, None], fresh)
+        tally = jax.tree.map(lambda a, b: jnp.where(opening[k], a, b), first, stepped)
+        return tally, (reward[0], over[0], won[0], *(count[0] for count in outcome.count_dead(scenario, now)))
+
+    start = jax.tree.map(lambda field: field[:, :1], fresh)
+    return jax.lax.scan(step, start, jnp.arange(len(opening)))[1]
+
+
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_rewards_and_endings(name):
     data, scenario = load(name), get_scenario(name)
-    opening = jnp.asarray(data["step"] == 0)
-    fresh = outcome.tally(scenario, snapshot(data))
-
-    def replay(tally, k):
-        units = jax.tree.map(lambda row: row[:, None], jax.tree.map(lambda field: field[:, k], snapshot(data)))
-        over, won = outcome.ending(scenario, units)
-        reward, stepped = outcome.reward(scenario, tally, units, won)
-        first = jax.tree.map(lambda field: field[:, k][:, None], fresh)
-        tally = jax.tree.map(lambda a, b: jnp.where(opening[k], a, b), first, stepped)
-        return tally, (reward[0], over[0], won[0], *(count[0] for count in outcome.count_dead(scenario, units)))
-
-    start = jax.tree.map(lambda field: field[:, :1], fresh)
-    _, outputs = jax.lax.scan(replay, start, jnp.arange(len(opening)))
+    outputs = replay(scenario, snapshot(data), jnp.asarray(data["step"] == 0))
     reward, over, won, dead_allies, dead_enemies = map(np.asarray, outputs)
     steps = data["step"] > 0  # nothing is returned by a reset
     np.testing.assert_allclose(reward[steps], data["reward"][steps], rtol=1e-6, atol=1e-6)

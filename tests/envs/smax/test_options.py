@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.base import TimeStep
 from envs.check import check_env
 from envs.errors import ConfigError
 from envs.registry import make_env
@@ -104,17 +105,20 @@ def test_strips_differ_beside_their_walkable_cells(other, cells, seen_from):
     assert seen.sum() == seen_from and set(np.unique(y[seen]).tolist()) == {7.5, 8.5, 9.5, 10.5, 21.5, 22.5, 23.5, 24.5}
 
 
+@partial(jax.jit, static_argnums=0)
+def judge(scenario, before, after):
+    """(reward, over, won), [E] each, of a step between two snapshots."""
+    over, won = outcome.ending(scenario, after)
+    return outcome.reward(scenario, outcome.tally(scenario, before), after, won)[0], over, won
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_rewards_and_endings(name):
     data, scenario = load(name)
     now = np.flatnonzero(data["step"] > 0)  # nothing is returned by a reset; no unit of these files revives
     before, after = snapshot(data, now - 1), snapshot(data, now)
 
-    def judge(before, after):
-        over, won = outcome.ending(scenario, after)
-        return outcome.reward(scenario, outcome.tally(scenario, before), after, won)[0], over, won
-
-    reward, over, won = jax.jit(judge)(before, after)
+    reward, over, won = judge(scenario, before, after)
     assert outcome.max_reward(scenario) == data["max_reward"]
     np.testing.assert_allclose(reward, data["reward"][now], rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(won, data["battle_won"][now])
@@ -125,10 +129,10 @@ def paid(options, *dead, map_name="3m"):
     """The reward of a step in which the units `dead` of a whole battle die."""
     scenario = replace(get_scenario(map_name), options=make_options(**options))
     units = len(scenario.units)
-    full = interface.Snapshot(*(jnp.full((units, 1), value) for value in (16.0, 16.0, 45.0, 0.0, 0.0, 0.0)))
-    after = full._replace(health=full.health.at[jnp.asarray(dead, int)].set(0.0))
-    _, won = outcome.ending(scenario, after)
-    return float(outcome.reward(scenario, outcome.tally(scenario, full), after, won)[0][0])
+    full = interface.Snapshot(*(np.full((units, 1), value, np.float32) for value in (16, 16, 45, 0, 0, 0)))
+    health = full.health.copy()
+    health[list(dead)] = 0.0
+    return float(judge(scenario, full, full._replace(health=health))[0][0])
 
 
 def test_the_three_forms_on_3m():
@@ -224,13 +228,24 @@ def test_what_cannot_be_is_one_line(options, message):
 @pytest.mark.parametrize(
     "options",
     [
-        {"obs_all_health": False, "obs_last_action": True},
-        {"obs_timestep_number": True, "obs_instead_of_state": True},
+        {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True, "obs_instead_of_state": True},
         {"open_loop": True},
     ],
 )
 def test_environments_with_options_keep_the_contract(options):
-    check_env(Smax("3m", **options), steps=8)
+    check_env(Smax("2m_vs_1z", **options), steps=8)
+
+
+@partial(jax.jit, static_argnums=0)
+def nearest(scenario, x, y, health):
+    """What `attack_nearest` does [E, A] in a first step with units at these places, [N, E]."""
+    rest = jnp.zeros_like(x)
+    units = interface.Snapshot(x, y, health, rest, rest, rest)
+    seen = interface.observe(scenario, units, jnp.full_like(x[: scenario.num_allies], -1, int), jnp.zeros(1, jnp.int32))
+    flags = jnp.zeros(1, bool)
+    alive = (health[: scenario.num_allies] > 0).T
+    timestep = TimeStep(seen.obs, seen.state, seen.avail, alive, rest[0], flags, flags, {})
+    return scripted.attack_nearest(scenario, timestep)
 
 
 def test_the_scripted_policy_reads_the_rows_wherever_they_are():
@@ -238,17 +253,14 @@ def test_the_scripted_policy_reads_the_rows_wherever_they_are():
     places = [(9.0, 10.0), (25.0, 10.0), (25.0, 10.0), (14.0, 10.0), (25.0, 18.0), (31.0, 20.0)]
     hidden = {"obs_all_health": False, "obs_last_action": True, "obs_timestep_number": True}
     for options in ({}, hidden, {"obs_pathing_grid": True, "obs_terrain_height": True}):
-        env = Smax("3m", **options)
-        state, timestep = env.reset(jax.random.key(0), 1)
-        x, y = (jnp.asarray(coordinate, jnp.float32)[:, None] for coordinate in zip(*places, strict=True))
-        battle = state.battle._replace(x=x, y=y, health=state.battle.health.at[2].set(0.0))
-        seen = interface.observe(env.scenario, battle, state.last_action, state.steps)
-        timestep = timestep._replace(obs=seen.obs, avail=seen.avail, alive=jnp.asarray([[True, True, False]]))
-        np.testing.assert_array_equal(scripted.attack_nearest(env.scenario, timestep), [[6, 2, 0]])
+        scenario = Smax("3m", **options).scenario
+        x, y = (np.array(coordinate, np.float32)[:, None] for coordinate in zip(*places, strict=True))
+        health = np.array([[45], [45], [0], [45], [45], [45]], np.float32)
+        np.testing.assert_array_equal(nearest(scenario, x, y, health), [[6, 2, 0]])
     with pytest.raises(ConfigError, match="the medivac of MMM cannot be scripted with obs_all_health=False"):
-        scripted.attack_nearest(Smax("MMM", obs_all_health=False).scenario, timestep)
+        scripted.attack_nearest(Smax("MMM", obs_all_health=False).scenario, None)
     with pytest.raises(ConfigError, match="open_loop=True hides the enemies"):
-        scripted.attack_nearest(Smax("3m", open_loop=True).scenario, timestep)
+        scripted.attack_nearest(Smax("3m", open_loop=True).scenario, None)
 
 
 @pytest.mark.parametrize("name, agents, limit", [("smax:3m", 3, 60), ("smacv2:terran_5_vs_5", 5, 200)])
