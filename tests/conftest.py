@@ -1,9 +1,10 @@
 """What makes the tests quick: most of their time is spent in XLA's compiler, so it works less and only once.
 
-XLA's first optimisation level takes 0.6 of the default's time, and programs of these sizes run no slower; without the
-fusion emitters, which only jaxlib 0.10 can do without, it takes half of that. What is compiled is kept for the session:
-by both processes, by the tests of other files and by the commands that tests start. Set before jax is first used;
-children of the tests inherit it.
+XLA's first optimisation level takes 0.6 of the default's time, and programs of these sizes run no slower; in the
+directories UNOPTIMISED, whose programs are many and run for a moment, they are not optimised at all; without the
+fusion emitters, which only jaxlib 0.10 can do without, it takes half of that. What is compiled is kept for the
+session: by both processes, by the tests of other files and by the commands that tests start. Set before jax is first
+used; children of the tests inherit it.
 """
 
 import contextlib
@@ -30,6 +31,8 @@ FLAGS = {"--xla_backend_optimization_level": "1", "--xla_force_host_platform_dev
 FLAGS["--xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"  # as the commands set it
 if version("jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
     FLAGS["--xla_cpu_use_fusion_emitters"] = "false"
+UNOPTIMISED = ("envs/", "iacjax/")
+OPTIMISED = ("test_probes.py", "test_recurrent.py")  # runs for as long as it compiles; two programs to the bit
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 SHORTEST = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 for flag, value in FLAGS.items():
@@ -84,6 +87,15 @@ def _nothing_is_left():
     for number, handler in handlers.items():
         if signal.getsignal(number) != handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hardly_optimised(request, _nothing_is_left):
+    file = request.path.relative_to(request.config.rootpath / "tests").as_posix()
+    if file.startswith(UNOPTIMISED) and request.path.name not in OPTIMISED:
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session", autouse=True)
