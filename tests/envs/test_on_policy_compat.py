@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from envs.numpy_env import NumpyEnv
 from envs.smac_compat import OnPolicyStarCraft2Env, StarCraft2Env
+from envs.smax.spawn import spawn
 from tests.helpers.scripted_smac import attack_first
 
 
@@ -40,20 +42,26 @@ def test_it_is_the_same_battle(pair):
     }  # fmt: skip
 
 
-def test_a_win_and_a_time_out_are_told(tmp_path):
-    rules = tmp_path / "easy.json"
-    rules.write_text('{"rules": {"scan_margin": -5.0, "response": 0.0}}')  # enemies wait until they are near
-    env = OnPolicyStarCraft2Env("3m", seed=0, rules=str(rules))
-    env.reset()
-    for _ in range(60):
-        *_, dones, infos, _ = env.step([1, 1, 1])
-    assert dones == [True] * 3 and infos[2]["bad_transition"] and infos[2]["battles_draw"] == 1
+def test_a_win_and_a_time_out_are_told(monkeypatch):
+    """Enemies with one point of health lose; then a step is made the last one that time allows."""
+
+    def weak(*args, **options):
+        battle = spawn(*args, **options)
+        return battle._replace(health=battle.health.at[3:].set(1.0))
+
+    monkeypatch.setattr("envs.smax.env.spawn", weak)
+    env = OnPolicyStarCraft2Env("3m", seed=2, rules="smac")  # the default's name: an engine of its own
     env.reset()
     over = False
     while not over:
         *_, dones, infos, _ = env.step(attack_first(env.get_avail_actions()))
         over = all(dones)
     assert infos[0]["won"] and infos[0]["battles_won"] == 1 and not infos[0]["bad_transition"]
+    env.reset()
+    step = NumpyEnv.step
+    monkeypatch.setattr(NumpyEnv, "step", lambda game, act: step(game, act)._replace(truncated=np.array([True])))
+    *_, dones, infos, _ = env.step([1, 1, 1])
+    assert dones == [True] * 3 and infos[2]["bad_transition"] and infos[2]["battles_draw"] == 1
 
 
 def test_a_seed_given_later(pair):
