@@ -3,11 +3,10 @@
     PYMARL_DIR=~/epymarl PYMARL_PYTHON=~/epymarl/venv/bin/python pytest -n 0 -m slow tests/envs/test_pymarl.py
 
 PYMARL_DIR is a checkout, PYMARL_PYTHON (default: this Python) has what the checkout and this project need: torch,
-sacred, PyYAML, jax (EPyMARL also SMAClite). The checkout is copied, and given a configuration of an easier 3m: enemies
-look for targets one cell less far than they shoot, so that tens of thousands of steps are enough.
+sacred, PyYAML, jax (EPyMARL also SMAClite). The checkout is copied, and given a configuration of an easier 3m, against
+short-sighted enemies (`envs.smax.rules`), so that tens of thousands of steps are enough.
 """
 
-import json
 import os
 import pathlib
 import re
@@ -21,7 +20,6 @@ from tests.helpers.source import ROOT
 
 CHECKOUT = os.environ.get("PYMARL_DIR", "")
 PYTHON = os.environ.get("PYMARL_PYTHON", sys.executable)
-EASIER = {"rules": {"scan_margin": -2.0, "response": 0.0}}
 STEPS = 60_000
 # The target network is copied after 200 episodes (PyMARL) or 200 updates (EPyMARL) by default: a dozen times in these
 # steps. The second name is EPyMARL's; a small value of it means a soft target.
@@ -47,12 +45,10 @@ pytestmark = [
 def copy(tmp_path):
     """The checkout's code and, beside its own, the configuration sc2_easier."""
     shutil.copytree(pathlib.Path(CHECKOUT).expanduser() / "src", tmp_path / "src")
-    rules = tmp_path / "easier.json"
-    rules.write_text(json.dumps(EASIER))
     folder = tmp_path / "src" / "config" / "envs"
     text = (folder / "sc2.yaml").read_text()
     assert text.count("env_args:\n") == 1
-    (folder / "sc2_easier.yaml").write_text(text.replace("env_args:\n", f"env_args:\n  rules: {rules}\n"))
+    (folder / "sc2_easier.yaml").write_text(text.replace("env_args:\n", "env_args:\n  rules: short_sighted\n"))
     return tmp_path
 
 
