@@ -34,7 +34,8 @@ FIELDS = {
 def make(algo):
     """(environment, algorithm) of a few small layers; of `FIELDS` those that its configuration has."""
     entry = get_entry(algo)
-    env = make_env("multi_pendulum:2" if algo == "iac" else "toy:variable")
+    # Few steps an episode: pendulums enlarge what differs.
+    env = make_env("multi_pendulum_shaped:2", horizon=20) if algo == "iac" else make_env("toy:variable")
     known = {field.name for field in dataclasses.fields(entry.config)}
     fields = {name: value for name, value in (SMALL | FIELDS[algo]).items() if name in known}
     return env, entry.make(env.spec, dataclasses.replace(entry.config(), **fields))
