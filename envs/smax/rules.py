@@ -13,18 +13,12 @@ from envs.errors import ConfigError
 from envs.smax.battle import Numbers, Rules, default_rules
 from envs.smax.units import LOOPS_PER_SECOND, UNITS
 
-COINS = (
-    "scan_edge",
-    "chase",
-    "switch",
-    "prefer_attackers",
-    "enemy_medivac",
-    "restart_windup",
-)  # 0 or 1, equally likely
+# 0 or 1, equally likely.
+COINS = ("scan_edge", "chase", "switch", "prefer_attackers", "enemy_medivac", "restart_windup")
 # Uniform between the values that the specification considers possible, or around the default if it names none.
 RANGES = {
     "scan_margin": (-0.5, 0.5),
-    "weapon_scan": (1.0, 1.0),
+    "weapon_scan": (1.0, 1.0),  # not in doubt; only SMAClite differs
     "keep_slop": (0.0, 1.0),
     "response": (0.0, 6.0),
     "medivac_rank": (0.0, 2.0),
