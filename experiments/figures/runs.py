@@ -181,6 +181,11 @@ class FigureTraining(NamedTuple):
     train: Callable | None = None
     records: pathlib.Path | None = None
     guess: Mapping[str, float] | None = None
+    record_file: Callable[[Run], pathlib.Path] | None = None  # json file with a run's record; None: the picture's
+
+    def record_path(self, run: Run) -> pathlib.Path:
+        """The json file in which `keep` writes how a run was made."""
+        return self.record_file(run) if self.record_file else self.options.out.with_suffix(".json")
 
     def run_all(self) -> int:
         """Trains what is missing. Returns the exit code."""

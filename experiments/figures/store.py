@@ -53,6 +53,21 @@ def record_of(budget: str, run: Run, command: str) -> dict[str, Any]:
     }
 
 
+def is_recorded(path: pathlib.Path, budget: str, run: Run) -> bool:
+    """Whether the json file `path` says that a run with these settings, with as many seeds or more, was finished."""
+    settings = run.settings.run
+    options = to_saved_options(settings.env, settings.env_options)
+    wanted = (budget, run.method, run.env, settings.preset, settings.total_steps, list(options))
+    wanted += (algorithm_fingerprint(run.settings.algorithm),)
+    names = (*KEY, "preset", "total_steps", "env_options", "algorithm")
+    return any(
+        tuple({"env_options": [], **record}.get(name) for name in names) == wanted
+        and record["status"] in find.FINISHED
+        and record["seeds"] >= settings.seeds
+        for record in read_json(path).get("runs", ())
+    )
+
+
 def merged(
     old: Sequence[Row], new: Sequence[Row], was: dict[str, Any] | None, now: dict[str, Any]
 ) -> tuple[list[Row], dict[str, Any]]:

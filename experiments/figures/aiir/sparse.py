@@ -97,12 +97,18 @@ def training(argv: Sequence[str]) -> FigureTraining:
     """What the command line `argv` trains."""
     options = parse(argv, SUMMARY, BUDGETS, family=FAMILY)
 
-    def keep(run: Run) -> None:
+    def numbers(run: Run) -> pathlib.Path:
         form = next(name for name, form in FORMS.items() if form.env_options == run.settings.run.env_options)
-        keep_curves(numbers_file(options, form), options.budget, run, options.command, WIN_RATES)
+        return numbers_file(options, form)
 
-    records = numbers_file(options, "sparse").with_suffix(".json")
-    return FigureTraining(options, make_runs(options), keep, records=records, guess=GUESS)
+    def keep(run: Run) -> None:
+        keep_curves(numbers(run), options.budget, run, options.command, WIN_RATES)
+
+    def record_file(run: Run) -> pathlib.Path:
+        return numbers(run).with_suffix(".json")
+
+    speeds = numbers_file(options, "sparse").with_suffix(".json")
+    return FigureTraining(options, make_runs(options), keep, None, speeds, GUESS, record_file)
 
 
 def numbers_file(options: FigureOptions, form: str) -> pathlib.Path:

@@ -97,7 +97,8 @@ def win_rate_training(
     def keep(run: Run) -> None:
         keep_curves(table, options.budget, run, options.command, WIN_RATES)
 
-    return FigureTraining(options, runs, keep, records=table.with_suffix(".json"), guess=GUESS)
+    records = table.with_suffix(".json")
+    return FigureTraining(options, runs, keep, records=records, guess=GUESS, record_file=lambda run: records)
 
 
 def numbers_file(options: FigureOptions) -> pathlib.Path:

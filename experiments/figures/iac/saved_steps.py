@@ -14,7 +14,7 @@ from experiments.common.files import read_csv, write_csv
 from experiments.common.stats import mean_interval
 from experiments.figures import spec, store
 from experiments.figures.iac import curves
-from experiments.figures.runs import FigureTraining
+from experiments.figures.runs import FigureTraining, Run
 from experiments.figures.spec import FigureOptions
 
 BASE = "ddpg_mix"
@@ -100,7 +100,11 @@ def training(argv: Sequence[str]) -> FigureTraining:
     numbers = {"threshold": (0.0, f"return on predator_prey to reach; 0: {defaults}")}
     options = spec.parse(argv, SUMMARY, budgets(), numbers)
     runs, table = curves.runs_of(options), numbers_file(options)
-    return FigureTraining(options, runs, lambda run: store.keep_curves(table, options.budget, run, options.command))
+
+    def keep(run: Run) -> None:
+        store.keep_curves(table, options.budget, run, options.command)
+
+    return FigureTraining(options, runs, keep, record_file=lambda run: table.with_suffix(".json"))
 
 
 def numbers_file(options: FigureOptions) -> pathlib.Path:

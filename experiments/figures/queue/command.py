@@ -16,12 +16,14 @@ from experiments.training.signals import stop_with_parent
 
 SUMMARY = """\
 Trains the runs that the figures and tables need, the most decisive first, and writes their numbers into the figures'
-files as each run ends. A run that is done is not made again, and one that was begun is resumed: stop it with Ctrl-C
-(all runs are saved), and repeat the command. The list is in experiments/figures/queue/entries.py."""
+files as each run ends. A run that is done, here or by the figures' files, is not made again, and one that was begun is
+resumed: stop it with Ctrl-C (all runs are saved), and repeat the command. The list is in
+experiments/figures/queue/entries.py."""
 EXAMPLES = """\
   python -m experiments.reproduce all --list                  what there is, how far it is, and how long it will take
   python -m experiments.reproduce all --jobs 2                two runs at a time
   python -m experiments.reproduce all --only aiir/sparse      one figure's runs alone
+  python -m experiments.reproduce all --again                 everything anew, whatever results/ has
   python -m experiments.reproduce aiir/sparse --budget full --redraw     draws what is there so far"""
 MAX_JOBS = 1024
 
@@ -39,6 +41,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--jobs", type=whole(1, MAX_JOBS), metavar="N", help=f"{jobs}with an accelerator one)")
     add("--only", nargs="+", metavar="TARGET", default=(), help="only these figures, e.g. aiir/sparse iac/fig4")
     add("--list", action="store_true", help="train nothing: show the runs, how far they are, and hours to go")
+    again = "train also what the figures' files have, but whose run directories are not here"
+    add("--again", action="store_true", help=again)
     add("--run-dir", type=out_folder, default=RUNS, help="parent of the runs' directories (default: %(default)s)")
     add("--results", type=out_folder, default=RESULTS, help="parent of the figures' files (default: %(default)s)")
     return options.parse_args(argv[1:])
@@ -49,7 +53,7 @@ def command(argv: Sequence[str]) -> int:
     if argv[1:2] == ["--train"]:  # what `processes` starts; not for users
         return train_one(argv[2:])
     args = _parse(argv)
-    queue = make_queue(args.budget, args.only, args.run_dir, args.results)
+    queue = make_queue(args.budget, args.only, args.run_dir, args.results, args.again)
     on_cpu = computes_on_cpu()
     count = args.jobs or (usable_cores() if on_cpu else 1)
     states = states_of(queue, "cpu" if on_cpu else "gpu")

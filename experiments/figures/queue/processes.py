@@ -18,7 +18,7 @@ from envs.errors import ConfigError
 from experiments.common.cli import explain
 from experiments.common.cpu import give_core, one_core_environment
 from experiments.common.text import duration
-from experiments.figures.queue.queued_runs import QueuedRun, share_done
+from experiments.figures.queue.queued_runs import DONE, QueuedRun, share_done
 from experiments.runs import find
 from experiments.runs.directory import create_directory
 from experiments.training.signals import Signals
@@ -53,10 +53,11 @@ class Crew:
         """
         self._queue, self._count, self._one_core, self._say = queue, count, one_core, say
         runs = {queued.run.settings: queued for queued in reversed(queue)}  # the first place of each
-        status = {settings: find.status(queued.run.directory) for settings, queued in runs.items()}
         first = [queued for queued in queue if runs[queued.run.settings] is queued]
-        self._waiting = [queued for queued in first if status[queued.run.settings] not in find.FINISHED]
-        self._unkept = [queued for queued in queue if status[queued.run.settings] in find.FINISHED]
+        status = [queued.status for queued in queue]
+        missing = [queued.run.settings for queued, each in zip(queue, status, strict=True) if each not in DONE]
+        self._waiting = [queued for queued in first if queued.run.settings in missing]
+        self._unkept = [queued for queued, each in zip(queue, status, strict=True) if each in find.FINISHED]
         self._total, self._finished = len(first), len(first) - len(self._waiting)
         self._running: list[Worker] = []
         self._failed: list[QueuedRun] = []

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from envs.errors import ConfigError
+from experiments.figures import store
 from experiments.figures.aiir import sparse, win_rates
 from experiments.figures.iac import covariance, curves, saved_steps
 from experiments.figures.queue.entries import QUEUES, QueueEntry
@@ -31,6 +32,8 @@ RECORDS = tuple(
     for name in ("aiir/fig3", "aiir/published/fig3", "aiir/sparse", "aiir/semisparse", "aiir/win",
                  "iac/fig4", "iac/fig5", "iac/fig6", "smac/maps")
 )  # fmt: skip
+RECORDED = "recorded"
+DONE = (*find.FINISHED, RECORDED)
 BENCHMARKS = (RESULTS / "train_speed.json", RESULTS / "algos_speed.json")
 
 
@@ -41,6 +44,17 @@ class QueuedRun(NamedTuple):
     words: tuple[str, ...]  # the figure's command line
     training: FigureTraining
     run: Run
+    again: bool = False  # train it though the figure's files say that it was finished
+
+    @property
+    def status(self) -> str:
+        """new, begun, finished, reached_target_win_rate; or `recorded`: the figure's files have it, from a run whose
+        directory is not here."""
+        status = self.run.status
+        if status in find.FINISHED or self.again:
+            return status
+        path, budget = self.training.record_path(self.run), self.training.options.budget
+        return RECORDED if store.is_recorded(path, budget, self.run) else status
 
     @property
     def title(self) -> str:
@@ -57,13 +71,18 @@ class QueuedRun(NamedTuple):
 
 
 def make_queue(
-    budget: str, only: Sequence[str] = (), runs: pathlib.Path = RUNS, results: pathlib.Path = RESULTS
+    budget: str,
+    only: Sequence[str] = (),
+    runs: pathlib.Path = RUNS,
+    results: pathlib.Path = RESULTS,
+    again: bool = False,
 ) -> list[QueuedRun]:
     """All runs of a queue in their order.
 
     Args:
       only: figures; empty: all.
       runs, results: parents of the run directories and of the figures' files.
+      again: whether runs are to be trained that the figures' files have, but whose directories are not here.
 
     Raises:
       ConfigError: there is no such queue, or no such figure in it.
@@ -82,7 +101,7 @@ def make_queue(
         words += ["--run-dir", str(runs / entry.target.split("/")[0])] if runs != RUNS else []
         words += ["--out", str(results / f"{entry.target}.png")] if results != RESULTS else []
         training = TRAININGS[entry.target](words)
-        queue += [QueuedRun(entry, tuple(words), training, run) for run in training.runs]
+        queue += [QueuedRun(entry, tuple(words), training, run, again) for run in training.runs]
     return queue
 
 
@@ -90,14 +109,14 @@ class State(NamedTuple):
     """How far a queued run is."""
 
     queued: QueuedRun
-    status: str  # new, begun, finished or reached_target_win_rate
+    status: str  # as QueuedRun's
     share: float  # of its env steps that are made
     hours: float | None  # that the rest takes on one core or device; None: nothing like it was measured
     source: str  # what was measured instead of this run; "": the same method in the same environment
 
     @property
     def is_finished(self) -> bool:
-        return self.status in find.FINISHED
+        return self.status in DONE
 
     @property
     def text(self) -> str:
@@ -126,8 +145,8 @@ def states_of(queue: Sequence[QueuedRun], platform: str) -> list[State]:
     states = []
     for queued in queue:
         directory = queued.run.directory
-        status = find.status(directory)
-        share = 1.0 if status in find.FINISHED else share_done(queued.run, directory) if directory else 0.0
+        status = queued.status
+        share = 1.0 if status in DONE else share_done(queued.run, directory) if directory else 0.0
         found = estimate_run(queued.run, speeds, platform)
         pair = found.facts.get("algo"), found.facts.get("env")
         source = "" if pair in ((None, None), (queued.run.algo, queued.run.env)) else f"as {pair[0]} on {pair[1]}"

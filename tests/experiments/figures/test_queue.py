@@ -5,6 +5,7 @@ The processes that would train are `tests/helpers/fake_queue_run.py`; one run is
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import threading
 import pytest
 
 from envs.errors import ConfigError
-from experiments.common.files import read_csv, read_json
+from experiments.common.files import read_csv, read_json, write_json
 from experiments.config.presets import PRESETS, Preset
 from experiments.figures import store
 from experiments.figures.iac import curves
@@ -96,6 +97,37 @@ def test_it_is_trained_in_order_once_and_into_the_figures_files(queue, capsys):
     assert queue("--jobs", "2") == 0
     assert "all: 3 runs: 3 done, 0 begun, 0 to do\n" == capsys.readouterr().out
     assert len(queue.started) == 3 and len(queue.rows()) == 6 and len(queue.rows("fig6")) == 2
+
+
+def test_what_the_figures_files_have_is_not_trained_again(queue, capsys):
+    """As in a clone with the committed files of runs whose directories are elsewhere."""
+    assert queue("--jobs", "1", "--only", "iac/fig4") == 0
+    shutil.rmtree(queue.folder / "runs")
+    (queue.results / "iac" / "fig4.csv").rename(rows := queue.folder / "rows.csv")
+    assert queue("--list", "--only", "iac/fig4") == 0
+    assert "3 runs: 3 done, 0 begun, 0 to do" in capsys.readouterr().out
+    assert queue("--list") == 0  # figure 6 needs one of them, and its own file has it not
+    assert "3 runs: 2 done, 0 begun, 1 to do" in capsys.readouterr().out
+    assert queue("--list", "--only", "iac/fig4", "--again") == 0
+    assert "3 runs: 0 done, 0 begun, 3 to do" in capsys.readouterr().out
+    assert queue("--jobs", "1", "--only", "iac/fig4") == 0
+    assert len(queue.started) == 3 and rows.exists() and not (queue.results / "iac" / "fig4.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"preset": "paper"}, {"total_steps": 32}, {"seeds": 1}, {"algorithm": "0"}, {"status": "begun"},
+     {"env_options": ["reward=sparse"]}],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_record_of_another_run_counts_for_nothing(queue, change):
+    assert queue("--jobs", "1", "--only", "iac/fig6") == 0
+    (queued,) = queued_runs.make_queue("paper", ("iac/fig6",), queue.folder / "runs", queue.results)
+    path = queued.training.record_path(queued.run)
+    assert store.is_recorded(path, "small", queued.run) and not store.is_recorded(path, "paper", queued.run)
+    (record,) = read_json(path)["runs"]
+    write_json(path, {"runs": [record | change]})
+    assert not store.is_recorded(path, "small", queued.run)
 
 
 def test_two_at_once_have_a_core_each_and_both_write_their_rows(queue):
