@@ -44,6 +44,9 @@ TARGETS: dict[str, Target] = {
     "iac/fig7": Target(
         "experiments.figures.iac.saved_steps", "steps saved and return won over DDPG-MIX, predator-prey"
     ),
+    "claims": Target(
+        "experiments.figures.claims.command", "docs/claims.md: each claim of the papers, confirmed, refuted or open"
+    ),
     "all": Target(
         "experiments.figures.queue.command", "all of these figures' runs, most decisive first, several at a time"
     ),
