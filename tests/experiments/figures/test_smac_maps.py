@@ -38,3 +38,13 @@ def test_it_draws_a_panel_for_each_map_with_the_published_numbers(picture, monke
 def test_a_map_of_which_nothing_is_kept_is_one_line(picture, capsys):
     assert main(["smac/maps", "--redraw", "--envs", "smax:corridor", "--out", str(picture)]) == 2
     assert "none of these methods and maps" in capsys.readouterr().err
+
+
+def test_the_open_loop_policy_is_mappo_that_sees_the_time_alone():
+    """Ellis et al. 2023, section 4; on the maps of SMACv2, and on 2s3z to compare."""
+    training = maps.training(["smac/maps"])
+    runs = [run for run in training.runs if run.method == maps.OPEN_LOOP]
+    assert [run.env for run in runs] == [env for env in maps.MAPS if env.startswith("smacv2:") or env == "smax:2s3z"]
+    assert {(run.algo, run.settings.run.env_options) for run in runs} == {("mappo", ("open_loop=True",))}
+    others = {run.method for run in training.runs if run.env == "smax:corridor"}
+    assert others == {"mappo", "qmix"}
