@@ -165,6 +165,20 @@ _MAAC = {
     "warmup": 1024,
     "warmup_actions": "policy",
 }
+# The settings of github.com/oxwhirl/facmac for Multi-Agent MuJoCo, and as many steps.
+_FACMAC = {
+    "share_networks": True,
+    "hidden_dim": 400,
+    "policy_layers": 2,
+    "critic_layers": 2,
+    "gamma": 0.99,
+    "lr": 1e-3,
+    "adam_eps": 0.01,
+    "batch_size": 100,
+    "buffer_size": 1_000_000,
+    "tau": 0.001,
+    "warmup": 10_000,
+}
 # Their defaults are these codes with the numbers of IAC's tables.
 _BY_IAC = "the official code with the numbers of IAC's tables 5 to 7"
 _BESIDE_IAC = {
@@ -179,6 +193,9 @@ _BESIDE_IAC = {
     "explore": Preset(_PENDULUMS, SWING, "longer uniform exploration, 16 environments"),
     "hunt": _HUNT,
 }
+
+# IAC's paper does not compare with these.
+_WITHOUT_PAPER = {name: preset for name, preset in _BESIDE_IAC.items() if name != "paper"}
 
 _MATRIX_GAME = {"env": "matrix_game", "total_steps": 20_000, "eval_episodes": 10}
 # IAC's tables 5 and 7: feed-forward agents that learn from single transitions.
@@ -246,6 +263,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
     "maac": {
         **_BESIDE_IAC,
         "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "settings of the official code"),
+    },
+    "facmac": {
+        **_WITHOUT_PAPER,
+        "official": Preset(
+            {**_CONTROL, "total_steps": 2_000_000}, _FACMAC, "settings of the official code for Multi-Agent MuJoCo"
+        ),
     },
     **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},
 }

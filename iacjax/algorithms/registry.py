@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from envs.errors import ConfigError
 from iacjax.algorithms.coma.config import ComaConfig
 from iacjax.algorithms.common.config import AlgorithmConfig, check_config
+from iacjax.algorithms.facmac.config import FacmacConfig
 from iacjax.algorithms.iac.config import (
     AttnQmixConfig,
     DdpgMixConfig,
@@ -223,6 +224,14 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.maac.learner:make",
         "soft policies, one critic whose values attend to the other agents",
         colour="#6b7280",
+        continuous=True,
+    ),
+    "facmac": Entry(
+        "FACMAC",
+        FacmacConfig,
+        "iacjax.algorithms.facmac.learner:make",
+        "deterministic policies, learned through a mix of individual critics at all agents' new actions",
+        colour="#9cb53a",
         continuous=True,
     ),
 }

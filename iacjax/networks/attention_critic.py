@@ -15,16 +15,17 @@ def _next(x: jax.Array, k: int) -> jax.Array:
 
 
 class PlainCritic(nn.Module):
-    """Q_i(o_i, u_i) of each agent: the critic of SQ, SIQ and DDPG-MIX (table 7: 3 hidden layers)."""
+    """Q_i(o_i, u_i) of each agent: the critic of SQ, SIQ and DDPG-MIX (table 7: 3 hidden layers), and of FACMAC."""
 
     hidden: tuple[int, ...]
+    shared: bool = False  # one network for all agents, with the agent's id as input
 
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
         """obs f32[..., A, O], action f32[..., A, D] -> (Q f32[..., A], attention f32[..., 1, A, A], all 0)."""
         chex.assert_equal_shape_prefix([obs, action], obs.ndim - 1)
         num_agents = obs.shape[-2]
-        q = AgentMlp(self.hidden, 1)(jnp.concatenate([obs, action], -1))[..., 0]
+        q = AgentMlp(self.hidden, 1, self.shared)(jnp.concatenate([obs, action], -1))[..., 0]
         return q, jnp.zeros((*obs.shape[:-2], 1, num_agents, num_agents))
 
 

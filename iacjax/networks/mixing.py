@@ -1,4 +1,4 @@
-"""QMIX's mixing network: one team value of the agents' values, monotone in each, with weights made from the state."""
+"""Mixing networks: one team value of the agents' values, with weights made from the state, or their sum."""
 
 import chex
 import flax.linen as nn
@@ -53,13 +53,15 @@ class QMixer(nn.Module):
     """Q_tot = |W_2(s)| ELU(|W_1(s)| q + b_1(s)) + b_2(s) (QMIX, Rashid et al. 2018, fig. 2; IAC, eq. 22).
 
     Absolute weights make it monotone: dQ_tot / dQ_i >= 0, so that each agent's best action is part of the team's best.
-    W_1, W_2 and b_2 are networks of `hyper_layers` layers, b_1 is linear, as in the authors' code.
+    W_1, W_2 and b_2 are networks of `hyper_layers` layers, b_1 is linear, as in the authors' code. Not `monotone`, the
+    weights keep their signs (FACMAC-nonmonotonic, Peng et al. 2021).
     """
 
     mixer_dim: int = 64
     hyper_dim: int = 64
     hyper_layers: int = 2
     init_scale: float = 1.0  # of the initial weights that the state makes; small where states are large numbers
+    monotone: bool = True
 
     @nn.compact
     def __call__(self, q: jax.Array, state: jax.Array) -> jax.Array:
@@ -71,6 +73,16 @@ class QMixer(nn.Module):
         b_1 = Dense(units, kernel_init=linear, name="b_1")(state)
         w_2 = Hypernet(self.hyper_dim, self.hyper_layers, units, units, self.init_scale, name="w_2")(state)
         b_2 = Hypernet(self.hyper_dim, 2, 1, scale=self.init_scale, name="b_2")(state)
-        w_1 = jnp.abs(w_1).reshape(*state.shape[:-1], agents, units)
-        hidden = nn.elu(weighted_sum(q, w_1) + b_1)
-        return (hidden * jnp.abs(w_2)).sum(-1) + b_2[..., 0]
+        if self.monotone:
+            w_1, w_2 = jnp.abs(w_1), jnp.abs(w_2)
+        hidden = nn.elu(weighted_sum(q, w_1.reshape(*state.shape[:-1], agents, units)) + b_1)
+        return (hidden * w_2).sum(-1) + b_2[..., 0]
+
+
+class SumMixer(nn.Module):
+    """Q_tot = sum over agents of Q_i (VDN, Sunehag et al. 2018). It has no parameters."""
+
+    @nn.compact
+    def __call__(self, q: jax.Array, state: jax.Array) -> jax.Array:
+        """q f32[..., A], state f32[..., X] (not read) -> f32[...]."""
+        return q.sum(-1)

@@ -1,17 +1,18 @@
-"""What MADDPG and MAAC share: Gaussian policies, clipping by agent, warm-up actions, means by agent.
-
-Neither reads the global state: their critics know all observations and all actions.
+"""What actor-critics with continuous actions share beside IAC: policies that end in tanh and acting by them, Gaussians,
+clipping by agent, warm-up actions, means by agent.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from envs.base import EnvSpec
-from iacjax.algorithms.common.off_policy import until_warm
+from envs.base import EnvSpec, TimeStep
+from iacjax.algorithms.common.off_policy import ActionRange, until_warm
 from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock
 
@@ -21,6 +22,16 @@ class WarmupConfig(Protocol):
 
     warmup: int
     warmup_actions: Literal["uniform", "policy"]
+
+
+class ActingNetworks(Protocol):
+    """What `greedy` and `act` read of an algorithm's networks."""
+
+    spec: EnvSpec
+    config: WarmupConfig
+    policy: nn.Module  # obs f32[..., A, O] -> f32[..., A, D or more]: means before tanh first
+    mask: jax.Array  # bool[A, D], False on padded dimensions
+    range: ActionRange
 
 
 class Gaussian(NamedTuple):
@@ -72,6 +83,35 @@ def warmup_action(config: WarmupConfig, mask: jax.Array, key: jax.Array, clock: 
         return action
     uniform = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0) * mask
     return until_warm(config.warmup, clock, action, uniform)
+
+
+def greedy(nets: ActingNetworks, actor: Any, obs: jax.Array) -> jax.Array:
+    """tanh of the policies' means: obs f32[..., A, O] -> f32[..., A, D] in [-1, 1]."""
+    return jnp.tanh(nets.policy.apply(actor, obs)[..., : nets.spec.action.dim]) * nets.mask
+
+
+def noisy(action: jax.Array, scale: float, mask: jax.Array, key: jax.Array) -> jax.Array:
+    """Actions f32[..., A, D] in [-1, 1] plus Gaussian noise of standard deviation `scale`, clipped to [-1, 1]."""
+    return jnp.clip(action + scale * jax.random.normal(key, action.shape), -1.0, 1.0) * mask
+
+
+def act(
+    nets: ActingNetworks,
+    explore_by: Callable[[Any, Any, jax.Array, jax.Array], jax.Array],
+    params: Any,
+    carry: Any,
+    timestep: TimeStep,
+    first: jax.Array,
+    key: jax.Array,
+    clock: Clock,
+    explore: bool,
+) -> tuple[Any, jax.Array, Any]:
+    """One step in E environments (see `Algorithm.act`), exploring by `explore_by(nets, params, obs, key)`."""
+    if not explore:
+        return carry, nets.range.to_env(greedy(nets, params, timestep.obs)), ()
+    k_policy, k_warm = jax.random.split(key)
+    action = explore_by(nets, params, timestep.obs, k_policy)
+    return carry, nets.range.to_env(warmup_action(nets.config, nets.mask, k_warm, clock, action)), ()
 
 
 def agents_mean(x: jax.Array, mask: jax.Array) -> jax.Array:

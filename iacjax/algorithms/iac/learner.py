@@ -19,7 +19,7 @@ One learner, three choices:
 | 15  the actor's loss, times alpha               | `actor_loss`                                         |
 | 19 to 21  attention over the others             | `networks.attention_critic.AttentionCritic`          |
 | 22  mixing on the state                         | `networks.mixing.QMixer`                             |
-| 23  the critic's loss                           | `critic_loss`                                        |
+| 23  the critic's loss                           | `common.mixed_critic.critic_loss`                    |
 | 24  its target                                  | `td_target`                                          |
 | 25, 26  individual entropies inside the mixer   | `actor_loss`, `td_target` with entropy individual    |
 
@@ -48,6 +48,7 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from envs.errors import ConfigError
+from iacjax.algorithms.common.mixed_critic import critic_loss, individual_values, init_critic, q_tot_of
 from iacjax.algorithms.common.off_policy import ActionRange, action_range, transition, transition_plan, until_warm
 from iacjax.algorithms.common.optimizer_step import apply_gradients
 from iacjax.algorithms.common.targets import copy_every
@@ -130,10 +131,7 @@ def init(nets: Networks, key: jax.Array) -> Learner:
     state = jnp.zeros((1, nets.spec.state_dim))
     params = {
         "actor": iac_policy.init_policy(nets.policy, k_actor, obs, state),
-        "critic": {
-            "agents": nets.critic.init(k_critic, obs, action),
-            "mixer": nets.mixer.init(k_mixer, jnp.zeros((1, nets.spec.num_agents)), state),
-        },
+        "critic": init_critic(nets, k_critic, k_mixer, obs, action, state),
     }
     opt = {name: nets.optimizers[name].init(tree) for name, tree in params.items()}
     return Learner(params, jax.tree.map(jnp.copy, params), opt, jnp.zeros((), jnp.int32))
@@ -160,18 +158,9 @@ def act(
     return noise, nets.range.to_env(action), ()
 
 
-def _individual(nets: Networks, critic: Any, obs: jax.Array, action: jax.Array) -> jax.Array:
-    return nets.critic.apply(critic["agents"], obs, action)[0]
-
-
-def q_tot_of(nets: Networks, critic: Any, obs: jax.Array, state: jax.Array, action: jax.Array) -> jax.Array:
-    """Eq. 22: the mixed value f32[B] of actions f32[B, A, D] in [-1, 1]."""
-    return nets.mixer.apply(critic["mixer"], _individual(nets, critic, obs, action), state)
-
-
 def _soft_q_tot(nets: Networks, critic: Any, ts: TimeStep, joint: iac_policy.Joint) -> jax.Array:
     """The objective of the actors, f32[B]: Q_tot - alpha log pi (eq. 15), or MIX(Q_i - alpha log pi_i) (eq. 26)."""
-    q = _individual(nets, critic, ts.obs, joint.action)
+    q = individual_values(nets, critic, ts.obs, joint.action)
     if nets.config.entropy == "individual":
         return nets.mixer.apply(critic["mixer"], q - nets.config.temperature * joint.log_prob, ts.state)
     q_tot = nets.mixer.apply(critic["mixer"], q, ts.state)
@@ -190,14 +179,6 @@ def td_target(nets: Networks, target: dict[str, Any], ts: TimeStep, noise: Noise
         else:
             value = q_tot_of(nets, target["critic"], ts.obs, ts.state, joint.action)
     return ts.reward + nets.config.gamma * (1.0 - ts.terminated) * value
-
-
-def critic_loss(
-    nets: Networks, critic: Any, ts: TimeStep, action: jax.Array, target: jax.Array, mask: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Eq. 23, as a mean over the batch. Also gives Q_tot f32[B]."""
-    q_tot = q_tot_of(nets, critic, ts.obs, ts.state, action)
-    return masked_mean((target - q_tot) ** 2, mask), q_tot
 
 
 def actor_loss(

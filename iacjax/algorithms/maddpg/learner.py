@@ -31,11 +31,13 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.common.continuous_actors import (
+    act,
     agents_mean,
     clip_each_agent,
     gaussian,
+    greedy,
+    noisy,
     sample_input,
-    warmup_action,
 )
 from iacjax.algorithms.common.off_policy import (
     ActionRange,
@@ -80,7 +82,7 @@ def make(spec: EnvSpec, config: MaddpgConfig) -> Algorithm:
         init=partial(init, nets),
         policy=lambda learner: learner.params["actor"],
         carry=no_carry,
-        act=partial(act, nets),
+        act=partial(act, nets, explore),
         update=partial(update, nets),
         plan=transition_plan(config, state_is_obs=True),  # the state is never read, so the replay need not keep it
         inspect=partial(inspect, nets),
@@ -117,11 +119,6 @@ def init(nets: Networks, key: jax.Array) -> Learner:
     return Learner(params, jax.tree.map(jnp.copy, params), opt, jnp.zeros((), jnp.int32))
 
 
-def greedy(nets: Networks, actor: Any, obs: jax.Array) -> jax.Array:
-    """obs f32[..., A, O] -> f32[..., A, D] in [-1, 1]."""
-    return jnp.tanh(nets.policy.apply(actor, obs)[..., : nets.spec.action.dim]) * nets.mask
-
-
 def sample(nets: Networks, actor: Any, obs: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Actions f32[..., A, D] in [-1, 1], differentiable (of a Gaussian policy: sampled), and the networks' outputs."""
     out = nets.policy.apply(actor, obs)
@@ -130,25 +127,12 @@ def sample(nets: Networks, actor: Any, obs: jax.Array, key: jax.Array) -> tuple[
     return jnp.tanh(x) * nets.mask, out
 
 
-def act(
-    nets: Networks,
-    params: Any,
-    carry: Any,
-    timestep: TimeStep,
-    first: jax.Array,
-    key: jax.Array,
-    clock: Clock,
-    explore: bool,
-) -> tuple[Any, jax.Array, Any]:
-    """One step in E environments (see `Algorithm.act`)."""
-    if not explore:
-        return carry, nets.range.to_env(greedy(nets, params, timestep.obs)), ()
-    k_policy, k_warm = jax.random.split(key)
-    action, _ = sample(nets, params, timestep.obs, k_policy)
-    if nets.config.policy == "deterministic":  # `sample` did not use the key
-        noise = nets.config.noise_scale * jax.random.normal(k_policy, action.shape)
-        action = jnp.clip(action + noise, -1.0, 1.0) * nets.mask
-    return carry, nets.range.to_env(warmup_action(nets.config, nets.mask, k_warm, clock, action)), ()
+def explore(nets: Networks, actor: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
+    """Exploring actions f32[..., A, D] in [-1, 1]: of a deterministic policy its own plus noise."""
+    action, _ = sample(nets, actor, obs, key)
+    if nets.config.policy == "gaussian":
+        return action
+    return noisy(action, nets.config.noise_scale, nets.mask, key)  # `sample` did not use the key
 
 
 def _critic_input(obs: jax.Array, actions: jax.Array) -> jax.Array:
