@@ -64,7 +64,7 @@ def _place(source: str) -> str:
 
 
 def part_of(source: str) -> str:
-    """Which part of a training iteration an operation's name belongs to, by the scopes of `iacjax.train`."""
+    """Which part of a training iteration an operation's name belongs to, by the scopes of `iacjax.trainer`."""
     found = re.findall(rf"\b({'|'.join(PARTS)})\b", source)
     return found[-1] if found else "other"
 

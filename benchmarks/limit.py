@@ -67,7 +67,7 @@ def count_products(env: Any, algorithm: Any) -> Counter:
     import numpy as np
 
     from benchmarks.products import products
-    from iacjax.train import init_state, train_step
+    from iacjax.trainer import init_state, train_step
 
     state = jax.eval_shape(partial(init_state, env, algorithm), jax.eval_shape(lambda: jax.random.key(0)))
     iteration = jax.ShapeDtypeStruct((), np.int32)

@@ -215,7 +215,7 @@ def time_rollout(env: Any, algorithm: Any, env_steps: int = 0) -> tuple[Any, Any
     import jax.numpy as jnp
 
     from iacjax.rollout import rollout
-    from iacjax.train import init_state
+    from iacjax.trainer import init_state
     from iacjax.types import Clock
 
     state = jax.jit(lambda key: init_state(env, algorithm, key))(jax.random.key(0))

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 
 from envs.base import ConfigError, Environment
 from iacjax.device_mesh import SplitResets
-from iacjax.evaluate import evaluate
-from iacjax.train import Trainer, assemble_trainer, init_state, train_step
+from iacjax.evaluation import evaluate
+from iacjax.trainer import Trainer, assemble_trainer, init_state, train_step
 from iacjax.types import Algorithm, TrainState
 
 Floats = dict[str, jax.Array]  # f32[] by the config's field
@@ -44,7 +44,7 @@ def make_trial_trainer(
     eval_episodes: int,
     mesh: Mesh | None = None,
 ) -> Trainer:
-    """As `iacjax.train.make_trainer`, with an algorithm for each trial; its `init` takes (keys [S], floats [S] each).
+    """As `iacjax.trainer.make_trainer`, with an algorithm for each trial; its `init` takes (keys [S], floats [S] each).
 
     Args:
       make: builds the algorithm from a trial's floats, which are tracers: it must not branch on them (`can_be_traced`).

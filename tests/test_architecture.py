@@ -34,7 +34,7 @@ LAYERS = (
     ("training",),
     ("figures", "sweeps", "smac", "benchmarks"),  # the last is a package of its own beside experiments
     ("commands",),
-    ("notebook",),
+    ("notebook", "api"),
 )
 COMMANDS = {"run", "sweep", "evaluate", "record", "plot", "compare", "transfer", "reproduce", "benchmark", "smac_probe"}
 COMMAND_LINES, FUNCTION_LINES, FILE_LINES = 120, 50, 300
@@ -51,7 +51,7 @@ def check(rule: str, found: set[str]) -> None:
 
 
 def layer(name: str) -> str | None:
-    """The folder of experiments, "commands" or "notebook"; "benchmarks"; None in envs and iacjax."""
+    """The folder of experiments, "commands", "notebook" or "api"; "benchmarks"; None in envs and iacjax."""
     parts = name.split(".")
     if parts[0] == "benchmarks":
         return parts[0]
@@ -89,6 +89,21 @@ def test_packages_import_one_way():
 
 def is_other_env(name: str, interface: set[str]) -> bool:
     return name.startswith("envs") and name not in interface
+
+
+def test_nothing_of_ours_calls_the_python_api():
+    """`iacjax.train` and its like are made of `experiments`; what is below must not ask for them."""
+    import iacjax
+
+    offered = {name for name in iacjax.__all__ if name not in ("Policy", "load_policy")}
+    found = set()
+    for name, module in modules().items():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "iacjax":
+                found |= {f"{name}: {alias.name}" for alias in node.names if alias.name in offered}
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "iacjax" and node.attr in offered:
+                found.add(f"{name}: {node.attr}")
+    check("python API", found)
 
 
 def test_layers_of_experiments():

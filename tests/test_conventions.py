@@ -43,7 +43,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_the_agents_pulls_in_nothing_heavy():
-    code = "import iacjax.policy, iacjax.train, iacjax.algorithms.intrinsic.learner, envs.registry, envs.smax.env"
+    code = "import iacjax.policy, iacjax.trainer, iacjax.algorithms.intrinsic.learner, envs.registry, envs.smax.env"
     loaded = loaded_after(code)
     assert loaded & (HEAVY | {"PIL", "orbax", "tyro", "experiments"}) == set()
     assert "jax" in loaded

@@ -137,7 +137,7 @@ def evaluate_script(
 
     from envs.registry import make_env
     from experiments.analysis.evaluation import EVALUATION
-    from iacjax.evaluate import evaluate
+    from iacjax.evaluation import evaluate
 
     env = make_env(f"jaxmarl:smax:{config['MAP_NAME']}", **config["ENV_KWARGS"])
     algorithm = script_policy(algo, module, config, env.spec)

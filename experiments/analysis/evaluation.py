@@ -43,7 +43,7 @@ def evaluate_policy(
     """
     import jax
 
-    from iacjax.evaluate import evaluate
+    from iacjax.evaluation import evaluate
 
     if env_options is None:
         trained = from_saved_options(env_name, policy.env_options)

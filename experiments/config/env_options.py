@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
@@ -53,6 +53,15 @@ def read_env_options(words: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"--env-options {word}: {key} is given twice")
         options[key] = _literal(word, value)
     return options
+
+
+def write_env_options(options: Mapping[str, Any]) -> list[str]:
+    """The inverse of `read_env_options`: {"num_prey": 2, "reward": "flat"} -> ["num_prey=2", "reward=flat"]."""
+    words = []
+    for key, value in options.items():
+        bare = isinstance(value, str) and _BARE.fullmatch(value) and value not in ("None", "True", "False")
+        words.append(f"{key}={value if bare else repr(value)}")
+    return words
 
 
 def _literal(word: str, text: str) -> Any:

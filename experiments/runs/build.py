@@ -32,7 +32,7 @@ def state_shapes(env: Any, algorithm: Any, num_seeds: int) -> Any:
     """Shapes and dtypes of the TrainState of a batch of seeds, as its checkpoint holds it, leaves [seeds, ...]."""
     import jax
 
-    from iacjax.train import make_trainer
+    from iacjax.trainer import make_trainer
 
     keys = jax.eval_shape(lambda: seed_keys(tuple(range(num_seeds))))
     return jax.eval_shape(make_trainer(env, algorithm, 1, 1).init, keys)

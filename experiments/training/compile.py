@@ -33,7 +33,7 @@ class Lowered(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a batch of seeds (see `iacjax.train.Trainer`) and what they need."""
+    """The compiled functions of a batch of seeds (see `iacjax.trainer.Trainer`) and what they need."""
 
     init: Callable
     chunk: Callable
@@ -62,7 +62,7 @@ def lower_run(
     """
     import jax
 
-    from iacjax.train import make_trainer
+    from iacjax.trainer import make_trainer
 
     layout = layout_of(num_seeds, devices, algorithm.plan.num_envs)
     trainer = make_trainer(env, algorithm, CHUNK_CAPACITY, eval_episodes, layout.mesh)

@@ -267,7 +267,7 @@ class TrainingLoop:
 
 def train_states(env: Any, algorithm: Any, seeds: tuple[int, ...], total_steps: int) -> Any:
     """The TrainState after `total_steps` env steps, each leaf [S, ...]; without rows, evaluations or checkpoints."""
-    from iacjax.train import make_trainer
+    from iacjax.trainer import make_trainer
 
     size, iteration, done = algorithm.plan.steps_per_iteration, 0, 0
     trainer = make_trainer(env, algorithm, iterations_until(total_steps, 0, size), 1)

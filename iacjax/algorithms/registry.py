@@ -27,7 +27,7 @@ from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
 from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QtranConfig, VdnConfig
 
 if TYPE_CHECKING:
-    from envs.base import EnvSpec
+    from envs.base import Environment, EnvSpec
     from iacjax.types import Algorithm
 
 
@@ -246,13 +246,15 @@ def get_entry(name: str) -> Entry:
     raise ConfigError(f"unknown algorithm {name!r}: {hint}known are {', '.join(sorted(ALGORITHMS))}")
 
 
-def make(name: str, spec: "EnvSpec", **fields: Any) -> "Algorithm":
-    """The algorithm `name` for an environment, with these fields of its config, checked as on a command line.
+def make_algorithm(name: str, env: "Environment | EnvSpec", **fields: Any) -> "Algorithm":
+    """The algorithm `name` for an environment or its spec, with these fields of its config, checked as on a command
+    line. The others have the defaults of `experiments.run`.
 
     Raises:
       ConfigError: an unknown algorithm or field, a value that a field cannot have, fields or an action space that do
         not go together with the algorithm.
     """
+    spec = getattr(env, "spec", env)
     check_fits(name, spec)
     entry = get_entry(name)
     unknown = fields.keys() - set(option_names(entry.config))

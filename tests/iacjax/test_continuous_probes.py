@@ -15,9 +15,9 @@ import pytest
 from envs.base import select_envs, vectorize
 from envs.toy.continuous_probes import CONTINUOUS_PROBES, CONTINUOUS_TOYS
 from iacjax.algorithms.registry import ALGORITHMS
-from iacjax.evaluate import evaluate
+from iacjax.evaluation import evaluate
 from iacjax.rollout import rollout
-from iacjax.train import init_state, train_step
+from iacjax.trainer import init_state, train_step
 from iacjax.types import Clock, masked_mean
 
 GAMMA = 0.9

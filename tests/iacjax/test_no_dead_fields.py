@@ -18,7 +18,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from envs.errors import ConfigError
 from envs.registry import make_env
 from iacjax.algorithms.registry import ALGORITHMS, option_names
-from iacjax.train import init_state, train_step
+from iacjax.trainer import init_state, train_step
 
 SMALL = {"hidden_dim": 8, "critic_dim": 8, "embed_dim": 8, "mix_dim": 4, "mixer_dim": 4, "hyper_dim": 4, "heads": 2}
 SMALL |= {"num_envs": 4, "rollout_length": 4, "batch_size": 4, "buffer_size": 64, "warmup": 16}

@@ -16,9 +16,9 @@ from envs.base import ActionSpec, EnvSpec, select_envs, vectorize
 from envs.check import check_env
 from envs.toy.probes import PROBES, TOYS, Toy
 from iacjax.algorithms.registry import ALGORITHMS
-from iacjax.evaluate import evaluate
+from iacjax.evaluation import evaluate
 from iacjax.rollout import rollout
-from iacjax.train import init_state, train_step
+from iacjax.trainer import init_state, train_step
 from iacjax.types import Clock, masked_mean
 
 GAMMA = 0.9

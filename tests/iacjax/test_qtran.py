@@ -12,7 +12,7 @@ from iacjax.algorithms.q_learning import feed_forward as q_mixing
 from iacjax.algorithms.q_learning import qtran
 from iacjax.algorithms.q_learning.config import QmixConfig, QtranConfig
 from iacjax.algorithms.q_learning.recurrent import with_carry
-from iacjax.train import make_trainer
+from iacjax.trainer import make_trainer
 from iacjax.types import Batch
 
 SIZES = {"hidden_dim": H, "mixer_dim": 4, "gamma": 0.9}

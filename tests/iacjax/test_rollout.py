@@ -7,7 +7,7 @@ import pytest
 
 from envs.base import select_envs
 from envs.toy.probes import TOYS
-from iacjax.evaluate import evaluate
+from iacjax.evaluation import evaluate
 from iacjax.rollout import rollout, start
 from iacjax.types import Clock, masked_mean
 from tests.helpers.scripted import make_scripted

@@ -13,7 +13,7 @@ from envs.base import ConfigError
 from envs.toy.probes import TOYS
 from iacjax.buffers import packing, transition_buffer
 from iacjax.rollout import rollout, start
-from iacjax.train import make_trainer
+from iacjax.trainer import make_trainer
 from iacjax.types import Clock, masked_mean
 from tests.helpers.scripted import make_scripted
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.toy.probes import TOYS
 from iacjax.algorithms.registry import get_entry
-from iacjax.train import make_trainer
+from iacjax.trainer import make_trainer
 from iacjax.vmapped_trials import can_be_traced, make_trial_trainer
 from tests.helpers.scripted import Counter, make_scripted
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from envs.base import Environment
 from iacjax import rollout as acting
 from iacjax.device_mesh import ENVS, SEEDS, SplitResets, doubled_axes, env_devices, split_at, split_envs, time_major
-from iacjax.evaluate import Episodes, evaluate
+from iacjax.evaluation import Episodes, evaluate
 from iacjax.types import Algorithm, Batch, Clock, EpisodeStats, Metrics, TrainState
 
 

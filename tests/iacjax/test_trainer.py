@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.toy.probes import TOYS
-from iacjax.train import init_state, make_trainer
+from iacjax.trainer import init_state, make_trainer
 from iacjax.types import ReplayBuffer
 from tests.helpers.scripted import make_scripted
 

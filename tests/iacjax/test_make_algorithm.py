@@ -1,4 +1,4 @@
-"""`iacjax.make`: an algorithm by name, from Python."""
+"""`iacjax.make_algorithm`: an algorithm by name, from Python."""
 
 import jax
 import jax.numpy as jnp
@@ -7,14 +7,14 @@ import pytest
 import iacjax
 from envs.errors import ConfigError
 from envs.registry import make_env
-from iacjax.train import init_state, train_step
+from iacjax.trainer import init_state, train_step
 
 SMALL = {"hidden_dim": 8, "num_envs": 2, "rollout_length": 2}
 
 
 def test_it_trains():
     env = make_env("toy:coordination")
-    algorithm = iacjax.make("ippo", env.spec, critic_dim=8, minibatches=1, **SMALL)
+    algorithm = iacjax.make_algorithm("ippo", env.spec, critic_dim=8, minibatches=1, **SMALL)
     assert algorithm.plan.num_envs == 2
 
     def one_iteration(key):
@@ -37,5 +37,5 @@ def test_it_trains():
 )
 def test_what_cannot_be_made_is_refused_in_one_line(name, fields, message):
     with pytest.raises(ConfigError) as caught:
-        iacjax.make(name, make_env("toy:coordination").spec, **fields)
+        iacjax.make_algorithm(name, make_env("toy:coordination").spec, **fields)
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
