@@ -9,16 +9,15 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from envs.errors import ConfigError
 from experiments.analysis import style
-from experiments.analysis.curves import Curves
+from experiments.common.files import write_text
+from experiments.figures import panels
 from experiments.figures.aiir.win_rates import (
     EVAL_EPISODES,
     EVAL_EVERY,
     GUESS,
-    in_percent,
     made_with,
     records_of,
 )
@@ -47,20 +46,23 @@ BUDGETS = {
     "small": Budget(3, _STEPS, METHODS, _PRESETS, "two of five seeds, and nine tenths of the usual 10 M steps"),
     "full": Budget(5, dict.fromkeys(MAPS, 10_000_000), METHODS, _PRESETS),
 }
-# Win rates in per cent on the game, in the order of METHODS: HARL (Zhong et al. 2024) on SMAC, Ellis et al. 2023 on
-# SMACv2.
-PUBLISHED = {
-    "smax:5m_vs_6m": (75, 77),
-    "smax:MMM2": (94, 88),
-    "smax:3s5z_vs_3s6z": (70, 88),
-    "smax:corridor": (98, 83),
-    "smax:6h_vs_8z": (85, 92),
-    "smacv2:protoss_5_vs_5": (52, 75, 12),
-    "smacv2:terran_5_vs_5": (54, 62, 13),
-    "smacv2:zerg_5_vs_5": (51, 40, 6),
+# Final win rates on the game: HARL (Zhong et al. 2024) on SMAC, Ellis et al. 2023 on SMACv2.
+_PUBLISHED = {
+    "smax:5m_vs_6m": (0.75, 0.77),
+    "smax:MMM2": (0.94, 0.88),
+    "smax:3s5z_vs_3s6z": (0.70, 0.88),
+    "smax:corridor": (0.98, 0.83),
+    "smax:6h_vs_8z": (0.85, 0.92),
+    "smacv2:protoss_5_vs_5": (0.52, 0.75, 0.12),
+    "smacv2:terran_5_vs_5": (0.54, 0.62, 0.13),
+    "smacv2:zerg_5_vs_5": (0.51, 0.40, 0.06),
 }
-SMOOTH = 5  # evaluations in the moving mean that is drawn
-COLUMNS = 4  # panels in a row
+PANELS = panels.Panels(
+    MAPS,
+    METHODS,
+    names=NAMES,
+    published={env: dict(zip(METHODS, values, strict=False)) for env, values in _PUBLISHED.items()},
+)
 
 
 def command(argv: Sequence[str]) -> int:
@@ -117,32 +119,11 @@ def draw(options: FigureOptions) -> None:
     curves = [c for c in read_curves(table, options.budget) if c.label in METHODS and c.env in options.steps]
     if not curves:
         raise ConfigError(f"none of these methods and maps is saved in {table}: train them first")
-    envs = [env for env in MAPS if any(c.env == env for c in curves)]
-    rows = -(-len(envs) // COLUMNS)
-    figure = style.new_figure(2.9 * min(len(envs), COLUMNS) + 0.3, 2.7 * rows + 1.0)
-    panels = figure.subplots(rows, min(len(envs), COLUMNS), squeeze=False, sharey=True).flat
-    for ax in panels[len(envs) :]:
-        ax.set_visible(False)
-    for ax, env in zip(panels, envs, strict=False):
-        _panel(ax, env, [c for c in curves if c.env == env])
-    for row in range(rows):
-        panels[row * min(len(envs), COLUMNS)].set_ylabel("test win rate (%)", fontsize=9)
-    style.legend(figure, [NAMES.get(name, name) for name in METHODS if any(c.label == name for c in curves)])
-    style.foot_note(figure, _small_print(options, curves), 45 * min(len(envs), COLUMNS))
-    style.save(figure, options.out)
-
-
-def _panel(ax: Any, env: str, curves: Sequence[Curves]) -> None:
-    smooth = [in_percent(c, SMOOTH) for c in curves]
-    style.percentages(ax, [c._replace(label=NAMES.get(c.label, c.label)) for c in smooth], "win_rate")
-    for name, value in zip(METHODS, PUBLISHED.get(env, ()), strict=False):
-        ax.axhline(value, color=style.colour_of(NAMES.get(name, name)), lw=1.0, ls=":")
-    ax.set_title(style.env_title(env), fontsize=10)
-
-
-def _small_print(options: FigureOptions, curves: Sequence[Curves]) -> str:
-    records = records_of(numbers_file(options), options.budget, curves)
+    records = records_of(table, options.budget, curves)
     text = f"{style.seeds_text([r['seeds'] for r in records])}. Greedy, {EVAL_EPISODES} episodes every "
-    text += f"{EVAL_EVERY:,} steps, moving mean over {SMOOTH} evaluations. "
+    text += f"{EVAL_EVERY:,} steps, moving mean over {panels.SMOOTH} evaluations. "
     text += "Dotted: published, StarCraft II, 10 M steps or more. "
-    return text + made_with(options, records)
+    style.save(panels.draw(PANELS, curves, text + made_with(options, records)), options.out)
+    lines = [*panels.table(PANELS, curves), "", "Win rates of the last five evaluations: mean over seeds and its 95 % "]
+    lines[-1] += f"interval (Student's t, cut at 0 and 1). {text}{made_with(options, records)}"
+    write_text(options.out.with_suffix(".md"), "\n".join(lines) + "\n")

@@ -28,11 +28,14 @@ def test_it_draws_a_panel_for_each_map_with_the_published_numbers(picture, monke
     assert main(["smac/maps", "--redraw", "--out", str(picture)]) == 0
     (figure, path), *_ = figures
     assert path == picture
-    panels = {ax.get_title(): ax for ax in figure.axes if ax.get_visible()}
-    assert list(panels) == ["5m_vs_6m", "MMM2"]  # in the figure's order
+    drawn = {ax.get_title(): ax for ax in figure.axes if ax.get_visible()}
+    assert list(drawn) == ["5m_vs_6m", "MMM2"]  # in the figure's order
     for env in ENVS:
-        dotted = [line.get_ydata()[0] for line in panels[env.split(":")[1]].lines if line.get_linestyle() == ":"]
-        assert dotted == list(maps.PUBLISHED[env])
+        dotted = [line.get_ydata()[0] for line in drawn[env.split(":")[1]].lines if line.get_linestyle() == ":"]
+        assert dotted == [100 * value for value in maps.PANELS.published[env].values()]
+    table = picture.with_suffix(".md").read_text()
+    assert "| MAPPO | 0.38 [0.38, 0.38] | 0.38 [0.38, 0.38] |" in table  # the mean of 0.25 and 0.5
+    assert "| QMIX, published | 0.77 | 0.88 |" in table
 
 
 def test_a_map_of_which_nothing_is_kept_is_one_line(picture, capsys):
