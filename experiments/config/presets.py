@@ -223,6 +223,28 @@ _Q_MIXING = {
     "jaxmarl": Preset({**_SKIRMISH, "env": "jaxmarl:smax:3m"}, {**_TUNED, **_Q_JAXMARL}, "tuned for JaxMARL's SMAX"),
 }
 
+# JaxMARL's settings of pqn_vdn_rnn for its SMAX, purejaxql's too, and its options of the environment.
+_PQN_OFFICIAL = {
+    **_TUNED,
+    "hidden_dim": 512,
+    "norm": "batch",
+    "norm_input": True,
+    "reward_scale": 10.0,
+    "num_envs": 128,
+    "rollout_length": 128,
+    "minibatches": 16,
+    "lr": 2.5e-4,
+    "anneal_steps": 10_000_000,
+    "epsilon_end": 0.01,
+    "epsilon_steps": 1_000_000,
+}
+_PQN = {
+    "default": Preset(_SKIRMISH, _TUNED, "tuned for smax:3m and short trainings"),
+    "official": Preset(
+        {"env": "jaxmarl:smax:2s3z", "total_steps": 10_000_000}, _PQN_OFFICIAL, "JaxMARL's settings for its SMAX"
+    ),
+}
+
 _REWARDS = {
     "default": Preset(_BATTLE, _TUNED, "as AIIR-MIX's: tuned for sample efficiency and wall-clock time"),
     "paper": Preset({**_BATTLE, "eval_every": 5000, "eval_episodes": 20}, _LIIR, "LIIR's published settings"),
@@ -239,6 +261,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
     **{name: _Q_MIXING for name in ("iql", "vdn", "qtran")},
     "qmix": {**_Q_MIXING, "matrix": _TABLES, **_Q_MATRIX},
+    "pqn_vdn": _PQN,
     "qmixs": {"default": _TABLES, **_Q_MATRIX},
     **{
         name: {

@@ -25,6 +25,7 @@ from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
 from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QtranConfig, VdnConfig
+from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
 
 if TYPE_CHECKING:
     from envs.base import Environment, EnvSpec
@@ -151,6 +152,15 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.learner:make",
         "Q-learning, each agent independently",
         colour="#8a5a2b",
+        discrete=True,
+        recurrent=True,
+    ),
+    "pqn_vdn": Entry(
+        "PQN-VDN",
+        PqnVdnConfig,
+        "iacjax.algorithms.q_learning.pqn:make",
+        "Q(lambda) on the newest rollout, normalised layers instead of a replay and target networks",
+        colour="#b5651d",
         discrete=True,
         recurrent=True,
     ),

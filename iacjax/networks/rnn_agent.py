@@ -29,6 +29,15 @@ class _AgentNet(nn.Module):
         return carry, Dense(self.num_actions, kernel_init=orthogonal(self.out_scale))(x)
 
 
+def agent_inputs(obs: jax.Array, last_action: jax.Array, num_actions: int, with_id: bool) -> jax.Array:
+    """f32[..., A, F]: observation f32[..., A, O], last action int32[..., A] as one-hot, and the agent's id."""
+    num_agents = obs.shape[-2]
+    inputs = [obs, jax.nn.one_hot(last_action, num_actions)]
+    if with_id:
+        inputs.append(jnp.broadcast_to(jnp.eye(num_agents), (*obs.shape[:-1], num_agents)))
+    return jnp.concatenate(inputs, -1)
+
+
 class RnnAgent(nn.Module):
     """One network for all agents, with the agent's id as input (`shared`), or one for each agent."""
 
@@ -49,10 +58,7 @@ class RnnAgent(nn.Module):
         """
         chex.assert_rank([carry, obs, last_action, first], [3, 4, 3, 2])
         chex.assert_equal_shape_prefix([obs, last_action], 3)
-        num_agents = obs.shape[-2]
-        inputs = [obs, jax.nn.one_hot(last_action, self.num_actions)]
-        if self.shared:
-            inputs.append(jnp.broadcast_to(jnp.eye(num_agents), (*obs.shape[:-1], num_agents)))
+        x = agent_inputs(obs, last_action, self.num_actions, self.shared)
         first = jnp.broadcast_to(first[..., None], obs.shape[:-1])
         net = _AgentNet
         if not self.shared:
@@ -64,4 +70,4 @@ class RnnAgent(nn.Module):
                 out_axes=-2,
             )
         net = net(self.hidden_dim, self.num_actions, self.out_scale, self.layer_norm)
-        return net(carry, jnp.concatenate(inputs, -1), first)
+        return net(carry, x, first)

@@ -43,7 +43,23 @@ def test_adam():
     np.testing.assert_allclose(run("adam", GRADS), params, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_radam():
+    """Liu et al. 2020, algorithm 2: without the second moment while rho = rho_inf - 2 t b^t / (1 - b^t) is below 5."""
+    first, second, params, rectified = np.zeros(3), np.zeros(3), np.zeros(3), 0
+    grads, longest = 3 * GRADS, 2 / 0.001 - 1
+    for t, grad in enumerate(grads, start=1):
+        first, second = 0.9 * first + 0.1 * grad, 0.999 * second + 0.001 * grad**2
+        rho, step = longest - 2 * t * 0.999**t / (1 - 0.999**t), first / (1 - 0.9**t)
+        if rho >= 5:
+            rectified += 1
+            r = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
+            step = np.sqrt(r) * step / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        params -= 0.01 * step
+    assert 0 < rectified < len(grads)
+    np.testing.assert_allclose(run("radam", grads), params, rtol=1e-3, atol=2e-5)  # rho is a small difference
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "radam"])
 def test_clip_and_zero_gradients(name):
     # |(3, 4, 0)| = 5, clipped to 1: (.6, .8, 0)
     np.testing.assert_allclose(

@@ -43,6 +43,7 @@ STEADY |= {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimiz
 NO_MEMORY = ("coma",)
 # Of the parts of the others.
 SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "coma", "vdn", "iql", "qtran")}
+SLOW["pqn_vdn"] = pytest.mark.slow
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [

@@ -1,1 +1,1 @@
-"""IQL, VDN, QMIX, QMIXs and QTRAN."""
+"""IQL, VDN, QMIX, QMIXs, QTRAN and PQN-VDN."""
