@@ -223,6 +223,13 @@ _Q_MIXING = {
     "jaxmarl": Preset({**_SKIRMISH, "env": "jaxmarl:smax:3m"}, {**_TUNED, **_Q_JAXMARL}, "tuned for JaxMARL's SMAX"),
 }
 
+# QPLEX's published settings for StarCraft are PyMARL's; learning begins with 100 episodes, of 2s3z here.
+_QPLEX_OFFICIAL = {**_TUNED, "num_envs": 1, "rollout_length": 64, "warmup": 6000}
+_QPLEX = {
+    **_Q_MIXING,
+    "official": Preset({**_SKIRMISH, "total_steps": 2_000_000}, _QPLEX_OFFICIAL, "settings of the official code"),
+}
+
 # JaxMARL's settings of pqn_vdn_rnn for its SMAX, purejaxql's too, and its options of the environment.
 _PQN_OFFICIAL = {
     **_TUNED,
@@ -261,6 +268,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     **{name: _REWARDS for name in ("rmix", "aiir", "liir")},
     **{name: _Q_MIXING for name in ("iql", "vdn", "qtran")},
     "qmix": {**_Q_MIXING, "matrix": _TABLES, **_Q_MATRIX},
+    "qplex": _QPLEX,
     "pqn_vdn": _PQN,
     "qmixs": {"default": _TABLES, **_Q_MATRIX},
     **{

@@ -24,7 +24,7 @@ from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirCo
 from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
-from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QtranConfig, VdnConfig
+from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QplexConfig, QtranConfig, VdnConfig
 from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
 
 if TYPE_CHECKING:
@@ -107,6 +107,15 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.qtran:make",
         "Q-learning, an unrestricted joint value, and agents' values with the same best action",
         colour="#d69e2e",
+        discrete=True,
+        recurrent=True,
+    ),
+    "qplex": Entry(
+        "QPLEX",
+        QplexConfig,
+        "iacjax.algorithms.q_learning.qplex:make",
+        "Q-learning, a duplex duelling mixer: any value whose best action is the agents'",
+        colour="#00796b",
         discrete=True,
         recurrent=True,
     ),

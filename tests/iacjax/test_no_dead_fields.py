@@ -31,6 +31,8 @@ BESIDE = {
     "others_actions": {"recurrent": False},
     "baseline_samples": {"policy_gradient": "score"},
     "critic_layers": {"critic": "plain"},
+    "hyper_dim": {"mixer_layers": 2},
+    "advantage_dim": {"advantage_layers": 2},
     "epochs": {"critic_update": "epochs"},
     "minibatches": {"critic_update": "epochs"},
     "noise_scale": {"exploration": "deterministic", "entropy": "none", "policy": "deterministic"},

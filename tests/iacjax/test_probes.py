@@ -31,7 +31,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "updates_per_step": 6 / 320, "epsilon_steps": 20_000,
 }  # fmt: skip
 # PyMARL's RMSprop circles round the values at such rates.
-STEADY = {name: {"optimizer": "adam", "lr": 5e-3} for name in ("qmix", "vdn", "iql", "qtran", "qmixs")}
+STEADY = {name: {"optimizer": "adam", "lr": 5e-3} for name in ("qmix", "vdn", "iql", "qtran", "qplex", "qmixs")}
 STEADY["qtran"] |= {"mixer_dim": 32}  # of 8 units, some of its joint value's two ReLU layers die
 # Without a bonus on its entropy a policy is certain before its memory tells it anything: at SMALL's rate 8 or 9 of 32
 # seeds never heed the cue of `memory` (aiir_mix, liir); with a bonus of 0.03 one or two of 16, at these none of 24.
@@ -43,7 +43,7 @@ STEADY |= {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimiz
 NO_MEMORY = ("coma",)
 # Of the parts of the others.
 SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "coma", "vdn", "iql", "qtran")}
-SLOW["pqn_vdn"] = pytest.mark.slow
+SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [

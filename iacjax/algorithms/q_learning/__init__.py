@@ -1,1 +1,1 @@
-"""IQL, VDN, QMIX, QMIXs, QTRAN and PQN-VDN."""
+"""IQL, VDN, QMIX, QMIXs, QTRAN, QPLEX and PQN-VDN."""

@@ -139,3 +139,20 @@ class QtranConfig(QmixConfig):
         if not self.recurrent or self.others_actions:
             text = "qtran's joint value reads recurrent agents' memories: use --recurrent --no-others-actions"
             raise ConfigError(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class QplexConfig(QmixConfig):
+    """QPLEX (Wang et al. 2021): a duplex duelling mixer, which reaches every value whose best action is the agents'."""
+
+    without = ("mixer", "recurrent", "others_actions", "agent_layers", "mixer_dim")
+    kernels: int = number(4, UNITS)
+    """Kernels of the attention that weighs the agents' advantages (QPLEX on StarCraft: 4, on matrix games: 10)."""
+    advantage_layers: int = number(1, LAYERS)
+    """Layers of the networks that make those weights (QPLEX on StarCraft: 1, on matrix games: 3)."""
+    advantage_dim: int = number(64, UNITS)
+    """Hidden units of these networks, with two layers or more (QPLEX: 64)."""
+
+    def check_choices(self) -> None:
+        if not self.recurrent or self.others_actions:
+            raise ConfigError("qplex has recurrent agents alone: use --recurrent --no-others-actions")
