@@ -231,20 +231,9 @@ _QPLEX = {
 }
 
 # JaxMARL's settings of pqn_vdn_rnn for its SMAX, purejaxql's too, and its options of the environment.
-_PQN_OFFICIAL = {
-    **_TUNED,
-    "hidden_dim": 512,
-    "norm": "batch",
-    "norm_input": True,
-    "reward_scale": 10.0,
-    "num_envs": 128,
-    "rollout_length": 128,
-    "minibatches": 16,
-    "lr": 2.5e-4,
-    "anneal_steps": 10_000_000,
-    "epsilon_end": 0.01,
-    "epsilon_steps": 1_000_000,
-}
+_PQN_OFFICIAL = {**_TUNED, "hidden_dim": 512, "norm": "batch", "norm_input": True, "reward_scale": 10.0}
+_PQN_OFFICIAL |= {"num_envs": 128, "rollout_length": 128, "minibatches": 16, "lr": 2.5e-4, "anneal_steps": 10_000_000}
+_PQN_OFFICIAL |= {"epsilon_end": 0.01, "epsilon_steps": 1_000_000}
 _PQN = {
     "default": Preset(_SKIRMISH, _TUNED, "tuned for smax:3m and short trainings"),
     "official": Preset(

@@ -54,6 +54,8 @@ class Entry(NamedTuple):
         return getattr(importlib.import_module(module), function)(spec, config)
 
 
+RECURRENT = {"discrete": True, "recurrent": True}
+
 # In the order of --list and of the figures' legends: a paper's methods stand together, its own first.
 ALGORITHMS: dict[str, Entry] = {
     "aiir_mix": Entry(
@@ -62,8 +64,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.intrinsic.learner:make",
         "individual intrinsic rewards by attention, mixed non-linearly with the team's, by meta-gradient",
         colour="#2f6fde",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "rmix": Entry(
         "RMIX",
@@ -71,8 +72,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.intrinsic.learner:make",
         "AIIR-MIX with LIIR's reward net instead of attention",
         colour="#0f9bb0",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "aiir": Entry(
         "AIIR",
@@ -80,8 +80,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.intrinsic.learner:make",
         "AIIR-MIX with a linear combination of the rewards instead of its mixing",
         colour="#8e4ec6",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "liir": Entry(
         "LIIR",
@@ -89,8 +88,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.intrinsic.learner:make",
         "learned individual rewards added to the team's, by meta-gradient",
         colour="#e4572e",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "qmix": Entry(
         "QMIX",
@@ -98,8 +96,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.learner:make",
         "Q-learning, the agents' values mixed monotonically into the team's",
         colour="#2a9d62",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "qtran": Entry(
         "QTRAN",
@@ -107,8 +104,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.qtran:make",
         "Q-learning, an unrestricted joint value, and agents' values with the same best action",
         colour="#d69e2e",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "qplex": Entry(
         "QPLEX",
@@ -116,8 +112,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.qplex:make",
         "Q-learning, a duplex duelling mixer: any value whose best action is the agents'",
         colour="#00796b",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "coma": Entry(
         "COMA",
@@ -125,8 +120,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.coma.learner:make",
         "policy gradients with a counterfactual baseline, the value of an agent's other actions",
         colour="#c2417c",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "ippo": Entry(
         "IPPO",
@@ -134,8 +128,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.ppo.learner:make",
         "clipped policy gradients, each agent's critic on its own observations",
         colour="#6b7280",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "mappo": Entry(
         "MAPPO",
@@ -143,8 +136,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.ppo.learner:make",
         "clipped policy gradients, a critic on the state",
         colour="#111827",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "vdn": Entry(
         "VDN",
@@ -152,8 +144,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.learner:make",
         "Q-learning, the team's value the sum of the agents'",
         colour="#9cb53a",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "iql": Entry(
         "IQL",
@@ -161,8 +152,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.learner:make",
         "Q-learning, each agent independently",
         colour="#8a5a2b",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "pqn_vdn": Entry(
         "PQN-VDN",
@@ -170,8 +160,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.q_learning.pqn:make",
         "Q(lambda) on the newest rollout, normalised layers instead of a replay and target networks",
         colour="#b5651d",
-        discrete=True,
-        recurrent=True,
+        **RECURRENT,
     ),
     "qmixs": Entry(
         "QMIXs",
