@@ -81,6 +81,12 @@ def _simple_world(member: str) -> Callable[..., "Environment"]:
     return simple_world
 
 
+def _continuous_matrix_game(member: str) -> Callable[..., "Environment"]:
+    from envs.toy.matrix_games import continuous_matrix_game
+
+    return continuous_matrix_game
+
+
 def _multi_pendulum(member: str) -> Callable[..., "Environment"]:
     from envs.pendulum.multi_pendulum import multi_pendulum
 
@@ -128,6 +134,7 @@ FAMILIES: dict[str, Family] = {
     "smacv2": Family(_smacv2, _smacv2_members),
     "matrix_game": Family(_matrix_game),
     "simple_world": Family(_simple_world),
+    "continuous_matrix_game": Family(_continuous_matrix_game),
     "multi_pendulum": Family(_multi_pendulum, counts="pendulums"),
     "multi_pendulum_shaped": Family(_multi_pendulum_shaped, counts="pendulums"),
     "predator_prey": Family(_predator_prey),

@@ -1,4 +1,5 @@
-"""The IAC paper's one-step games of two agents: the matrix game of tables 1 to 4, and Simple World of section 5.1."""
+"""One-step games of two agents: the IAC paper's matrix game (tables 1 to 4) and Simple World (section 5.1), and the
+continuous matrix game of FACMAC's authors."""
 
 import math
 from collections.abc import Sequence
@@ -112,3 +113,33 @@ def _rows(means):
     if not isinstance(means, Sequence) or isinstance(means, str):
         raise ConfigError(f"simple_world: means must be a list of pairs of numbers, not {means!r}")
     return means
+
+
+def ridge_reward(actions: jax.Array) -> jax.Array:
+    """The reward f32[...] of the joint actions (x, y) f32[..., 2] in FACMAC's continuous matrix game.
+
+    -0.1 (x^2 + y^2), and where x > 0, y > 0 and d = |x - y| < 0.01 also x + y + max(0.1, 1e-5 / (d + 1e-5)).
+    """
+    x, y = actions[..., 0], actions[..., 1]
+    distance = jnp.abs(x - y)
+    on_ridge = (x > 0) & (y > 0) & (distance < 0.01)
+    bonus = x + y + jnp.maximum(0.1, 1e-5 / (distance + 1e-5))
+    return -0.1 * (x**2 + y**2) + jnp.where(on_ridge, bonus, 0.0)
+
+
+def continuous_matrix_game() -> Environment:
+    """FACMAC's continuous matrix game (Peng et al. 2021, and the `cts_matrix_game` of github.com/oxwhirl/facmac).
+
+    Two agents, one step, one action each in [-1, 1], reward `ridge_reward`: the start, (0, 0), is the best but for a
+    narrow ridge along x = y > 0, which rises from 1 to 2.8 at (1, 1). An agent that leaves it alone loses all of it, so
+    that only steps of both at once lead upwards. Observations and state are five ones.
+    """
+    action = ActionSpec(dim=1, low=-1.0, high=1.0)
+    return vectorize(
+        Toy(
+            spec=EnvSpec("continuous_matrix_game", 2, 5, 5, action, horizon=1),
+            observe=lambda t, hidden: jnp.ones((2, 5)),
+            reward=lambda t, hidden, action: ridge_reward(jnp.clip(action[:, 0], -1.0, 1.0)).astype(jnp.float32),
+            state=(1.0,) * 5,
+        )
+    )

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from experiments.config import published
+
 
 class Preset(NamedTuple):
     """Overrides by field name; the other fields have their dataclass defaults."""
@@ -132,55 +134,7 @@ _IAC = {
     "simple_world": _SIMPLE_WORLD,
 }
 
-# The published codes of IAC's outside baselines, github.com/openai/maddpg and github.com/shariqiqbal2810/MAAC, and as
-# many steps as they train for. MAAC makes 4 updates every 100 env steps of 12 environments: here every 12 x 8.
-_MADDPG = {
-    "policy_layers": 2,
-    "critic_layers": 2,
-    "lr": 1e-2,
-    "critic_lr": 1e-2,
-    "batch_size": 1024,
-    "buffer_size": 1_000_000,
-    "target_every": 1,
-    "tau": 0.01,
-    "rollout_length": 100,
-    "updates_per_step": 0.01,
-    "warmup": 25_600,
-    "warmup_actions": "policy",
-}
-_MAAC = {
-    "entropy_in_target": "undiscounted",
-    "policy_gradient": "score",
-    "hidden_dim": 128,
-    "policy_layers": 2,
-    "gamma": 0.99,
-    "lr": 1e-3,
-    "batch_size": 1024,
-    "buffer_size": 1_000_000,
-    "target_every": 1,
-    "tau": 0.001,
-    "num_envs": 12,
-    "rollout_length": 8,
-    "updates_per_step": 0.04,
-    "warmup": 1024,
-    "warmup_actions": "policy",
-}
-# The settings of github.com/oxwhirl/facmac for Multi-Agent MuJoCo, and as many steps.
-_FACMAC = {
-    "share_networks": True,
-    "hidden_dim": 400,
-    "policy_layers": 2,
-    "critic_layers": 2,
-    "gamma": 0.99,
-    "lr": 1e-3,
-    "adam_eps": 0.01,
-    "batch_size": 100,
-    "buffer_size": 1_000_000,
-    "tau": 0.001,
-    "warmup": 10_000,
-}
-# Their defaults are these codes with the numbers of IAC's tables.
-_BY_IAC = "the official code with the numbers of IAC's tables 5 to 7"
+# The defaults of the other methods with continuous actions are their codes with the numbers of IAC's tables.
 _BESIDE_IAC = {
     "default": Preset(
         _CONTROL, {}, "the official code with the numbers of IAC's tables 5 to 7; the first 256 actions are uniform"
@@ -278,16 +232,30 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "maddpg": {
         **_BESIDE_IAC,
-        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, _MADDPG, "settings of the official code"),
+        "official": Preset({**_CONTROL, "total_steps": 1_500_000}, published.MADDPG, "settings of the official code"),
     },
     "maac": {
         **_BESIDE_IAC,
-        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, _MAAC, "settings of the official code"),
+        "official": Preset({**_CONTROL, "total_steps": 1_250_000}, published.MAAC, "settings of the official code"),
     },
     "facmac": {
         **_WITHOUT_PAPER,
         "official": Preset(
-            {**_CONTROL, "total_steps": 2_000_000}, _FACMAC, "settings of the official code for Multi-Agent MuJoCo"
+            {**_CONTROL, "total_steps": 2_000_000},
+            published.FACMAC,
+            "settings of the official code for Multi-Agent MuJoCo",
+        ),
+    },
+    "masac": {
+        **_WITHOUT_PAPER,
+        "default": Preset(_CONTROL, {}, "the numbers of IAC's tables 5 to 7; the first 256 actions are uniform"),
+    },
+    "hasac": {
+        **_WITHOUT_PAPER,
+        "official": Preset(
+            {**_CONTROL, "total_steps": 10_000_000},
+            published.HASAC,
+            "settings of the official code for HalfCheetah-v2 2x3",
         ),
     },
     **{name: _IAC for name in ("iac", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix")},

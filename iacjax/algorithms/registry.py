@@ -5,12 +5,12 @@ Neither the registry nor the configs import jax: `--help` and a wrong command li
 
 import dataclasses
 import difflib
-import importlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from envs.errors import ConfigError
 from iacjax.algorithms.coma.config import ComaConfig
 from iacjax.algorithms.common.config import AlgorithmConfig, check_config
+from iacjax.algorithms.common.entry import Entry
 from iacjax.algorithms.facmac.config import FacmacConfig
 from iacjax.algorithms.iac.config import (
     AttnQmixConfig,
@@ -23,6 +23,7 @@ from iacjax.algorithms.iac.config import (
 from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirConfig, RmixConfig
 from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
+from iacjax.algorithms.masac.config import HasacConfig, MasacConfig
 from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
 from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QplexConfig, QtranConfig, VdnConfig
 from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
@@ -30,28 +31,6 @@ from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
 if TYPE_CHECKING:
     from envs.base import Environment, EnvSpec
     from iacjax.types import Algorithm
-
-
-class Entry(NamedTuple):
-    """What the rest of the system knows of an algorithm."""
-
-    display_name: str  # as its paper writes it
-    config: type[AlgorithmConfig]  # a frozen dataclass; its defaults are the preset `default`
-    factory: str  # "module:function" of `make(spec, config) -> Algorithm`, imported on first use
-    summary: str  # one line for --list
-    colour: str = "#444444"  # in figures
-    discrete: bool = False  # handles discrete actions
-    continuous: bool = False  # handles continuous actions
-    recurrent: bool = False  # by default its actors have a memory of the episode
-
-    def make(self, spec: "EnvSpec", config: AlgorithmConfig) -> "Algorithm":
-        """Builds the algorithm for an environment.
-
-        Raises:
-          ConfigError: choices that do not go together, or that this environment does not allow.
-        """
-        module, function = self.factory.split(":")
-        return getattr(importlib.import_module(module), function)(spec, config)
 
 
 RECURRENT = {"discrete": True, "recurrent": True}
@@ -240,6 +219,22 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.facmac.learner:make",
         "deterministic policies, learned through a mix of individual critics at all agents' new actions",
         colour="#9cb53a",
+        continuous=True,
+    ),
+    "masac": Entry(
+        "MASAC",
+        MasacConfig,
+        "iacjax.algorithms.masac.learner:make",
+        "soft policies, twin critics of the state and all actions",
+        colour="#8a5a2b",
+        continuous=True,
+    ),
+    "hasac": Entry(
+        "HASAC",
+        HasacConfig,
+        "iacjax.algorithms.masac.learner:make",
+        "MASAC, the policies updated one after the other at the others' newest actions",
+        colour="#111827",
         continuous=True,
     ),
 }

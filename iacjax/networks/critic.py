@@ -1,4 +1,4 @@
-"""Feed-forward state-value critics. The part of the first layer that all agents share is computed once."""
+"""Feed-forward central critics: state values, whose first layer computes once what all agents share, and twin ones."""
 
 import chex
 import flax.linen as nn
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense
 from iacjax.networks.initializers import orthogonal
+from iacjax.networks.mlp import AgentLayers
 
 _init = orthogonal(2.0**0.5)
 
@@ -56,3 +57,19 @@ class TeamCritic(nn.Module):
         for _ in range(2):
             state = nn.relu(Dense(self.hidden_dim, kernel_init=_init)(state))
         return Dense(1, kernel_init=orthogonal(1.0))(state)[..., 0]
+
+
+class TwinCritic(nn.Module):
+    """Two values of the state and the joint action, each by a network of its own (TD3, SAC)."""
+
+    hidden: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, state: jax.Array, action: jax.Array) -> jax.Array:
+        """state f32[..., X], action f32[..., A, D] -> f32[2, ...]."""
+        chex.assert_equal_shape_prefix([state, action], state.ndim - 1)
+        lead = state.shape[:-1]
+        rows = jnp.concatenate([state, action.reshape(*lead, -1)], -1)
+        rows = rows.reshape(-1, rows.shape[-1])
+        both = jnp.broadcast_to(rows, (2, *rows.shape))
+        return AgentLayers((*self.hidden, 1), name="layers")(both).reshape(2, *lead)

@@ -9,7 +9,7 @@ import pytest
 
 from envs.base import ConfigError
 from envs.check import check_env
-from envs.toy.matrix_games import matrix_game, simple_world, simple_world_reward
+from envs.toy.matrix_games import continuous_matrix_game, matrix_game, simple_world, simple_world_reward
 
 KEY = jax.random.key(0)
 
@@ -23,7 +23,7 @@ def pay(env, *actions):
     return float(timestep.reward[0]), bool(timestep.terminated[0]), bool(timestep.truncated[0])
 
 
-@pytest.mark.parametrize("make", [matrix_game, simple_world])
+@pytest.mark.parametrize("make", [matrix_game, simple_world, continuous_matrix_game])
 def test_they_keep_the_contract(make):
     env = make()
     assert env.spec.name == make.__name__ and env.spec.state_is_obs == (make is matrix_game)
@@ -77,6 +77,23 @@ def test_simple_world_shows_nothing_and_ends_at_once():
     reward, terminated, truncated = pay(env, -6.0, -6.0)
     np.testing.assert_allclose(reward, 1.0, rtol=1e-6)
     assert terminated and not truncated
+
+
+def test_the_continuous_matrix_game_pays_on_its_ridge():
+    """-0.1 (x^2 + y^2); on the ridge x + y too, and 1 on its crest, 0.1 beside it, where 1e-5 / (d + 1e-5) is less."""
+    env = continuous_matrix_game()
+    for x, y, due in (
+        (0.0, 0.0, 0.0),  # both must be above 0
+        (1.0, 1.0, 2.8),  # -0.2 + 2 + 1
+        (0.5, 0.5, 1.95),  # -0.05 + 1 + 1
+        (0.5, 0.505, 1.0544975),  # -0.0505025 + 1.005 + 0.1
+        (0.5, 0.52, -0.05204),  # beside it
+        (-0.5, -0.5, -0.05),
+        (3.0, 1.0, 2.8),  # as the bound, 1
+    ):
+        assert pay(env, x, y) == (pytest.approx(due, abs=1e-5), True, False)
+    reset = env.reset(KEY, 2)[1]
+    assert (reset.obs == 1).all() and (reset.state == 1).all() and reset.obs.shape == (2, 2, 5)
 
 
 def test_actions_outside_the_bounds_count_as_the_bounds():

@@ -30,18 +30,14 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "critic_layers": 1, "output_layers": 1, "attention_layers": 1, "mixer_layers": 1,
     "normalise_rewards": False,  # the known values are of rewards as they are
 }  # fmt: skip
-SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix"}
+SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "masac"}
 CONTINUOUS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in ALGORITHMS.items()
     if entry.continuous
 ]
-PLAIN = {
-    "sq",
-    "siq",
-    "ddpg_mix",
-    "facmac",
-}  # a monotone mix of values of one agent each cannot tell u_0 u_1: IAC's very point
+# A monotone mix of values of one agent each cannot tell u_0 u_1: IAC's very point.
+PLAIN = {"sq", "siq", "ddpg_mix", "facmac"}
 NAMES = [*CONTINUOUS_PROBES, "cut_for_good"]
 CUT = vectorize(dataclasses.replace(CONTINUOUS_TOYS["time_limit_continuous"]().env, truncates=False))
 WORLDS = [*(CONTINUOUS_TOYS[name]() for name in CONTINUOUS_PROBES), CUT]  # the last: its limit IS an ending

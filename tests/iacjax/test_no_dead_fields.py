@@ -42,6 +42,7 @@ BESIDE = {
 INERT = {"rank": "the size of a noise that policies without shared noise draw, carry and do not use"}
 # What makes one algorithm another, which is an algorithm of its own.
 CHOICES = ("reward_net", "combine", "mixer", "recurrent", "others_actions", "exploration", "critic", "entropy")
+CHOICES += ("actor_update",)
 NAMES = [name for name in ALGORITHMS if name != "fake"]
 
 

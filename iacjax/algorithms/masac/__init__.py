@@ -1,0 +1,1 @@
+"""MASAC and HASAC."""
