@@ -36,7 +36,7 @@ class ActionSpec(NamedTuple):
       dim: D, the number of continuous action dimensions, or 0.
       low: lower bound of every continuous dimension.
       high: upper bound of every continuous dimension.
-      mask: [A][D] bools for continuous agents of different sizes: False marks a padded dimension, whose value is
+      mask: bools [A, D] for continuous agents of different sizes: False marks a padded dimension, whose value is
         ignored. None: no padding.
     """
 
