@@ -117,6 +117,12 @@ def _jaxmarl(member: str) -> Callable[..., "Environment"]:
     return jaxmarl_env(member)
 
 
+def _mabrax(member: str) -> Callable[..., "Environment"]:
+    from envs.adapters.mabrax import mabrax_env
+
+    return mabrax_env(member)
+
+
 def _jumanji(member: str) -> Callable[..., "Environment"]:
     from envs.adapters.jumanji import jumanji_env
 
@@ -141,6 +147,7 @@ FAMILIES: dict[str, Family] = {
     "po_predator_prey": Family(_po_predator_prey),
     "toy": Family(_toy, _toy_members),
     "jaxmarl": Family(_jaxmarl, lambda: names.JAXMARL, refused=lambda: names.JAXMARL_REFUSED),
+    "mabrax": Family(_mabrax, lambda: names.MABRAX),
     "jumanji": Family(_jumanji, lambda: names.JUMANJI),
     "gymnax": Family(_gymnax, lambda: names.GYMNAX),
 }

@@ -33,6 +33,7 @@ RENDERERS = {  # by family, the name before the colon
     "multi_pendulum_shaped": Renderer("envs.pendulum.rendering", 20.0),
     "predator_prey": Renderer("envs.mpe.rendering", 10.0),  # real time: a step is 0.1 s
     "po_predator_prey": Renderer("envs.mpe.rendering", 10.0),
+    "mabrax": Renderer("envs.adapters.mabrax_rendering", 20.0),  # real time: images are 0.05 s apart
 }
 
 

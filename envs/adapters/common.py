@@ -4,8 +4,9 @@ In the adapters, `theirs` is the other library's environment and `inner` its sta
 """
 
 import inspect
+import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -94,7 +95,8 @@ def package(name: str) -> ModuleType:
     Raises:
       ConfigError: it is not installed, or the import fails.
     """
-    with warnings.catch_warnings(), mock.patch("builtins.print"):  # redirect_stdout is undone by one of the imports
+    streams = sys.stdout, sys.stderr  # JaxMARL replaces them
+    with warnings.catch_warnings(), mock.patch("builtins.print"):
         warnings.simplefilter("ignore")
         try:
             return import_module(name)
@@ -102,6 +104,8 @@ def package(name: str) -> ModuleType:
             top = name.partition(".")[0]
             text = f"{top} cannot be imported ({error}): install it with pip install '{top}'"
             raise ConfigError(" ".join(text.split())) from error
+        finally:
+            sys.stdout, sys.stderr = streams
 
 
 def plain_options(build: Callable) -> list[str]:
@@ -111,11 +115,18 @@ def plain_options(build: Callable) -> list[str]:
 
 
 def taking(build: Callable, options: Iterable[str]) -> Callable:
-    """`build` with a signature that has exactly the keyword parameters `options`, for the registry to inspect."""
+    """`build` with a signature that has exactly the keyword parameters `options`, for the registry to inspect.
+
+    If `options` is a mapping, its values are the annotations.
+    """
 
     def call(**given):
         return build(**given)
 
-    kind = inspect.Parameter.KEYWORD_ONLY
-    call.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in sorted(set(options))])
+    kind, kinds = inspect.Parameter.KEYWORD_ONLY, options if isinstance(options, Mapping) else {}
+    parameters = [
+        inspect.Parameter(name, kind, annotation=kinds.get(name, inspect.Parameter.empty))
+        for name in sorted(set(options))
+    ]
+    call.__signature__ = inspect.Signature(parameters)
     return call

@@ -12,16 +12,17 @@ JAXMARL = (
     *("overcooked", "overcooked_v2", "hanabi", "switch_riddle"),
 )
 
+MABRAX = ("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3")
+
 _TEAMS = "its teams play against each other, so there is no common reward"
 _SELFISH = "its agents have individual goals, not a common reward"
-_BRAX = "it runs on brax, which is no longer maintained"
 JAXMARL_REFUSED = {
     **dict.fromkeys(("MPE_simple_tag_v3", "MPE_simple_world_comm_v3", "MPE_simple_crypto_v3"), _TEAMS),
     **dict.fromkeys(("MPE_simple_push_v3", "MPE_simple_adversary_v3"), _TEAMS),
     **dict.fromkeys(("SMAX", "HeuristicEnemySMAX"), "name the scenario: e.g. 'jaxmarl:smax:2s3z'"),
     "LearnedPolicyEnemySMAX": "its enemy is a network that you pass to JaxMARL in Python",
     **dict.fromkeys(("storm", "storm_2p", "storm_np", "coin_game", "jaxnav"), _SELFISH),
-    **dict.fromkeys(("ant_4x2", "halfcheetah_6x1", "hopper_3x1", "humanoid_9|8", "walker2d_2x3"), _BRAX),
+    **{robot: f"its name is 'mabrax:{robot}'" for robot in MABRAX},
 }
 
 JUMANJI = ("LevelBasedForaging-v0", "RobotWarehouse-v0", "Connector-v3", "Cleaner-v0", "SearchAndRescue-v0")

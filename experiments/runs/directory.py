@@ -17,7 +17,19 @@ from envs.errors import ConfigError
 from experiments.common.files import write_with_digest
 from experiments.config.schema import Settings, to_dict
 
-PACKAGES = ("iacjax", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint", "distrax", "jaxmarl", "gymnax")
+PACKAGES = (
+    "iacjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "orbax-checkpoint",
+    "distrax",
+    "jaxmarl",
+    "gymnax",
+    "brax",
+)
 
 
 def write_config(directory: pathlib.Path, settings: Settings) -> None:
@@ -32,7 +44,7 @@ def create_directory(settings: Settings) -> pathlib.Path:
       ConfigError: the place cannot be written.
     """
     run = settings.run
-    parent = pathlib.Path(run.run_dir) / run.env.replace(":", "_").replace("/", "_") / run.algo
+    parent = pathlib.Path(run.run_dir) / run.env.replace(":", "_").replace("/", "_").replace("|", "_") / run.algo
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     unique = f"{json.dumps(to_dict(settings))} {os.getpid()} {time.time_ns()}"
     directory = parent / f"{stamp}-{hashlib.sha256(unique.encode()).hexdigest()[:6]}"

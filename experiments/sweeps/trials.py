@@ -48,7 +48,7 @@ def runs_of(program: Program, out: pathlib.Path, processes: int = 1) -> list[Swe
     run = program.settings.run
     seeds = list(range(run.seed, run.seed + run.seeds))
     blocks = 1 if len(program.configurations) >= processes else min(processes, len(seeds))
-    parent = out / run.env.replace(":", "_").replace("/", "_") / run.algo
+    parent = out / run.env.replace(":", "_").replace("/", "_").replace("|", "_") / run.algo
     runs = []
     for configuration in program.configurations:
         name = configuration.name
