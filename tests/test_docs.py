@@ -4,6 +4,8 @@ import ast
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TOPS = ("benchmarks", "docs", "envs", "experiments", "iacjax", "notebooks", "results", "tests")
@@ -47,10 +49,11 @@ def test_modules_exist():
     assert missing == []
 
 
-def test_definitions_are_where_readme_says():
+@pytest.mark.parametrize("page", ["README.md", "docs/equations.md"])
+def test_definitions_are_where_the_tables_say(page):
     """Rows like "`A`, `B` (`path`)" name classes or functions of that file."""
     missing, count = [], 0
-    for names, path in re.findall(r"((?:`\w+`(?:, )?)+) \(`([\w/]+\.py)`\)", text(ROOT / "README.md")):
+    for names, path in re.findall(r"((?:`\w+`(?:, )?)+) \(`([\w/]+\.py)`\)", text(ROOT / page)):
         tree = ast.parse((ROOT / path).read_text())
         defined = {getattr(node, "name", None) for node in tree.body}
         missing += [f"{path}: {name}" for name in re.findall(r"`(\w+)`", names) if name not in defined]
