@@ -18,12 +18,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-LOG_2PI = 1.8378770664093453
-
-
-def squash_correction(x: jax.Array) -> jax.Array:
-    """log (1 - tanh(x)^2) of the value before tanh, f32[...], exact where tanh rounds to 1: the log of tanh's slope."""
-    return 2.0 * (jnp.log(2.0) - x - jax.nn.softplus(-2.0 * x))
+from iacjax.gaussian import LOG_2PI, squash_correction
 
 
 def squashed_log_prob(x: jax.Array, log_prob: jax.Array, mask: jax.Array | None = None) -> jax.Array:

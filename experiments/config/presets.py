@@ -80,6 +80,15 @@ _PPO_TUNED = {
     "anneal_steps": 1_000_000,
     "anneal_to": 0.25,
 }
+# HARL's settings for SMAC (its tuned_configs/smac/3s5z/happo): 20 environments for 8 of MAPPO.
+_HARL = {
+    **_MAPPO,
+    "num_envs": 20,
+    "rollout_length": 160,
+    "epochs": 5,
+    "time_limit": "truncate",  # use_proper_time_limits
+    "value_norm_decay": 0.99999**5,
+}
 _JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
 
 # Adam, longer TD(lambda), four passes of the critic over each batch; actor steps, one a batch, every 512 env steps.
@@ -225,6 +234,12 @@ PRESETS: dict[str, dict[str, Preset]] = {
             ),
         }
         for name, critic in (("ippo", {}), ("mappo", {"critic_input": "state_and_obs"}))
+    },
+    "happo": {
+        "default": Preset(_BATTLE, _PPO_TUNED, "the settings of mappo's preset tuned"),
+        "official": Preset(
+            {**_BATTLE, "total_steps": 20_000_000}, _HARL, "settings of the official code (HARL) for SMAC"
+        ),
     },
     "coma": {
         "default": Preset(_BATTLE, _TUNED, "PyMARL's settings"),

@@ -24,7 +24,7 @@ from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirCo
 from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.algorithms.masac.config import HasacConfig, MasacConfig
-from iacjax.algorithms.ppo.config import IppoConfig, MappoConfig
+from iacjax.algorithms.ppo.config import HappoConfig, IppoConfig, MappoConfig
 from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QplexConfig, QtranConfig, VdnConfig
 from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
 
@@ -108,6 +108,7 @@ ALGORITHMS: dict[str, Entry] = {
         "clipped policy gradients, each agent's critic on its own observations",
         colour="#6b7280",
         **RECURRENT,
+        continuous=True,
     ),
     "mappo": Entry(
         "MAPPO",
@@ -116,6 +117,16 @@ ALGORITHMS: dict[str, Entry] = {
         "clipped policy gradients, a critic on the state",
         colour="#111827",
         **RECURRENT,
+        continuous=True,
+    ),
+    "happo": Entry(
+        "HAPPO",
+        HappoConfig,
+        "iacjax.algorithms.ppo.happo:make",
+        "MAPPO whose agents, with parameters of their own, learn one after the other",
+        colour="#b45309",
+        **RECURRENT,
+        continuous=True,
     ),
     "vdn": Entry(
         "VDN",

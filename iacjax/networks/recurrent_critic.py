@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense, layer_norm
 from iacjax.networks.initializers import orthogonal
+from iacjax.networks.last_action import action_features
 from iacjax.networks.recurrent import ResetGRU
 
 _init = orthogonal(2.0**0.5)
@@ -28,12 +29,12 @@ class RecurrentCritic(nn.Module):
     def __call__(
         self, carry: jax.Array, state: jax.Array, obs: jax.Array, last_action: jax.Array, first: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """carry f32[B, A, H], state f32[T, B, X], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none), first
-        bool[T, B].
+        """carry f32[B, A, H], state f32[T, B, X], obs f32[T, B, A, O], last_action int32[T, B, A] (-1: none) or
+        f32[T, B, A, D], first bool[T, B].
 
         Returns (carry, values f32[T, B, A]). The carry is left as it is where there is no memory.
         """
-        chex.assert_rank([state, obs, last_action, first], [3, 4, 3, 2])
+        chex.assert_rank([state, obs, last_action, first], [3, 4, {3, 4}, 2])
         chex.assert_equal_shape_prefix([state, obs, last_action, first], 2)
         dim = self.hidden_dim
 
@@ -44,7 +45,7 @@ class RecurrentCritic(nn.Module):
         if "state" in self.inputs:  # one product for all agents
             x = x + Dense(dim, kernel_init=_init, name="state")(norm("state", state))[..., None, :]
         if "obs" in self.inputs:
-            own = jnp.concatenate([obs, jax.nn.one_hot(last_action, self.num_actions)], -1)
+            own = jnp.concatenate([obs, action_features(last_action, self.num_actions)], -1)
             x = x + Dense(dim, kernel_init=_init, name="own")(norm("own", own))
         x = norm("encoder", nn.relu(x))
         if self.memory:

@@ -25,6 +25,7 @@ REPLAY = {"batch_size": 16, "updates_per_step": 1 / 24, "warmup": 48, "mixer_dim
 FIELDS = {
     "aiir_mix": EPOCHS | {"embed_dim": 8, "mix_dim": 4},
     "mappo": EPOCHS,
+    "happo": EPOCHS,
     "coma": {"critic_dim": 8},
     "qmix": REPLAY | {"buffer_size": 2048},
     "iac": REPLAY | {"buffer_size": 960},

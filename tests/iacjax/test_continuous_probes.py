@@ -30,7 +30,9 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
     "critic_layers": 1, "output_layers": 1, "attention_layers": 1, "mixer_layers": 1,
     "normalise_rewards": False,  # the known values are of rewards as they are
 }  # fmt: skip
-SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "masac"}
+# Of on-policy algorithms, whose default is recurrent.
+ON_POLICY = {"actor_memory": False, "critic_memory": False, "critic_dim": 32, "minibatches": 1, "critic_lr": 3e-3}
+SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "masac", "mappo", "happo"}
 CONTINUOUS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in ALGORITHMS.items()
@@ -68,7 +70,7 @@ def build(name, **fields):
     entry = ALGORITHMS[name]
     config = entry.config()
     known = {field.name for field in dataclasses.fields(config)}
-    small = {k: v for k, v in SMALL.items() if k in known}
+    small = {k: v for k, v in (SMALL | (ON_POLICY if "epochs" in known else {})).items() if k in known}
     return entry.make(AnyProbe.spec, dataclasses.replace(config, **{**small, **fields}))
 
 
@@ -86,7 +88,8 @@ def trained(name, **fields):
         returns = evaluate(env, algorithm, policy, k_eval, 64).returns.mean()
         clock = Clock(jnp.int32(ITERATIONS), jnp.int32(ITERATIONS * algorithm.plan.steps_per_iteration))
         batch = rollout(env, algorithm, policy, state.runner, k_look, clock)[1]
-        return returns, algorithm.inspect(state.learner, batch)["q"], batch.ts.obs, batch.mask
+        shown = algorithm.inspect(state.learner, batch)
+        return returns, shown["q"] if "q" in shown else shown["value"], batch.ts.obs, batch.mask
 
     keys = jax.random.split(jax.random.key(0), SEEDS)
     over_seeds = jax.vmap(run, in_axes=(0, None))
@@ -110,6 +113,8 @@ OTHERS = [
     ("maddpg", "policy", "deterministic"),
     ("iac", "squash", "none"),
     ("facmac", "mixer", "nonmonotonic"),
+    ("ippo", "squash", "tanh"),
+    ("ippo", "actor_memory", True),
 ]
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
-from iacjax.low_rank_gaussian import LowRankGaussian, squash_correction, squashed_log_prob
+from iacjax.gaussian import squash_correction
+from iacjax.low_rank_gaussian import LowRankGaussian, squashed_log_prob
 
 
 def parameters(n, m, seed=0, diag=(0.2, 2.0), dtype=np.float64):

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from envs.errors import ConfigError
-from iacjax.algorithms.common import continuous_actors
 from iacjax.algorithms.maac import learner as maac
 from iacjax.algorithms.maac.config import MaacConfig
+from iacjax.gaussian import Gaussian
 from iacjax.networks.maac import SHARED, scale_shared
 from tests.helpers.continuous_batch import (
     OBS,
@@ -118,7 +118,7 @@ def test_log_prob_is_that_of_tanh_of_a_gaussian_over_real_dimensions():
         1 - np.tanh(x) ** 2
     )
     np.testing.assert_allclose(
-        policies.log_prob(jnp.asarray(x, jnp.float32), nets.mask),
+        policies.squashed_log_prob(jnp.asarray(x, jnp.float32), nets.mask),
         (each * np.asarray(nets.mask)).sum(-1),
         rtol=1e-3,
         atol=1e-3,
@@ -132,7 +132,7 @@ def test_the_target_is_literal_and_goes_through_time_limits(kind):
     actor = jax.tree.map(jnp.zeros_like, learner.target["actor"])
     target = {"actor": actor, "critic": zeros_but(learner.target["critic"], [1.0, 2.0, -3.0], "head", "out", "bias_0")}
     key, after = jax.random.key(0), timestep(3)._replace(reward=jnp.full(B, 0.5))
-    x = np.asarray(continuous_actors.Gaussian(jnp.zeros((B, A, D)), jnp.zeros((B, A, D))).sample(key), np.float64)
+    x = np.asarray(Gaussian(jnp.zeros((B, A, D)), jnp.zeros((B, A, D))).sample(key), np.float64)
     log_prob = (stats.norm.logpdf(x) - np.log(1 - np.tanh(x) ** 2)).sum(-1)
     for flag, ends in ((None, 0.0), ("truncated", 0.0), ("terminated", 1.0)):
         rows = after if flag is None else after._replace(**{flag: jnp.ones(B, bool)})

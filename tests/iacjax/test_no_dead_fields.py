@@ -60,10 +60,10 @@ def _config(algo):
 
 
 @functools.cache
-def _program(algo, config):
+def _program(algo, config, discrete):
     """A hash of one iteration from the seed on, traced, without what its results do not depend on."""
     entry = ALGORITHMS[algo]
-    env = _world(entry.discrete)
+    env = _world(discrete)
     algorithm = entry.make(env.spec, config)
 
     def one_iteration(key, iteration):
@@ -87,13 +87,16 @@ def _others(field, value):
 
 
 def _changes(algo, base, field):
-    """Whether some other value of the field, if it is not refused, makes another program."""
-    for other in _others(field, getattr(base, field.name)):
-        try:
-            if _program(algo, dataclasses.replace(base, **{field.name: other})) != _program(algo, base):
-                return True
-        except ConfigError:
-            continue
+    """Whether some other value of the field, if it is not refused, makes another program with some kind of actions."""
+    entry = ALGORITHMS[algo]
+    for discrete in {entry.discrete, not entry.continuous}:
+        for other in _others(field, getattr(base, field.name)):
+            try:
+                changed = dataclasses.replace(base, **{field.name: other})
+                if _program(algo, changed, discrete) != _program(algo, base, discrete):
+                    return True
+            except ConfigError:
+                continue
     return False
 
 

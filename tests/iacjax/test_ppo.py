@@ -129,15 +129,15 @@ def test_at_ratio_one_the_gradient_is_the_policy_gradient():
 
     def both():
         seq, _, _ = prepared(nets, learner, batch)
-        seq = seq._replace(log_prob=take_action(log_probs_of(nets.actor, actor, hidden, seq), seq.action))
+        seq = seq._replace(log_prob=take_action(log_probs_of(nets.policies.actor, actor, hidden, seq), seq.action))
 
         def plain(params):
-            log_probs = log_probs_of(nets.actor, params, hidden, seq)
+            log_probs = log_probs_of(nets.policies.actor, params, hidden, seq)
             gain = masked_mean(take_action(log_probs, seq.action) * seq.advantage, seq.weight)
             return -gain - 0.1 * masked_mean(entropy(log_probs), seq.weight)
 
         def clipped(params):
-            return actor_loss(log_probs_of(nets.actor, params, hidden, seq), seq, nets.config.clip, 0.1)[0]
+            return actor_loss(log_probs_of(nets.policies.actor, params, hidden, seq), seq, nets.config.clip, 0.1)[0]
 
         return jax.grad(clipped)(actor), jax.grad(plain)(actor)
 

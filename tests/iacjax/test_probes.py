@@ -38,12 +38,12 @@ STEADY["qtran"] |= {"mixer_dim": 32}  # of 8 units, some of its joint value's tw
 STEADY |= {name: {"td_lambda": 0.8, "entropy": 0.06, "lr": 4e-3} for name in ("aiir_mix", "rmix", "aiir", "liir")}
 # ippo at SMALL's rate: the same on some machines, whose sums are rounded in another order.
 STEADY["ippo"] = {"entropy": 0.06, "lr": 4e-3}
-STEADY |= {"mappo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
+STEADY |= {"mappo": {"clip": 0.05}, "happo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
 # What an action is worth is learned by a net of the present state alone, from which the cue of `memory` has gone.
 NO_MEMORY = ("coma",)
 # Of the parts of the others.
 SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "coma", "vdn", "iql", "qtran")}
-SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn")}
+SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn", "happo")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [

@@ -1,4 +1,4 @@
-"""What actor-critics with discrete actions share: acting, PPO's actor loss, epochs over minibatches."""
+"""What actor-critics share: acting with discrete actions, PPO's actor loss, epochs over minibatches."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,11 +22,16 @@ LearnerT = TypeVar("LearnerT")
 
 
 class RolloutConfig(AnnealingConfig, Protocol):
+    """The fields of a configuration that `on_policy_algorithm` reads."""
+
+    num_envs: int
+    rollout_length: int
+
+
+class ActorConfig(RolloutConfig, Protocol):
     """The fields of a configuration that `make_algorithm` reads."""
 
     hidden_dim: int
-    num_envs: int
-    rollout_length: int
 
 
 class EpochConfig(Protocol):
@@ -74,17 +79,16 @@ def _of_agents(epsilon: jax.Array | None) -> jax.Array | None:
 
 def make_algorithm(
     spec: EnvSpec,
-    config: RolloutConfig,
+    config: ActorConfig,
     actor: RnnAgent,
     init: Callable,
     update: Callable,
     inspect: Callable,
     explores: bool = False,
 ) -> Algorithm:
-    """An algorithm of `init`, `update` and `inspect` that acts by `actor` and learns from each rollout once.
+    """An on-policy algorithm of `init`, `update` and `inspect` that acts by `actor`, with discrete actions.
 
-    The learner's `params["actor"]` are the actor parameters. With `explores` the config has the fields of
-    `exploration.EpsilonConfig`, a share of uniform actions.
+    With `explores` the config has the fields of `exploration.EpsilonConfig`, a share of uniform actions.
     """
     epsilon = partial(epsilon_at, config) if explores else None
     mixes = explores and may_explore(config)
@@ -92,11 +96,30 @@ def make_algorithm(
     def act_in(params, carry, timestep, first, key, clock, explore):
         return act(actor, params, carry, timestep, first, key, epsilon(clock) if mixes else None, explore)
 
+    carry = partial(start_carry, num_agents=spec.num_agents, hidden_dim=config.hidden_dim)
+    return on_policy_algorithm(config, carry, act_in, init, update, inspect, epsilon)
+
+
+def on_policy_algorithm(
+    config: RolloutConfig,
+    carry: Callable,
+    act: Callable,
+    init: Callable,
+    update: Callable,
+    inspect: Callable,
+    epsilon: Callable[[Clock], jax.Array] | None = None,
+) -> Algorithm:
+    """An algorithm that learns from each rollout once. The learner's `params["actor"]` are the actor parameters.
+
+    Args:
+      carry, act, init, update, inspect: those of the `Algorithm`.
+      epsilon: the share of uniform actions, for the log; None: there is none.
+    """
     return Algorithm(
         init=init,
         policy=lambda learner: learner.params["actor"],
-        carry=lambda num_envs: start_carry(num_envs, spec.num_agents, config.hidden_dim),
-        act=act_in,
+        carry=carry,
+        act=act,
         update=update,
         plan=Plan(config.num_envs, config.rollout_length, rollout_buffer()),
         inspect=inspect,
@@ -159,9 +182,14 @@ def step_data(batch: Batch) -> dict[str, jax.Array]:
     }
 
 
-def log_probs_of(actor: RnnAgent, params: Any, hidden0: jax.Array, data: ActorData) -> jax.Array:
-    """f32[T, B, A, U] log-probabilities of the behaviour policy; `hidden0` f32[B, A, H] is the memory before row 0."""
-    _, logits = actor.apply(params, hidden0, data.obs, data.last_action, data.first)
+def log_probs_of(
+    actor: RnnAgent, params: Any, hidden0: jax.Array, data: ActorData, ids: jax.Array | None = None
+) -> jax.Array:
+    """f32[T, B, A, U] log-probabilities of the behaviour policy; `hidden0` f32[B, A, H] is the memory before row 0.
+
+    `ids` are those of `RnnAgent`.
+    """
+    _, logits = actor.apply(params, hidden0, data.obs, data.last_action, data.first, ids)
     return behaviour_log_probs(logits, data.avail, _of_agents(data.epsilon))
 
 
@@ -178,19 +206,36 @@ def next_actions(log_probs: jax.Array, key: jax.Array) -> jax.Array:
 
 
 class PolicyData(Protocol):
-    """What `actor_loss` reads of T steps; all [T, B, A]."""
+    """What `policy_loss` reads of T steps; all f32[T, B, A]."""
 
-    action: jax.Array  # int32
-    log_prob: jax.Array  # f32 at acting time
-    advantage: jax.Array  # f32
-    weight: jax.Array  # f32, 0 for the dead and for padding
+    log_prob: jax.Array  # at acting time
+    advantage: jax.Array
+    weight: jax.Array  # 0 for the dead and for padding
 
 
-def actor_loss(log_probs: jax.Array, data: PolicyData, clip: float, entropy_weight: float) -> tuple[jax.Array, Metrics]:
-    """PPO's clipped loss with an entropy bonus, of log-probabilities f32[T, B, A, U]; the dead weigh nothing."""
-    log_prob = take_action(log_probs, data.action)
+class DiscreteData(PolicyData, Protocol):
+    """What `actor_loss` reads of T steps."""
+
+    action: jax.Array  # int32[T, B, A]
+
+
+def actor_loss(
+    log_probs: jax.Array, data: DiscreteData, clip: float, entropy_weight: float
+) -> tuple[jax.Array, Metrics]:
+    """`policy_loss` of log-probabilities f32[T, B, A, U]."""
+    return policy_loss(take_action(log_probs, data.action), entropy(log_probs), data, clip, entropy_weight)
+
+
+def policy_loss(
+    log_prob: jax.Array, entropies: jax.Array, data: PolicyData, clip: float, entropy_weight: float
+) -> tuple[jax.Array, Metrics]:
+    """PPO's clipped loss with an entropy bonus; the dead weigh nothing.
+
+    Args:
+      log_prob, entropies: f32[T, B, A], of the actions that were drawn and of the policies that they are drawn from.
+    """
     policy = masked_mean(clipped_policy_loss(log_prob, data.log_prob, data.advantage, clip), data.weight)
-    bonus = masked_mean(entropy(log_probs), data.weight)
+    bonus = masked_mean(entropies, data.weight)
     change = log_prob - data.log_prob
     clipped = (jnp.abs(jnp.exp(change) - 1.0) > clip).astype(jnp.float32)
     metrics = {

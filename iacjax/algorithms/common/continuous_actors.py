@@ -1,9 +1,9 @@
-"""What actor-critics with continuous actions share beside IAC: policies that end in tanh and acting by them, Gaussians,
+"""What off-policy actor-critics with continuous actions share beside IAC: policies that end in tanh and acting by them,
 clipping by agent, warm-up actions, means by agent.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import chex
 import flax.linen as nn
@@ -13,7 +13,6 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.common.off_policy import ActionRange, until_warm
-from iacjax.low_rank_gaussian import LOG_2PI, squash_correction
 from iacjax.types import Clock
 
 
@@ -32,29 +31,6 @@ class ActingNetworks(Protocol):
     policy: nn.Module  # obs f32[..., A, O] -> f32[..., A, D or more]: means before tanh first
     mask: jax.Array  # bool[A, D], False on padded dimensions
     range: ActionRange
-
-
-class Gaussian(NamedTuple):
-    """Each agent's diagonal Gaussian before tanh."""
-
-    mean: jax.Array  # f32[..., A, D]
-    log_std: jax.Array
-
-    def sample(self, key: jax.Array) -> jax.Array:
-        """A value before tanh, f32[..., A, D], differentiable in both parameters."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
-
-    def log_prob(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-        """log density of tanh(x), f32[..., A], given x before tanh; dimensions outside `mask` [A, D] are left out."""
-        unit = (x - self.mean) * jnp.exp(-self.log_std)
-        each = -0.5 * (unit**2 + LOG_2PI) - self.log_std - squash_correction(x)
-        return jnp.where(mask, each, 0.0).sum(-1)
-
-
-def gaussian(out: jax.Array, sigma_min: float, sigma_max: float) -> Gaussian:
-    """The Gaussians of a policy network's output f32[..., A, 2 D]; standard deviations are clipped."""
-    mean, log_std = jnp.split(out, 2, -1)
-    return Gaussian(mean, jnp.clip(log_std, jnp.log(sigma_min), jnp.log(sigma_max)))
 
 
 def clip_each_agent(max_norm: float, per_variable: bool) -> optax.GradientTransformation:

@@ -1,4 +1,4 @@
-"""Recurrent agents with discrete actions: what they carry from step to step, and their inputs over a batch."""
+"""Recurrent agents: what they carry from step to step, and their inputs over a batch."""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import EnvSpec, TimeStep
+from iacjax.networks.last_action import where_none
 from iacjax.networks.rnn_agent import RnnAgent
 from iacjax.types import Batch
 
@@ -14,32 +15,32 @@ class RnnCarry(NamedTuple):
     """The state of acting in E environments."""
 
     hidden: jax.Array  # f32[E, A, H]
-    last_action: jax.Array  # int32[E, A], -1 before the first
+    last_action: jax.Array  # int32[E, A], -1 before the first; continuous f32[E, A, D] in [-1, 1], then 0
 
 
-def start_carry(num_envs: int, num_agents: int, hidden_dim: int) -> RnnCarry:
-    """The carry before the first step."""
+def start_carry(num_envs: int, num_agents: int, hidden_dim: int, action_dim: int = 0) -> RnnCarry:
+    """The carry before the first step; `action_dim` is D of continuous actions."""
     shape = (num_envs, num_agents)
-    return RnnCarry(jnp.zeros((*shape, hidden_dim), jnp.float32), jnp.full(shape, -1, jnp.int32))
+    none = jnp.zeros((*shape, action_dim), jnp.float32) if action_dim else jnp.full(shape, -1, jnp.int32)
+    return RnnCarry(jnp.zeros((*shape, hidden_dim), jnp.float32), none)
 
 
 def step_agents(
     agents: RnnAgent, params: Any, carry: RnnCarry, timestep: TimeStep, first: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """One step in E environments: (hidden f32[E, A, H], logits or values f32[E, A, U])."""
-    last_action = jnp.where(first[:, None], -1, carry.last_action)
+    """One step in E environments: (hidden f32[E, A, H], logits, values or other outputs f32[E, A, U])."""
+    last_action = where_none(carry.last_action, first)
     hidden, out = agents.apply(params, carry.hidden, timestep.obs[None], last_action[None], first[None])
     return hidden, out[0]
 
 
 def init_agents(agents: RnnAgent, key: jax.Array, spec: EnvSpec) -> Any:
     """The agents' initial parameters."""
-    count = spec.num_agents
-    hidden, obs = jnp.zeros((1, count, agents.hidden_dim)), jnp.zeros((1, 1, count, spec.obs_dim))
-    return agents.init(key, hidden, obs, jnp.zeros((1, 1, count), jnp.int32), jnp.zeros((1, 1), bool))
+    carry = start_carry(1, spec.num_agents, agents.hidden_dim, spec.action.dim)
+    obs = jnp.zeros((1, 1, spec.num_agents, spec.obs_dim))
+    return agents.init(key, carry.hidden, obs, carry.last_action[None], jnp.zeros((1, 1), bool))
 
 
 def last_actions(batch: Batch) -> jax.Array:
-    """int32[T + 1, B, A]: each row's previous actions, -1 where an episode begins."""
-    last = jnp.concatenate([batch.carry0.last_action[None], batch.action])
-    return jnp.where(batch.first[..., None], -1, last)
+    """int32[T + 1, B, A] or f32[T + 1, B, A, D]: each row's previous actions, none where an episode begins."""
+    return where_none(jnp.concatenate([batch.carry0.last_action[None], batch.action]), batch.first)

@@ -15,7 +15,8 @@ from jax.scipy.special import ndtr
 from envs.base import EnvSpec
 from iacjax.algorithms.common.off_policy import action_mask
 from iacjax.algorithms.iac.config import IacConfig
-from iacjax.low_rank_gaussian import LowRankGaussian, squash_correction
+from iacjax.gaussian import squash_correction
+from iacjax.low_rank_gaussian import LowRankGaussian
 from iacjax.networks.exploration import ExplorationNet
 from iacjax.networks.mlp import AgentMlp
 

@@ -36,10 +36,8 @@ import optax
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.common.continuous_actors import (
-    Gaussian,
     agents_mean,
     clip_each_agent,
-    gaussian,
     sample_input,
     warmup_action,
 )
@@ -54,6 +52,7 @@ from iacjax.algorithms.common.off_policy import (
 from iacjax.algorithms.common.optimizer_step import apply_gradients
 from iacjax.algorithms.common.targets import move_every
 from iacjax.algorithms.maac.config import MaacConfig
+from iacjax.gaussian import Gaussian, gaussian
 from iacjax.networks.maac import LeakyMlp, MaacCritic, MaacValues, scale_shared
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 
@@ -205,7 +204,7 @@ def td_target(nets: Networks, target: dict[str, Any], obs: jax.Array, after: Tim
     policies, _ = policies_at(nets, target["actor"], obs)
     x = policies.sample(key)
     value = values_of(nets, target["critic"], obs, _squash(nets, x)).q
-    bonus = -nets.config.temperature * policies.log_prob(x, nets.mask)
+    bonus = -nets.config.temperature * policies.squashed_log_prob(x, nets.mask)
     reward, discount = after.reward[:, None], nets.config.gamma * (1.0 - after.terminated)[:, None]
     if nets.config.entropy_in_target == "discounted":
         return reward + discount * (value + bonus)
@@ -232,7 +231,7 @@ def actor_loss(
     x = policies.sample(k_action)
     if nets.config.policy_gradient == "score":
         x = jax.lax.stop_gradient(x)
-    log_prob, action = policies.log_prob(x, nets.mask), _squash(nets, x)
+    log_prob, action = policies.squashed_log_prob(x, nets.mask), _squash(nets, x)
     q = values_of(nets, critic, obs, jax.lax.stop_gradient(action), own=action).q
     if nets.config.policy_gradient == "score":
         advantage = q - _baseline(nets, critic, obs, action, policies, k_baseline)

@@ -34,7 +34,6 @@ from iacjax.algorithms.common.continuous_actors import (
     act,
     agents_mean,
     clip_each_agent,
-    gaussian,
     greedy,
     noisy,
     sample_input,
@@ -50,6 +49,7 @@ from iacjax.algorithms.common.off_policy import (
 from iacjax.algorithms.common.optimizer_step import apply_gradients
 from iacjax.algorithms.common.targets import move_every
 from iacjax.algorithms.maddpg.config import MaddpgConfig
+from iacjax.gaussian import gaussian
 from iacjax.networks.mlp import AgentMlp
 from iacjax.types import Algorithm, Batch, Clock, Metrics
 

@@ -1,1 +1,1 @@
-"""IPPO and MAPPO."""
+"""IPPO, MAPPO and HAPPO."""

@@ -1,7 +1,7 @@
-"""The configurations of IPPO and MAPPO. No jax here: `--help` and wrong input are answered at once.
+"""The configurations of IPPO, MAPPO and HAPPO. No jax here: `--help` and wrong input are answered at once.
 
 "JaxMARL" names its scripts for SMAX (baselines/IPPO and MAPPO, ..._rnn_smax), whose settings the defaults are;
-"MAPPO" the code that Yu et al. 2022 published, its settings for StarCraft (`--preset paper`).
+"MAPPO" the code that Yu et al. 2022 published, its settings for StarCraft (`--preset paper`); "HARL" that of HAPPO.
 """
 
 import dataclasses
@@ -13,9 +13,10 @@ from iacjax.schema import BELOW_ONE, COUNT, COUNT_OR_ZERO, EPOCHS, FRACTION, NOT
 
 @dataclasses.dataclass(frozen=True)
 class PpoConfig(AlgorithmConfig):
-    """IPPO and MAPPO: one learner, one choice (`critic_input`)."""
+    """IPPO and MAPPO: one learner, one choice (`critic_input`); HAPPO has its own order of updates."""
 
-    added = {"value_norm_decay": 0.9, "layer_norm": False}
+    added = {"value_norm_decay": 0.9, "layer_norm": False, "actor_memory": True}
+    added |= {"squash": "none", "state_std": False, "sigma_init": 1.0}
 
     critic_input: Literal["obs", "state", "state_and_obs"] = "state"
     """The inputs of V_i, with the agent's id: own observations and last action (IPPO), the state, or all of them."""
@@ -25,8 +26,16 @@ class PpoConfig(AlgorithmConfig):
     """Units of the critic's layers (JaxMARL: 128, MAPPO: 64)."""
     hidden_dim: int = number(128, UNITS)
     """Units of the actor's encoder and GRU (JaxMARL: 128, MAPPO: 64)."""
+    actor_memory: bool = True
+    """The actor is recurrent and knows its last action, or it acts by the present observation alone."""
     shared_actor: bool = True
     """One set of actor parameters with the agent's id as input, or one set for each agent."""
+    squash: Literal["none", "tanh"] = "none"
+    """Continuous actions: the Gaussian's value clipped to the bounds (all codes), or tanh of it scaled to them."""
+    state_std: bool = False
+    """Continuous actions: deviations are outputs of the actor, or parameters that depend on no input (all codes)."""
+    sigma_init: float = number(1.0, POSITIVE)
+    """Continuous actions: the first standard deviation, in half ranges (MAPPO, JaxMARL: 1, HARL: 0.37)."""
 
     gamma: float = number(0.99, FRACTION)
     """Discount."""
@@ -89,3 +98,12 @@ class IppoConfig(PpoConfig):
     critic_lr: float = number(4e-3, POSITIVE)
     clip: float = number(0.05, POSITIVE)
     value_clip: float = number(0.05, NOT_NEGATIVE)
+
+
+@dataclasses.dataclass(frozen=True)
+class HappoConfig(PpoConfig):
+    """HAPPO (Kuba et al. 2022): PPO whose agents learn one after the other, each with parameters of its own."""
+
+    shared_actor: bool = False
+    agent_order: Literal["random", "fixed"] = "random"
+    """The order in which the agents learn: drawn for every batch, or that of their numbers (HARL: random)."""

@@ -5,7 +5,8 @@ Every agent has a value V_i of the team's reward, and GAE's advantage from it; t
 
 | part                                        | where                                    |
 |---------------------------------------------|------------------------------------------|
-| clipped policy loss, entropy bonus          | `actor_critic.actor_loss`                |
+| clipped policy loss, entropy bonus          | `actor_critic.policy_loss`               |
+| softmax or Gaussian, by the action space    | `ppo.policy`                             |
 | clipped value loss, Huber (Yu et al., 5.1)  | `losses.value.clipped_value_loss`        |
 | GAE(lambda)                                 | `batch_returns` less the value           |
 | value normalisation (Yu et al., 5.1)        | `losses.value_norm`                      |
@@ -33,22 +34,15 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec
-from iacjax.algorithms.common.actor_critic import (
-    actor_loss,
-    log_probs_of,
-    make_algorithm,
-    over_minibatches,
-    step_data,
-)
+from iacjax.algorithms.common.actor_critic import on_policy_algorithm, over_minibatches, policy_loss
 from iacjax.algorithms.common.optimizer_step import apply_gradients, lr_scale, make_optimizer
 from iacjax.algorithms.common.returns import batch_returns
-from iacjax.algorithms.common.rnn import init_agents, last_actions
 from iacjax.algorithms.ppo.config import PpoConfig
+from iacjax.algorithms.ppo.policy import Policies, build_policies
 from iacjax.losses.policy import normalise
 from iacjax.losses.value import clipped_value_loss
 from iacjax.losses.value_norm import RunningNorm, denormalised, init_norm, normalised, update_norm
 from iacjax.networks.recurrent_critic import RecurrentCritic
-from iacjax.networks.rnn_agent import RnnAgent
 from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
 
 
@@ -68,8 +62,9 @@ class PpoData(NamedTuple):
     state: jax.Array  # f32[T, B, X]
     avail: jax.Array  # bool[T, B, A, U]
     first: jax.Array  # bool[T, B]
-    last_action: jax.Array  # int32[T, B, A]
-    action: jax.Array  # int32[T, B, A]
+    last_action: jax.Array  # int32[T, B, A], or f32[T, B, A, D] in [-1, 1]
+    action: jax.Array  # int32[T, B, A], or the values drawn f32[T, B, A, D], before clipping or tanh
+    noise: jax.Array | None  # f32[T, B, A, D] that made them; None with discrete actions
     log_prob: jax.Array  # f32[T, B, A] at acting time
     epsilon: jax.Array | None  # f32[T, B]; None, as PPO acts: never above 0
     mask: jax.Array  # f32[T, B]
@@ -84,7 +79,7 @@ class Networks(NamedTuple):
 
     spec: EnvSpec
     config: PpoConfig
-    actor: RnnAgent
+    policies: Policies
     critic: RecurrentCritic
     optimizers: dict[str, optax.GradientTransformation]
 
@@ -97,7 +92,7 @@ def build(spec: EnvSpec, config: PpoConfig) -> Networks:
     return Networks(
         spec,
         config,
-        actor=RnnAgent(c.hidden_dim, num_actions, c.shared_actor, layer_norm=c.layer_norm),
+        policies=build_policies(spec, c),
         critic=RecurrentCritic(c.critic_dim, num_actions, c.critic_input, c.critic_memory, c.layer_norm),
         optimizers={name: make_optimizer(c.optimizer, rate, c.max_grad_norm) for name, rate in rates.items()},
     )
@@ -107,7 +102,7 @@ def make(spec: EnvSpec, config: PpoConfig) -> Algorithm:
     """Builds IPPO or MAPPO, as `config` chooses."""
     nets = build(spec, config)
     parts = (partial(function, nets) for function in (init, update, inspect))
-    return make_algorithm(spec, config, nets.actor, *parts)
+    return on_policy_algorithm(config, nets.policies.carry, nets.policies.act, *parts)
 
 
 def init(nets: Networks, key: jax.Array) -> Learner:
@@ -115,9 +110,9 @@ def init(nets: Networks, key: jax.Array) -> Learner:
     k_actor, k_critic = jax.random.split(key)
     c, num_agents = nets.config, nets.spec.num_agents
     obs, state = jnp.zeros((1, 1, num_agents, nets.spec.obs_dim)), jnp.zeros((1, 1, nets.spec.state_dim))
-    action, first = jnp.zeros((1, 1, num_agents), jnp.int32), jnp.zeros((1, 1), bool)
+    action, first = nets.policies.carry(1).last_action[None], jnp.zeros((1, 1), bool)
     params = {
-        "actor": init_agents(nets.actor, k_actor, nets.spec),
+        "actor": nets.policies.init(k_actor),
         "critic": nets.critic.init(k_critic, _start_hidden(c, 1, num_agents), state, obs, action, first),
     }
     return Learner(
@@ -131,7 +126,7 @@ def init(nets: Networks, key: jax.Array) -> Learner:
 def values_of(nets: Networks, learner: Learner, batch: Batch, hidden0: Any) -> tuple[jax.Array, Any]:
     """(values f32[T + 1, B, A] as the critic predicts them, its memory before the last row); `hidden0` before row 0."""
     rows, params = batch.rows, learner.params["critic"]
-    inputs = rows.state, rows.obs, last_actions(batch), batch.first
+    inputs = rows.state, rows.obs, nets.policies.last_actions(batch), batch.first
     hidden, values = nets.critic.apply(params, hidden0, *(x[:-1] for x in inputs))
     _, last = nets.critic.apply(params, hidden, *(x[-1:] for x in inputs))
     return jnp.concatenate([values, last]), hidden
@@ -147,7 +142,7 @@ def ppo_data(nets: Networks, learner: Learner, batch: Batch, raw: jax.Array) -> 
     Args:
       raw: f32[T + 1, B, A] of `values_of`.
     """
-    fields, values = step_data(batch), in_reward_units(nets, learner, raw)
+    fields, values = nets.policies.step_data(batch), in_reward_units(nets, learner, raw)
     target = batch_returns(nets.config, batch, batch.next.reward, values[1:])
     advantage = normalise(target - values[:-1], fields["weight"])
     if nets.config.value_norm:
@@ -174,8 +169,8 @@ def update(nets: Networks, learner: Learner, batch: Batch, key: jax.Array, clock
     data, learner = ppo_data(nets, learner, batch, raw)
 
     def loss(params, hidden, data):
-        log_probs = log_probs_of(nets.actor, params["actor"], hidden["actor"], data)
-        of_actor, metrics = actor_loss(log_probs, data, c.clip, c.entropy)
+        evaluated = nets.policies.evaluate(params["actor"], hidden["actor"], data)
+        of_actor, metrics = policy_loss(*evaluated, data, c.clip, c.entropy)
         of_critic, more = critic_loss(nets, params["critic"], hidden["critic"], data)
         return of_actor + of_critic, metrics | more  # they share no parameter
 
@@ -195,7 +190,7 @@ def in_reward_units(nets: Networks, learner: Learner, raw: jax.Array) -> jax.Arr
 
 def inspect(nets: Networks, learner: Learner, batch: Batch) -> dict[str, jax.Array]:
     """The team's value f32[T, B], the mean of the agents'; a batch of not E environments must begin with episodes."""
-    num_envs, num_agents = batch.action.shape[1:]
+    num_envs, num_agents = batch.action.shape[1:3]
     same = num_envs == nets.config.num_envs
     hidden = learner.critic_hidden if same else _start_hidden(nets.config, num_envs, num_agents)
     raw, _ = values_of(nets, learner, batch, hidden)

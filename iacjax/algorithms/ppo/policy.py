@@ -1,0 +1,181 @@
+"""How the agents of IPPO, MAPPO and HAPPO act: by a softmax or by a Gaussian, as the environment's actions ask for.
+
+With discrete actions: a softmax over the legal ones. With continuous ones: a diagonal Gaussian in units in which the
+range of every dimension is [-1, 1]. `squash` says how actions keep to it, `state_std` what the deviations depend on.
+
+| `squash` | the action is            | its log-probability          | entropy bonus                                   |
+|----------|--------------------------|------------------------------|-------------------------------------------------|
+| none     | the value drawn, clipped | of the value before clipping | exact, of the Gaussian before clipping          |
+| tanh     | tanh of the value drawn  | log N(x) - log(1 - tanh^2 x) | an estimate: exact for N, one sample for tanh   |
+
+The ratios of PPO are the same with and without the correction, which does not depend on the parameters; the entropies
+are not. Greedy actions are those of the Gaussian's mean, its mode. Dimensions that an agent has not (`ActionSpec.mask`)
+are 0, and left out of log-probabilities and entropies.
+
+Official codes: `none` with deviations that are parameters (github.com/marlbenchmark/on-policy, JaxMARL's
+ippo_ff_mabrax, HARL), which start at 1, 1 and 0.37. HARL's are 0.5 / (1 + exp(-x)); here log sigma is kept within
+[-5, 2], elsewhere it is free.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from envs.base import EnvSpec, TimeStep
+from iacjax.algorithms.common import actor_critic
+from iacjax.algorithms.common.off_policy import ActionRange, action_mask, action_range
+from iacjax.algorithms.common.rnn import RnnCarry, init_agents, last_actions, start_carry, step_agents
+from iacjax.algorithms.ppo.config import PpoConfig
+from iacjax.distributions import entropy, take_action
+from iacjax.gaussian import Gaussian
+from iacjax.networks.rnn_agent import RnnAgent
+from iacjax.types import Batch, Clock
+
+MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
+
+
+class DrawnData(actor_critic.ActorData, Protocol):
+    """What `evaluate` reads of T steps."""
+
+    action: jax.Array  # int32[T, B, A], or the values drawn f32[T, B, A, D]
+    noise: jax.Array | None  # f32[T, B, A, D] that made them
+
+
+class Policies(Protocol):
+    """The agents' policies in one kind of action space; `agents` int32[k] are those of the data, None: all."""
+
+    actor: RnnAgent
+
+    def init(self, key: jax.Array) -> Any:
+        """The actors' parameters."""
+
+    def carry(self, num_envs: int) -> RnnCarry:
+        """What acting begins with."""
+
+    def act(
+        self, params: Any, carry: RnnCarry, timestep: TimeStep, first: jax.Array, key: jax.Array, clock: Clock,
+        explore: bool,
+    ) -> tuple[RnnCarry, jax.Array, Any]:  # fmt: skip
+        """See `Algorithm.act`."""
+
+    def last_actions(self, batch: Batch) -> jax.Array:
+        """Each row's previous actions as networks read them, [T + 1, B, A] or [T + 1, B, A, D]."""
+
+    def step_data(self, batch: Batch) -> dict[str, Any]:
+        """See `actor_critic.step_data`; and `noise`."""
+
+    def evaluate(
+        self, params: Any, hidden0: jax.Array, data: DrawnData, agents: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """(log-probabilities of what was drawn, entropies), f32[T, B, A]; `hidden0` as in `log_probs_of`."""
+
+
+def build_policies(spec: EnvSpec, config: PpoConfig) -> Policies:
+    """The policies for the actions of an environment."""
+    c, dims = config, spec.action.dim
+    options = {"shared": c.shared_actor, "layer_norm": c.layer_norm, "memory": c.actor_memory}
+    if spec.action.discrete:
+        return SoftmaxPolicies(spec, c, RnnAgent(c.hidden_dim, spec.action.num_actions, **options))
+    outputs, free = (2 * dims, 0) if c.state_std else (dims, dims)
+    actor = RnnAgent(c.hidden_dim, outputs, **options, free_outputs=free)
+    return GaussianPolicies(spec, c, actor, action_mask(spec), action_range(spec.action))
+
+
+def _ids(spec: EnvSpec, agents: jax.Array | None) -> jax.Array | None:
+    return None if agents is None else jax.nn.one_hot(agents, spec.num_agents)
+
+
+def _start(spec: EnvSpec, config: PpoConfig, num_envs: int) -> RnnCarry:
+    hidden_dim = config.hidden_dim if config.actor_memory else 0
+    return start_carry(num_envs, spec.num_agents, hidden_dim, spec.action.dim)
+
+
+class SoftmaxPolicies(NamedTuple):
+    """`Policies` over discrete actions."""
+
+    spec: EnvSpec
+    config: PpoConfig
+    actor: RnnAgent
+
+    def init(self, key: jax.Array) -> Any:
+        return init_agents(self.actor, key, self.spec)
+
+    def carry(self, num_envs: int) -> RnnCarry:
+        return _start(self.spec, self.config, num_envs)
+
+    def act(self, params, carry, timestep, first, key, clock, explore):
+        return actor_critic.act(self.actor, params, carry, timestep, first, key, None, explore)
+
+    def last_actions(self, batch: Batch) -> jax.Array:
+        return last_actions(batch)
+
+    def step_data(self, batch: Batch) -> dict[str, Any]:
+        return actor_critic.step_data(batch) | {"noise": None}
+
+    def evaluate(self, params, hidden0, data, agents=None):
+        log_probs = actor_critic.log_probs_of(self.actor, params, hidden0, data, _ids(self.spec, agents))
+        return take_action(log_probs, data.action), entropy(log_probs)
+
+
+class GaussianAux(NamedTuple):
+    """What acting stores together with a continuous action."""
+
+    log_prob: jax.Array  # f32[E, A]
+    drawn: jax.Array  # f32[E, A, D] before clipping or tanh
+    noise: jax.Array  # f32[E, A, D] unit noise that made it
+    epsilon: None = None  # there are no uniform actions
+
+
+class GaussianPolicies(NamedTuple):
+    """`Policies` over continuous actions."""
+
+    spec: EnvSpec
+    config: PpoConfig
+    actor: RnnAgent
+    mask: jax.Array  # bool[A, D], False on padded dimensions
+    range: ActionRange
+
+    def init(self, key: jax.Array) -> Any:
+        return init_agents(self.actor, key, self.spec)
+
+    def carry(self, num_envs: int) -> RnnCarry:
+        return _start(self.spec, self.config, num_envs)
+
+    def gaussian(self, out: jax.Array) -> Gaussian:
+        """Of the networks' outputs f32[..., A, 2 D]: means, and log sigma less that of the start."""
+        mean, change = jnp.split(out, 2, -1)
+        log_std = jnp.log(self.config.sigma_init) + change
+        return Gaussian(mean, jnp.clip(log_std, MIN_LOG_STD, MAX_LOG_STD))
+
+    def act(self, params, carry, timestep, first, key, clock, explore):
+        hidden, out = step_agents(self.actor, params, carry, timestep, first)
+        policy = self.gaussian(out)
+        noise = jax.random.normal(key, policy.mean.shape) * self.mask
+        drawn = policy.at(noise) if explore else policy.mean
+        bounded = jnp.tanh(drawn) if self.config.squash == "tanh" else jnp.clip(drawn, -1.0, 1.0)
+        action = self.range.to_env(bounded * self.mask)
+        carry = RnnCarry(hidden, self.range.from_env(action))
+        if not explore:
+            return carry, action, ()
+        return carry, action, GaussianAux(self._log_prob(policy, drawn, self.mask), drawn, noise)
+
+    def _log_prob(self, policy: Gaussian, drawn: jax.Array, mask: jax.Array) -> jax.Array:
+        of_drawn = policy.squashed_log_prob if self.config.squash == "tanh" else policy.log_prob
+        return of_drawn(drawn, mask)
+
+    def last_actions(self, batch: Batch) -> jax.Array:
+        return last_actions(batch._replace(action=self.range.from_env(batch.action)))
+
+    def step_data(self, batch: Batch) -> dict[str, Any]:
+        shown = batch._replace(action=self.range.from_env(batch.action))
+        return actor_critic.step_data(shown) | {"action": batch.aux.drawn, "noise": batch.aux.noise}
+
+    def evaluate(self, params, hidden0, data, agents=None):
+        mask = self.mask if agents is None else self.mask[agents]
+        ids = _ids(self.spec, agents)
+        _, out = self.actor.apply(params, hidden0, data.obs, data.last_action, data.first, ids)
+        policy = self.gaussian(out)
+        squashed = self.config.squash == "tanh"
+        bonus = policy.squashed_entropy(data.noise, mask) if squashed else policy.entropy(mask)
+        return self._log_prob(policy, data.action, mask), bonus
