@@ -37,7 +37,7 @@ import jax.numpy as jnp
 import optax
 
 from envs.base import EnvSpec, TimeStep
-from iacjax.algorithms.common.continuous_actors import act, agents_mean, gaussian, greedy, sample_input
+from iacjax.algorithms.common.continuous_actors import act, agents_mean, greedy, sample_input
 from iacjax.algorithms.common.off_policy import (
     ActionRange,
     action_mask,
@@ -49,6 +49,7 @@ from iacjax.algorithms.common.off_policy import (
 from iacjax.algorithms.common.optimizer_step import apply_gradients, optimizer_step
 from iacjax.algorithms.common.targets import move_every
 from iacjax.algorithms.masac.config import MasacConfig
+from iacjax.gaussian import gaussian
 from iacjax.networks.critic import TwinCritic
 from iacjax.networks.mlp import AgentMlp
 from iacjax.types import Algorithm, Batch, Clock, Metrics, masked_mean
@@ -120,7 +121,7 @@ def sample(nets: Networks, actor: Any, obs: jax.Array, key: jax.Array) -> tuple[
     """Actions f32[..., A, D] in [-1, 1], differentiable, and their log-probabilities f32[..., A]."""
     policies = gaussian(nets.policy.apply(actor, obs), nets.config.sigma_min, nets.config.sigma_max)
     x = policies.sample(key)
-    return jnp.tanh(x) * nets.mask, policies.log_prob(x, nets.mask)
+    return jnp.tanh(x) * nets.mask, policies.squashed_log_prob(x, nets.mask)
 
 
 def explore(nets: Networks, actor: Any, obs: jax.Array, key: jax.Array) -> jax.Array:
