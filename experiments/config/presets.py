@@ -64,6 +64,12 @@ _MAPPO = {
     "layer_norm": True,
     "value_norm_decay": 0.99999**15,  # of 15 gradient steps, an iteration's
 }
+# Continuous actions, without memory. The discount is IAC's: with 0.99 the sparse pendulums are learned later.
+_PPO_CONTROL = {"actor_memory": False, "critic_memory": False, "hidden_dim": 64, "critic_dim": 64, "gamma": 0.95}
+_PPO_CONTROL |= {"num_envs": 16, "rollout_length": 128, "epochs": 10, "minibatches": 4, "clip": 0.2, "value_clip": 0.0}
+_PPO_CONTROL |= {"entropy": 0.01, "lr": 3e-3, "critic_lr": 3e-3, "max_grad_norm": 0.5}
+_PENDULUM = {"env": "multi_pendulum:2", "total_steps": 200_000, "eval_episodes": 10}
+_PPO_CONTROL = Preset(_PENDULUM, _PPO_CONTROL, "continuous actions: two pendulums, no memory")
 # The settings that aiir_mix was tuned to, whose plain actor-critic IPPO and MAPPO resemble.
 _PPO_TUNED = {
     **_TUNED,
@@ -80,7 +86,7 @@ _PPO_TUNED = {
     "anneal_steps": 1_000_000,
     "anneal_to": 0.25,
 }
-# HARL's settings for SMAC (its tuned_configs/smac/3s5z/happo): 20 environments for 8 of MAPPO.
+# HARL's settings for SMAC (its tuned_configs/smac/3s5z/happo), where they are not MAPPO's.
 _HARL = {
     **_MAPPO,
     "num_envs": 20,
@@ -88,6 +94,7 @@ _HARL = {
     "epochs": 5,
     "time_limit": "truncate",  # use_proper_time_limits
     "value_norm_decay": 0.99999**5,
+    "sigma_init": 0.37,  # 0.5 sigmoid(1)
 }
 _JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
 
@@ -226,6 +233,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     **{
         name: {
             "default": _JAXMARL_PPO,
+            "control": _PPO_CONTROL,
             "tuned": Preset(_BATTLE, _PPO_TUNED, "batches and learning rates of aiir_mix: more updates per env step"),
             "paper": Preset(
                 {**_BATTLE, "total_steps": 10_000_000},
@@ -237,6 +245,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
     },
     "happo": {
         "default": Preset(_BATTLE, _PPO_TUNED, "the settings of mappo's preset tuned"),
+        "control": _PPO_CONTROL,
         "official": Preset(
             {**_BATTLE, "total_steps": 20_000_000}, _HARL, "settings of the official code (HARL) for SMAC"
         ),
