@@ -12,14 +12,7 @@ from iacjax.algorithms.coma.config import ComaConfig
 from iacjax.algorithms.common.config import AlgorithmConfig, check_config
 from iacjax.algorithms.common.entry import Entry
 from iacjax.algorithms.facmac.config import FacmacConfig
-from iacjax.algorithms.iac.config import (
-    AttnQmixConfig,
-    DdpgMixConfig,
-    IacConfig,
-    SiaqConfig,
-    SiqConfig,
-    SqConfig,
-)
+from iacjax.algorithms.iac.config import AttnQmixConfig, DdpgMixConfig, IacConfig, SiaqConfig, SiqConfig, SqConfig
 from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirConfig, RmixConfig
 from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
