@@ -10,10 +10,12 @@ An agent's observation, flattened (it does not contain the time; the legal actio
 
 The state is the concatenated observations. Rewards per agent are summed by default (`reward=sum|mean|first`).
 Jumanji's `time_limit` is the horizon, which truncates, also in tasks where Jumanji reports a terminal state there.
-Options are those of the environment's class and of its generator (`num_agents=4`, `grid_size=12`, `fov=2`). Jumanji
+Options are those of the environment's class and of its generator (`num_agents=4`, `grid_size=12`, `fov=2`). A name such
+as `RobotWarehouse-tiny-2ag` or `LevelBasedForaging-8x8-2p-2f-coop` stands for the generator's arguments. Jumanji
 keeps its random key in the state, so the key of `step` is not used.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -136,25 +138,46 @@ TASKS = {
 }
 
 
+def task_of(member: str) -> tuple[str, dict[str, Any]]:
+    """The key of `TASKS` and the generator's arguments of a member: of `RobotWarehouse-tiny-2ag`, for example,
+    `RobotWarehouse-v0` and the arguments that this size stands for. Sizes are those of the original environments."""
+    if member in TASKS:
+        return member, TASKS[member].generates
+    kind, _, size = member.partition("-")
+    name = f"{kind}-v0"
+    if kind == "RobotWarehouse":
+        store, agents, *easy = size.split("-")
+        agents = int(agents.removesuffix("ag"))
+        rows = {"tiny": 1, "small": 2}[store]
+        given = {"shelf_rows": rows, "num_agents": agents, "request_queue_size": agents * (2 if easy else 1)}
+    else:
+        sight, grid, players, food, coop = re.fullmatch(r"(?:(\d+)s-)?(\d+)x\d+-(\d+)p-(\d+)f(-coop)?", size).groups()
+        given = {"grid_size": int(grid), "fov": int(sight or grid), "num_agents": int(players)}
+        given |= {"num_food": int(food), "force_coop": bool(coop)}
+    return name, TASKS[name].generates | given
+
+
 def jumanji_env(member: str) -> Callable[..., Environment]:
     """A function that builds Jumanji's environment `member` from its options, given by keyword.
 
     Raises:
       ConfigError: jumanji is not installed, or has no such environment.
     """
-    factory = getattr(package("jumanji.environments"), member.rpartition("-")[0])
-    if member not in package("jumanji").registered_environments():
+    task, generates = task_of(member)
+    factory = getattr(package("jumanji.environments"), task.rpartition("-")[0])
+    if task not in package("jumanji").registered_environments():
         raise ConfigError(f"jumanji:{member}: the installed version of jumanji does not have it")
     options = [o for o in plain_options(factory) if o not in ("viewer", "generator", "reward_fn", "target_dynamics")]
     options = [o for o in options if o != "observation"]
-    return taking(partial(_build, member, factory), [*options, *TASKS[member].generates, "reward"])
+    return taking(partial(_build, member, factory), [*options, *generates, "reward"])
 
 
 def _build(member: str, factory: Callable, reward: str = "sum", **options) -> Environment:
-    name, task = f"jumanji:{member}", TASKS[member]
+    key, generates = task_of(member)
+    name, task = f"jumanji:{member}", TASKS[key]
     check_reward(name, reward)
     module, generator = task.generator
-    generates = task.generates | {k: v for k, v in options.items() if k in task.generates}
+    generates = generates | {k: v for k, v in options.items() if k in generates}
     try:
         made = getattr(package(module), generator)(**generates)
         theirs = factory(generator=made, **{k: v for k, v in options.items() if k not in task.generates})

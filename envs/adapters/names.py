@@ -25,7 +25,15 @@ JAXMARL_REFUSED = {
     **{robot: f"its name is 'mabrax:{robot}'" for robot in MABRAX},
 }
 
-JUMANJI = ("LevelBasedForaging-v0", "RobotWarehouse-v0", "Connector-v3", "Cleaner-v0", "SearchAndRescue-v0")
+# The literature's sizes: grid, players, foods (2s: they see 2 cells far; coop: all must lift each food together), and
+# warehouse, agents (easy: twice as many requested shelves).
+FORAGING = ("8x8-2p-2f-coop", "2s-8x8-2p-2f-coop", "10x10-3p-3f", "15x15-3p-5f", "15x15-4p-3f", "15x15-4p-5f")
+WAREHOUSES = ("tiny-2ag", "tiny-2ag-easy", "tiny-4ag", "tiny-4ag-easy", "small-4ag", "small-4ag-easy")
+JUMANJI = (
+    *("LevelBasedForaging-v0", "RobotWarehouse-v0", "Connector-v3", "Cleaner-v0", "SearchAndRescue-v0"),
+    *(f"LevelBasedForaging-{size}" for size in FORAGING),
+    *(f"RobotWarehouse-{size}" for size in WAREHOUSES),
+)
 
 GYMNAX = (
     *("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"),

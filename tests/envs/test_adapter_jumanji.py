@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from envs.adapters.jumanji import task_of
 from envs.base import ConfigError
 from envs.check import check_env
 from envs.registry import make_env
@@ -112,6 +113,64 @@ def test_they_keep_the_contract_as_jumanji_makes_them(name):
     check_env(make_env(f"jumanji:{name}"), num_envs=2, steps=30)
 
 
+@pytest.mark.parametrize(
+    "size, obs_dim, generator",
+    [
+        # x, y, level of 2 players and 2 foods; those of 4 and 5
+        ("LevelBasedForaging-2s-8x8-2p-2f-coop", 12, {"grid_size": 8, "fov": 2, "num_food": 2, "force_coop": True}),
+        ("LevelBasedForaging-15x15-4p-5f", 27, {"grid_size": 15, "fov": 15, "num_food": 5, "force_coop": False}),
+        ("RobotWarehouse-tiny-2ag", 66, {"shelf_rows": 1, "shelf_columns": 3, "request_queue_size": 2}),
+        ("RobotWarehouse-small-4ag-easy", 66, {"shelf_rows": 2, "shelf_columns": 3, "request_queue_size": 8}),
+    ],
+)
+def test_a_size_stands_for_arguments_of_the_generator(size, obs_dim, generator):
+    task, made = task_of(size)
+    assert task in SMALL and made | generator == made
+    spec = make_env(f"jumanji:{size}").spec
+    assert (spec.num_agents, spec.obs_dim) == (made["num_agents"], obs_dim)
+
+
+def test_options_change_what_a_size_says():
+    assert make_env("jumanji:LevelBasedForaging-8x8-2p-2f-coop", num_agents=3).spec.num_agents == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "size, generator",
+    [
+        ("LevelBasedForaging-2s-8x8-2p-2f-coop", {"grid_size": 8, "fov": 2, "num_agents": 2, "num_food": 2}),
+        ("LevelBasedForaging-15x15-4p-5f", {"grid_size": 15, "fov": 15, "num_agents": 4, "num_food": 5}),
+        ("RobotWarehouse-tiny-2ag", {"shelf_rows": 1, "num_agents": 2, "request_queue_size": 2}),
+        ("RobotWarehouse-small-4ag-easy", {"shelf_rows": 2, "num_agents": 4, "request_queue_size": 8}),
+    ],
+)
+def test_a_size_is_the_environment_of_the_generator_it_stands_for(size, generator):
+    """Its first time steps are those of Jumanji's own environment with these arguments."""
+    from jumanji import environments
+    from jumanji.environments.routing import lbf, robot_warehouse
+
+    if size.startswith("Level"):
+        made = lbf.generator.RandomGenerator(**generator, max_agent_level=2, force_coop=size.endswith("coop"))
+        theirs = environments.LevelBasedForaging(generator=made)
+    else:
+        store = {"column_height": 8, "shelf_columns": 3, "sensor_range": 1}
+        theirs = environments.RobotWarehouse(generator=robot_warehouse.generator.RandomGenerator(**generator, **store))
+    env, key = make_env(f"jumanji:{size}"), jax.random.key(5)
+    assert (env.spec.num_agents, env.spec.horizon) == (generator["num_agents"], theirs.time_limit)
+    inner, opened = theirs.reset(jax.random.split(key, 1)[0])
+    state, ts = env.reset(key, 1)
+    assert np.array_equal(ts.obs[0], opened.observation.agents_view) and np.array_equal(
+        ts.avail[0], opened.observation.action_mask
+    )
+    assert all(np.array_equal(ours[0], leaf) for ours, leaf in zip(*map(plain, (state.inner, inner)), strict=True))
+
+
+def plain(state):
+    """Its leaves that are not keys."""
+    leaves = jax.tree.leaves(state)
+    return [leaf for leaf in leaves if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+
+
 def test_foraging_ends_when_the_last_food_is_eaten():
     """Agents of level 1 and 1 next to a food of level 2: LOAD (action 5) by both eats it, with a total reward of 1."""
     env = make_env("jumanji:LevelBasedForaging-v0", num_food=1, num_agents=2, grid_size=5, fov=5)
@@ -145,6 +204,7 @@ def test_a_connected_agent_is_out_of_it():
         ("jumanji:Connector-v2", {}, "did you mean 'jumanji:Connector-v3'"),
         ("jumanji:LevelBasedForaging-v0", {"grid_size": 3}, "Grid size must be greater than 5"),
         ("jumanji:Connector-v3", {"viewer": 1}, r"does not take these options: viewer \(it takes grid_size, num_a"),
+        ("jumanji:RobotWarehouse-tiny-3ag", {}, "did you mean 'jumanji:RobotWarehouse-tiny-4ag'"),
         ("jumanji:Connector-v3", {"time_limit": 0}, "time_limit is 0, give at least 1"),
     ],
 )
