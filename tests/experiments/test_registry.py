@@ -19,7 +19,7 @@ SIZES = {"hidden_dim": 8, "critic_dim": 8, "embed_dim": 8, "mix_dim": 4, "epochs
 SIZES |= {"batch_size": 8, "buffer_size": 64, "warmup": 32, "target_every": 3, "updates_per_step": 0.0625}
 # of whose parts the others are made
 SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "qmixs", "vdn", "iql"}
-SLOW |= {"qplex", "pqn_vdn", "masac", "happo"}
+SLOW |= {"qplex", "pqn_vdn", "masac", "hasac", "happo"}
 KINDS = {"discrete": "toy:coordination", "continuous": "toy:coordination_continuous"}
 
 

@@ -35,8 +35,8 @@ class MasacConfig(AlgorithmConfig):
     """The order of the agents, drawn for each update, or that of their numbers (official: random)."""
     auto_temperature: bool = True
     """Each agent's temperature is learned, so that its entropy is the target, or stays as it begins."""
-    temperature: float = number(0.2, POSITIVE)
-    """alpha, the weight of the entropy, at the beginning (official: 1 if it is learned; else 0.001 to 0.2)."""
+    temperature: float = number(0.01, POSITIVE)
+    """alpha, the weight of the entropy, at the beginning (IAC's table 6: 0.01; official: 1 if learned, else to 0.2)."""
     temperature_lr: float = number(3e-4, POSITIVE)
     """Learning rate of log alpha, Adam, where it is learned (official: 3e-4)."""
     target_entropy: float = number(-1.0, Bounds(-100, 100))
