@@ -31,6 +31,8 @@ TARGETS: dict[str, Target] = {
     "aiir/table1": Target("experiments.figures.aiir.maps_table", "the four maps, and the final win rates on them"),
     "aiir/sparse": Target("experiments.figures.aiir.sparse", "intrinsic rewards where the team's reward is sparse"),
     "smac/maps": Target("experiments.figures.smac.maps", "MAPPO and QMIX on the hard maps of SMAC and on SMACv2"),
+    "smax/jaxmarl": Target("experiments.figures.rivals.jaxmarl", "six methods on JaxMARL's SMAX, beside its scripts"),
+    "continuous/mabrax": Target("experiments.figures.rivals.mabrax", "Multi-Agent Brax: IAC, SIAQ and six rivals"),
     "iac/tables": Target("experiments.figures.iac.tables", "tables 2 to 4: QMIX and QMIXs on the matrix game"),
     "iac/fig2": Target(
         "experiments.figures.iac.simple_world", "Simple World: learned values and the paths of the actions"
@@ -54,7 +56,7 @@ TARGETS: dict[str, Target] = {
 
 
 def _help() -> str:
-    lines = [__doc__.split("\n\n")[0], "", *(f"  {name:<12}{target.summary}" for name, target in TARGETS.items())]
+    lines = [__doc__.split("\n\n")[0], "", *(f"  {name:<19}{target.summary}" for name, target in TARGETS.items())]
     return "\n".join(lines)
 
 

@@ -29,10 +29,10 @@ def name_of(algo: str) -> str:
 
 
 def env_title(env: str) -> str:
-    """`multi_pendulum:3` -> Multi-pendulum, N = 3; `smax:2s3z` -> 2s3z; `smacv2:zerg_5_vs_5` -> zerg_5_vs_5."""
+    """`multi_pendulum:3` -> Multi-pendulum, N = 3; of other families the last word: `jaxmarl:smax:2s3z` -> 2s3z."""
     family, _, member = env.partition(":")
-    if family in ("smax", "smacv2"):
-        return member
+    if member and not member.isdecimal():
+        return member.rpartition(":")[2]
     return FAMILY_TITLES.get(family, family) + (f", N = {member}" if member else "")
 
 

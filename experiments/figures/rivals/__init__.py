@@ -1,0 +1,1 @@
+"""Both papers' methods beside today's strongest rivals, in environments that the papers did not have."""
