@@ -204,8 +204,12 @@ _QPLEX = {
 _PQN_OFFICIAL = {**_TUNED, "hidden_dim": 512, "norm": "batch", "norm_input": True, "reward_scale": 10.0}
 _PQN_OFFICIAL |= {"num_envs": 128, "rollout_length": 128, "minibatches": 16, "lr": 2.5e-4, "anneal_steps": 10_000_000}
 _PQN_OFFICIAL |= {"epsilon_end": 0.01, "epsilon_steps": 1_000_000}
+# At a discount of 0.99 waiting costs so little that all agents soon hide, and no replay remembers the fights (3m, one
+# seed, 64 environments x 32 rows: win rate 0.03 after 0.2 M steps). Short rollouts: more updates per env step.
 _PQN = {
-    "default": Preset(_SKIRMISH, _TUNED, "tuned for smax:3m and short trainings"),
+    "default": Preset(
+        _SKIRMISH, {**_TUNED, "gamma": 0.95, "anneal_steps": 500_000}, "tuned for 3m and short trainings"
+    ),
     "official": Preset(
         {"env": "jaxmarl:smax:2s3z", "total_steps": 10_000_000}, _PQN_OFFICIAL, "JaxMARL's settings for its SMAX"
     ),

@@ -39,7 +39,7 @@ class PqnVdnConfig(AlgorithmConfig):
     """At a time limit: bootstrap (truncate), or treat it as an end of the task (JaxMARL: terminate)."""
     num_envs: int = number(32, COUNT)
     """Parallel environments (JaxMARL: 128)."""
-    rollout_length: int = number(32, COUNT)
+    rollout_length: int = number(16, COUNT)
     """Rows per environment and iteration; episodes continue across iterations (JaxMARL: 128)."""
     epochs: int = number(4, EPOCHS)
     """Passes over a rollout (JaxMARL: 4)."""
@@ -47,7 +47,7 @@ class PqnVdnConfig(AlgorithmConfig):
     """Parts of a rollout, split over environments, each a gradient step (JaxMARL: 16)."""
     optimizer: Literal["radam", "adam"] = "radam"
     """Rectified Adam (JaxMARL), or Adam with eps 1e-5."""
-    lr: float = number(1e-3, POSITIVE)
+    lr: float = number(5e-4, POSITIVE)
     """Learning rate (JaxMARL: 2.5e-4)."""
     anneal_steps: int = number(0, COUNT_OR_ZERO)
     """Env steps over which the learning rate falls linearly to `anneal_to` of itself; 0: never (JaxMARL: all)."""
