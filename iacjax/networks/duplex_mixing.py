@@ -13,11 +13,11 @@ LEAST = 1e-10  # weights stay positive
 class DuplexMixer(nn.Module):
     """Q_tot = sum_i [w_i(s) Q_i + b_i(s)] + sum_i (lambda_i(s, u) - 1) A_i, A_i = w_i(s) (Q_i - V_i) a constant.
 
-    With the transformed V_i^T = w_i V_i + b_i this is V_tot + A_tot of QPLEX (Wang et al. 2021, eqs. 9 to 12):
+    With the transformed V_i^T = w_i V_i + b_i this is V_tot + A_tot of QPLEX (Wang et al. 2021, section 3.2):
     sum_i V_i^T + sum_i lambda_i A_i. The weights w_i and lambda_i are positive and A_i <= 0, so Q_tot is greatest where
-    each A_i is 0, and no joint value with this property is out of reach (proposition 2). lambda_i is the sum over the
-    attention's kernels k of |key_k(s)| sigmoid(agent_ki(s)) sigmoid(action_ki(s, u)). As in the authors' code with
-    `is_stop_gradient`, A_i is a constant beside lambda_i: agents and w_i learn from the first sum alone.
+    each A_i is 0, and every joint value with this property can be reached, as the paper proves. lambda_i is the sum
+    over the attention's kernels k of |key_k(s)| sigmoid(agent_ki(s)) sigmoid(action_ki(s, u)). As in the authors' code
+    with `is_stop_gradient`, A_i is a constant beside lambda_i: agents and w_i learn from the first sum alone.
     """
 
     num_actions: int

@@ -85,7 +85,7 @@ def test_the_mixer_is_the_formula():
 
 
 def test_the_best_joint_action_is_the_agents_best():
-    """By enumeration of all joint actions, for random weights, values, states and masks (IGM, Wang et al. eq. 2)."""
+    """By enumeration of all joint actions, for random weights, values, states and masks (the IGM principle)."""
     agents, mixer = 3, DuplexMixer(U, kernels=4, hyper_dim=4)
     joint = jnp.array(list(itertools.product(range(U), repeat=agents)))
     q = jnp.zeros((1, agents))

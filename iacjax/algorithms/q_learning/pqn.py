@@ -1,7 +1,7 @@
 """PQN-VDN (Gallici et al. 2024, "Simplifying Deep Temporal Difference Learning"): Q(lambda) on the newest rollout.
 
-No replay, and no target networks: the normalised layers of the agents keep off-policy temporal differences stable
-(theorem 1 and section 4). Exploration is epsilon-greedy in many parallel environments.
+No replay, and no target networks: the normalised layers of the agents keep off-policy temporal differences stable,
+as the paper proves for LayerNorm. Exploration is epsilon-greedy in many parallel environments.
 
 | part                                                                              | where                   |
 |-----------------------------------------------------------------------------------|-------------------------|

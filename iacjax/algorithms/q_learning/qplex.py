@@ -4,7 +4,7 @@ The agents, their memory, acting, exploration and the replay are `recurrent.py`'
 
 | part                                                                       | where                                  |
 |----------------------------------------------------------------------------|----------------------------------------|
-| Q_tot(s, u) = sum_i V_i^T + sum_i lambda_i(s, u) A_i (eqs. 9 to 12)        | `networks.duplex_mixing.DuplexMixer`   |
+| Q_tot(s, u) = sum_i V_i^T + sum_i lambda_i(s, u) A_i (section 3.2)         | `networks.duplex_mixing.DuplexMixer`   |
 | V_i = max_u Q_i over the legal actions, a constant                         | `team_values`                          |
 | y = r + gamma Q_tot'(s', u*), u* best by the online agents (double_q)      | `targets`, with td_lambda 0            |
 | mean of (y - Q_tot)^2                                                      | `loss`                                 |
