@@ -24,16 +24,18 @@ ENVS = tuple(f"mabrax:{name}" for name in ("halfcheetah_6x1", "ant_4x2", "walker
 # The same for every off-policy method: those of single-agent SAC on Brax's bodies, an update every 16 env steps.
 OFF_POLICY = {"gamma": 0.99, "lr": 3e-4, "critic_lr": 3e-4, "hidden_dim": 128, "warmup": 10_000, "num_envs": 64}
 OFF_POLICY |= {"rollout_length": 1, "updates_per_step": 1 / 16}
+_PRESETS = ("control", "default")  # PPO has its own settings for continuous control
 SETTINGS = (
-    "Discount 0.99, learning rates of 3e-4, 128 units, 64 environments, an update every 16 env steps; MAPPO its own"
+    "Discount 0.99, learning rates of 3e-4, 128 units, 64 environments, an update every 16 env steps; MAPPO by its "
+    "preset control"
 )
 BUDGETS = {
     "small": Budget(
-        2, dict.fromkeys(ENVS[:1], 300_000), METHODS, ("default",), "two tasks, and most of the steps",
+        2, dict.fromkeys(ENVS[:1], 300_000), METHODS, _PRESETS, "two tasks, and most of the steps",
         {"mabrax": OFF_POLICY}, settings=SETTINGS,
     ),
     "full": Budget(
-        3, dict.fromkeys(ENVS, 1_000_000), METHODS, ("default",), overrides={"mabrax": OFF_POLICY}, settings=SETTINGS
+        3, dict.fromkeys(ENVS, 1_000_000), METHODS, _PRESETS, overrides={"mabrax": OFF_POLICY}, settings=SETTINGS
     ),
 }  # fmt: skip
 PANELS = panels.Panels(ENVS, METHODS, "return_mean")

@@ -62,3 +62,15 @@ def test_what_would_be_trained():
     runs = jaxmarl.training(["smax/jaxmarl", "--budget", "full", "--methods", "ippo", "qmix"]).runs
     assert {(run.method, run.settings.run.preset) for run in runs} == {("ippo", "tuned"), ("qmix", "jaxmarl")}
     assert len(runs) == 8 and {run.settings.run.total_steps for run in runs} == {2_000_000}
+
+
+def test_off_policy_methods_have_the_same_settings_and_ppo_its_own():
+    runs = {run.method: run.settings for run in mabrax.training(["continuous/mabrax"]).runs}
+    assert set(runs) == set(mabrax.METHODS)
+    assert runs["mappo"].run.preset == "control" and runs["mappo"].algorithm.rollout_length > 1
+    for name in set(runs) - {"mappo"}:
+        fields = vars(runs[name].algorithm)
+        assert {k: fields[k] for k in mabrax.OFF_POLICY if k in fields} == {
+            k: v for k, v in mabrax.OFF_POLICY.items() if k in fields
+        }
+        assert fields["updates_per_step"] == 1 / 16 and fields["gamma"] == 0.99
