@@ -131,7 +131,7 @@ def _capsule(draw: ImageDraw.ImageDraw, ends: np.ndarray, radius: float, fill: A
 
 
 def _floor(draw: ImageDraw.ImageDraw, view: Camera, k: float) -> None:
-    x0, y0 = np.floor(view.centre[:2]).astype(int)
+    x0, y0 = np.rint(view.centre[:2]).astype(int)  # a torso near y = 0 stays in one row
     for x in range(x0 - BEHIND, x0 + BEHIND):
         for y in range(y0 - BEHIND, y0 + BEHIND):
             tile = np.array([[x, y, 0], [x + 1, y, 0], [x + 1, y + 1, 0], [x, y + 1, 0]], float)
