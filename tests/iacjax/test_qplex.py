@@ -1,4 +1,4 @@
-"""QPLEX: its mixer with literal numbers, best joint actions by enumeration, targets, padding."""
+"""QPLEX: its mixer with literal numbers, best joint actions by enumeration, targets, padding, the payoff matrix."""
 
 import itertools
 from functools import partial
@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_q_recurrent import SPEC, A, H, U, X, constant, hand_batch, long_batch
+from test_qtran import GAME, trained
 
 from envs.errors import ConfigError
+from envs.toy.matrix_games import PAYOFF
 from iacjax.algorithms.q_learning import qplex, recurrent
 from iacjax.algorithms.q_learning.config import QplexConfig
 from iacjax.networks.duplex_mixing import DuplexMixer
@@ -179,3 +181,13 @@ def test_padding_changes_no_gradient():
 def test_user_errors_are_one_line():
     with pytest.raises(ConfigError, match="use --recurrent"):
         qplex.make(SPEC, QplexConfig(recurrent=False))
+
+
+@pytest.mark.slow
+def test_qplex_finds_the_optimum_of_the_payoff_matrix():
+    """On which monotone mixing fails (test_qtran): 25,600 updates, since lambda grows slowly where A is small. The
+    team's value is the payoff, up to a fitting error."""
+    fields = {**GAME, "updates_per_step": 1.0, "lr": 1e-3, "kernels": 10, "hyper_dim": 32}
+    best, joint, individual = trained(qplex.make, QplexConfig(advantage_layers=3, advantage_dim=32, **fields))
+    assert best == 8.0 and individual.sum(-1).argmax() == 0
+    np.testing.assert_allclose(joint, PAYOFF, atol=2.5)
