@@ -1,10 +1,8 @@
-"""What the documentation names exists: files, modules, and the definitions in README's tables of equations."""
+"""What the documentation names exists: files, modules, and the definitions in the tables of equations."""
 
 import ast
 import pathlib
 import re
-
-import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,11 +47,10 @@ def test_modules_exist():
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/equations.md"])
-def test_definitions_are_where_the_tables_say(page):
+def test_definitions_are_where_the_tables_say():
     """Rows like "`A`, `B` (`path`)" name classes or functions of that file."""
     missing, count = [], 0
-    for names, path in re.findall(r"((?:`\w+`(?:, )?)+) \(`([\w/]+\.py)`\)", text(ROOT / page)):
+    for names, path in re.findall(r"((?:`\w+`(?:, )?)+) \(`([\w/]+\.py)`\)", text(ROOT / "docs" / "equations.md")):
         tree = ast.parse((ROOT / path).read_text())
         defined = {getattr(node, "name", None) for node in tree.body}
         missing += [f"{path}: {name}" for name in re.findall(r"`(\w+)`", names) if name not in defined]
@@ -81,11 +78,12 @@ def definitions(path):
 
 
 def test_code_imports_what_exists():
-    """Code in README and in CONTRIBUTING's walks parses, and what it imports from our packages is defined there."""
+    """Code in the pages and in CONTRIBUTING's walks parses, and what it imports from our packages is defined there."""
     made, missing = walk_files(), []
     assert len(made) >= 8
-    blocks = re.findall(r"```python\n(.*?)```", text(ROOT / "README.md"), flags=re.DOTALL)
-    for path, source in [*made.items(), *(("README.md", block) for block in blocks)]:
+    pages = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
+    blocks = [(p.name, block) for p in pages for block in re.findall(r"^```python\n(.*?)```", text(p), re.DOTALL | re.M)]
+    for path, source in [*made.items(), *blocks]:
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.ImportFrom) or node.module.split(".")[0] not in TOPS:
                 continue
