@@ -82,7 +82,9 @@ def test_code_imports_what_exists():
     made, missing = walk_files(), []
     assert len(made) >= 8
     pages = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
-    blocks = [(p.name, block) for p in pages for block in re.findall(r"^```python\n(.*?)```", text(p), re.DOTALL | re.M)]
+    blocks = [
+        (p.name, block) for p in pages for block in re.findall(r"^```python\n(.*?)```", text(p), re.DOTALL | re.M)
+    ]
     for path, source in [*made.items(), *blocks]:
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.ImportFrom) or node.module.split(".")[0] not in TOPS:

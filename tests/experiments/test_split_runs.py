@@ -9,12 +9,13 @@ from experiments.distributed.layout import largest_divisor
 from experiments.distributed.sharding import grid
 from tests.helpers.processes import child_environment, xla_flags
 
-SLOW = pytest.mark.slow  # other numbers of devices or seeds, and COMA and HAPPO, which are on-policy as MAPPO
+SLOW = pytest.mark.slow  # other numbers of devices or seeds; on-policy as AIIR-MIX
 
 
 @pytest.mark.parametrize(
     ("algo", "seeds", "devices"),
-    [("aiir_mix", 1, (8,)), ("qmix", 1, (4,)), ("iac", 2, (8,)), ("mappo", 1, (4,)), ("smax", 1, (2,)),
+    [("aiir_mix", 1, (8,)), ("qmix", 1, (4,)), ("iac", 2, (8,)), ("smax", 1, (2,)),
+     pytest.param("mappo", 1, (4,), marks=SLOW),
      pytest.param("coma", 1, (4,), marks=SLOW), pytest.param("happo", 1, (4,), marks=SLOW),
      pytest.param("aiir_mix", 1, (2,), marks=SLOW),
      pytest.param("aiir_mix", 2, (8,), marks=SLOW),

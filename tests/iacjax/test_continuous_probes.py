@@ -32,7 +32,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
 }  # fmt: skip
 # Of on-policy algorithms, whose default is recurrent.
 ON_POLICY = {"actor_memory": False, "critic_memory": False, "critic_dim": 32, "minibatches": 1, "critic_lr": 3e-3}
-SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "masac", "hasac", "mappo", "happo"}
+SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "facmac", "maac", "masac", "hasac", "mappo", "happo"}
 CONTINUOUS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in ALGORITHMS.items()

@@ -41,9 +41,9 @@ STEADY["ippo"] = {"entropy": 0.06, "lr": 4e-3}
 STEADY |= {"mappo": {"clip": 0.05}, "happo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
 # What an action is worth is learned by a net of the present state alone, from which the cue of `memory` has gone.
 NO_MEMORY = ("coma",)
-# Of the parts of the others.
+# Of the parts of the others; IPPO's learner is among the fast continuous probes.
 SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "coma", "vdn", "iql", "qtran")}
-SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn", "happo")}
+SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn", "ippo", "happo")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [

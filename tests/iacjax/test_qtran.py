@@ -115,6 +115,7 @@ def trained(make, config):
     return float(returns.mean()), np.asarray(shown["q"]).reshape(3, 3), np.asarray(shown["individual"]).reshape(3, 3, 2)
 
 
+@pytest.mark.slow
 def test_qtran_finds_the_optimum_of_the_payoff_matrix():
     """The joint value is the payoff, the best joint action is that of the agents, 8, and no other of their sums lies
     below the payoff less V = Q_jt(best) - sum of Q_i (the conditions of theorem 1), up to a fitting error."""
