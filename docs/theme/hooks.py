@@ -29,5 +29,6 @@ def on_page_markdown(markdown, page, config, files):
         markdown = markdown.replace("](docs/", "](")
         return re.sub(r"\]\(README\.md(#[\w-]+)?\)", "](index.md)", markdown)
     markdown = re.sub(r"\[([^\]]+)\]\(\.\./notebooks/[^)]*\)", r"\1", markdown)
-    markdown = markdown.replace("](../results/", "](results/").replace("](../CONTRIBUTING.md", f"]({CONTRIBUTING}")
+    for link, place in (("../../results/", ""), ("../results/", "results/"), ("../CONTRIBUTING.md", CONTRIBUTING)):
+        markdown = markdown.replace(f"]({link}", f"]({place}")
     return re.sub(r"\]\(\.\./README\.md(#[\w-]+)?\)", "](index.md)", markdown)

@@ -1,7 +1,7 @@
 """How jax uses a CPU: a device for each core, and programs whose loops are not cut up for XLA's threads.
 
 Without this a CPU is one device, on which XLA splits loops over arrays between its threads. In programs as small as
-ours the threads wait for each other longer than they work. What was measured is in docs/results.md, "Several cores".
+ours the threads wait for each other longer than they work (measured: docs/results/speed.md, "Several cores").
 """
 
 import importlib.metadata
