@@ -144,6 +144,7 @@ def draw(options: FigureOptions, found: dict[str, list[Curves]]) -> None:
         row[0].set_ylabel(f"{FORMS[form].title}\ntest win rate (%)", fontsize=9)
         for ax, env in zip(row, envs, strict=True):
             here = [in_percent(c, SMOOTH) for c in curves if c.env == env]
+            ax.set_visible(bool(here))  # nothing of it is saved yet
             if here:
                 style.percentages(ax, [c._replace(label=NAMES.get(c.label, c.label)) for c in here], "win_rate")
             ax.set_title(style.env_title(env), fontsize=10)
