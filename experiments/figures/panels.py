@@ -85,9 +85,9 @@ def table(panels: Panels, curves: Sequence[Curves]) -> list[str]:
     return lines
 
 
-def final_scores(curves: Sequence[Curves], metric: str) -> list[float]:
-    """The mean of each seed's last evaluations."""
-    return [float(np.mean(c.columns[metric][-LAST:])) for c in curves]
+def final_scores(curves: Sequence[Curves], metric: str) -> np.ndarray:
+    """f[S]: the mean of each seed's last evaluations."""
+    return np.array([np.mean(c.columns[metric][-LAST:]) for c in curves])
 
 
 def _cell(panels: Panels, curves: Sequence[Curves]) -> str:

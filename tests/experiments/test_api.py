@@ -17,16 +17,26 @@ SMALL = {"num_envs": 2, "rollout_length": 4, "total_steps": 32, "eval_every": 16
 
 
 @pytest.fixture(scope="module")
-def result():
+def temporary(tmp_path_factory):
+    """Where the process's temporary files are."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("temporary")
+        patch.setattr("tempfile.tempdir", str(directory))
+        yield directory
+
+
+@pytest.fixture(scope="module")
+def result(temporary):
     return iacjax.train("fake", iacjax.make("matrix_game", payoff=PAYOFF), seeds=2, **SMALL)
 
 
-def test_it_trains_and_leaves_no_files(result, tmp_path, monkeypatch):
+def test_it_trains_and_leaves_no_files(result, temporary):
     steps = result.evaluations["env_steps"]
     assert steps.tolist() == [[16, 32]] * 2
     assert result.evaluations["return_mean"].shape == steps.shape
     assert result.policy.seeds == (0, 1) and result.policy.spec.action.num_actions == 2
     assert result.metrics["env_steps"][:, -1].tolist() == [32, 32] and result.directory is None
+    assert list(temporary.glob("iacjax-*")) == []
 
 
 def test_the_policies_are_evaluated_in_the_environment_that_is_given(result):

@@ -20,6 +20,7 @@ from experiments.common.stats import (
     probability_of_improvement,
 )
 from experiments.figures.iac.curves import LAST
+from experiments.figures.panels import final_scores
 
 ENOUGH = 5  # seeds, as in both papers; with fewer nothing is decided
 YES, NO, OPEN = "confirmed", "refuted", "open"
@@ -89,11 +90,6 @@ class Evidence(NamedTuple):
     theirs: str
     chance: str  # probability of improvement with its interval; "" for a level
     verdict: str
-
-
-def final_scores(curves: Sequence[Curves], metric: str) -> np.ndarray:
-    """f[S]: the mean of each seed's last evaluations."""
-    return np.array([np.mean(c.columns[metric][-LAST:]) for c in curves])
 
 
 def steps_to(curve: Curves, metric: str, threshold: float) -> float:
