@@ -17,6 +17,7 @@ import numpy as np
 
 from envs.base import ActionSpec, ConfigError, EnvSpec, TimeStep
 from iacjax.digests import KEY, digest, is_as_signed, sign
+from iacjax.pretrained import resolve
 from iacjax.types import Algorithm, Carry, Clock, PolicyParams
 
 RESTORE = "restore it from a copy, or continue the run with --resume, which saves it again"
@@ -108,14 +109,15 @@ def _saved_files(directory: pathlib.Path, card: dict, config: Any) -> dict[str, 
 
 
 def load_policy(run_dir: str | pathlib.Path) -> Policy:
-    """Loads the policies of a run (its directory, or the `policy` directory inside it).
+    """Loads the policies of a run (its directory, or the `policy` directory inside it), or "pretrained:NAME", one of
+    those that `iacjax.pretrained` has.
 
     Raises:
       ConfigError: there is no policy, or its files do not fit the algorithm that they name.
     """
     from iacjax.algorithms.registry import config_of_saved, get_entry
 
-    directory = pathlib.Path(run_dir)
+    directory = resolve(run_dir)
     if (directory / "policy").is_dir():
         directory = directory / "policy"
     file = directory / "policy.json"

@@ -49,7 +49,9 @@ def test_importing_the_agents_pulls_in_nothing_heavy():
     assert "jax" in loaded
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "evaluate", "record", "plot", "compare", "benchmark", "reproduce"])
+@pytest.mark.parametrize(
+    "command", ["run", "sweep", "evaluate", "record", "export_policy", "plot", "compare", "benchmark", "reproduce"]
+)
 def test_help_imports_no_jax(command):
     code = f"""
 import runpy, sys

@@ -48,6 +48,11 @@ def _number(kind: Callable[[str], float], what: str, text: str, bounds: Bounds) 
     return value
 
 
+def seed_index(text: str) -> int | None:
+    """A type for one of a run's seeds, counted from 0; None for the word "best"."""
+    return None if text == "best" else whole(0)(text)
+
+
 def word(text: str) -> str:
     """A type for text that is not empty."""
     if not text or not is_text(text):
@@ -83,9 +88,12 @@ def out_folder(text: str) -> pathlib.Path:
     return pathlib.Path(text)
 
 
-def check_file(path: pathlib.Path) -> None:
-    """Raises ConfigError if `path` cannot be written; called before anything is computed."""
-    wrong = why_not_file(str(path))
+def check_file(path: pathlib.Path, parents: bool = False) -> None:
+    """Raises ConfigError if `path` cannot be written; called before anything is computed.
+
+    `parents`: the command makes missing directories.
+    """
+    wrong = why_not_file(str(path), parents=parents)
     if wrong:
         raise ConfigError(f"cannot write {path} ({wrong}): choose another place, or fix that one")
 

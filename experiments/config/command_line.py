@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +16,7 @@ from envs.errors import ConfigError
 from envs.registry import check_name
 from experiments.config.env_options import read_env_options
 from experiments.config.preset_io import default_settings, is_file, read_algo
-from experiments.config.schema import RunConfig, Settings
+from experiments.config.schema import CHANGEABLE, RunConfig, Settings
 from experiments.config.trust import check_trusted
 from experiments.config.validation import check_settings
 from iacjax.algorithms.registry import option_names
@@ -78,6 +79,30 @@ def words_of(options: Mapping[str, Any]) -> list[str]:
         else:
             words += [f"--{option}", *map(str, value if isinstance(value, list | tuple) else [value])]
     return words
+
+
+def command_of(settings: Settings) -> str:
+    """The command line that trains by these settings: what differs from their preset, without what only says where and
+    on which devices. The preset of a file is written out, since others do not have the file.
+
+    Raises:
+      ConfigError: there is no such preset any more.
+    """
+    run, options = settings.run, {"algo": settings.run.algo}
+    preset = RunConfig.preset if is_file(run.preset) else run.preset
+    default = default_settings(run.algo, preset, run.env)
+    if preset != RunConfig.preset:
+        options["preset"] = preset
+    options["env"] = run.env
+    resolved = {"log_every", "seeds_per_batch"} | ({"eval_every"} if not run.stop_at else set())
+    left_out = (set(CHANGEABLE) - {"total_steps", "stop_at"}) | resolved | {"algo", "env", "preset"}
+    for part, usual in ((run, default.run), (settings.algorithm, default.algorithm)):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if value != getattr(usual, field.name) and field.name not in left_out:
+                options[field.name] = value
+    options.setdefault("total_steps", run.total_steps)
+    return shlex.join(["python", "-m", "experiments.run", *words_of(options)])
 
 
 DESCRIPTION = """Trains an algorithm, evaluates it, and writes a run directory.

@@ -22,6 +22,7 @@ from experiments.common.cpu import THREADS
 from experiments.common.files import write_bytes
 from experiments.config.schema import Settings
 from experiments.distributed.layout import Layout
+from iacjax import pretrained
 
 PACKAGES = ("iacjax", "envs", "experiments")  # whose files are part of the key
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "chex", "distrax", "tfp-nightly", "numpy")
@@ -197,11 +198,12 @@ def _processor() -> tuple:
 
 @functools.cache
 def _sources() -> str:
-    """A digest of the files of PACKAGES, whatever they contain: a changed comment too is traced and compiled again."""
+    """A digest of the files of PACKAGES, whatever they contain: a changed comment too is traced and compiled again.
+    Pretrained policies are no part of a training's program."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         root = pathlib.Path(importlib.util.find_spec(package).origin).parent
         for path in sorted(root.rglob("*")):
-            if path.suffix in (".py", ".json"):
+            if path.suffix in (".py", ".json", ".npz") and pretrained.DIRECTORY not in path.parents:
                 digest.update(f"{path.relative_to(root)} ".encode() + path.read_bytes())
     return digest.hexdigest()

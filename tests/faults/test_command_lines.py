@@ -32,6 +32,7 @@ HUGE = "9" * 5000
 COMMANDS = {
     "evaluate": [["RUN"]],
     "record": [["RUN"]],
+    "export_policy": [["RUN", "--name", "x"]],
     "plot": [["RUN"]],
     "compare": [["RUN"]],
     "transfer": [["RUN"]],
