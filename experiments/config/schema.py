@@ -64,7 +64,7 @@ class RunConfig:
     matmul_precision: Precision = "default"
     """Precision of the networks' matrix products on a GPU (default: TF32); everything else is float32."""
     pictures: bool = True
-    """Draw curves.png and record a video of the best seed at the end."""
+    """Draw curves.png, every 30 seconds or more while it trains, and record a video of the best seed at the end."""
     tensorboard: bool = False
     """Also write TensorBoard events (pip install "iacjax[tensorboard]")."""
     wandb: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from envs.custom import is_custom_env, is_custom_name
 from envs.errors import ConfigError
-from experiments.analysis.pictures import draw_pictures
+from experiments.analysis.pictures import CURVES, draw_pictures
 from experiments.common.cli import explain
 from experiments.common.files import check_digest, write_json
 from experiments.common.text import duration
@@ -26,6 +26,7 @@ from experiments.runs.directory import create_directory, locked, software_versio
 from experiments.training.compile import lower_run
 from experiments.training.hooks import Hook, RunContext
 from experiments.training.kept_programs import kept_programs
+from experiments.training.live_curves import LiveCurves
 from experiments.training.loop import Diverged, Interrupted, TrainingLoop
 from experiments.training.pace import resolve
 from experiments.training.policies import PolicyTarget, SavePolicies
@@ -89,6 +90,9 @@ def train_batches(context: RunContext, stop: Signals, hooks: Sequence[Hook], eva
         f"run      {run.algo} on {env}, preset {run.preset}, {len(seeds)} seed(s), {run.total_steps:,} steps each"
     )
     console.say(f"dir      {directory}")
+    if run.pictures:
+        console.say(f"watch    {directory / CURVES}, drawn again at evaluations")
+        hooks = (LiveCurves(), *hooks)
     again = f"python -m experiments.run --resume {directory}" + (f" --env {run.env}" if is_custom_name(run.env) else "")
     lower = functools.partial(
         lower_run,

@@ -232,8 +232,8 @@ def test_a_run_that_is_killed_before_its_pictures_is_not_finished(run, resume, m
     drawn = []
     with monkeypatch.context() as patch:
         patch.setattr(train, "draw_pictures", killed)
-        code, directory, _, _ = run(*SHORT, "--pictures", fast=False)
-    assert code == 130 and find.status(directory) == "begun"
+        code, directory, out, _ = run(*SHORT, "--pictures", fast=False)
+    assert code == 130 and find.status(directory) == "begun" and f"watch    {directory / 'curves.png'}" in out
     monkeypatch.setattr(train, "draw_pictures", lambda directory, say: drawn.append(directory))
     assert resume(directory)[0] == 0
     assert drawn == [directory] and find.status(directory) == "finished"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import types
 
 import jax
 import numpy as np
@@ -13,7 +14,9 @@ from experiments.config.command_line import Command, new_settings
 from experiments.config.schema import Settings, read_config
 from experiments.runs import find
 from experiments.runs.checkpoint import fingerprints_of
+from experiments.training import live_curves
 from experiments.training.hooks import Hook
+from experiments.training.live_curves import LiveCurves
 from experiments.training.observers import read_seen, train_and_observe
 from experiments.training.train import train
 from tests.helpers.run_fixtures import FAST
@@ -104,6 +107,32 @@ def test_rows_of_an_evaluation_are_of_their_own_seeds(settings):
         table = read_csv(find.newest_run(Settings(each, settings.algorithm)) / "eval.csv")
         found.append({row["seed"]: row["return_mean"] for row in table})
     assert found[0] == found[1] and found[0]["0"] != found[0]["1"]
+
+
+def test_the_curves_are_drawn_while_a_run_trains(settings):
+    assert train(settings, hooks=[LiveCurves(seconds=0.0), Recorder(stop_at=3)]) == 128 + signal.SIGTERM
+    directory = find.newest_run(settings)
+    assert (directory / "curves.png").read_bytes().startswith(b"\x89PNG") and find.status(directory) == "begun"
+
+
+@pytest.mark.parametrize("failure, drawn_at", [("", [100, 135, 240]), ("no curves.png: full", [100])])
+def test_drawing_takes_a_hundredth_of_the_time(monkeypatch, failure, drawn_at):
+    """Evaluations every 5 seconds; drawing takes 1 second, the first time 2. After a failure it is not tried again."""
+    clock, drawn, said = [70.0], [], []
+
+    def draw(directory):
+        drawn.append(clock[0])
+        clock[0] += 1 + (len(drawn) == 1)
+        return failure
+
+    monkeypatch.setattr(live_curves, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(live_curves, "draw_curves", draw)
+    console = types.SimpleNamespace(say=said.append)
+    hook, loop = LiveCurves(), types.SimpleNamespace(context=types.SimpleNamespace(directory=None, console=console))
+    for moment in range(70, 340, 5):
+        clock[0] = float(moment)
+        hook.on_evaluation(loop, [])
+    assert drawn == drawn_at and said == [failure] * bool(failure)
 
 
 def make_look(env, algorithm):
