@@ -62,7 +62,7 @@ def tables(args: argparse.Namespace) -> list[TimedTable]:
     seeds = [[_named(job._replace(seeds=count)) for count in args.seeds]]
     if args.reference_dir is not None:
         script = Job("", "", "", "2s3z", 1, reference_dir=str(args.reference_dir))
-        for name in load_reference("scripts").SCRIPTS:
+        for name in load_reference("scripts").TIMED:
             seeds.append([_named(script._replace(system=name, seeds=count)) for count in args.seeds])
     batch = [_named(job._replace(num_envs=num_envs, changes=(("rollout_length", rows),))) for num_envs, rows in BATCHES]
     iac = job._replace(algo="iac", env="multi_pendulum:2")

@@ -68,7 +68,7 @@ def _rows(args: argparse.Namespace):
     if args.reference_dir is None:
         return
     scripts, map_name = load_reference("scripts"), args.env.partition(":")[2]
-    for name in scripts.SCRIPTS:
+    for name in scripts.TIMED:
         for seeds in args.seeds:
             row = scripts.time_script(name, args.reference_dir, map_name, seeds, args.reference_updates)
             yield {"system": name, "env": map_name, "seeds": seeds} | row

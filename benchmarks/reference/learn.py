@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmark learn`: our IPPO and QMIX beside JaxMARL's own scripts, in JaxMARL's own SMAX.
+"""`python -m experiments.benchmark learn`: our learners beside JaxMARL's own scripts, in JaxMARL's own SMAX.
 
 A clone of JaxMARL (`--reference-dir`) trains its script unchanged; we train `jaxmarl:smax:<map>` with the options of
 its configuration, for the same steps and as many seeds. Each training has a process of its own, one after the other.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.reference.our_training import CurvePoint, our_settings, train_ours
-from benchmarks.reference.script_training import script_config, train_script
+from benchmarks.reference.script_training import LEARNERS, script_config, train_script
 from benchmarks.reference.scripts import check_clone
 from benchmarks.references import add_reference
 from benchmarks.worker import fresh_process
@@ -28,11 +28,14 @@ from experiments.common.files import read_json, write_csv, write_json
 from experiments.config.validation import MAX_EPISODES, MAX_SEEDS
 from experiments.training.time_estimates import MeasuredSpeed, estimate
 
-ALGOS = ("ippo", "qmix")  # that both have
+ALGOS = tuple(LEARNERS)  # that both have
 WINDOWS = 20  # of a training curve, each 5 % of the steps
 QUARTERS = {25: 4, 50: 9, 75: 14, 100: 19}  # per cent of the steps -> the window that ends there
 # Env steps a second on two CPU cores with five agents, where the file has no row of them: for the estimate only.
-SPEEDS = {("jaxmarl", "ippo"): 3900, ("jaxmarl", "qmix"): 2000, ("ours", "ippo"): 5000, ("ours", "qmix"): 5000}
+SPEEDS = {
+    "jaxmarl": {"ippo": 3900, "mappo": 2500, "qmix": 2000, "vdn": 2500, "pqn_vdn": 300},
+    "ours": {"ippo": 5000, "mappo": 5000, "qmix": 5000, "vdn": 6000, "pqn_vdn": 10_000},
+}
 COLUMNS = ("algo", "map", "system", "name", "seed", "env_steps", "episodes", "train_win_rate", "train_return")
 COLUMNS += (*(f"win_rate_at_{q}" for q in QUARTERS), "greedy_win_rate", "greedy_return")
 COLUMNS += ("train_s", "compile_s", "cpu_s")
@@ -142,7 +145,7 @@ def estimated_seconds(job: dict[str, Any], rows: Sequence[dict[str, Any]]) -> fl
     like = [row for row in rows if all(row["job"][name] == job[name] for name in ("system", "algo"))]
     rates = [(row["job"], row["env_steps"] * row["job"]["seeds"] / row["train_s"]) for row in like]
     speeds = [MeasuredSpeed(facts, rate, "a finished row") for facts, rate in rates]
-    guess = SPEEDS[job["system"], job["algo"]]
+    guess = SPEEDS[job["system"]][job["algo"]]
     return estimate(job["steps"] * job["seeds"], {"map": job["map"]}, speeds, guess).seconds
 
 
@@ -247,9 +250,10 @@ def run_learn(args: argparse.Namespace) -> int:
 
 def add_parser(commands: Any) -> None:
     """Adds the command `learn` to the parser of `experiments.benchmark`."""
-    learn = commands.add_parser("learn", help="win rates and wall-clock of IPPO and QMIX, beside JaxMARL's scripts")
+    learn = commands.add_parser("learn", help="win rates and wall-clock of five learners, beside JaxMARL's scripts")
     learn.add_argument("--maps", nargs="+", default=["3m", "2s3z"], metavar="MAP", help="of JaxMARL's SMAX")
-    learn.add_argument("--algos", nargs="+", default=list(ALGOS), choices=list(ALGOS))
+    algos = {"choices": list(ALGOS), "metavar": "ALGO", "help": f"of {', '.join(ALGOS)} (default: ippo qmix)"}
+    learn.add_argument("--algos", nargs="+", default=["ippo", "qmix"], **algos)
     learn.add_argument("--steps", type=whole(), default=1_000_000, help="env steps per seed (default 1000000)")
     learn.add_argument("--seeds", type=whole(1, MAX_SEEDS), default=2, help="in one program (default 2)")
     learn.add_argument("--preset", default="default", help="of our algorithms (default: default)")

@@ -1,8 +1,9 @@
 """JaxMARL's own scripts trained to the end: their reports as a curve, and their final policies in our evaluator.
 
-`scripts` runs them unchanged. IPPO reports the mean over the episodes that ended in an update. QMIX reports means over
-all steps of what its log wrapper holds, which is 0 before the first episode of a rollout has ended; it takes its
-environment as an argument, so one that also reports what ended just now gives the rate by episodes.
+`scripts` runs them unchanged. IPPO and MAPPO report the mean over the episodes that ended in an update. QMIX, VDN and
+PQN report means over all steps of what their log wrapper holds, which is 0 before the first episode of a rollout has
+ended; they take their environment as an argument, so one that also reports what ended just now gives the rate by
+episodes.
 """
 
 import contextlib
@@ -15,10 +16,17 @@ import types
 from typing import Any
 
 from benchmarks.reference.our_training import CurvePoint
+from benchmarks.reference.script_policies import script_policy
 from benchmarks.reference.scripts import FACTS, SCRIPTS, Reports, import_script, make_program, orthogonal_one_by_one
 from envs.errors import ConfigError
 
-LEARNERS = {"ippo": "jaxmarl ippo_rnn", "qmix": "jaxmarl qmix_rnn (GRU 64)"}  # ours -> theirs in SCRIPTS
+LEARNERS = {  # ours -> theirs in SCRIPTS
+    "ippo": "jaxmarl ippo_rnn",
+    "mappo": "jaxmarl mappo_rnn",
+    "qmix": "jaxmarl qmix_rnn (GRU 64)",
+    "vdn": "jaxmarl vdn_rnn (GRU 64)",
+    "pqn_vdn": "jaxmarl pqn_vdn_rnn",
+}
 SHOWN = (*FACTS, "LR", "BUFFER_SIZE", "EPS_DECAY")
 ENDED = {"ended_won": "returned_won_episode", "ended_returns": "returned_episode_returns"}  # ours -> their wrapper's
 
@@ -48,7 +56,9 @@ def script_config(algo: str, directory: pathlib.Path, map_name: str, steps: int,
     if "BUFFER_SIZE" in config:  # in rollouts; more than are played only cost memory
         least = config["BUFFER_BATCH_SIZE"] * config["NUM_ENVS"]
         played = config["TOTAL_TIMESTEPS"] // config["NUM_STEPS"]
-        config |= {"BUFFER_SIZE": min(config["BUFFER_SIZE"], max(least, played)), "WANDB_LOG_ALL_SEEDS": True}
+        config["BUFFER_SIZE"] = min(config["BUFFER_SIZE"], max(least, played))
+    if "TEST_DURING_TRAINING" in config:  # a Q-learner, whose reports name their seed if asked
+        config["WANDB_LOG_ALL_SEEDS"] = True
     return config
 
 
@@ -68,7 +78,7 @@ def with_ended_episodes(env: Any) -> Any:
 def curve_of(reports: list[dict[str, float]], rows: int) -> list[CurvePoint]:
     """One seed's reports, one per update of `rows` steps, in any order, as a curve.
 
-    IPPO reports no number of episodes: an update in which any ended counts as one (its updates are of one size).
+    IPPO and MAPPO report no number of episodes: an update in which any ended counts as one (updates are of one size).
     """
     points = []
     for i, report in enumerate(sorted(reports, key=lambda report: report["env_step"])):
@@ -83,49 +93,23 @@ def curve_of(reports: list[dict[str, float]], rows: int) -> list[CurvePoint]:
 
 
 def split_reports(reports: list[dict[str, float]], identities: list[int]) -> list[list[dict[str, float]]]:
-    """The reports seed by seed: by the name they carry (QMIX), or by turns, as a vmapped io_callback calls (IPPO)."""
+    """The reports seed by seed: by the name they carry (Q-learners), or by turns, as a vmapped io_callback."""
     if not any(f"rng{number}/env_step" in reports[0] for number in identities):
         return [reports[i :: len(identities)] for i in range(len(identities))]
     return [[report for report in reports if f"rng{number}/env_step" in report] for number in identities]
 
 
-def _final_params(state: Any) -> Any:
-    """The agents' parameters in the `runner_state` that a script's train function returns."""
+def final_params(state: Any) -> Any:
+    """What the agents' network applies, from the `runner_state` that a script's train function returns.
+
+    MAPPO's first train state is its actor's, QMIX's parameters are the agents' and the mixer's, and PQN's network needs
+    the means and variances of its batch normalisation too.
+    """
     while not hasattr(state, "params"):
         state = state[0]
+    if hasattr(state, "batch_stats"):
+        return {"params": state.params, "batch_stats": state.batch_stats}
     return state.params["agent"] if "agent" in state.params else state.params
-
-
-def script_policy(algo: str, module: types.ModuleType, config: dict[str, Any], spec: Any) -> types.SimpleNamespace:
-    """The script's own network, acting greedily behind the interface that our evaluator calls.
-
-    Dead agents have their memory reset, as in the scripts; QMIX's agents read their id, and zeros once dead, as its
-    rollout manager (`CTRolloutManager`) gives them.
-    """
-    import jax.numpy as jnp
-
-    num_actions = spec.action.num_actions
-    if algo == "ippo":
-        network, hidden_dim = module.ActorCriticRNN(num_actions, config=config), config["GRU_HIDDEN_DIM"]
-    else:
-        network, hidden_dim = module.RNNQNetwork(num_actions, config["HIDDEN_SIZE"]), config["HIDDEN_SIZE"]
-
-    def act(params, memory, timestep, first, key, clock, explore):
-        num_envs, agents = timestep.alive.shape
-        obs, dead = timestep.obs, (~timestep.alive | first[:, None]).reshape(1, -1)
-        if algo == "qmix":
-            identity = jnp.broadcast_to(jnp.eye(agents), (num_envs, agents, agents))
-            obs = jnp.where(timestep.alive[..., None], jnp.concatenate([obs, identity], -1), 0.0)
-        obs, avail = obs.reshape(1, num_envs * agents, -1), timestep.avail.reshape(1, num_envs * agents, -1)
-        if algo == "ippo":
-            memory, policy, _ = network.apply(params, memory, (obs, dead, avail.astype(jnp.float32)))
-            values = policy.logits
-        else:
-            memory, values = network.apply(params, memory, obs, dead)
-        action = jnp.where(avail, values, -jnp.inf).argmax(-1)
-        return memory, action.reshape(num_envs, agents).astype(jnp.int32), ()
-
-    return types.SimpleNamespace(carry=lambda num_envs: jnp.zeros((num_envs * spec.num_agents, hidden_dim)), act=act)
 
 
 def evaluate_script(
@@ -169,7 +153,7 @@ def train_script(
     keys = jax.random.split(jax.random.PRNGKey(0), seeds)
     with orthogonal_one_by_one() if seeds > 1 else contextlib.nullcontext():
         train = make_program(module, config, with_ended_episodes)
-        program = jax.jit(jax.vmap(lambda key: _final_params(train(key)["runner_state"]))).lower(keys).compile()
+        program = jax.jit(jax.vmap(lambda key: final_params(train(key)["runner_state"]))).lower(keys).compile()
     compiled = time.perf_counter()
     params = jax.block_until_ready(program(keys))
     jax.effects_barrier()

@@ -1,8 +1,8 @@
 """JaxMARL's own training scripts, run unchanged from a clone, so that their speed can be measured beside ours.
 
-`ippo_rnn_smax.py` and `qmix_rnn.py` report every update to Weights & Biases. A module of that name made here receives
-these reports and their times, which gives the time of each update apart from compiling, and shows whether the script
-learns at all. Their configurations are the files beside the scripts; `SCRIPTS` lists what is changed.
+They report every update to Weights & Biases. A module of that name made here receives these reports and their times,
+which gives the time of each update apart from compiling, and shows whether the script learns at all. Their
+configurations are the files beside the scripts; `SCRIPTS` lists what is changed.
 """
 
 import contextlib
@@ -29,21 +29,29 @@ class Script(NamedTuple):
     timing: dict[str, Any]  # what differs further where only the speed is measured
 
 
-# QMIX learns from its 33rd update on, when its buffer holds BUFFER_BATCH_SIZE rollouts, whatever LEARNING_STARTS says.
-# Where it is only timed, its buffer is as large as so short a run fills, which costs memory, not time; its evaluations
-# are left out always.
+# QMIX and VDN learn from their 33rd update on, when the buffer holds BUFFER_BATCH_SIZE rollouts, whatever
+# LEARNING_STARTS says. Where they are only timed, the buffer is as large as so short a run fills, which costs memory,
+# not time; evaluations while training are left out always.
+_QUIET = {"TEST_DURING_TRAINING": False, "WANDB_MODE": "online"}
+_REPLAY = "baselines/QLearning/config/alg/ql_rnn_smax.yaml"
 SCRIPTS = {
     "jaxmarl ippo_rnn": Script(
         "baselines/IPPO/ippo_rnn_smax.py", "baselines/IPPO/config/ippo_rnn_smax.yaml", {}, 1, {}
     ),
+    "jaxmarl mappo_rnn": Script(
+        "baselines/MAPPO/mappo_rnn_smax.py", "baselines/MAPPO/config/mappo_homogenous_rnn_smax.yaml", {}, 1, {}
+    ),
     "jaxmarl qmix_rnn (GRU 64)": Script(
-        "baselines/QLearning/qmix_rnn.py",
-        "baselines/QLearning/config/alg/ql_rnn_smax.yaml",
-        {"HIDDEN_SIZE": 64, "TEST_DURING_TRAINING": False, "WANDB_MODE": "online"},
-        33,
-        {"BUFFER_SIZE": 1024},
+        "baselines/QLearning/qmix_rnn.py", _REPLAY, {"HIDDEN_SIZE": 64, **_QUIET}, 33, {"BUFFER_SIZE": 1024}
+    ),
+    "jaxmarl vdn_rnn (GRU 64)": Script(
+        "baselines/QLearning/vdn_rnn.py", _REPLAY, {"HIDDEN_SIZE": 64, **_QUIET}, 33, {"BUFFER_SIZE": 1024}
+    ),
+    "jaxmarl pqn_vdn_rnn": Script(
+        "baselines/QLearning/pqn_vdn_rnn.py", "baselines/QLearning/config/alg/pqn_vdn_rnn_smax.yaml", _QUIET, 1, {}
     ),
 }
+TIMED = ("jaxmarl ippo_rnn", "jaxmarl qmix_rnn (GRU 64)")  # by the tables that measure speed alone
 FACTS = ("NUM_ENVS", "NUM_STEPS", "UPDATE_EPOCHS", "NUM_EPOCHS", "NUM_MINIBATCHES", "BUFFER_BATCH_SIZE")
 FACTS += ("GRU_HIDDEN_DIM", "HIDDEN_SIZE")
 

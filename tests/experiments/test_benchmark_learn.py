@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reference import learn as benchmark_learn
-from benchmarks.reference import our_training, script_training, scripts
+from benchmarks.reference import our_training, script_policies, script_training, scripts
 from benchmarks.reference.our_training import CurvePoint
 from envs.base import ActionSpec, EnvSpec, TimeStep
 from envs.errors import ConfigError
@@ -26,7 +26,7 @@ MAP_NAME: 2s3z
 TOTAL_TIMESTEPS: 1e7
 ENV_KWARGS: {see_enemy_actions: True}
 """
-QMIX_CONFIG = CONFIG + "HIDDEN_SIZE: 512\nBUFFER_SIZE: 5000\nBUFFER_BATCH_SIZE: 2\n"
+QMIX_CONFIG = CONFIG + "HIDDEN_SIZE: 512\nBUFFER_SIZE: 5000\nBUFFER_BATCH_SIZE: 2\nTEST_DURING_TRAINING: True\n"
 # Reports as theirs, returns that tell the seed; its one parameter is the number of updates.
 SCRIPT = """
 import flax
@@ -61,7 +61,10 @@ def clone(tmp_path, monkeypatch):
     """A clone whose IPPO is the stand-in, and whatever its scripts import is there."""
     for algo, name in script_training.LEARNERS.items():
         script = scripts.SCRIPTS[name]
-        for path, text in ((script.script, SCRIPT), (script.config, QMIX_CONFIG if algo == "qmix" else CONFIG)):
+        for path, text in (
+            (script.script, SCRIPT),
+            (script.config, QMIX_CONFIG if algo in ("qmix", "vdn") else CONFIG),
+        ):
             (tmp_path / "clone" / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "clone" / path).write_text(text)
     monkeypatch.setattr(benchmark_learn, "check_clone", lambda directory: None)
@@ -108,6 +111,7 @@ def test_a_scripts_configuration(clone):
     config = script_training.script_config("qmix", clone, "3m", 150, {"LR": 0.1})
     assert (config["TOTAL_TIMESTEPS"], config["MAP_NAME"], config["LR"]) == (140, "3m", 0.1)
     assert (config["HIDDEN_SIZE"], config["BUFFER_SIZE"]) == (64, 28)
+    assert config["WANDB_LOG_ALL_SEEDS"] and not config["TEST_DURING_TRAINING"]
     with pytest.raises(ConfigError, match="--reference-set LRR: ippo has no such setting: did you mean LR?"):
         script_training.script_config("ippo", clone, "3m", 150, {"LRR": 1})
     with pytest.raises(ConfigError, match="less than one update of JaxMARL's ippo: give at least 20"):
@@ -150,28 +154,30 @@ def test_a_seeds_result():
 
 
 class _Echo:
-    """A network that hands back what it is given: as values its input, as memory whether it was reset."""
+    """A network that keeps what it is given; its memory counts the calls.
 
-    def __init__(self, *args, **config):
-        pass
+    IPPO's returns a policy and a value, MAPPO's actor a policy, a Q-learner's the values.
+    """
+
+    def __init__(self, algo):
+        self.algo = algo
 
     def apply(self, params, memory, *x):
         self.seen = x[0] if isinstance(x[0], tuple) else x
         values = jnp.broadcast_to(jnp.array([3.0, 2.0, 1.0]), (1, memory.shape[0], 3))
-        if isinstance(x[0], tuple):
-            return memory + 1, types.SimpleNamespace(logits=values), None
-        return memory + 1, values
+        policy = types.SimpleNamespace(logits=values)
+        return memory + 1, *{"ippo": (policy, None), "mappo": (policy,)}.get(self.algo, (values,))
 
 
-@pytest.mark.parametrize("algo", ["ippo", "qmix"])
+@pytest.mark.parametrize("algo", list(script_training.LEARNERS))
 def test_a_scripts_policy_reads_what_its_script_gives_it(algo):
-    """Two agents, the second dead: its memory is reset; QMIX's agents know their ids, and dead ones read zeros."""
+    """Two agents, the second dead: its memory is reset; Q-learners know their ids, and dead ones read zeros."""
     made = []
-    name = {"ippo": "ActorCriticRNN", "qmix": "RNNQNetwork"}[algo]
-    module = types.SimpleNamespace(**{name: lambda *args, **config: made.append(_Echo()) or made[0]})
+    name = {"ippo": "ActorCriticRNN", "mappo": "ActorRNN", "pqn_vdn": "QNetwork"}.get(algo, "RNNQNetwork")
+    module = types.SimpleNamespace(**{name: lambda *args, **config: made.append(_Echo(algo)) or made[0]})
     spec = EnvSpec("world", 2, 1, 2, ActionSpec(num_actions=3), 5, True)
-    config = {"GRU_HIDDEN_DIM": 4, "HIDDEN_SIZE": 4}
-    algorithm = script_training.script_policy(algo, module, config, spec)
+    config = {"GRU_HIDDEN_DIM": 4, "HIDDEN_SIZE": 4, "NUM_LAYERS": 1, "NORM_TYPE": "none"}
+    algorithm = script_policies.script_policy(algo, module, config, spec)
     no = jnp.zeros(1, bool)
     timestep = TimeStep(
         obs=jnp.array([[[5.0], [6.0]]]), state=jnp.zeros((1, 2)),
@@ -182,7 +188,7 @@ def test_a_scripts_policy_reads_what_its_script_gives_it(algo):
     assert memory.shape == (2, 4)
     memory, action, _ = algorithm.act(None, memory, timestep, no, None, None, explore=False)
     assert action.tolist() == [[1, 0]]  # the best that is legal
-    if algo == "ippo":
+    if algo in ("ippo", "mappo"):
         obs, dead, avail = made[0].seen[:3]
         assert obs.tolist() == [[[5.0], [6.0]]] and avail.shape == (1, 2, 3)
     else:
@@ -190,6 +196,17 @@ def test_a_scripts_policy_reads_what_its_script_gives_it(algo):
         assert obs.tolist() == [[[5.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]
     assert dead.tolist() == [[False, True]]
     assert memory.tolist() == [[1.0] * 4] * 2
+
+
+def test_the_agents_parameters_in_a_runner_state():
+    """IPPO's state comes first; MAPPO's actor before its critic, QMIX's agents beside the mixer, PQN's statistics."""
+    state = types.SimpleNamespace
+    assert script_training.final_params((state(params={"params": 1}), "env")) == {"params": 1}
+    mappo = (((state(params={"params": 1}), state(params={"params": 2})), "env"), 7)
+    assert script_training.final_params(mappo) == {"params": 1}
+    assert script_training.final_params((state(params={"agent": 1, "mixer": 2}),)) == 1
+    pqn = state(params=1, batch_stats=2)
+    assert script_training.final_params((pqn, "memory")) == {"params": 1, "batch_stats": 2}
 
 
 def test_a_script_is_trained(clone, monkeypatch):
