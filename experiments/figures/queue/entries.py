@@ -31,6 +31,7 @@ QUEUES: dict[str, tuple[QueueEntry, ...]] = {
         QueueEntry("iac/fig5 --budget tuned", "IAC's covariance matrix over training"),
         QueueEntry(f"iac/fig6 --budget tuned --envs {_PENDULUMS}", "IAC and SIAQ for 2, 3, 5 and 8 pendulums"),
         QueueEntry("iac/fig7 --budget tuned", "steps saved over DDPG-MIX: figure 4's runs"),
+        QueueEntry("aiir/why --budget small", "why AIIR-MIX is slow on 8m: one setting changed at a time"),
         QueueEntry(f"aiir/fig3 --budget paper {_FIG3}", "five methods on four maps by the published settings"),
         QueueEntry(f"aiir/fig3 --budget tuned {_FIG3}", "the same by tuned settings"),
         QueueEntry("smac/maps --budget small", "MAPPO and QMIX on the hard maps of SMAC and on SMACv2"),

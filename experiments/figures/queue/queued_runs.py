@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from envs.errors import ConfigError
 from experiments.figures import store
-from experiments.figures.aiir import sparse, win_rates
+from experiments.figures.aiir import sparse, why, win_rates
 from experiments.figures.iac import covariance, curves, saved_steps
 from experiments.figures.queue.entries import QUEUES, QueueEntry
 from experiments.figures.runs import FigureTraining, Run, estimate_run, speed_of
@@ -19,6 +19,7 @@ TRAININGS: dict[str, Callable[[Sequence[str]], FigureTraining]] = {
     "aiir/sparse": sparse.training,
     "aiir/fig3": win_rates.training,
     "aiir/fig4": win_rates.training,
+    "aiir/why": why.training,
     "iac/fig4": curves.training,
     "iac/fig5": covariance.training,
     "iac/fig6": curves.training,
@@ -29,7 +30,7 @@ RUNS, RESULTS = pathlib.Path("runs"), pathlib.Path("results")
 # Measured speeds, beside those of the queue's own runs; a file that is not there has none.
 RECORDS = tuple(
     RESULTS / f"{name}.json"
-    for name in ("aiir/fig3", "aiir/published/fig3", "aiir/sparse", "aiir/semisparse", "aiir/win",
+    for name in ("aiir/fig3", "aiir/published/fig3", "aiir/sparse", "aiir/semisparse", "aiir/win", "aiir/why",
                  "iac/fig4", "iac/fig5", "iac/fig6", "smac/maps")
 )  # fmt: skip
 RECORDED = "recorded"
