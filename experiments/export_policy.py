@@ -1,8 +1,9 @@
 """Makes a pretrained policy of a run: `python -m experiments.export_policy RUN --name NAME [--seed-index best|K]`.
 
-Evaluates one seed over 1000 greedy episodes and writes its actor's parameters, the configuration and a card with the
-score, the versions and the command that trained it. `--pretrained NAME` of the other commands finds it from then on;
-with `--into DIR` it is written elsewhere, and is read by its directory.
+Evaluates one seed over 1000 greedy episodes (by default the seed that is best over 1000 others) and writes its actor's
+parameters, the configuration and a card with the score, the versions and the command that trained it. `--pretrained
+NAME` of the other commands finds it from then on; with `--into DIR` it is written elsewhere, and is read by its
+directory.
 """
 
 import pathlib

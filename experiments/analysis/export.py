@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from envs.errors import ConfigError
 from envs.values import show
 from experiments.analysis.evaluation import Evaluation, choose_seed, evaluate_policy
-from experiments.analysis.playback import choose_index
 from experiments.common.arguments import check_file
 from experiments.common.files import read_json, write_json
 from experiments.config.command_line import command_of
@@ -18,7 +17,7 @@ from experiments.config.trust import check_trusted
 from experiments.runs import find
 from experiments.runs.directory import software_versions
 from experiments.runs.pretrained import LIST, PAGE, Card, read_cards, write_card, write_page
-from experiments.runs.results import last_evaluations
+from experiments.runs.results import best_seed, last_evaluations
 from iacjax import pretrained
 
 if TYPE_CHECKING:  # it imports jax, which --help can do without
@@ -26,6 +25,7 @@ if TYPE_CHECKING:  # it imports jax, which --help can do without
 
 # Fields of a run that are of the machine that it was made on: a policy has their defaults.
 ELSEWHERE = [name for name in CHANGEABLE if name not in ("total_steps", "stop_at")]
+CHOICE = 1  # number of the episodes by which a seed is chosen; those of the card have 0
 
 
 class Export(NamedTuple):
@@ -34,7 +34,7 @@ class Export(NamedTuple):
     run: pathlib.Path
     name: str
     parent: pathlib.Path = pretrained.DIRECTORY  # of the policy's folder
-    seed_index: int | None = None  # None: the seed with the best last evaluation
+    seed_index: int | None = None  # None: that of `best_index`
     episodes: int = 1000
     replace: bool = False  # the policy of that name
     trust: bool = False  # run the custom environment that the run names
@@ -59,7 +59,8 @@ def export_policy(asked: Export, device: str) -> Card:
 
     settings = check_export(asked)
     policy = load_policy(asked.run)
-    policy = choose_seed(policy, choose_index(asked.run, policy.seeds, asked.seed_index))
+    index = best_index(policy, asked.episodes) if asked.seed_index is None else asked.seed_index
+    policy = choose_seed(policy, index)
     (evaluation,) = evaluate_policy(policy, policy.spec.name, asked.episodes)
     card = make_card(asked, settings, policy, evaluation, software_versions(device))
     write_policy(asked.directory, settings, policy, card)
@@ -67,6 +68,14 @@ def export_policy(asked: Export, device: str) -> Card:
     if asked.parent.resolve() == pretrained.DIRECTORY.resolve() and page.exists():
         write_page(page, read_cards())
     return card
+
+
+def best_index(policy: "Policy", episodes: int) -> int:
+    """The index of the seed with the best win rate, or return, over other episodes than the card's: those, which chose
+    it, flatter it."""
+    if len(policy.seeds) == 1:
+        return 0
+    return best_seed(evaluate_policy(policy, policy.spec.name, episodes, seed=CHOICE))
 
 
 def check_export(asked: Export) -> Settings:

@@ -3,7 +3,7 @@
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from envs.errors import ConfigError
 from experiments.common.files import read_json, write_json
@@ -84,7 +84,12 @@ def _digests(directory: pathlib.Path) -> dict[str, str]:
     return {file.name: digest(file.read_bytes()) for file in files if file.exists()}
 
 
-def best_seed(results: Sequence[SeedResult]) -> int:
-    """Index of the result with the best last evaluation: win rate where there is one, then return."""
+class _Scored(Protocol):
+    return_mean: float
+    win_rate: float
+
+
+def best_seed(results: Sequence[_Scored]) -> int:
+    """Index of the result with the best evaluation: win rate where there is one, then return."""
     keys = [(0.0 if math.isnan(r.win_rate) else r.win_rate, r.return_mean) for r in results]
     return keys.index(max(keys))
