@@ -1,10 +1,12 @@
 """The runs of a figure: their time is estimated, missing ones are trained, and unfinished ones resumed."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from envs.errors import ConfigError
 from experiments.common.files import read_json
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, read_config
@@ -190,6 +192,16 @@ class FigureTraining(NamedTuple):
     def run_all(self) -> int:
         """Trains what is missing. Returns the exit code."""
         return train_all(self.options, self.runs, self.keep, self.train, records=self.records, guess=self.guess)
+
+    def run_and_draw(self, draw: Callable[[FigureOptions], object]) -> int:
+        """Trains what is missing, unless only to be redrawn, and draws. Returns the exit code.
+
+        If the user stops the training, what there is is drawn, if there is anything.
+        """
+        code = 0 if self.options.redraw else self.run_all()
+        with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
+            draw(self.options)
+        return code
 
 
 def device_and_versions(directory: pathlib.Path) -> dict[str, str]:

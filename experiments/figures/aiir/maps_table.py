@@ -3,7 +3,6 @@
 The win rates are from the runs of figures 3 and 4 and others saved with them; missing runs are trained.
 """
 
-import contextlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -65,10 +64,7 @@ def command(argv: Sequence[str]) -> int:
         raise ConfigError(
             "--out must be a Markdown file, e.g. table1.md; a csv file of the same name is written with it"
         )
-    code = 0 if options.redraw else win_rates.win_rate_training(options).run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        write(options)
-    return code
+    return win_rates.win_rate_training(options).run_and_draw(write)
 
 
 def our_map(name: str) -> TableMap:

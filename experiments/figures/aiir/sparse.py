@@ -68,14 +68,14 @@ BUDGETS = {
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs, draws them and writes the table. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        found = saved(options)  # stopped by the user: draw what there is
-        draw(options, found)
-        write_table(options, found)
-    return code
+    return training(argv).run_and_draw(draw_all)
+
+
+def draw_all(options: FigureOptions) -> None:
+    """The picture and the table of what is saved."""
+    found = saved(options)
+    draw(options, found)
+    write_table(options, found)
 
 
 def make_runs(options: FigureOptions) -> list[Run]:

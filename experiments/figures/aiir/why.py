@@ -4,7 +4,6 @@ Each row is AIIR-MIX with its default settings and one thing changed. The table 
 seeds ends higher than one of the unchanged method (ties count half), and when its seeds first win 0.8.
 """
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -63,12 +62,7 @@ BUDGETS = {
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs, draws them and writes the table. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options)  # stopped by the user: draw what there is
-    return code
+    return training(argv).run_and_draw(draw)
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

@@ -4,7 +4,6 @@ Both figures and table 1 save their numbers in one file, `fig3.csv` in the direc
 of them need is trained once.
 """
 
-import contextlib
 import pathlib
 from collections.abc import Sequence
 
@@ -63,13 +62,10 @@ NUMBERS = {"smooth": (5.0, "evaluations in the moving mean that is drawn; the pa
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs of figure 3 or 4 and draws it. Returns the exit code."""
     wanted = training(argv)
-    options, smooth = wanted.options, wanted.options.numbers["smooth"]
+    smooth = wanted.options.numbers["smooth"]
     if smooth < 1 or smooth != int(smooth):
         raise ConfigError(f"--smooth must be a whole number of at least 1, not {smooth:g}")
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options, BUDGETS[options.target])  # stopped by the user: draw what there is
-    return code
+    return wanted.run_and_draw(lambda options: draw(options, BUDGETS[options.target]))
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

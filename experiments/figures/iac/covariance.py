@@ -68,12 +68,7 @@ def times(total_steps: int) -> list[int]:
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing run of figure 5 and draws it. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    if code < 128 or options.out.with_suffix(".csv").exists():
-        draw(options)
-    return code
+    return training(argv).run_and_draw(draw)
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

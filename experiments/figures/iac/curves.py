@@ -90,11 +90,7 @@ BUDGETS = {
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs of figure 4 or 6 and draws it. Returns the exit code."""
     wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    if code < 128 or options.out.with_suffix(".csv").exists():
-        DRAWINGS[options.target](options)
-    return code
+    return wanted.run_and_draw(DRAWINGS[wanted.options.target])
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

@@ -4,7 +4,6 @@ The scripts' rows are those of `python -m experiments.benchmark learn`, which tr
 dashed, the win rates while training; a cross, the greedy policies at the end. Dotted: what JaxMARL publishes.
 """
 
-import contextlib
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -41,12 +40,7 @@ QUARTERS = (25, 50, 75, 100)  # per cent of a script's steps at which its file h
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs, draws them and writes the table. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options)  # stopped by the user: draw what there is
-    return code
+    return training(argv).run_and_draw(draw)
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

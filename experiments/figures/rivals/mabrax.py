@@ -4,7 +4,6 @@ Brax is not MuJoCo, on which these methods' papers report: its bodies, rewards a
 cannot be compared with theirs.
 """
 
-import contextlib
 from collections.abc import Sequence
 
 from envs.errors import ConfigError
@@ -45,12 +44,7 @@ EVALUATIONS = 20  # of a run
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs, draws them and writes the table. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options)  # stopped by the user: draw what there is
-    return code
+    return training(argv).run_and_draw(draw)
 
 
 def training(argv: Sequence[str]) -> FigureTraining:

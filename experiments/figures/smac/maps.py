@@ -5,7 +5,6 @@ game's, and those runs had 10 M steps or more. `open_loop` is MAPPO whose agents
 what it wins can be learned by heart. SMACv2 was made because much of SMAC can (Ellis et al. 2023, section 4).
 """
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -67,12 +66,7 @@ PANELS = panels.Panels(
 
 def command(argv: Sequence[str]) -> int:
     """Trains the missing runs and draws what there is. Returns the exit code."""
-    wanted = training(argv)
-    options = wanted.options
-    code = 0 if options.redraw else wanted.run_all()
-    with contextlib.suppress(ConfigError) if code >= 128 else contextlib.nullcontext():
-        draw(options)  # stopped by the user: draw what there is
-    return code
+    return training(argv).run_and_draw(draw)
 
 
 def training(argv: Sequence[str]) -> FigureTraining:
