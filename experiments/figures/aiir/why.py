@@ -14,7 +14,7 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.analysis import style
 from experiments.analysis.curves import Curves
-from experiments.common.files import write_text
+from experiments.common.files import read_csv, write_text
 from experiments.common.stats import RATE, interval_text
 from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, FAMILY, GUESS, made_with, records_of
 from experiments.figures.claims.comparisons import arrivals, better, times_text
@@ -84,6 +84,12 @@ def make_variant(options: FigureOptions, name: str, env: str) -> Run:
     settings = make_run(asked, ALGO, env, "why", EVAL_EVERY, EVAL_EPISODES).settings
     changed = dataclasses.replace(settings.algorithm, **variant.fields)
     return Run(dataclasses.replace(settings, algorithm=changed), name)
+
+
+def budgets_of(table: pathlib.Path) -> list[str]:
+    """The budgets of which the file has rows."""
+    rows = read_csv(table) if table.exists() else []
+    return [budget for budget in BUDGETS if any(row["budget"] == budget for row in rows)]
 
 
 def saved(table: pathlib.Path, budget: str) -> dict[str, dict[str, list[Curves]]]:

@@ -10,7 +10,7 @@ from experiments.analysis import style
 from experiments.analysis.curves import Curves
 from experiments.common.arguments import Parser, out_file, word
 from experiments.common.files import write_text
-from experiments.figures.aiir import sparse
+from experiments.figures.aiir import sparse, why
 from experiments.figures.claims.comparisons import ENOUGH, OPEN, Evidence, Rivals, Source, compare, measure, together
 from experiments.figures.claims.other_checks import CHECKS
 from experiments.figures.claims.papers import PAPERS, Claim
@@ -139,11 +139,23 @@ def examine_all(results: Results) -> dict[str, list[Tested]]:
     return {paper: [examine(claim, results) for claim in claims] for paper, claims in PAPERS.items()}
 
 
-def markdown(tests: dict[str, list[Tested]]) -> str:
-    """The whole page, of what `examine_all` returns."""
+def reasons(results: pathlib.Path) -> list[str]:
+    """Why claims fail, as far as an experiment that changes one thing has shown it; empty where nothing is saved."""
+    table = results / "aiir/why.csv"
+    found = [why.saved(table, budget) for budget in why.budgets_of(table)]
+    if not found:
+        return []
+    text = "AIIR-MIX with its default settings and one of them changed (`python -m experiments.reproduce aiir/why`)."
+    lines = ["## AIIR-MIX: what slows it down", "", text, ""]
+    return lines + [line for budget in found for env, seeds in budget.items() for line in why.rows_of(env, seeds)]
+
+
+def markdown(tests: dict[str, list[Tested]], why_it_fails: Sequence[str] = ()) -> str:
+    """The whole page, of what `examine_all` and `reasons` return."""
     lines = [INTRODUCTION]
     for paper, each in tests.items():
         lines += _overview(paper, each)
+    lines += why_it_fails
     for paper, each in tests.items():
         lines += [f"## {paper}: the comparisons", ""]
         for tested in each:
@@ -166,7 +178,7 @@ def command(argv: Sequence[str]) -> int:
     if not directory.is_dir():
         raise ConfigError(f"--results: no directory {directory}: give the one with the figures' files")
     tests = examine_all(Results(directory))
-    write_text(args.out, markdown(tests))
+    write_text(args.out, markdown(tests, reasons(directory)))
     for paper, each in tests.items():
         for tested in each:
             verdict, settings = tested.verdict
