@@ -37,12 +37,17 @@ def read_runs(run_dirs: Sequence[str | pathlib.Path]) -> list[Curves]:
       ConfigError: no run there, or one that was never evaluated.
     """
     directories = [pathlib.Path(run_dir) for run_dir in run_dirs]
-    configs = [_read_config(directory) for directory in directories]
+    configs = [config_of_run(directory) for directory in directories]
     triples = zip(directories, make_tasks(configs), make_labels(configs), strict=True)
     return [curves for directory, task, label in triples for curves in _read_curves(directory, task, label)]
 
 
-def _read_config(directory: pathlib.Path) -> dict[str, Any]:
+def config_of_run(directory: pathlib.Path) -> dict[str, Any]:
+    """config.json of a run of any version, with what older ones leave out.
+
+    Raises:
+      ConfigError: there is none, or it is not a run's.
+    """
     try:
         config = read_object(directory / "config.json")
         if not isinstance(config.get("algorithm", {}), dict):

@@ -20,8 +20,13 @@ def check_package() -> None:
         raise ConfigError('--tensorboard needs its package: pip install "iacjax[tensorboard]"') from None
 
 
+def scalars_of(table: str, row: dict[str, float]) -> dict[str, float]:
+    """What a row of metrics.csv or eval.csv says, by TensorBoard's names; without what is undefined there."""
+    return {f"{table}/{name}": value for name, value in row.items() if name not in ROW_KEYS and value == value}
+
+
 class SeedEvents:
-    """The event file of one seed and process, open only while it is appended to: a sweep has hundreds of them.
+    """An event file, such as that of one seed and process, open only while it is appended to: a sweep has hundreds.
 
     tensorboardX's SummaryWriter cannot be used: it writes in a thread, which ends with a traceback when the disk is
     full, and the training then waits for it forever.
@@ -44,11 +49,21 @@ class SeedEvents:
         Raises:
           OSError: the disk is full, or the like.
         """
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.summary import scalar
+        from tensorboardX.proto.summary_pb2 import Summary
 
-        now = time.time()
-        self._append([Event(wall_time=now, step=step, summary=scalar(*item)) for item in scalars.items()])
+        self.add(Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]), step)
+
+    def add(self, summary: Any, step: int) -> None:
+        """Appends a summary, a protocol buffer of tensorboardX or TensorBoard.
+
+        Raises:
+          OSError: as `write`.
+        """
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        own = Summary.FromString(summary.SerializeToString())
+        self._append([Event(wall_time=time.time(), step=step, summary=own)])
 
     def _append(self, events: Sequence[Any]) -> None:
         """Appends the events as TFRecords: length, checksum of the length, data, checksum of the data."""
@@ -80,8 +95,7 @@ class TensorboardSink:
             seed, steps = int(row["seed"]), int(row["env_steps"])
             if seed not in self._events:
                 self._events[seed] = SeedEvents(self._directory / f"seed_{seed}", purge_step=steps)
-            names = [name for name in row if name not in ROW_KEYS and row[name] == row[name]]
-            self._events[seed].write({f"{table}/{name}": row[name] for name in names}, steps)
+            self._events[seed].write(scalars_of(table, row), steps)
 
     def check(self, seeds: Sequence[int], iteration: int, known: dict[str, str]) -> None:
         """Nothing to check: event files are not read."""

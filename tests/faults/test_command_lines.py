@@ -34,6 +34,7 @@ COMMANDS = {
     "record": [["RUN"]],
     "export_policy": [["RUN", "--name", "x"]],
     "plot": [["RUN"]],
+    "watch": [["RUN"]],
     "compare": [["RUN"]],
     "transfer": [["RUN"]],
     "smac_probe": [[]],
@@ -269,7 +270,7 @@ def reads(action, word):
     return True
 
 
-@pytest.mark.parametrize("command", ["plot", "compare", "record", "evaluate", "transfer"])
+@pytest.mark.parametrize("command", ["plot", "watch", "compare", "record", "evaluate", "transfer"])
 def test_runs_that_are_none(command, refused, tmp_path):
     main, draw = main_of(command), random.Random(SEED)
     (tmp_path / "file").write_text("kept")
