@@ -14,11 +14,12 @@ from envs.errors import ConfigError
 from experiments.analysis.evaluation import choose_seed, evaluate_policy, table, write_evaluation
 from experiments.common.arguments import MAX_SEED, Parser, whole, word
 from experiments.common.cli import run_command, signals_interrupt
-from experiments.common.cpu import prepare_cpu
+from experiments.config.schema import RunConfig
 from experiments.config.trust import check_trusted
 from experiments.config.validation import MAX_EPISODES
 from experiments.runs.pretrained import add_source, results_directory, source_directory
 from experiments.smac import games
+from experiments.training.runtime import prepare_jax
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,7 +102,7 @@ def _evaluate_on_backend(args: argparse.Namespace, directory: pathlib.Path, resu
 def _command(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     _check(args)
-    prepare_cpu()
+    prepare_jax(RunConfig(), print)
     play = _evaluate if args.backend == "smax" else _evaluate_on_backend
     return play(args, source_directory(args), results_directory(args))
 

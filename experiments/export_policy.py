@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from experiments.analysis.export import Export, check_export, export_policy
 from experiments.common.arguments import Parser, out_folder, seed_index, whole, word
 from experiments.common.cli import run_command
-from experiments.common.cpu import prepare_cpu
+from experiments.config.schema import RunConfig
 from experiments.config.validation import MAX_EPISODES
 from experiments.runs.pretrained import listing
+from experiments.training.runtime import describe_device, prepare_jax
 
 
 def _parse(argv: Sequence[str]) -> Export:
@@ -36,9 +37,7 @@ def _parse(argv: Sequence[str]) -> Export:
 def _command(argv: Sequence[str]) -> int:
     asked = _parse(argv)
     check_export(asked)
-    prepare_cpu()
-    from experiments.training.runtime import describe_device
-
+    prepare_jax(RunConfig(), print)
     card = export_policy(asked, describe_device())
     print(listing([card]))
     print(f"trained by {card.command}, seed {card.seed}")

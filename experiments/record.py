@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from envs.errors import ConfigError
 from experiments.common.arguments import Parser, out_file, seed_index, whole, word
 from experiments.common.cli import run_command
-from experiments.common.cpu import prepare_cpu
+from experiments.config.schema import RunConfig
 from experiments.runs.pretrained import add_source, source_directory
+from experiments.training.runtime import prepare_jax
 
 
 def _command(argv: Sequence[str]) -> int:
@@ -27,7 +28,7 @@ def _command(argv: Sequence[str]) -> int:
     run = source_directory(args)
     if args.show and args.pretrained:
         raise ConfigError("--show needs a run's checkpoint: a pretrained policy has the parameters of its actor alone")
-    prepare_cpu()
+    prepare_jax(RunConfig(), print)
     from experiments.analysis.recording import record, record_with_numbers
 
     if args.show:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import re
 import shlex
 
 import jax
@@ -20,11 +21,13 @@ from experiments.evaluate import main as evaluate
 from experiments.export_policy import main as export_policy
 from experiments.loggers.csv import read_table
 from experiments.record import main as record
-from experiments.runs.pretrained import BEGIN, END, page_table, read_card, write_page
+from experiments.runs.pretrained import BEGIN, END, PAGE, page_table, read_card, read_cards, write_page
 from iacjax import pretrained
 
+ROOT = pathlib.Path(__file__).parents[2]
 SHORT = ["--total-steps", "1600", "--seeds", "2", "--eval-episodes", "2", "--eval-every", "1600", "--lr", "0.5"]
 NAMES = pretrained.names()
+FIRST = re.search(r"experiments.record --pretrained (\w+)", (ROOT / "README.md").read_text())[1]
 
 
 @pytest.fixture
@@ -153,6 +156,18 @@ def test_the_table_is_put_between_its_marks(tmp_path):
 # -- those of the package
 
 
+def test_the_page_has_the_cards():
+    """`python -m experiments.export_policy` writes the table."""
+    assert f"{BEGIN}\n\n{page_table(read_cards())}\n\n{END}" in (ROOT / PAGE).read_text()
+
+
+def test_the_docs_name_policies_that_there_are():
+    named = set()
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        named |= set(re.findall(r"--pretrained (\w+)|pretrained:(\w+)", page.read_text()))
+    assert FIRST in {a or b for a, b in named} - {"list", "NAME"} <= set(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_its_files_fit_together_and_are_small(name):
     directory = pretrained.directory_of(name)
@@ -163,6 +178,11 @@ def test_its_files_fit_together_and_are_small(name):
     assert (settings.run.algo, settings.run.env, settings.algorithm) == (policy.algo, policy.spec.name, policy.config)
     assert tuple(card.env_options) == policy.env_options and card.episodes == 1000
     assert card.env_steps >= 0.9 * settings.run.total_steps or settings.run.stop_at
+
+
+def test_the_readmes_first_command_shows_a_battle_that_is_won(tmp_path, capsys):
+    assert record(["--pretrained", FIRST, "--out", str(tmp_path / "battle.gif")]) == 0
+    assert ", 1 won" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [name for name in ("multi_pendulum_2_iac", "predator_prey_iac") if name in NAMES])
