@@ -11,29 +11,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from envs.registry import make_env
 from experiments.analysis import inspection
 from experiments.analysis.playback import best_index, play
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import to_dict
 from experiments.record import main
-from iacjax.algorithms.registry import get_entry
-from iacjax.policy import save_policy
+from iacjax.policy import load_policy, save_policy
+from tests.helpers.readme import POLICY
 
 HEADER = "iteration,env_steps,seed,return_mean,return_std,length_mean,win_rate\n"
 SEEDS = (3, 4)
+PLAYED = f"pretrained:{POLICY}"
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    """A run of two untrained seeds on 3m, of which the second won more."""
-    directory = tmp_path_factory.mktemp("run")
-    spec = make_env("smax:3m").spec
-    entry = get_entry("aiir_mix")
-    algorithm = entry.make(spec, entry.config())
-    keys = jax.random.split(jax.random.key(0), len(SEEDS))
-    params = jax.jit(lambda keys: jax.lax.map(lambda key: algorithm.policy(algorithm.init(key)), keys))(keys)
-    save_policy(directory / "policy", "aiir_mix", entry.config(), spec, SEEDS, params)
+    """A run of two equal seeds, the README's policy, of which the second is said to have won more."""
+    directory, (algo, config, spec, _, _, (params,), options) = tmp_path_factory.mktemp("run"), load_policy(PLAYED)
+    params = jax.tree.map(lambda x: np.stack([x] * len(SEEDS)), params)
+    save_policy(directory / "policy", algo, config, spec, SEEDS, params, options)
     (directory / "eval.csv").write_text(HEADER + "1,100,3,9.0,1,30,0.25\n1,100,4,5.0,1,30,0.75\n")
     return directory
 
@@ -99,7 +95,7 @@ def test_records_the_best_seed(run_dir, capsys):
     said = capsys.readouterr().out
     assert "1 episode(s) of seed 4" in said
     with Image.open(out) as gif:
-        assert 2 <= gif.n_frames <= 61 and gif.width == 640  # 3m lasts at most 60 steps
+        assert 2 <= gif.n_frames <= 1 + load_policy(PLAYED).spec.horizon and gif.width == 640
         assert f"{gif.n_frames} frames" in said
     assert out.stat().st_size < 2e6
 
