@@ -1,7 +1,7 @@
-"""What mkdocs needs that lies outside of `docs`: CONTRIBUTING.md as a page, and the pictures in `results`.
+"""What mkdocs needs that lies outside of `docs`: CONTRIBUTING.md and CHANGELOG.md as pages, and the pictures in `results`.
 
 Links in the pages lead to files of the repository, so that they work there too; here those to `../results/` and to
-CONTRIBUTING.md are turned to their copies in the site, and those to notebooks to their names.
+these pages are turned to their copies in the site, and those to notebooks to their names.
 """
 
 import pathlib
@@ -10,13 +10,13 @@ import re
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[2]
-CONTRIBUTING = "contributing.md"
+PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}  # in the site, in the repository
 
 
 def on_files(files, config):
-    """Adds the page and the pictures."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    files.append(File.generated(config, CONTRIBUTING, content=text))
+    """Adds the pages and the pictures."""
+    for page, source in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     for picture in sorted(ROOT.glob("results/**/*.png")):
         path = picture.relative_to(ROOT).as_posix()
         files.append(File.generated(config, path, abs_src_path=str(picture)))
@@ -25,10 +25,11 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Turns links out of `docs` to what the site has of it."""
-    if page.file.src_uri == CONTRIBUTING:
+    if page.file.src_uri in PAGES:
         markdown = markdown.replace("](docs/", "](")
         return re.sub(r"\]\(README\.md(#[\w-]+)?\)", "](index.md)", markdown)
     markdown = re.sub(r"\[([^\]]+)\]\(\.\./notebooks/[^)]*\)", r"\1", markdown)
-    for link, place in (("../../results/", ""), ("../results/", "results/"), ("../CONTRIBUTING.md", CONTRIBUTING)):
+    pages = [(f"../{source}", name) for name, source in PAGES.items()]
+    for link, place in (("../../results/", ""), ("../results/", "results/"), *pages):
         markdown = markdown.replace(f"]({link}", f"]({place}")
     return re.sub(r"\]\(\.\./README\.md(#[\w-]+)?\)", "](index.md)", markdown)
