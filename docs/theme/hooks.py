@@ -1,4 +1,4 @@
-"""What mkdocs needs that lies outside of `docs`: CONTRIBUTING.md and CHANGELOG.md as pages, and the pictures in `results`.
+"""What mkdocs needs from outside of `docs`: CONTRIBUTING.md and CHANGELOG.md as pages, and the pictures in `results`.
 
 Links in the pages lead to files of the repository, so that they work there too; here those to `../results/` and to
 these pages are turned to their copies in the site, and those to notebooks to their names.
