@@ -28,15 +28,21 @@ FIELDS = {
     "happo": EPOCHS,
     "coma": {"critic_dim": 8},
     "qmix": REPLAY | {"buffer_size": 2048},
+    "qplex": REPLAY | {"buffer_size": 2048},
+    "pqn_vdn": {"minibatches": 2, "epochs": 2},
     "iac": REPLAY | {"buffer_size": 960},
+    "facmac": REPLAY | {"buffer_size": 960},
+    "masac": REPLAY
+    | {"buffer_size": 960, "critic_lr": 1e-4},  # its gradients are small, and Adam enlarges what differs
 }
+CONTINUOUS = ("iac", "facmac", "masac")
 
 
 def make(algo):
     """(environment, algorithm) of a few small layers; of `FIELDS` those that its configuration has."""
     entry = get_entry(algo)
     # Few steps an episode: pendulums enlarge what differs.
-    env = make_env("multi_pendulum_shaped:2", horizon=20) if algo == "iac" else make_env("toy:variable")
+    env = make_env("multi_pendulum_shaped:2", horizon=20) if algo in CONTINUOUS else make_env("toy:variable")
     known = {field.name for field in dataclasses.fields(entry.config)}
     fields = {name: value for name, value in (SMALL | FIELDS[algo]).items() if name in known}
     return env, entry.make(env.spec, dataclasses.replace(entry.config(), **fields))
@@ -96,7 +102,7 @@ def main(algo, seeds, devices):
         return compare_steps(devices)
     env, algorithm = make(algo)
     _, *alone = train(env, algorithm, seeds, 1)
-    assert algo == "iac" or np.asarray(alone[2].episodes).sum() > 0, "no episode ended"
+    assert algo in CONTINUOUS or np.asarray(alone[2].episodes).sum() > 0, "no episode ended"
     for count in devices:
         layout, *split = train(env, algorithm, seeds, count)
         assert (layout.blocks, layout.devices_per_member) == (seeds, count // seeds), layout
