@@ -48,6 +48,42 @@ class Policy(NamedTuple):
         carry, action, _ = self.algorithm.act(params, carry, timestep, first, jax.random.key(0), clock, explore=False)
         return carry, action
 
+    def to_numpy(self, path: str | pathlib.Path | None = None, seed_index: int = 0) -> Any:
+        """The greedy policy of one seed with NumPy alone: an object with `carry` and `act`, for arrays of NumPy.
+
+        Args:
+          path: of one Python file (policy_np.py) to write, which needs Python 3.8 and NumPy 1.17; None: no file.
+
+        Raises:
+          ConfigError: the policy cannot be exported, for instance for a primitive without a rule, which it names.
+        """
+        from iacjax.export import numpy_file
+
+        source = numpy_file.source_of(self, seed_index)
+        if path is not None:
+            _write(pathlib.Path(path), source.encode())
+        return numpy_file.load(source)
+
+    def export(self, path: str | pathlib.Path, seed_index: int = 0) -> None:
+        """Writes the greedy policy of one seed as an ONNX model. Needs the extra `export`.
+
+        Inputs: obs f32[E, A, O], avail bool[E, A, U] (discrete actions), first bool[E], and the parts of the carry by
+        name; outputs: action, and each part of the next carry as `next_NAME`. Where `first` is True the carry is reset.
+
+        Raises:
+          ConfigError: the extra is not installed, or the policy cannot be exported.
+        """
+        from iacjax.export.onnx_model import model_of
+
+        _write(pathlib.Path(path), model_of(self, seed_index))
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    """Writes `data` whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(data)
+    partial.replace(path)
+
 
 def _paths(tree: Any) -> list[str]:
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]

@@ -49,7 +49,7 @@ COMMANDS = {
     "benchmark",
     "smac_probe",
 }
-COMMANDS |= {"export_policy"}
+COMMANDS |= {"export_policy", "export"}
 COMMAND_LINES, FUNCTION_LINES, FILE_LINES = 120, 50, 300
 SHARED_CLASS_NAMES = {"Learner", "Networks"}  # every algorithm has its own
 HEAVY_FOR_CONFIGS = {"jax", "jaxlib", "flax", "optax", "chex", "distrax"}

@@ -51,7 +51,19 @@ def test_importing_the_agents_pulls_in_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "sweep", "evaluate", "record", "export_policy", "plot", "watch", "compare", "benchmark", "reproduce"],
+    [
+        "run",
+        "sweep",
+        "evaluate",
+        "record",
+        "export",
+        "export_policy",
+        "plot",
+        "watch",
+        "compare",
+        "benchmark",
+        "reproduce",
+    ],
 )
 def test_help_imports_no_jax(command):
     code = f"""

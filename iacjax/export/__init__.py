@@ -1,0 +1,1 @@
+"""Trained policies for other stacks: a file of NumPy alone, and ONNX."""
