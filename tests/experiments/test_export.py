@@ -1,7 +1,10 @@
 """experiments.export: the files that it writes, and what is refused in one line."""
 
 import importlib.util
+import pathlib
+import re
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from experiments.export import main
 from iacjax import load_policy
 from tests.helpers.exported import check_same, jax_answers, random_steps
 from tests.helpers.untrained import save_untrained
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +60,41 @@ def test_what_cannot_work_is_one_line(run, words, message, tmp_path, monkeypatch
     assert main([str(run) if word == "RUN" else word for word in words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def page():
+    """The blocks of docs/export.md that can run here: (those of this package, the one of SMAC)."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 4
+    with_onnx = importlib.util.find_spec("jax2onnx") is not None
+    return [block for block in blocks[:3] if with_onnx or "# onnx" not in block], blocks[3]
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """In a directory where `policy_np` is imported from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("policy_np", None)
+
+
+def test_the_page_runs_as_it_is_written(beside):
+    names = {}
+    for block in page()[0]:
+        exec(compile(block, "docs/export.md", "exec"), names)
+    assert (beside / "policy_np.py").exists() and names["player"].env == "smax:3m"
+    if "session" in names:
+        assert names["action"].shape == (1, 3) and names["carry"]["hidden"].shape == (1, 3, 64)
+
+
+@pytest.mark.slow  # the engine's battle of 3m is compiled
+def test_the_page_wins_a_battle_through_smacs_interface(beside, monkeypatch, capsys):
+    """The last block, with our stand-in for SMAC's class, in whose engine the policy was trained."""
+    from envs import smac_compat
+
+    monkeypatch.setitem(sys.modules, "smac", ModuleType("smac"))
+    monkeypatch.setitem(sys.modules, "smac.env", smac_compat)
+    load_policy("pretrained:smax_3m_aiir_mix").to_numpy("policy_np.py")
+    exec(compile(page()[1], "docs/export.md", "exec"), {})
+    assert capsys.readouterr().out == "won\n"

@@ -32,6 +32,7 @@ HUGE = "9" * 5000
 COMMANDS = {
     "evaluate": [["RUN"]],
     "record": [["RUN"]],
+    "export": [["RUN", "--out", "policy.onnx"], ["RUN", "--out", "policy.py"]],
     "export_policy": [["RUN", "--name", "x"]],
     "plot": [["RUN"]],
     "watch": [["RUN"]],

@@ -54,6 +54,33 @@ def jax_answers(policy, steps):
     return answers
 
 
+def whole_episode(policy, env_name):
+    """(steps, jax's answers) of one greedy episode, which the policy plays."""
+    env = make_env(env_name)
+    state, timestep = jax.jit(env.reset, static_argnums=1)(jax.random.key(0), 1)
+    step, act, carry = jax.jit(env.step), jax.jit(policy.act), policy.carry(1)
+    steps, answers, first = {name: [] for name in ("obs", "avail", "first")}, [], np.ones(1, bool)
+    while not timestep.boundary.all():
+        for name, value in {"obs": timestep.obs, "avail": timestep.avail, "first": first}.items():
+            steps[name].append(np.asarray(value))
+        carry, action = act(carry, timestep, first)
+        answers.append((np.asarray(action), carry._asdict() if carry else {}))
+        state, timestep = step(jax.random.key(len(answers)), state, action)
+        first = np.zeros(1, bool)
+    steps = {name: np.stack(value) for name, value in steps.items()}
+    return {name: value for name, value in steps.items() if value.size}, answers
+
+
+def play_numpy(policy, steps):
+    """What a NumPy policy answers, from a carry of zeros, as `first` asks for nothing else."""
+    carry = {name: np.zeros_like(value) for name, value in policy.carry(steps["obs"].shape[1]).items()}
+    answers = []
+    for t in range(len(steps["obs"])):
+        carry, action = policy.act(carry, **{name: value[t] for name, value in steps.items()})
+        answers.append((action, carry))
+    return answers
+
+
 def check_same(answers, others):
     """The actions are the same (to 1e-5 if they are continuous), and so is what both carry."""
     for (action, carry), (other, other_carry) in zip(answers, others, strict=True):

@@ -15,10 +15,10 @@ from envs.errors import ConfigError
 from envs.registry import make_env
 from iacjax.algorithms.registry import ALGORITHMS
 from iacjax.policy import Policy
-from tests.helpers.exported import check_same, jax_answers, random_steps, small_policy
+from tests.helpers.exported import check_same, jax_answers, play_numpy, random_steps, small_policy
 
 KINDS = {"discrete": "toy:coordination", "continuous": "toy:coordination_continuous"}
-QUICK = {"ippo", "pqn_vdn", "qmixs", "iac", "maac"}  # of whose policies the others' are variants, but for HAPPO's
+QUICK = {"ippo", "iac"}
 PLAYER = """
 import sys
 import numpy as np
@@ -55,25 +55,15 @@ def _cases():
                 yield pytest.param(name, env, marks=() if quick else pytest.mark.slow, id=f"{name}-{kind}")
 
 
-def play(policy, steps):
-    """What a NumPy policy answers, from a carry of zeros, as `first` asks for nothing else."""
-    carry = {name: np.zeros_like(value) for name, value in policy.carry(steps["obs"].shape[1]).items()}
-    answers = []
-    for t in range(len(steps["obs"])):
-        carry, action = policy.act(carry, **{name: value[t] for name, value in steps.items()})
-        answers.append((action, carry))
-    return answers
-
-
 @pytest.mark.parametrize(("algo", "env"), list(_cases()))
 def test_it_plays_as_jax_does(algo, env):
     policy = small_policy(algo, env)
     steps = random_steps(policy.spec, num_envs=3)
     answers = jax_answers(policy, steps)
-    check_same(answers, play(policy.to_numpy(), steps))
+    check_same(answers, play_numpy(policy.to_numpy(), steps))
     one = {name: value[:, :1] for name, value in steps.items()}  # the number of environments is open
     check_same([(action[:1], {k: v[:1] for k, v in carry.items()}) for action, carry in answers],
-               play(policy.to_numpy(), one))  # fmt: skip
+               play_numpy(policy.to_numpy(), one))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +135,9 @@ def test_the_rules_of_primitives_are_jaxs():
     policy = of_function(many)
     steps = random_steps(policy.spec, num_envs=3)
     steps = {"obs": steps["obs"], "first": steps["first"], "alive": steps["obs"][..., 0] > 0}
-    with_alive = policy.to_numpy()
+    with_alive, in_jax = policy.to_numpy(), jax.jit(lambda x, alive: many(x, SimpleNamespace(alive=alive)))
     for t, obs in enumerate(steps["obs"]):
-        expected = many(obs, SimpleNamespace(alive=steps["alive"][t]))
+        expected = in_jax(obs, steps["alive"][t])
         _, action = with_alive.act({}, obs, steps["alive"][t], steps["first"][t])
         np.testing.assert_allclose(action, expected, rtol=1e-5, atol=1e-5)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.helpers.exported import check_same, jax_answers, random_steps, small_policy
+from iacjax import load_policy
+from tests.helpers.exported import check_same, jax_answers, play_numpy, random_steps, small_policy, whole_episode
 
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -43,3 +44,16 @@ def test_onnx_runtime_plays_as_jax_does(algo, env, tmp_path):
     facts = session.get_modelmeta().custom_metadata_map
     assert (facts["algo"], facts["env"], facts["seed"]) == (algo, env, "0")
     assert session.get_inputs()[0].shape == ["E", policy.spec.num_agents, policy.spec.obs_dim]
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "length"), [("smax_3m_aiir_mix", "smax:3m", 10), ("predator_prey_iac", "predator_prey", 25)]
+)
+def test_a_whole_episode_of_a_trained_policy(name, env, length, tmp_path):
+    """In onnxruntime and with NumPy alone, the same actions as in jax up to the end."""
+    policy = load_policy(f"pretrained:{name}")
+    policy.export(tmp_path / "policy.onnx")
+    steps, answers = whole_episode(policy, env)
+    assert len(answers) >= length
+    check_same(answers, play(onnxruntime.InferenceSession(str(tmp_path / "policy.onnx")), steps))
+    check_same(answers, play_numpy(policy.to_numpy(), steps))
