@@ -85,8 +85,8 @@ def test_a_run_becomes_a_policy_that_the_commands_find(run, own, capsys):
 
     again = [directory, "--name", "tiny", "--into", own]
     assert "--replace" in refused(capsys, export_policy, *again)
-    assert export_policy([*argv[:5], "--episodes", "3", "--replace"]) == 0
-    assert (read_card(own / "tiny").episodes, read_card(own / "tiny").seed) == (3, 0)  # both seeds are perfect
+    assert export_policy([*argv[:5], "--episodes", "7", "--replace"]) == 0
+    assert read_card(own / "tiny").seed == 0 and "tiny/seed_1.npz" not in files_below(own)  # both seeds are perfect
     (own / "other").mkdir()  # of someone who keeps something else there
     assert "it is no policy" in refused(capsys, export_policy, directory, "--name", "other", "--into", own, "--replace")
 
@@ -180,12 +180,7 @@ def test_its_files_fit_together_and_are_small(name):
     assert card.env_steps >= 0.9 * settings.run.total_steps or settings.run.stop_at
 
 
-def test_the_readmes_first_command_shows_a_battle_that_is_won(tmp_path, capsys):
-    assert record(["--pretrained", POLICY, "--out", str(tmp_path / "battle.gif")]) == 0
-    assert ", 1 won" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", [name for name in ("multi_pendulum_2_iac", "predator_prey_iac") if name in NAMES])
+@pytest.mark.parametrize("name", ["predator_prey_iac"])  # the others are slow tests; see test_record.py too
 def test_it_plays_nearly_as_well_as_its_card_says(name):
     (row,) = iacjax.evaluate(iacjax.load_policy(f"pretrained:{name}"), episodes=8)
     card = read_card(pretrained.directory_of(name))

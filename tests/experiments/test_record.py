@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from experiments.analysis import inspection
-from experiments.analysis.playback import best_index, play
+from experiments.analysis.playback import best_index, choose_index, play
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import to_dict
 from experiments.record import main
@@ -89,15 +89,25 @@ def test_play_stops_when_the_last_lane_has_ended():
     assert first_flags == [[True, True], [False, False], [False, False]]
 
 
-def test_records_the_best_seed(run_dir, capsys):
-    out = run_dir / "battle.gif"
-    assert main([str(run_dir), "--out", str(out)]) == 0
+def test_the_readmes_first_command_shows_a_battle_that_is_won(tmp_path, capsys):
+    policy, out = load_policy(PLAYED), tmp_path / "battle.gif"
+    assert main(["--pretrained", POLICY, "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "1 episode(s) of seed 4" in said
+    assert f"1 episode(s) of seed {policy.seeds[0]}, " in said and said.endswith(", 1 won\n")
     with Image.open(out) as gif:
-        assert 2 <= gif.n_frames <= 1 + load_policy(PLAYED).spec.horizon and gif.width == 640
+        assert 2 <= gif.n_frames <= 1 + policy.spec.horizon and gif.width == 640
         assert f"{gif.n_frames} frames" in said
     assert out.stat().st_size < 2e6
+
+
+@pytest.mark.slow
+def test_records_the_best_seed(run_dir, capsys):
+    assert main([str(run_dir), "--out", str(run_dir / "battle.gif")]) == 0
+    assert "1 episode(s) of seed 4" in capsys.readouterr().out
+
+
+def test_a_seed_may_be_chosen(run_dir):
+    assert [choose_index(run_dir, SEEDS, index) for index in (None, 0, 1)] == [1, 0, 1]
 
 
 def test_what_an_algorithm_does_not_show_is_said_before_anything_is_compiled(tmp_path, monkeypatch, capsys):
