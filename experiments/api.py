@@ -16,8 +16,10 @@ import numpy as np
 from envs.errors import ConfigError
 from experiments.config.command_line import Command, new_settings, words_of
 from experiments.config.env_options import write_env_options
+from experiments.config.schema import Settings
 from experiments.loggers.csv import read_table
 from experiments.runs import find
+from experiments.training.reuse import Stopped, train_once
 
 if TYPE_CHECKING:  # they import jax
     from envs.base import Environment
@@ -76,6 +78,7 @@ def train(
     env: "str | Environment",
     *,
     run_dir: str | pathlib.Path | None = None,
+    reuse: bool = False,
     verbose: bool = True,
     **fields: Any,
 ) -> TrainResult:
@@ -88,6 +91,8 @@ def train(
       algo: algorithm.
       env: what `make` has returned, or a name.
       run_dir: parent of the run directory, as `--run-dir`; None: no files are left.
+      reuse: take the newest run in `run_dir` with the same settings instead of training again; if it was interrupted,
+        continue it. For cells of notebooks, which are run many times.
       verbose: whether progress is printed.
       fields: all other options of `python -m experiments.run --algo ALGO --help`, by name: preset, seeds,
         total_steps, eval_every, lr, ...
@@ -97,20 +102,19 @@ def train(
       KeyboardInterrupt: it was interrupted; a run with `run_dir` has been saved and can be resumed.
       RuntimeError: a number of the training was not finite.
     """
-    from experiments.training.train import train as train_run
     from iacjax.policy import load_policy
 
+    if reuse and run_dir is None:
+        raise ConfigError("reuse needs run_dir, the folder in which runs are kept")
     name, options = _name_of(env)
     given = {"algo": algo, "env": name, "pictures": False, **fields}
     if options:
         given["env_options"] = write_env_options(options)
     with _parent(run_dir) as parent, contextlib.nullcontext() if verbose else contextlib.redirect_stdout(io.StringIO()):
         settings = new_settings(Command(words_of({**given, "run_dir": parent})))
-        before = list(find.runs(settings))
-        code = train_run(settings)
-        directory = next(run for run in find.runs(settings) if run not in before)
+        directory, code = (train_once if reuse else _train_anew)(settings)
         if code >= 128:
-            raise KeyboardInterrupt(f"saved in {directory}" if run_dir else "stopped; without run_dir nothing is kept")
+            raise Stopped(f"saved in {directory}" if run_dir else "stopped; without run_dir nothing is kept")
         if code:
             raise RuntimeError("a number of the training is not finite: try a lower learning rate")
         policy = load_policy(directory)
@@ -146,6 +150,15 @@ def _name_of(env: "str | Environment") -> tuple[str, Mapping[str, Any] | None]:
         return env.name, env.options
     kind = type(env).__name__
     raise ConfigError(f"an object of type {kind} has no name: give make('smax:2s3z') or make('MODULE:{kind}')")
+
+
+def _train_anew(settings: Settings) -> tuple[pathlib.Path, int]:
+    """The directory of a new run, and the exit code of its training."""
+    from experiments.training.train import train as train_run
+
+    before = list(find.runs(settings))
+    code = train_run(settings)
+    return next(run for run in find.runs(settings) if run not in before), code
 
 
 @contextlib.contextmanager

@@ -57,6 +57,19 @@ def test_with_a_run_directory_it_is_the_commands_run(result, tmp_path, capsys):
     assert iacjax.load_policy(kept.directory).seeds == (0, 1)
 
 
+def test_a_cell_that_is_run_again_reuses_its_run(result, tmp_path, monkeypatch):
+    env = iacjax.make("matrix_game", payoff=PAYOFF)
+    asked = {"run_dir": tmp_path, "reuse": True, "seeds": 2, **SMALL}
+    first = iacjax.train("fake", env, **asked)
+    monkeypatch.setattr("experiments.training.train.train", None)  # it is not called
+    again = iacjax.train("fake", env, **asked)
+    assert again.directory == first.directory and again.policy.seeds == (0, 1)
+    for name, values in result.evaluations.items():
+        np.testing.assert_array_equal(again.evaluations[name], values)
+    with pytest.raises(iacjax.ConfigError, match="reuse needs run_dir"):
+        iacjax.train("fake", env, reuse=True)
+
+
 @pytest.mark.parametrize(
     "algo, env, fields, message",
     [

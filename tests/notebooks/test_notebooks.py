@@ -31,9 +31,9 @@ class Budget(NamedTuple):
     slow: bool = False  # takes 30 s of the processor or more, and what it calls has tests of its own
 
 
-TINY_BATTLE = "--num-envs 2 --rollout-length 16 --minibatches 1 --epochs 1 --eval-episodes 2"
-TINY_IAC = "--num-envs 2 --rollout-length 2 --updates-per-step 0.25 --batch-size 4 --buffer-size 64 --warmup 4 "
-TINY_IAC += "--eval-episodes 2 --hidden-dim 4 --heads 2 --policy-layers 1"
+TINY_BATTLE = {"num_envs": 2, "rollout_length": 16, "minibatches": 1, "epochs": 1, "eval_episodes": 2}
+TINY_IAC = {"num_envs": 2, "rollout_length": 2, "updates_per_step": 0.25, "batch_size": 4, "buffer_size": 64}
+TINY_IAC |= {"warmup": 4, "eval_episodes": 2, "hidden_dim": 4, "heads": 2, "policy_layers": 1}
 BUDGETS = {
     "01_quickstart": Budget(
         {"ALGO": "ippo", "TOTAL_STEPS": 64, "SEEDS": 1, "EPISODES": 2, "OPTIONS": TINY_BATTLE}, pictures=3
@@ -54,11 +54,11 @@ BUDGETS = {
     ),
     "04_sweep": Budget(
         {
-            "ENV": "toy:coordination",
-            "GRID": "lr=5e-4,2e-3 entropy=0.01,0.1",
+            "ENV": ["toy:coordination"],
+            "GRID": ["lr=5e-4,2e-3", "entropy=0.01,0.1"],
             "SEEDS": 2,
             "TOTAL_STEPS": 2048,
-            "OPTIONS": "--eval-every 1024 --eval-episodes 2",
+            "OPTIONS": {"eval_every": 1024, "eval_episodes": 2},
         },
         pictures=3,
         slow=True,
@@ -95,8 +95,7 @@ def progress_of(cell: Any) -> list[str]:
 
 def python_of(cell: Any) -> ast.Module:
     """A cell's code, without the lines that are IPython's own."""
-    lines = [line for line in cell.source.splitlines() if not line.startswith(("%", "!"))]
-    return ast.parse("\n".join(lines))
+    return ast.parse(re.sub(r"^( *)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE))
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -156,7 +155,9 @@ def test_what_it_imports_of_ours_exists(path):
     found = {}
     for cell in code_of(read(path)):
         for node in ast.walk(python_of(cell)):
-            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in {"iacjax", "envs", "experiments"}:
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            if {name.split(".")[0] for name in modules} & {"iacjax", "envs", "experiments"}:
                 exec(ast.unparse(node), found)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 module = found.get(node.value.id)

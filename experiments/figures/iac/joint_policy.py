@@ -1,6 +1,6 @@
 """IAC's internals, for notebooks: the joint policy's ellipse and covariance over training, the critic's attention.
 
-    run_dir = trained("--algo iac --env simple_world --preset simple_world", train=joint_policy.watch_actions)
+    run_dir = trained(algo="iac", env="simple_world", preset="simple_world", train=joint_policy.watch_actions)
     joint_policy.draw_ellipses(run_dir)
 
 Training is observed as for figures 2 and 5 of the paper; the pictures are matplotlib figures.
