@@ -23,10 +23,9 @@ def _inline(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[An
     for eqn in jaxpr.eqns:
         given = [x.val if isinstance(x, Literal) else values[x] for x in eqn.invars]
         if eqn.primitive.name in CALLS:
-            inner = eqn.params["jaxpr" if "jaxpr" in eqn.params else "call_jaxpr"]
-            out = _inline(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given)
+            out = _inline(*_opened(eqn.params["jaxpr" if "jaxpr" in eqn.params else "call_jaxpr"]), given)
         elif eqn.primitive.name == "scan":
-            out = _unroll(eqn.params, given)
+            out = _unroll(eqn, given)
         else:
             out = eqn.primitive.bind(*given, **eqn.params)
             out = out if eqn.primitive.multiple_results else [out]
@@ -34,18 +33,27 @@ def _inline(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any]) -> list[An
     return [x.val if isinstance(x, Literal) else values[x] for x in jaxpr.outvars]
 
 
-def _unroll(params: dict[str, Any], given: Sequence[Any]) -> list[Any]:
-    """What a scan gives: its last carry, and the rows of its outputs."""
-    body, split = params["jaxpr"], params["num_consts"] + params["num_carry"]
-    consts, carry, rows = given[: params["num_consts"]], given[params["num_consts"] : split], given[split:]
+def _opened(jaxpr: Any) -> tuple[Jaxpr, Sequence[Any]]:
+    """(the jaxpr, its constants) of one that is closed or not."""
+    return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+
+
+def _unroll(eqn: Any, given: Sequence[Any]) -> list[Any]:
+    """What a scan gives: its last carry, and the rows of its outputs.
+
+    Versions of jax describe differently what is carried; what is scanned has an axis more than its row.
+    """
+    params, (body, consts) = eqn.params, _opened(eqn.params["jaxpr"])
+    scanned = [x.aval.ndim > row.aval.ndim for x, row in zip(eqn.invars, body.invars, strict=True)]
+    carried = sum(x.aval.ndim == row.aval.ndim for x, row in zip(eqn.outvars, body.outvars, strict=True))
+    last = len(given) - sum(scanned)  # constants, carry, scanned arrays: in this order
+    fixed, carry, rows = given[: last - carried], given[last - carried : last], given[last:]
     stacks, order = [], range(params["length"])
     for t in reversed(order) if params["reverse"] else order:
         row = [jax.lax.index_in_dim(x, t, keepdims=False) for x in rows]
-        out = _inline(body.jaxpr, body.consts, (*consts, *carry, *row))
-        carry = out[: params["num_carry"]]
-        stacks.append([jax.lax.expand_dims(x, [0]) for x in out[params["num_carry"] :]])
+        out = _inline(body, consts, (*fixed, *carry, *row))
+        carry = out[:carried]
+        stacks.append([jax.lax.expand_dims(x, [0]) for x in out[carried:]])
     stacks = stacks[::-1] if params["reverse"] else stacks
-    return [
-        *carry,
-        *(parts[0] if len(parts) == 1 else jax.lax.concatenate(parts, 0) for parts in zip(*stacks, strict=True)),
-    ]
+    parts = [*zip(*stacks, strict=True)]
+    return [*carry, *(part[0] if len(part) == 1 else jax.lax.concatenate(part, 0) for part in parts)]
