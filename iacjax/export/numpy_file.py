@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import textwrap
 import types
 from typing import Any
@@ -12,7 +13,7 @@ from iacjax.export.numpy_code import NUM_ENVS, code_of, lines_of, shape_text
 from iacjax.export.program import Operand, PerEnv, PolicyProgram
 from iacjax.export.trace import trace_policy
 
-TEMPLATE = '''"""The greedy policy that {algo} learned in {env} (seed {seed}), with NumPy alone.
+TEMPLATE = '''"""The greedy policy that {title}, with NumPy alone.
 
 Written by iacjax. It needs Python 3.8 and NumPy 1.17, or newer ones, and no other file:
 
@@ -86,9 +87,10 @@ def source_of(policy: Any, seed_index: int = 0) -> str:
     checks += [f'{value.name} = np.asarray(carry["{value.name}"], "{value.dtype}")' for value in program.carry]
     after = (f'"{v.name}": {code_of(new, program)}' for v, new in zip(program.carry, program.next_carry, strict=True))
     return TEMPLATE.format(
-        algo=policy.algo,
-        env=policy.spec.name,
-        seed=policy.seeds[seed_index],
+        algo=str(policy.algo),
+        env=str(policy.spec.name),
+        seed=int(policy.seeds[seed_index]),
+        title=_plain(f"{policy.algo} learned in {policy.spec.name} (seed {policy.seeds[seed_index]})"),
         arguments=", ".join(names),
         table=textwrap.indent("\n".join(_table(program)), "    "),
         inputs={value.name: (str(value.dtype), value.shape[1:]) for value in program.inputs},
@@ -116,6 +118,11 @@ def type_text(value: Operand) -> str:
         for each in value.shape
     ]
     return f"{value.dtype}[{', '.join(sizes)}]"
+
+
+def _plain(text: str) -> str:
+    """Names from a file, which may be someone else's, as text that cannot become code."""
+    return re.sub(r"[^\w :.,+()-]", "?", text, flags=re.ASCII)
 
 
 def _shapes(program: PolicyProgram) -> list[str]:

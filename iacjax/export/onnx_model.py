@@ -1,7 +1,7 @@
 """A trained policy as an ONNX model, by jax2onnx.
 
 jax2onnx is given the program's primitives, not `Policy.act` itself. There it would replace functions of jax.numpy and
-flax by its own: version 0.13 turns `jax.nn.one_hot(-1)`, no action yet, into the last action, and cannot convert layers
+flax by its own: 0.13 to 0.17 turn `jax.nn.one_hot(-1)`, no action yet, into the last action, and cannot convert layers
 under `vmap` (HAPPO).
 """
 

@@ -177,6 +177,12 @@ def test_a_carry_of_any_start_and_name_is_carried(tmp_path):
     assert after[name].tolist() == [[2, 3, 6, 14]] and action.tolist() == [[[2]]]
 
 
+def test_a_name_in_a_policys_file_stays_a_name(recurrent):
+    name = 'toy"""\nraise SystemExit("code")\n"""\\'
+    player = recurrent._replace(spec=recurrent.spec._replace(name=name)).to_numpy()
+    assert player.env == name
+
+
 def test_seeds_are_chosen_by_their_index(recurrent):
     two = recurrent._replace(
         seeds=(3, 5), params=(recurrent.params[0], jax.tree.map(np.zeros_like, recurrent.params[0]))
