@@ -45,19 +45,23 @@ def _watch(folders: Sequence[pathlib.Path], place: pathlib.Path, port: int | Non
     from experiments.analysis.watching import WatchedRuns
 
     runs = WatchedRuns(folders, place)
-    for name in runs.update():
-        print(f"run      {name}")
+    new, wrong = runs.update()
+    if not new:
+        raise ConfigError(wrong or "the runs are not there any more: give others")
+    _tell(new, wrong)
     print(f"open     {serve(place, port)}  (Ctrl-C ends it)", flush=True)
-    shown = ""
     while True:
         time.sleep(SECONDS)
-        try:
-            for name in runs.update():
-                print(f"run      {name}", flush=True)
-        except ConfigError as error:  # the other runs are still worth watching
-            if str(error) != shown:
-                print(f"error: {one_line(str(error))}", file=sys.stderr, flush=True)
-            shown = str(error)
+        before = wrong
+        new, wrong = runs.update()
+        _tell(new, wrong if wrong != before else "")
+
+
+def _tell(new: Sequence[str], wrong: str) -> None:
+    for name in new:
+        print(f"run      {name}", flush=True)
+    if wrong:
+        print(f"error: {one_line(wrong)}", file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

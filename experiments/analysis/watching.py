@@ -34,35 +34,35 @@ class WatchedRuns:
         """
         self._folders, self._place = [folder.resolve() for folder in folders], place
         self._runs: dict[pathlib.Path, _WatchedRun] = {}
+        self._shown: set[pathlib.Path] = set()
         for folder in self._folders:
             if not folder.is_dir():
                 raise ConfigError(f"there is no directory {folder}: give those of runs")
             if not _runs_below(folder):
                 raise ConfigError(f"no run in {folder}: give the directory of a run, or one with runs below")
 
-    def update(self) -> list[str]:
-        """Adds what the runs have written since the last call. Returns the names of the runs that are new.
+    def update(self) -> tuple[list[str], str]:
+        """Adds what the runs have written since the last call. A run with a damaged file does not keep the others away.
 
-        Raises:
-          ConfigError: a file of a run is damaged; what the other runs have written is added nevertheless.
+        Returns:
+          The names of the runs that are there for the first time, and one line about the first damaged one, "" if there
+          is none.
         """
         new, wrong = [], ""
-        names = {run.name for run in self._runs.values()}
         for directory in sorted({run for folder in self._folders for run in _runs_below(folder)}):
             try:
                 if directory not in self._runs:
-                    name = _short_name(directory, names)
+                    name = _short_name(directory, {run.name for run in self._runs.values()})
                     self._runs[directory] = _WatchedRun(directory, name, self._place)
-                    names.add(name)
-                    new.append(name)
                 self._runs[directory].update()
+                if directory not in self._shown:
+                    self._shown.add(directory)
+                    new.append(self._runs[directory].name)
             except FileNotFoundError:  # it is being deleted
                 continue
             except ConfigError as error:
                 wrong = wrong or str(error)
-        if wrong:
-            raise ConfigError(wrong)
-        return new
+        return new, wrong
 
 
 class _WatchedRun:

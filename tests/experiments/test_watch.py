@@ -15,7 +15,6 @@ import urllib.request
 import pytest
 from PIL import Image
 
-from envs.errors import ConfigError
 from experiments.analysis.watching import WatchedRuns
 from experiments.loggers.csv import CsvSink
 from experiments.watch import main
@@ -73,13 +72,13 @@ def place(tmp_path):
 
 def test_rows_are_scalars_of_each_seed(run, place):
     watched = WatchedRuns([run], place)
-    assert watched.update() == ["smax_3m/ippo/one"]
+    assert watched.update() == (["smax_3m/ippo/one"], "")
     seed_7 = place / "smax_3m" / "ippo" / "one" / "seed_7"
     assert scalars(seed_7.parent / "seed_0", "metrics/loss") == [(20, 2.0), (30, 3.0)]  # undefined at 10
     assert scalars(seed_7, "metrics/loss") == [(20, 3.75), (30, 4.75)]
     assert scalars(seed_7, "eval/win_rate") == [(20, pytest.approx(0.32))]
     append(run, [{"iteration": 4, "env_steps": 40, "seed": s, "loss": 9.0} for s in (0, 7)])
-    assert watched.update() == [] and scalars(seed_7, "metrics/loss")[2:] == [(40, 9.0)]
+    assert watched.update() == ([], "") and scalars(seed_7, "metrics/loss")[2:] == [(40, 9.0)]
 
 
 def test_rows_that_a_resumed_run_writes_again_are_there_once(run, place):
@@ -125,9 +124,9 @@ def test_the_newest_video_is_an_image(run, place):
 
 def test_runs_below_a_folder_also_later_ones_each_by_a_name_of_its_own(run, place, tmp_path):
     watched = WatchedRuns([tmp_path / "runs"], place)
-    assert watched.update() == ["smax_3m/ippo/one"]
+    assert watched.update()[0] == ["smax_3m/ippo/one"]
     write_run(tmp_path / "runs" / "old" / "smax_3m" / "ippo" / "one")
-    assert watched.update() == ["old/smax_3m/ippo/one"]
+    assert watched.update()[0] == ["old/smax_3m/ippo/one"]
     assert read(place / "old" / "smax_3m" / "ippo" / "one" / "seed_0").Scalars("eval/win_rate")[0].step == 20
 
 
@@ -135,17 +134,23 @@ def test_a_damaged_run_is_named_and_the_others_are_read(run, place, tmp_path):
     other = write_run(run.parent / "two")
     watched = WatchedRuns([tmp_path / "runs"], place)
     (run / "metrics.csv").write_text("iteration,env_steps,seed,loss\n1,10,0,x\n")
-    with pytest.raises(ConfigError, match="metrics.csv is damaged"):
-        watched.update()
+    new, wrong = watched.update()
+    assert new == ["smax_3m/ippo/two"] and "one/metrics.csv is damaged" in wrong
     assert scalars(place / "smax_3m" / "ippo" / other.name / "seed_0", "eval/win_rate") == [(20, 0.25)]
+    (run / "metrics.csv").unlink()
+    append(run, METRICS)  # restored
+    assert watched.update() == (["smax_3m/ippo/one"], "")
 
 
-@pytest.mark.parametrize("words", [["nowhere"], ["empty"], ["file"], ["damaged"], ["damaged", "--port", "0"], []])
+@pytest.mark.parametrize(
+    "words", [["nowhere"], ["empty"], ["file"], ["damaged"], ["torn"], ["damaged", "--port", "0"], []]
+)
 def test_wrong_input_is_one_line(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     write_run(tmp_path / "damaged", config={"env": "smax:3m"})
+    (write_run(tmp_path / "torn") / "eval.csv").write_text("iteration,env_steps,seed\n1,2\n")
     assert main(words) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
