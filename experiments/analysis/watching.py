@@ -14,6 +14,7 @@ from typing import Any
 from envs.errors import ConfigError
 from experiments.analysis.curves import config_of_run
 from experiments.common.files import read_object
+from experiments.config.schema import CHANGEABLE
 from experiments.loggers.csv import TABLES, read_table
 from experiments.loggers.tensorboard import SeedEvents, scalars_of
 
@@ -139,11 +140,12 @@ def _text(tag: str, config: dict[str, Any]) -> Any:
 
 
 def _hyper_parameters(config: dict[str, Any], group: str) -> Any:
-    """A summary with the fields of a run and its algorithm. Seeds of one `group` are one row of TensorBoard's table,
-    with the means of their scalars."""
+    """A summary with the fields of a run and its algorithm on which its numbers depend. Seeds of one `group` are one
+    row of TensorBoard's table, with the means of their scalars."""
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # hparams.api has it too, but imports TensorFlow
 
-    fields = {**{name: value for name, value in config.items() if name != "algorithm"}, **config.get("algorithm", {})}
+    left_out = {"algorithm", *CHANGEABLE} - {"total_steps"}
+    fields = {**{k: v for k, v in config.items() if k not in left_out}, **config.get("algorithm", {})}
     plain = {k: v if isinstance(v, bool | int | float | str) else json.dumps(v) for k, v in fields.items()}
     return hparams_pb(plain, trial_id=group)
 

@@ -24,7 +24,14 @@ pytest.importorskip("tensorboard")
 pytest.importorskip("tensorboardX")
 
 NAN = float("nan")
-CONFIG = {"algo": "ippo", "env": "smax:3m", "seeds": 2, "env_options": [], "algorithm": {"lr": 0.0005, "gru": True}}
+CONFIG = {
+    "algo": "ippo",
+    "env": "smax:3m",
+    "seeds": 2,
+    "run_dir": "runs",
+    "env_options": [],
+    "algorithm": {"lr": 0.0005, "gru": True},
+}
 METRICS = [{"iteration": k, "env_steps": 10 * k, "seed": s, "loss": NAN if k < 2 else k + s / 4} for k in (1, 2, 3)
            for s in (0, 7)]  # fmt: skip
 EVALS = [{"iteration": 2, "env_steps": 20, "seed": s, "win_rate": 0.25 + s / 100} for s in (0, 7)]
@@ -105,6 +112,7 @@ def test_the_configuration_is_text_and_hyper_parameters(run, place):
     start = content.session_start_info
     assert start.group_name == "smax_3m/ippo/one" and start.hparams["lr"].number_value == 0.0005
     assert start.hparams["gru"].bool_value is True and start.hparams["env_options"].string_value == "[]"
+    assert "run_dir" not in start.hparams  # no number depends on it
 
 
 def test_the_newest_video_is_an_image(run, place):
