@@ -21,7 +21,7 @@ def print_list() -> None:
 
     print("algorithms (--algo) and their presets (--preset)")
     for name, entry in ALGORITHMS.items():
-        print(f"  {name:<16}{entry.summary}")
+        print(f"  {name:<16}{entry.summary}{' (centralised execution)' if entry.centralised else ''}")
         for preset, value in PRESETS.get(name, {}).items():
             print(f"    {preset:<14}{value.summary}")
     print("environments (--env)")

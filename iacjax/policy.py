@@ -27,7 +27,9 @@ class Policy(NamedTuple):
     """A loaded policy; `params[k]` are those of `seeds[k]`.
 
     `act` plays greedily: `carry = policy.carry(num_envs)`, then
-    `carry, action = policy.act(carry, timestep, first, seed_index)` once a step; leading axis E everywhere.
+    `carry, action = policy.act(carry, timestep, first, seed_index)` once a step; leading axis E everywhere. An agent's
+    action depends on its own observations, or, where the policy is `centralised`, on those of all agents: then one
+    process must act for the whole team.
     """
 
     algo: str
@@ -37,6 +39,13 @@ class Policy(NamedTuple):
     algorithm: Algorithm
     params: tuple[PolicyParams, ...]
     env_options: tuple[str, ...] = ()  # the environment's options, as KEY=VALUE
+
+    @property
+    def centralised(self) -> bool:
+        """Whether an agent's action depends on other agents' observations."""
+        from iacjax.algorithms.registry import get_entry
+
+        return get_entry(self.algo).centralised
 
     def carry(self, num_envs: int) -> Carry:
         return self.algorithm.carry(num_envs)

@@ -44,31 +44,15 @@ _BATTLE = {"env": "smax:2s3z", "total_steps": 2_000_000}
 # terminated).
 _TUNED = {"time_limit": "terminate"}
 
-# Yu et al. 2022's published StarCraft settings; their epochs are 15, 10 or 5 by map. An agent's value reads the state
-# and its own observations there. Their memory is trained in chunks of 10 steps, ours over the whole rollout.
-_MAPPO = {
-    "hidden_dim": 64,
-    "critic_dim": 64,
-    "num_envs": 8,
-    "rollout_length": 400,
-    "epochs": 15,
-    "minibatches": 1,
-    "clip": 0.2,
-    "value_clip": 0.2,
-    "huber_delta": 10.0,
-    "entropy": 0.01,
-    "lr": 5e-4,
-    "critic_lr": 5e-4,
-    "max_grad_norm": 10.0,
-    "time_limit": "terminate",
-    "layer_norm": True,
-    "value_norm_decay": 0.99999**15,  # of 15 gradient steps, an iteration's
-}
 # Continuous actions, without memory. The discount is IAC's: with 0.99 the sparse pendulums are learned later.
-_PPO_CONTROL = {"actor_memory": False, "critic_memory": False, "hidden_dim": 64, "critic_dim": 64, "gamma": 0.95}
-_PPO_CONTROL |= {"num_envs": 16, "rollout_length": 128, "epochs": 10, "minibatches": 4, "clip": 0.2, "value_clip": 0.0}
-_PPO_CONTROL |= {"entropy": 0.01, "lr": 3e-3, "critic_lr": 3e-3, "max_grad_norm": 0.5}
+_CONTROL_STEPS = {"gamma": 0.95, "num_envs": 16, "rollout_length": 128, "epochs": 10, "minibatches": 4}
+_CONTROL_STEPS |= {"clip": 0.2, "value_clip": 0.0, "entropy": 0.01, "max_grad_norm": 0.5}
+_PPO_CONTROL = {"actor_memory": False, "critic_memory": False, "hidden_dim": 64, "critic_dim": 64, **_CONTROL_STEPS}
+_PPO_CONTROL |= {"lr": 3e-3, "critic_lr": 3e-3}
 _PENDULUM = {"env": "multi_pendulum:2", "total_steps": 200_000, "eval_episodes": 10}
+_MAT_CONTROL = Preset(
+    _PENDULUM, {**_CONTROL_STEPS, "lr": 1e-3, "last_action": False}, "continuous actions: two pendulums"
+)
 _PPO_CONTROL = Preset(_PENDULUM, _PPO_CONTROL, "continuous actions: two pendulums, no memory")
 # The settings that aiir_mix was tuned to, whose plain actor-critic IPPO and MAPPO resemble.
 _PPO_TUNED = {
@@ -85,16 +69,6 @@ _PPO_TUNED = {
     "max_grad_norm": 10.0,
     "anneal_steps": 1_000_000,
     "anneal_to": 0.25,
-}
-# HARL's settings for SMAC (its tuned_configs/smac/3s5z/happo), where they are not MAPPO's.
-_HARL = {
-    **_MAPPO,
-    "num_envs": 20,
-    "rollout_length": 160,
-    "epochs": 5,
-    "time_limit": "truncate",  # use_proper_time_limits
-    "value_norm_decay": 0.99999**5,
-    "sigma_init": 0.37,  # 0.5 sigmoid(1)
 }
 _JAXMARL_PPO = Preset(_BATTLE, {**_TUNED, "anneal_steps": _BATTLE["total_steps"]}, "JaxMARL's settings for its SMAX")
 
@@ -241,7 +215,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             "tuned": Preset(_BATTLE, _PPO_TUNED, "batches and learning rates of aiir_mix: more updates per env step"),
             "paper": Preset(
                 {**_BATTLE, "total_steps": 10_000_000},
-                {**_MAPPO, **critic},
+                {**published.MAPPO, **critic},
                 "published settings for StarCraft (Yu et al. 2022)",
             ),
         }
@@ -251,7 +225,14 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "default": Preset(_BATTLE, _PPO_TUNED, "the settings of mappo's preset tuned"),
         "control": _PPO_CONTROL,
         "official": Preset(
-            {**_BATTLE, "total_steps": 20_000_000}, _HARL, "settings of the official code (HARL) for SMAC"
+            {**_BATTLE, "total_steps": 20_000_000}, published.HARL, "settings of the official code (HARL) for SMAC"
+        ),
+    },
+    "mat": {
+        "default": Preset(_BATTLE, _TUNED, "tuned for short trainings"),
+        "control": _MAT_CONTROL,
+        "official": Preset(
+            {**_BATTLE, "total_steps": 10_000_000}, published.MAT, "settings of the official code for StarCraft"
         ),
     },
     "coma": {

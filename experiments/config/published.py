@@ -1,5 +1,50 @@
-"""The settings of published codes for continuous actions, by algorithm: data only."""
+"""The settings of published codes, of PPO's relatives and for continuous actions, by algorithm: data only."""
 
+# Yu et al. 2022's published StarCraft settings; their epochs are 15, 10 or 5 by map. An agent's value reads the state
+# and its own observations there. Their memory is trained in chunks of 10 steps, ours over the whole rollout.
+MAPPO = {
+    "hidden_dim": 64,
+    "critic_dim": 64,
+    "num_envs": 8,
+    "rollout_length": 400,
+    "epochs": 15,
+    "minibatches": 1,
+    "clip": 0.2,
+    "value_clip": 0.2,
+    "huber_delta": 10.0,
+    "entropy": 0.01,
+    "lr": 5e-4,
+    "critic_lr": 5e-4,
+    "max_grad_norm": 10.0,
+    "time_limit": "terminate",
+    "layer_norm": True,
+    "value_norm_decay": 0.99999**15,  # of 15 gradient steps, an iteration's
+}
+# HARL's settings for SMAC (its tuned_configs/smac/3s5z/happo), where they are not MAPPO's.
+HARL = {
+    **MAPPO,
+    "num_envs": 20,
+    "rollout_length": 160,
+    "epochs": 5,
+    "time_limit": "truncate",  # use_proper_time_limits
+    "value_norm_decay": 0.99999**5,
+    "sigma_init": 0.37,  # 0.5 sigmoid(1)
+}
+# The official script for StarCraft, its settings for 6h_vs_8z and their code's defaults.
+MAT = {
+    "time_limit": "terminate",
+    "num_envs": 32,
+    "rollout_length": 100,
+    "epochs": 15,
+    "minibatches": 1,
+    "clip": 0.05,
+    "value_clip": 0.05,
+    "huber_delta": 10.0,
+    "entropy": 0.01,
+    "lr": 5e-4,
+    "max_grad_norm": 10.0,
+    "value_norm_decay": 0.99999**15,
+}
 # The published codes of IAC's outside baselines, github.com/openai/maddpg and github.com/shariqiqbal2810/MAAC, and as
 # many steps as they train for. MAAC makes 4 updates every 100 env steps of 12 environments: here every 12 x 8.
 MADDPG = {

@@ -17,7 +17,7 @@ from iacjax.algorithms.intrinsic.config import AiirConfig, AiirMixConfig, LiirCo
 from iacjax.algorithms.maac.config import MaacConfig
 from iacjax.algorithms.maddpg.config import MaddpgConfig
 from iacjax.algorithms.masac.config import HasacConfig, MasacConfig
-from iacjax.algorithms.ppo.config import HappoConfig, IppoConfig, MappoConfig
+from iacjax.algorithms.ppo.config import HappoConfig, IppoConfig, MappoConfig, MatConfig
 from iacjax.algorithms.q_learning.config import IqlConfig, QmixConfig, QmixsConfig, QplexConfig, QtranConfig, VdnConfig
 from iacjax.algorithms.q_learning.pqn_config import PqnVdnConfig
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from envs.base import Environment, EnvSpec
     from iacjax.types import Algorithm
 
-
 RECURRENT = {"discrete": True, "recurrent": True}
+EITHER_ACTIONS = {**RECURRENT, "continuous": True}
+JOINT = {"discrete": True, "centralised": True}
 
 # In the order of --list and of the figures' legends: a paper's methods stand together, its own first.
 ALGORITHMS: dict[str, Entry] = {
@@ -100,8 +101,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.ppo.learner:make",
         "clipped policy gradients, each agent's critic on its own observations",
         colour="#6b7280",
-        **RECURRENT,
-        continuous=True,
+        **EITHER_ACTIONS,
     ),
     "mappo": Entry(
         "MAPPO",
@@ -109,8 +109,7 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.ppo.learner:make",
         "clipped policy gradients, a critic on the state",
         colour="#111827",
-        **RECURRENT,
-        continuous=True,
+        **EITHER_ACTIONS,
     ),
     "happo": Entry(
         "HAPPO",
@@ -118,7 +117,15 @@ ALGORITHMS: dict[str, Entry] = {
         "iacjax.algorithms.ppo.happo:make",
         "MAPPO whose agents, with parameters of their own, learn one after the other",
         colour="#b45309",
-        **RECURRENT,
+        **EITHER_ACTIONS,
+    ),
+    "mat": Entry(
+        "MAT",
+        MatConfig,
+        "iacjax.algorithms.ppo.mat:make",
+        "PPO of a transformer: agents act one after the other, knowing the actions of those before",
+        colour="#0369a1",
+        **JOINT,
         continuous=True,
     ),
     "vdn": Entry(
@@ -149,9 +156,8 @@ ALGORITHMS: dict[str, Entry] = {
         "QMIXs",
         QmixsConfig,
         "iacjax.algorithms.q_learning.learner:make",
-        "QMIX whose agents know each other's actions: centralised, small games only",
-        colour="#444444",
-        discrete=True,
+        "QMIX whose agents know each other's actions, small games only",
+        **JOINT,
     ),
     "iac": Entry(
         "IAC",
@@ -289,7 +295,6 @@ def option_names(config: AlgorithmConfig | type[AlgorithmConfig]) -> list[str]:
 
 def check_fits(name: str, spec: "EnvSpec") -> None:
     """Raises ConfigError where the algorithm cannot handle the environment's action space."""
-    entry = get_entry(name)
-    if not (entry.discrete if spec.action.discrete else entry.continuous):
-        kind = "discrete" if spec.action.discrete else "continuous"
+    kind = "discrete" if spec.action.discrete else "continuous"
+    if not getattr(get_entry(name), kind):
         raise ConfigError(f"{name} cannot handle the {kind} actions of {spec.name}: choose another --env or --algo")

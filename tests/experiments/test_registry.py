@@ -19,7 +19,7 @@ SIZES = {"hidden_dim": 8, "critic_dim": 8, "embed_dim": 8, "mix_dim": 4, "epochs
 SIZES |= {"batch_size": 8, "buffer_size": 64, "warmup": 32, "target_every": 3, "updates_per_step": 0.0625}
 # of whose parts the others are made
 SLOW = {"liir", "rmix", "aiir", "mappo", "qtran", "sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "qmixs", "vdn", "iql"}
-SLOW |= {"qplex", "pqn_vdn", "masac", "hasac", "happo"}
+SLOW |= {"qplex", "pqn_vdn", "masac", "hasac", "happo", "mat"}
 KINDS = {"discrete": "toy:coordination", "continuous": "toy:coordination_continuous"}
 
 
@@ -59,7 +59,7 @@ def test_trains_resumes_bitwise_evaluates_and_loads(run, algo, env, monkeypatch)
         assert (cut / name).read_text() == (whole / name).read_text()
     assert [(r["iteration"], r["seed"]) for r in read_table(whole / "eval.csv")] == [(2, 0), (2, 1), (4, 0), (4, 1)]
     ours, theirs = load_policy(cut), load_policy(whole)
-    assert ours.seeds == (0, 1)
+    assert ours.seeds == (0, 1) and ours.centralised == entry.centralised
     import jax
 
     pairs = zip(jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True)
@@ -85,6 +85,12 @@ def _check_inspection(run_dir):
         inspect_run(run_dir, 2)
     with pytest.raises(ConfigError, match="no config.json"):
         inspect_run(run_dir / "policy")
+
+
+def test_the_list_says_whose_execution_is_centralised(capsys):
+    assert main(["--list"]) == 0
+    marked = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "(centralised execution)" in line]
+    assert marked == ["mat", "qmixs"]
 
 
 @pytest.mark.parametrize(

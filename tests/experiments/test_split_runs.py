@@ -17,7 +17,7 @@ SLOW = pytest.mark.slow  # other numbers of devices or seeds; on-policy as AIIR-
     [("aiir_mix", 1, (8,)), ("qmix", 1, (4,)), ("iac", 2, (8,)), ("smax", 1, (2,)),
      pytest.param("mappo", 1, (4,), marks=SLOW),
      pytest.param("coma", 1, (4,), marks=SLOW), pytest.param("happo", 1, (4,), marks=SLOW),
-     *(pytest.param(algo, 1, (4,), marks=SLOW) for algo in ("qplex", "pqn_vdn", "facmac", "masac")),
+     *(pytest.param(algo, 1, (4,), marks=SLOW) for algo in ("qplex", "pqn_vdn", "facmac", "masac", "mat")),
      pytest.param("aiir_mix", 1, (2,), marks=SLOW),
      pytest.param("aiir_mix", 2, (8,), marks=SLOW),
      pytest.param("iac", 2, (2,), marks=SLOW)],

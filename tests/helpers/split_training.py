@@ -26,6 +26,7 @@ FIELDS = {
     "aiir_mix": EPOCHS | {"embed_dim": 8, "mix_dim": 4},
     "mappo": EPOCHS,
     "happo": EPOCHS,
+    "mat": EPOCHS,
     "coma": {"critic_dim": 8},
     "qmix": REPLAY | {"buffer_size": 2048},
     "qplex": REPLAY | {"buffer_size": 2048},

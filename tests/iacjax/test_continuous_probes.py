@@ -32,7 +32,7 @@ SMALL = {  # sizes and rates at which a probe takes seconds; fields that an algo
 }  # fmt: skip
 # Of on-policy algorithms, whose default is recurrent.
 ON_POLICY = {"actor_memory": False, "critic_memory": False, "critic_dim": 32, "minibatches": 1, "critic_lr": 3e-3}
-SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "facmac", "maac", "masac", "hasac", "mappo", "happo"}
+SLOW = {"sq", "attn_qmix", "siq", "siaq", "ddpg_mix", "facmac", "maac", "masac", "hasac", "mappo", "happo", "mat"}
 CONTINUOUS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name, entry in ALGORITHMS.items()
@@ -159,15 +159,20 @@ def test_a_limit_that_is_an_ending_has_another_value(name):
     assert 1 < float(masked_mean(jnp.asarray(q), jnp.asarray(mask))) < 4.1
 
 
+CENTRALISED = {name for name, entry in ALGORITHMS.items() if entry.centralised}
+
+
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_execution_reads_an_agents_own_observation_alone(name):
-    """State, reward, flags, key, clock and the other agent's observation may be anything: the same action comes."""
+    """State, reward, flags, key, clock and the other agent's observation may be anything: the same action comes. Those
+    that are said to be centralised read all observations."""
     algorithm, env = build(name), AnyProbe(0)
     policy = jax.jit(lambda key: algorithm.policy(algorithm.init(key)))(jax.random.key(0))
     _, seen = env.reset(jax.random.key(1), 8)
     flags = jnp.ones(8, bool)
     hidden = seen._replace(state=seen.state * jnp.nan, reward=seen.reward * jnp.nan, terminated=flags, truncated=flags)
-    hidden = hidden._replace(obs=seen.obs.at[:, 1].set(jnp.nan))
+    if name not in CENTRALISED:
+        hidden = hidden._replace(obs=seen.obs.at[:, 1].set(jnp.nan))
 
     @jax.jit
     def act(timestep, key, clock):

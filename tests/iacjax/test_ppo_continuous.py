@@ -75,7 +75,7 @@ def test_actions_log_probabilities_and_entropies_by_numbers(kind):
         actor = {"params": {"_AgentNet_0": {**net, "free": jnp.full(D, change)}}}
     learner = learner._replace(params={**learner.params, "actor": actor})
     batch = quick(partial(make_batch, nets), learner)
-    noise, mask = np.asarray(batch.aux.noise), np.asarray(nets.policies.mask)
+    noise, mask = np.asarray(batch.aux.noise), np.asarray(nets.policies.head.mask)
     assert (noise[..., ~mask] == 0).all() and np.abs(noise[..., mask]).min() > 0
     x = 0.5 * np.exp(change) * noise
     np.testing.assert_allclose(batch.aux.drawn, x, rtol=1e-5)
@@ -96,10 +96,10 @@ def test_the_greedy_action_is_that_of_the_mean(kind):
     def both():
         greedy = nets.policies.act(actor, carry, ts, first, KEY, CLOCK, False)
         inputs = carry.hidden, ts.obs[None], carry.last_action[None], first[None]
-        return greedy, nets.policies.gaussian(nets.policies.actor.apply(actor, *inputs)[1][0]).mean
+        return greedy, nets.policies.head.gaussian(nets.policies.actor.apply(actor, *inputs)[1][0]).mean
 
     (_, action, aux), mean = quick(both)
-    bounded = (np.tanh(mean) if kind == "tanh" else np.clip(mean, -1, 1)) * np.asarray(nets.policies.mask)
+    bounded = (np.tanh(mean) if kind == "tanh" else np.clip(mean, -1, 1)) * np.asarray(nets.policies.head.mask)
     np.testing.assert_allclose(action, 1.0 + 3.0 * bounded, rtol=1e-5)
     assert aux == () and np.abs(mean).min() > 0.1
 

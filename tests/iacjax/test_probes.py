@@ -43,7 +43,7 @@ STEADY |= {"mappo": {"clip": 0.05}, "happo": {"clip": 0.05}, "coma": {"critic_up
 NO_MEMORY = ("coma",)
 # Of the parts of the others; IPPO's learner is among the fast continuous probes.
 SLOW = {name: pytest.mark.slow for name in ("qmixs", "liir", "rmix", "aiir", "mappo", "coma", "vdn", "iql", "qtran")}
-SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn", "ippo", "happo")}
+SLOW |= {name: pytest.mark.slow for name in ("qplex", "pqn_vdn", "ippo", "happo", "mat")}
 NAMES_OF_DISCRETE = [name for name, entry in ALGORITHMS.items() if entry.discrete]
 DISCRETE = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES_OF_DISCRETE]
 CASES = [

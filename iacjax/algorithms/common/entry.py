@@ -21,6 +21,7 @@ class Entry(NamedTuple):
     discrete: bool = False  # handles discrete actions
     continuous: bool = False  # handles continuous actions
     recurrent: bool = False  # by default its actors have a memory of the episode
+    centralised: bool = False  # execution too: an agent's action depends on all agents' observations
 
     def make(self, spec: "EnvSpec", config: AlgorithmConfig) -> "Algorithm":
         """Builds the algorithm for an environment.

@@ -1,1 +1,1 @@
-"""IPPO, MAPPO and HAPPO."""
+"""IPPO, MAPPO, HAPPO and MAT."""

@@ -5,7 +5,8 @@ PPO whose agents learn one after the other, in a random order i_1, ..., i_n, eac
     agent i_m maximises  mean of min(r M, clip(r, 1 - eps, 1 + eps) M),    r = pi_new(a_im | o_im) / pi_old(a_im | o_im)
     M = A * product over j < m of  pi_new(a_ij | o_ij) / pi_old(a_ij | o_ij)
 
-(sec. 4.2 and algorithm 4; the product is what the advantage decomposition, lemma 1, asks for). A is GAE's advantage.
+(eq. 10 and 11, pseudocode in appendix D.3; the product is what the advantage decomposition, lemma 1, asks for). A is
+GAE's advantage.
 By default every agent has parameters and an optimiser of its own; the critic learns after all actors.
 
 | part                                         | where                            |

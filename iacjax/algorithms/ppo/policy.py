@@ -1,16 +1,6 @@
 """How the agents of IPPO, MAPPO and HAPPO act: by a softmax or by a Gaussian, as the environment's actions ask for.
 
-With discrete actions: a softmax over the legal ones. With continuous ones: a diagonal Gaussian in units in which the
-range of every dimension is [-1, 1]. `squash` says how actions keep to it, `state_std` what the deviations depend on.
-
-| `squash` | the action is            | its log-probability          | entropy bonus                                   |
-|----------|--------------------------|------------------------------|-------------------------------------------------|
-| none     | the value drawn, clipped | of the value before clipping | exact, of the Gaussian before clipping          |
-| tanh     | tanh of the value drawn  | log N(x) - log(1 - tanh^2 x) | an estimate: exact for N, one sample for tanh   |
-
-The ratios of PPO are the same with and without the correction, which does not depend on the parameters; the entropies
-are not. Greedy actions are those of the Gaussian's mean, its mode. Dimensions that an agent has not (`ActionSpec.mask`)
-are 0, and left out of log-probabilities and entropies.
+`heads` says what their outputs mean, `state_std` what the deviations of a Gaussian depend on.
 
 Official codes: `none` with deviations that are parameters (github.com/marlbenchmark/on-policy, JaxMARL's
 ippo_ff_mabrax, HARL), which start at 1, 1 and 0.37. HARL's are 0.5 / (1 + exp(-x)); here log sigma is kept within
@@ -24,15 +14,12 @@ import jax.numpy as jnp
 
 from envs.base import EnvSpec, TimeStep
 from iacjax.algorithms.common import actor_critic
-from iacjax.algorithms.common.off_policy import ActionRange, action_mask, action_range
 from iacjax.algorithms.common.rnn import RnnCarry, init_agents, last_actions, start_carry, step_agents
 from iacjax.algorithms.ppo.config import PpoConfig
+from iacjax.algorithms.ppo.heads import GaussianHead, gaussian_head
 from iacjax.distributions import entropy, take_action
-from iacjax.gaussian import Gaussian
 from iacjax.networks.rnn_agent import RnnAgent
 from iacjax.types import Batch, Clock
-
-MIN_LOG_STD, MAX_LOG_STD = -5.0, 2.0
 
 
 class DrawnData(actor_critic.ActorData, Protocol):
@@ -79,7 +66,7 @@ def build_policies(spec: EnvSpec, config: PpoConfig) -> Policies:
         return SoftmaxPolicies(spec, c, RnnAgent(c.hidden_dim, spec.action.num_actions, **options))
     outputs, free = (2 * dims, 0) if c.state_std else (dims, dims)
     actor = RnnAgent(c.hidden_dim, outputs, **options, free_outputs=free)
-    return GaussianPolicies(spec, c, actor, action_mask(spec), action_range(spec.action))
+    return GaussianPolicies(spec, c, actor, gaussian_head(spec, c))
 
 
 def _ids(spec: EnvSpec, agents: jax.Array | None) -> jax.Array | None:
@@ -133,8 +120,7 @@ class GaussianPolicies(NamedTuple):
     spec: EnvSpec
     config: PpoConfig
     actor: RnnAgent
-    mask: jax.Array  # bool[A, D], False on padded dimensions
-    range: ActionRange
+    head: GaussianHead
 
     def init(self, key: jax.Array) -> Any:
         return init_agents(self.actor, key, self.spec)
@@ -142,40 +128,26 @@ class GaussianPolicies(NamedTuple):
     def carry(self, num_envs: int) -> RnnCarry:
         return _start(self.spec, self.config, num_envs)
 
-    def gaussian(self, out: jax.Array) -> Gaussian:
-        """Of the networks' outputs f32[..., A, 2 D]: means, and log sigma less that of the start."""
-        mean, change = jnp.split(out, 2, -1)
-        log_std = jnp.log(self.config.sigma_init) + change
-        return Gaussian(mean, jnp.clip(log_std, MIN_LOG_STD, MAX_LOG_STD))
-
     def act(self, params, carry, timestep, first, key, clock, explore):
         hidden, out = step_agents(self.actor, params, carry, timestep, first)
-        policy = self.gaussian(out)
-        noise = jax.random.normal(key, policy.mean.shape) * self.mask
-        drawn = policy.at(noise) if explore else policy.mean
-        bounded = jnp.tanh(drawn) if self.config.squash == "tanh" else jnp.clip(drawn, -1.0, 1.0)
-        action = self.range.to_env(bounded * self.mask)
-        carry = RnnCarry(hidden, self.range.from_env(action))
+        noise = self.head.noise(key, first.shape) if explore else jnp.zeros((*first.shape, *self.head.mask.shape))
+        drawn = self.head.draw(out, noise, self.head.mask)
+        action = self.head.to_env(drawn, self.head.mask)
+        carry = RnnCarry(hidden, self.head.from_env(action))
         if not explore:
             return carry, action, ()
-        return carry, action, GaussianAux(self._log_prob(policy, drawn, self.mask), drawn, noise)
-
-    def _log_prob(self, policy: Gaussian, drawn: jax.Array, mask: jax.Array) -> jax.Array:
-        of_drawn = policy.squashed_log_prob if self.config.squash == "tanh" else policy.log_prob
-        return of_drawn(drawn, mask)
+        log_prob, _ = self.head.evaluate(out, drawn, noise, self.head.mask)
+        return carry, action, GaussianAux(log_prob, drawn, noise)
 
     def last_actions(self, batch: Batch) -> jax.Array:
-        return last_actions(batch._replace(action=self.range.from_env(batch.action)))
+        return last_actions(batch._replace(action=self.head.from_env(batch.action)))
 
     def step_data(self, batch: Batch) -> dict[str, Any]:
-        shown = batch._replace(action=self.range.from_env(batch.action))
+        shown = batch._replace(action=self.head.from_env(batch.action))
         return actor_critic.step_data(shown) | {"action": batch.aux.drawn, "noise": batch.aux.noise}
 
     def evaluate(self, params, hidden0, data, agents=None):
-        mask = self.mask if agents is None else self.mask[agents]
+        mask = self.head.mask if agents is None else self.head.mask[agents]
         ids = _ids(self.spec, agents)
         _, out = self.actor.apply(params, hidden0, data.obs, data.last_action, data.first, ids)
-        policy = self.gaussian(out)
-        squashed = self.config.squash == "tanh"
-        bonus = policy.squashed_entropy(data.noise, mask) if squashed else policy.entropy(mask)
-        return self._log_prob(policy, data.action, mask), bonus
+        return self.head.evaluate(out, data.action, data.noise, mask)
