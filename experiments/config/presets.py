@@ -229,7 +229,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "mat": {
-        "default": Preset(_BATTLE, _TUNED, "tuned for short trainings"),
+        "default": Preset(_BATTLE, _TUNED, "for short trainings, not tuned"),
         "control": _MAT_CONTROL,
         "official": Preset(
             {**_BATTLE, "total_steps": 10_000_000}, published.MAT, "settings of the official code for StarCraft"
