@@ -37,7 +37,7 @@ LAYERS = (
     ("notebook", "api"),
 )
 COMMANDS = {"run", "sweep", "evaluate", "record", "plot", "compare", "transfer", "reproduce", "benchmark", "smac_probe"}
-COMMANDS |= {"export_policy", "export", "watch"}
+COMMANDS |= {"package_policy", "export", "watch"}
 COMMAND_LINES, FUNCTION_LINES, FILE_LINES = 120, 50, 300
 SHARED_CLASS_NAMES = {"Learner", "Networks"}  # every algorithm has its own
 HEAVY_FOR_CONFIGS = {"jax", "jaxlib", "flax", "optax", "chex", "distrax"}

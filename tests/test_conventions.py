@@ -57,7 +57,7 @@ def test_importing_the_agents_pulls_in_nothing_heavy():
         "evaluate",
         "record",
         "export",
-        "export_policy",
+        "package_policy",
         "plot",
         "watch",
         "compare",

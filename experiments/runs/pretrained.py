@@ -15,7 +15,7 @@ from iacjax import pretrained
 LIST = "list"  # --pretrained list shows the policies
 RESULTS = pathlib.Path("runs", "pretrained")  # what is evaluated of a policy, below the working directory
 PAGE = pathlib.Path("docs", "pretrained.md")
-BEGIN, END = "<!-- table of experiments.export_policy -->", "<!-- end -->"  # of the page's table
+BEGIN, END = "<!-- table of experiments.package_policy -->", "<!-- end -->"  # of the page's table
 
 
 class Card(NamedTuple):

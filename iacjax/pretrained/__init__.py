@@ -2,7 +2,7 @@
 
 Each has a folder beside this file: `policy.json` and `seed_<seed>.npz` as `iacjax.policy` saves them, the `config.json`
 of the run that trained it, and `card.json`, which says what it is, what made it and how well it plays.
-`experiments.export_policy` makes one of a run.
+`experiments.package_policy` makes one of a run.
 """
 
 import difflib

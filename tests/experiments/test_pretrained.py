@@ -18,8 +18,8 @@ from experiments.config.command_line import Command, command_of, new_settings
 from experiments.config.preset_io import default_settings
 from experiments.config.schema import Settings, fingerprint, read_config
 from experiments.evaluate import main as evaluate
-from experiments.export_policy import main as export_policy
 from experiments.loggers.csv import read_table
+from experiments.package_policy import main as package_policy
 from experiments.record import main as record
 from experiments.runs.pretrained import BEGIN, END, PAGE, page_table, read_card, read_cards, write_page
 from iacjax import pretrained
@@ -56,7 +56,7 @@ def refused(capsys, main, *argv):
 def test_a_run_becomes_a_policy_that_the_commands_find(run, own, capsys):
     _, directory, _, _ = run(*SHORT)
     argv = [str(directory), "--name", "tiny", "--into", str(own), "--seed-index", "1", "--episodes", "7"]
-    assert export_policy(argv) == 0
+    assert package_policy(argv) == 0
     said = capsys.readouterr().out
     card = read_card(own / "tiny")
     assert card.score in said and card.command in said
@@ -84,21 +84,22 @@ def test_a_run_becomes_a_policy_that_the_commands_find(run, own, capsys):
     assert "checkpoint" in refused(capsys, record, "--pretrained", "tiny", "--show", "intrinsic_reward")
 
     again = [directory, "--name", "tiny", "--into", own]
-    assert "--replace" in refused(capsys, export_policy, *again)
-    assert export_policy([*argv[:5], "--episodes", "7", "--replace"]) == 0
+    assert "--replace" in refused(capsys, package_policy, *again)
+    assert package_policy([*argv[:5], "--episodes", "7", "--replace"]) == 0
     assert read_card(own / "tiny").seed == 0 and "tiny/seed_1.npz" not in files_below(own)  # both seeds are perfect
     (own / "other").mkdir()  # of someone who keeps something else there
-    assert "it is no policy" in refused(capsys, export_policy, directory, "--name", "other", "--into", own, "--replace")
+    into = ("--name", "other", "--into", own, "--replace")
+    assert "it is no policy" in refused(capsys, package_policy, directory, *into)
 
 
 def test_what_cannot_become_one_is_refused(run, own, capsys):
     _, directory, _, _ = run(*SHORT)
     for name in ("", "../x", "a/b", ".", "list", "x y"):
-        refused(capsys, export_policy, directory, "--name", name, "--into", own)
-    assert "no seed index 2" in refused(capsys, export_policy, directory, "--name", "x", "--seed-index", "2")
-    assert "no run directory" in refused(capsys, export_policy, "nowhere", "--name", "x")
+        refused(capsys, package_policy, directory, "--name", name, "--into", own)
+    assert "no seed index 2" in refused(capsys, package_policy, directory, "--name", "x", "--seed-index", "2")
+    assert "no run directory" in refused(capsys, package_policy, "nowhere", "--name", "x")
     (directory / "summary.json").unlink()
-    assert "has not ended" in refused(capsys, export_policy, directory, "--name", "x")
+    assert "has not ended" in refused(capsys, package_policy, directory, "--name", "x")
     assert files_below(own) == []
 
 
@@ -157,7 +158,7 @@ def test_the_table_is_put_between_its_marks(tmp_path):
 
 
 def test_the_page_has_the_cards():
-    """`python -m experiments.export_policy` writes the table."""
+    """`python -m experiments.package_policy` writes the table."""
     assert f"{BEGIN}\n\n{page_table(read_cards())}\n\n{END}" in (ROOT / PAGE).read_text()
 
 

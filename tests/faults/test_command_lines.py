@@ -33,7 +33,7 @@ COMMANDS = {
     "evaluate": [["RUN"]],
     "record": [["RUN"]],
     "export": [["RUN", "--out", "policy.onnx"], ["RUN", "--out", "policy.py"]],
-    "export_policy": [["RUN", "--name", "x"]],
+    "package_policy": [["RUN", "--name", "x"]],
     "plot": [["RUN"]],
     "watch": [["RUN"]],
     "compare": [["RUN"]],

@@ -28,7 +28,7 @@ ELSEWHERE = [name for name in CHANGEABLE if name not in ("total_steps", "stop_at
 CHOICE = 1  # number of the episodes by which a seed is chosen; those of the card have 0
 
 
-class Export(NamedTuple):
+class PackagingOptions(NamedTuple):
     """What is asked for."""
 
     run: pathlib.Path
@@ -45,7 +45,7 @@ class Export(NamedTuple):
         return self.parent / self.name
 
 
-def export_policy(asked: Export, device: str) -> Card:
+def package_policy(asked: PackagingOptions, device: str) -> Card:
     """Evaluates one seed of a run and writes it as a pretrained policy; the package's own get a row in the docs' table.
 
     Args:
@@ -57,7 +57,7 @@ def export_policy(asked: Export, device: str) -> Card:
     """
     from iacjax import load_policy
 
-    settings = check_export(asked)
+    settings = check_packaging(asked)
     policy = load_policy(asked.run)
     index = best_index(policy, asked.episodes) if asked.seed_index is None else asked.seed_index
     policy = choose_seed(policy, index)
@@ -78,8 +78,8 @@ def best_index(policy: "Policy", episodes: int) -> int:
     return best_seed(evaluate_policy(policy, policy.spec.name, episodes, seed=CHOICE))
 
 
-def check_export(asked: Export) -> Settings:
-    """The run's settings, after checking all that can be checked without jax; see `export_policy`."""
+def check_packaging(asked: PackagingOptions) -> Settings:
+    """The run's settings, after checking all that can be checked without jax; see `package_policy`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", asked.name) or asked.name == LIST:
         raise ConfigError(f"--name {show(asked.name)}: give letters, digits and _, such as smax_2s3z_aiir_mix")
     settings = read_config(asked.run)
@@ -95,7 +95,7 @@ def check_export(asked: Export) -> Settings:
 
 
 def make_card(
-    asked: Export, settings: Settings, policy: "Policy", evaluation: Evaluation, versions: dict[str, str]
+    asked: PackagingOptions, settings: Settings, policy: "Policy", evaluation: Evaluation, versions: dict[str, str]
 ) -> Card:
     """The card of a policy of one seed, by its evaluation."""
     (seed,) = policy.seeds

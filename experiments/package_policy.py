@@ -1,4 +1,4 @@
-"""Makes a pretrained policy of a run: `python -m experiments.export_policy RUN --name NAME [--seed-index best|K]`.
+"""Makes a pretrained policy of a run: `python -m experiments.package_policy RUN --name NAME [--seed-index best|K]`.
 
 Evaluates one seed over 1000 greedy episodes (by default the seed that is best over 1000 others) and writes its actor's
 parameters, the configuration and a card with the score, the versions and the command that trained it. `--pretrained
@@ -10,7 +10,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from experiments.analysis.export import Export, check_export, export_policy
+from experiments.analysis.packaging import PackagingOptions, check_packaging, package_policy
 from experiments.common.arguments import Parser, out_folder, seed_index, whole, word
 from experiments.common.cli import run_command
 from experiments.config.schema import RunConfig
@@ -19,9 +19,9 @@ from experiments.runs.pretrained import listing
 from experiments.training.runtime import describe_device, prepare_jax
 
 
-def _parse(argv: Sequence[str]) -> Export:
-    given = Export(pathlib.Path(), "")
-    parser = Parser(prog="python -m experiments.export_policy", description=__doc__.split("\n\n")[0])
+def _parse(argv: Sequence[str]) -> PackagingOptions:
+    given = PackagingOptions(pathlib.Path(), "")
+    parser = Parser(prog="python -m experiments.package_policy", description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("run", metavar="RUN", type=word, help="directory of a run that has ended")
     add("--name", required=True, type=word, help="the policy's name, such as smax_2s3z_aiir_mix")
@@ -31,14 +31,14 @@ def _parse(argv: Sequence[str]) -> Export:
     add("--replace", action="store_true", help="replace the policy of that name")
     add("--trust", action="store_true", help="run the custom environment that RUN names")
     args = vars(parser.parse_args(argv))
-    return Export(run=pathlib.Path(args.pop("run")), parent=args.pop("into"), **args)
+    return PackagingOptions(run=pathlib.Path(args.pop("run")), parent=args.pop("into"), **args)
 
 
 def _command(argv: Sequence[str]) -> int:
     asked = _parse(argv)
-    check_export(asked)
+    check_packaging(asked)
     prepare_jax(RunConfig(), print)
-    card = export_policy(asked, describe_device())
+    card = package_policy(asked, describe_device())
     print(listing([card]))
     print(f"trained by {card.command}, seed {card.seed}")
     print(f"wrote {asked.directory}")
