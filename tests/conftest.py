@@ -74,8 +74,10 @@ def _nothing_is_left():
     """What the tests of a file, or the commands that they call, set for the whole process is undone after them: a file
     passes or fails the same whichever stood before it. The environment, jax's settings, the handlers of signals."""
     environment, settings = dict(os.environ), _jax_settings()
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup; the processes that tests start inherit it
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # Ignored under nohup, or in a shell's background; the processes that tests start would inherit it.
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:

@@ -116,10 +116,7 @@ def test_a_real_ctrl_c_ends_the_command_and_its_processes(run_dir, plan, tmp_pat
     """SIGINT to the whole foreground group, as a terminal sends it, while a game is in its second, endless step."""
     plan("win:2 hang:2")
     command = [sys.executable, "-m", "experiments.evaluate", str(run_dir), *DOUBLE, "--episodes", "3", "--games", "1"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         if (tmp_path / "log").exists() and log_words().count("step") == 4:

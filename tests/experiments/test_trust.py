@@ -155,6 +155,8 @@ ALLOWED = {
     "experiments/training/kept_programs.py": "compiled programs, of files that only the user can write",
     "experiments/sweeps/jobs.py": "texts of submitit's, by an unpickler that knows no classes",
 }
+# Who may call one of these, and why.
+ALLOWED_CALLS = {"iacjax/export/numpy_file.py": "the text that it has just written, in which names are data"}
 CALLS = {"eval", "exec", "read_pickle", "torch.load", "yaml.load", "yaml.unsafe_load"}
 
 
@@ -167,7 +169,7 @@ def test_no_source_unpickles_or_evaluates_what_a_file_holds():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if PICKLES & {each.split(".")[0] for each in names} and name not in ALLOWED:
                 wrong.append(f"{name} imports {names}")
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS and name not in ALLOWED_CALLS:
                 wrong.append(f"{name}:{node.lineno} calls {ast.unparse(node.func)}")
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
                 wrong.append(f"{name}:{node.value.lineno} allows pickles")

@@ -202,15 +202,18 @@ def test_it_serves_on_this_machine_until_it_is_interrupted(run, tmp_path):
             page = Page(re.fullmatch(r"open     (http://127\.0\.0\.1:\d+/)  \(Ctrl-C ends it\)\n", said[1])[1])
             name = "smax_3m/ippo/one"
             for plugin, runs in (("images", 1), ("scalars", 2)):
+                deadline = time.monotonic() + 60
                 while len(page.json(f"data/plugin/{plugin}/tags")) < runs:  # a thread reads the files
+                    assert time.monotonic() < deadline, f"no {plugin} after a minute"
                     time.sleep(0.1)
             found = page.json("data/plugin/scalars/scalars", run=f"{name}/seed_7", tag="metrics/loss")
             assert [(step, value) for _, step, value in found] == [(20, 3.75), (30, 4.75)]
             (image,) = page.json("data/plugin/images/images", run=name, tag="video", sample=0)
             headers, content = page.get("data/plugin/images/individualImage?" + image["query"])
             assert content == video and headers["Content-Type"] == "image/gif"
-        finally:
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # where something failed: nothing waits for ever
     assert (process.returncode, out, err) == (0, "\nstopped\n", "")
     assert list((tmp_path / "temporary").iterdir()) == []
