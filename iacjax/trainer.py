@@ -22,10 +22,10 @@ class Trainer(NamedTuple):
     init: Callable[[jax.Array], TrainState]  # (keys [S]) -> states
     # (states, first iteration, n <= chunk_size) -> (states, metrics [chunk_size, S], stats [chunk_size, S]).
     # `states` is donated; rows from n on are zero. n is traced, so chunks of any size are one program.
-    chunk: Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics, EpisodeStats]]
+    chunk: Callable[[TrainState, jax.Array | int, jax.Array | int], tuple[TrainState, Metrics, EpisodeStats]]
     evaluate: Callable[[TrainState, jax.Array], Episodes]  # (states, keys [S]) -> [S, N]
     # One seed, one iteration, unjitted: (state, iteration) -> (state, metrics, stats).
-    step: Callable[[TrainState, jax.Array], tuple[TrainState, Metrics, EpisodeStats]]
+    step: Callable[[TrainState, jax.Array | int], tuple[TrainState, Metrics, EpisodeStats]]
     shardings: Callable[[TrainState], Any]  # (states or their shapes) -> those of a mesh; None without one
 
 

@@ -1,5 +1,7 @@
 """The Python API: `iacjax.make`, `train`, `evaluate`, and the page that teaches it."""
 
+import ast
+import importlib
 import pathlib
 import re
 
@@ -129,6 +131,26 @@ def unoptimised():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_type_checkers_read_the_names_that_are_imported_on_first_use():
+    stub = ast.parse((ROOT / "iacjax" / "__init__.pyi").read_text())
+    found = {name.name: node.module for node in stub.body for name in node.names}
+    assert sorted(found) == sorted(iacjax.__all__)
+    for name, module in found.items():
+        assert getattr(importlib.import_module(module), name) is getattr(iacjax, name)
+
+
+@pytest.mark.slow
+def test_the_page_is_typed_and_wrong_types_are_found(tmp_path):
+    api = pytest.importorskip("mypy.api")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    (tmp_path / "wrong.py").write_text('import iacjax\niacjax.train(3, "toy:coordination")\n')
+    options = ["--ignore-missing-imports", "--follow-imports=silent", "--check-untyped-defs"]
+    out, _, _ = api.run([*options, str(tmp_path / "page.py"), str(tmp_path / "wrong.py")])
+    wrong = [line for line in out.splitlines() if ": error: " in line]
+    assert len(wrong) == 1 and "wrong.py:2: error: Argument 1" in wrong[0], out
 
 
 def test_the_page_runs_as_it_is_written(unoptimised):
