@@ -115,7 +115,8 @@ def draw(options: FigureOptions) -> None:
     table = options.out.with_suffix(".csv")
     found = saved(table, options.budget)
     records = records_of(table, options.budget, [c for env in found.values() for seeds in env.values() for c in seeds])
-    note = f"{style.seeds_text([r['seeds'] for r in records])}. Greedy, {EVAL_EPISODES} episodes every "
+    seeds = style.span([r["seeds"] for r in records], "seed")
+    note = f"{seeds}, a dot each; a line is their mean. Greedy, {EVAL_EPISODES} episodes every "
     note += f"{EVAL_EVERY:,} steps. {made_with(options, records)}"
     most = max(len(env) for env in found.values())
     figure = style.new_figure(2.9 + 3.4 * len(found), 1.5 + 0.32 * most)
@@ -157,5 +158,5 @@ def rows_of(env: str, variants: dict[str, list[Curves]]) -> list[str]:
         times = times_text(arrivals(curves, "win_rate", THRESHOLD, end), end)
         lines.append(f"| {VARIANTS[name].title} | {interval_text(scores, RATE, '.2f')} | {chance} | {times} |")
     text = f"Win rate: mean of the last {LAST} evaluations over seeds and its 95 % interval (Student's t). Higher than "
-    text += "unchanged: probability of improvement with the interval of the stratified bootstrap. "
+    text += "unchanged: probability of improvement with the interval of the stratified bootstrap."
     return [*lines, "", text, ""]
