@@ -30,7 +30,7 @@ TARGETS: dict[str, Target] = {
     "aiir/fig6": Target("experiments.figures.aiir.episode", "the same episode: snapshots"),
     "aiir/table1": Target("experiments.figures.aiir.maps_table", "the four maps, and the final win rates on them"),
     "aiir/sparse": Target("experiments.figures.aiir.sparse", "intrinsic rewards where the team's reward is sparse"),
-    "aiir/why": Target("experiments.figures.aiir.why", "AIIR-MIX with one setting changed at a time, on 8m"),
+    "aiir/why": Target("experiments.figures.aiir.why", "AIIR-MIX with one setting changed at a time"),
     "smac/maps": Target("experiments.figures.smac.maps", "MAPPO and QMIX on the hard maps of SMAC and on SMACv2"),
     "smax/jaxmarl": Target("experiments.figures.rivals.jaxmarl", "six methods on JaxMARL's SMAX, beside its scripts"),
     "continuous/mabrax": Target("experiments.figures.rivals.mabrax", "Multi-Agent Brax: IAC, SIAQ and six rivals"),
