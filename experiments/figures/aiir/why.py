@@ -3,7 +3,8 @@
 `python -m experiments.reproduce aiir/why`.
 
 Each row is AIIR-MIX with its default settings and one thing changed. The table says for each how likely one of its
-seeds ends higher than one of the unchanged method (ties count half), and when its seeds first win 0.8.
+seeds ends higher than one of the unchanged method (ties count half), when its seeds first win 0.8, and how many of them
+fall below 0.5 later.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from experiments.analysis.curves import Curves
 from experiments.common.files import read_csv, write_text
 from experiments.common.stats import RATE, interval_text
 from experiments.figures.aiir.win_rates import EVAL_EPISODES, EVAL_EVERY, FAMILY, GUESS, made_with, records_of
-from experiments.figures.claims.comparisons import arrivals, better, times_text
+from experiments.figures.claims.comparisons import arrivals, better, falls, times_text
 from experiments.figures.iac.curves import LAST
 from experiments.figures.panels import final_scores
 from experiments.figures.runs import FigureTraining, Run, make_run
@@ -29,6 +30,7 @@ from experiments.figures.store import WIN_RATES, keep_curves, read_curves
 SUMMARY = "AIIR-MIX with one setting changed at a time: what slows it down on 8m."
 ALGO = "aiir_mix"
 THRESHOLD = 0.8  # win rate
+LOST = 0.5  # a seed that wins less after it has reached the threshold has lost what it had learned
 
 
 class Variant(NamedTuple):
@@ -42,7 +44,8 @@ class Variant(NamedTuple):
 # 1e-12: the optimiser's steps have the size of the rate, so that nothing moves.
 VARIANTS = {
     ALGO: Variant("AIIR-MIX, unchanged"),
-    "low_rate": Variant("reward net learns at 5e-5, not 5e-4", {"reward_lr": 5e-5}),
+    "high_rate": Variant("reward net learns at 5e-4 (LIIR), not 5e-5", {"reward_lr": 5e-4}),
+    "high_rate_linear": Variant("at 5e-4, and linear (AIIR)", {"reward_lr": 5e-4, "combine": "linear"}),
     "frozen": Variant("reward net and mixing as they start, not learned", {"reward_lr": 1e-12}),
     "no_weight": Variant("r_in starts with weight 0, not 0.01", {"intrinsic_weight": 0.0}),
     "high_weight": Variant("r_in starts with weight 0.1, not 0.01", {"intrinsic_weight": 0.1}),
@@ -150,15 +153,18 @@ def _panel(ax: Any, env: str, variants: dict[str, list[Curves]]) -> None:
 def rows_of(env: str, variants: dict[str, list[Curves]]) -> list[str]:
     """The table of a map, as Markdown."""
     end = min(float(c.steps[-1]) for curves in variants.values() for c in curves)
-    lines = [f"| {style.env_title(env)}: what is changed | win rate | higher than unchanged | wins {THRESHOLD:g} |"]
-    lines.append("|---|---|---|---|")
+    lines = [f"| {style.env_title(env)}: what is changed | win rate | higher than unchanged | wins {THRESHOLD:g} "]
+    lines[0] += f"| then below {LOST:g} |"
+    lines.append("|---|---|---|---|---|")
     for name, curves in variants.items():
         scores, chance = final_scores(curves, "win_rate"), ""
         if name != ALGO and ALGO in variants:
             found, verdict = better(scores, final_scores(variants[ALGO], "win_rate"))
             chance = f"{float(found.mean):.2f} [{float(found.low):.2f}, {float(found.high):.2f}], {verdict}"
         times = times_text(arrivals(curves, "win_rate", THRESHOLD, end), end)
-        lines.append(f"| {VARIANTS[name].title} | {interval_text(scores, RATE, '.2f')} | {chance} | {times} |")
+        lost = f"{sum(falls(c, 'win_rate', THRESHOLD, LOST) for c in curves)} of {len(curves)} seeds"
+        lines.append(f"| {VARIANTS[name].title} | {interval_text(scores, RATE, '.2f')} | {chance} | {times} | {lost} |")
     text = f"Win rate: mean of the last {LAST} evaluations over seeds and its 95 % interval (Student's t). Higher than "
-    text += "unchanged: probability of improvement with the interval of the stratified bootstrap."
+    text += "unchanged: probability of improvement with the interval of the stratified bootstrap. Wins, then below: "
+    text += f"means of {LAST} evaluations in a row."
     return [*lines, "", text, ""]

@@ -92,13 +92,25 @@ class Evidence(NamedTuple):
     verdict: str
 
 
-def steps_to(curve: Curves, metric: str, threshold: float) -> float:
-    """Env steps at which the mean of `LAST` evaluations in a row first reaches `threshold`; infinite if never."""
+def running_means(curve: Curves, metric: str) -> np.ndarray:
+    """f[T]: the mean of `LAST` evaluations in a row, or of all if there are fewer; the last one is the seed's score."""
     scores = curve.columns[metric]
     count = min(LAST, len(scores))
-    means = np.convolve(scores, np.ones(count) / count, "valid")
+    return np.convolve(scores, np.ones(count) / count, "valid")
+
+
+def steps_to(curve: Curves, metric: str, threshold: float) -> float:
+    """Env steps at which the mean of `LAST` evaluations in a row first reaches `threshold`; infinite if never."""
+    means = running_means(curve, metric)
     reached = np.flatnonzero(means >= threshold - 1e-9)  # 1e-9: sums of rates are not exact
-    return float(curve.steps[reached[0] + count - 1]) if reached.size else math.inf
+    return float(curve.steps[reached[0] - len(means)]) if reached.size else math.inf
+
+
+def falls(curve: Curves, metric: str, threshold: float, low: float) -> bool:
+    """Whether that mean is below `low` at any time after it has reached `threshold`."""
+    means = running_means(curve, metric)
+    reached = np.flatnonzero(means >= threshold - 1e-9)
+    return bool(reached.size and (means[reached[0]:] < low - 1e-9).any())
 
 
 def better(ours: np.ndarray, theirs: np.ndarray) -> tuple[Interval, str]:

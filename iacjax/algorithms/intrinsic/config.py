@@ -109,6 +109,9 @@ class IntrinsicConfig(AlgorithmConfig):
 class AiirMixConfig(IntrinsicConfig):
     """AIIR-MIX: attention-made individual intrinsic rewards, mixed with the team reward by eq. 14."""
 
+    reward_lr: float = number(5e-5, POSITIVE)
+    """Learning rate of the reward net and the mixing (LIIR: 5e-4, at which 8m is learned late; the paper has none)."""
+
 
 _ATTENTION = ("similarity", "embed_end", "attention_temperature")
 _MIXING = ("mix_dim", "mix_activation", "mix_init")

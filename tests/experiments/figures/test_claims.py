@@ -74,6 +74,16 @@ def test_arrival_is_the_first_mean_of_five_evaluations_at_the_threshold():
     assert comparisons.arrivals(curves([[0, 0.5, 1, 1, 1, 1]]), "win_rate", 0.9, 5000.0).tolist() == [math.inf]
 
 
+def test_a_seed_falls_if_it_has_arrived_and_a_later_mean_of_five_is_low():
+    def falls(*values):
+        return comparisons.falls(curve(values), "win_rate", 0.8, 0.5)
+
+    assert falls(1, 1, 1, 1, 1, 0, 0, 0)  # means 1, 0.8, 0.6, 0.4
+    assert not falls(1, 1, 1, 1, 1, 0, 0)
+    assert not falls(0, 0, 0, 0, 0, 1, 1, 1, 1)  # low before it arrives, at the last mean
+    assert not falls(0.7, 0.7, 0.7, 0.7, 0.7, 0, 0, 0, 0)  # never arrives
+
+
 def test_speed_is_compared_up_to_the_end_of_the_shorter_run():
     slow = [[0] * 8 + [1] * 8] * 5  # arrives at 13 000, after the end of the other's runs
     found = {("a", "e"): curves(slow), ("b", "e"): curves([[0] * 10] * 5, "b")}
