@@ -40,6 +40,12 @@ def certain(biases):
     return {"params": {"layers": {"kernel_0": kernel, "bias_0": jnp.array([[[b, -99.0]] for b in biases])}}}
 
 
+def seen_by_two(obs):
+    """Steps of PAIR in which both living agents observe `obs` f32[B]."""
+    alive = jnp.ones((B, 2), bool)
+    return timestep(0)._replace(obs=obs[:, None, None].repeat(2, 1), state=jnp.ones((B, 1)), alive=alive)
+
+
 def test_the_target_is_literal_and_goes_through_time_limits():
     """Unit Gaussians: log pi = sum over D of -e^2 / 2 - log(2 pi) / 2 - log(1 - tanh(e)^2), e the noise drawn."""
     nets, _, learner = build(gamma=0.9, sigma_min=1.0, sigma_max=1.0)
@@ -73,11 +79,30 @@ def test_the_policies_gradient_goes_through_the_lower_critic_and_the_entropy():
     nets, _, _ = build(spec=PAIR, sigma_min=1e-4, **sizes)
     first = [[[0.0], [3.0], [2.0]], [[0.0]] * 3]
     critic = twins([first, [[[1.0]], [[1.0]]]], [[[[10.0]], [[0.0]]], [[[0.0]], [[100.0]]]])
-    actor, ts = certain([math.atanh(0.5)] * 2), timestep(0)._replace(obs=jnp.ones((B, 2, 1)), state=jnp.ones((B, 1)))
+    actor, ts = certain([math.atanh(0.5)] * 2), seen_by_two(jnp.ones(B))
     alpha, key = jnp.array([0.2, 0.4]), jax.random.key(0)
     loss = lambda actor: masac.actor_loss(nets, actor, critic, alpha, ts, key, jnp.ones(B))[0]  # noqa: E731
     slopes = quick(jax.grad(loss), actor)["params"]["layers"]["bias_0"][:, 0, 0]
     np.testing.assert_allclose(slopes, [0.2 - 2.25, 0.4 - 1.5], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [MasacConfig, HasacConfig])
+def test_steps_of_dead_agents_weigh_nothing_in_their_policies(kind):
+    """Q of the test above, over observations 1 to 6 with means b_i + k_i o. Agent 1 lives in rows 0 and 1, so the
+    slope of k_1 is (0.4 - 1.5) times their mean 1.5; agent 0 lives in all but the last row, which is padding: its
+    slope is (0.2 - 2.25) times the mean 3."""
+    sizes = {"hidden_dim": 1, "policy_layers": 0, "critic_layers": 1, "lr": 1e-6}
+    nets, _, learner = build(kind, spec=PAIR, sigma_min=1e-4, **sizes)
+    actor = certain([math.atanh(0.5)] * 2)
+    critic = twins([[[[0.0], [3.0], [2.0]], [[0.0]] * 3], [[[1.0]]] * 2], [[[[10.0]], [[0.0]]], [[[0.0]], [[100.0]]]])
+    params = {"actor": actor, "critic": critic, "temperature": jnp.log(jnp.array([0.2, 0.4]))}
+    opt = {**learner.opt, "actor": nets.optimizers["actor"].init(actor)}
+    alive = jnp.ones((B, 2), bool).at[2:, 1].set(False)
+    learner, ts = learner._replace(params=params, opt=opt), seen_by_two(jnp.arange(1.0, B + 1))._replace(alive=alive)
+    mask = jnp.ones(B).at[-1].set(0.0)
+    find = masac.sequential_grads if kind is HasacConfig else masac.simultaneous_grads
+    slopes = quick(lambda: find(nets, learner, ts, jax.random.key(0), mask)[0])
+    np.testing.assert_allclose(slopes["params"]["layers"]["kernel_0"][:, 0, 0], [-2.05 * 3, -1.1 * 1.5], atol=5e-3)
 
 
 def in_turn(keys, **fields):
@@ -95,7 +120,7 @@ def in_turn(keys, **fields):
         params={**learner.params, "actor": actor, "critic": critic},
         opt={**learner.opt, "actor": nets.optimizers["actor"].init(actor)},
     )
-    ts = timestep(0)._replace(obs=jnp.ones((B, 2, 1)), state=jnp.ones((B, 1)))
+    ts = seen_by_two(jnp.ones(B))
     sequential = nets.config.actor_update == "sequential"
     find = masac.sequential_grads if sequential else masac.simultaneous_grads
     grads = quick(jax.vmap(lambda key: find(nets, learner, ts, key, jnp.ones(B))[0]), keys)

@@ -14,15 +14,20 @@ Gaussians squashed by tanh.
 | alpha_i: -log alpha_i (log pi_i(u_i) + H), H the target entropy                         | `temperature_loss` |
 
 The loss of MASAC has the gradient of each agent's own loss at the same draw of actions, since no parameter is shared.
+A policy learns from the steps in which its agent lives; critics and temperatures learn from all steps.
 
-| in the code of HASAC's authors (github.com/PKU-MARL/HARL) | here                                                  |
+| in the code of HASAC's authors (github.com/PKU-MARL/HARL)  | here                                                 |
 |------------------------------------------------------------|------------------------------------------------------|
-| critic, policies in turn, temperatures, soft targets       | the same                                             |
+| critic, policies in turn, the dead, soft targets           | the same                                             |
 | returns of 5 to 20 steps in the targets                    | of one step: the replay holds single transitions     |
 | the target's entropy is that of all agents times a         | each agent's entropy times its own temperature, as   |
 | temperature of its own, learned beside the agents'         | in the policies' losses; fixed ones are the same     |
-| policies end in tanh, then the linear layer of the mean    | ReLU; one linear layer for both, mean and log sigma  |
-| Huber loss and normalised returns on some tasks            | squared errors of returns as they are                |
+| the last hidden layer of a policy ends in tanh             | in ReLU                                              |
+| weights and biases uniform, of variance 1 / (3 inputs)     | weights normal, of variance 1 / inputs; biases 0     |
+| critics read actions in the environment's units            | in [-1, 1], which log-probabilities are of in both   |
+| Huber loss and normalised returns for StarCraft            | squared errors of returns as they are                |
+| one critic for all, or one value for each agent's state    | one for all                                          |
+| parameters shared by the policies, as an option            | each agent has its own                               |
 | discrete actions too                                       | continuous ones                                      |
 
 HARL has no MASAC; here it is HASAC without turns. A time limit is bootstrapped through, as there.
@@ -152,9 +157,16 @@ def critic_loss(
 def actor_loss(
     nets: Networks, actor: Any, critic: Any, alpha: jax.Array, ts: TimeStep, key: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """sum_i alpha_i log pi_i - min_k Q_k of one draw of all agents' actions. Also gives log pi f32[B, A]."""
+    """sum_i alpha_i log pi_i - min_k Q_k of one draw of all agents' actions. Also gives log pi f32[B, A].
+
+    A mean over all steps, in which a step weighs `share` in an agent's gradient, is a mean over the steps it lives in.
+    """
     action, log_prob = sample(nets, actor, ts.obs, key)
-    return -masked_mean(soft_value(nets, critic, ts.state, action, alpha * log_prob), mask), log_prob
+    living = mask[:, None] * ts.alive
+    share = living * mask.sum() / jnp.maximum(living.sum(0), 1.0)
+    fixed = jax.lax.stop_gradient(action)
+    action = fixed + share[..., None] * (action - fixed)
+    return -masked_mean(soft_value(nets, critic, ts.state, action, alpha * share * log_prob), mask), log_prob
 
 
 def simultaneous_grads(
@@ -189,7 +201,7 @@ def sequential_grads(
             new, log_new = sample(nets, actor, ts.obs, k_old)
             joint = jnp.where(own[:, None], new, action)
             value = soft_value(nets, learner.params["critic"], ts.state, joint, own * alpha * log_new)
-            return -masked_mean(value, mask), log_new
+            return -masked_mean(value, mask * (ts.alive & own).any(-1)), log_new
 
         (cost, log_new), change = jax.value_and_grad(loss, has_aux=True)(actor)
         grads = jax.tree.map(jnp.add, grads, change)
