@@ -32,7 +32,7 @@ class ClippingConfig(AlgorithmConfig):
     td_lambda: float = number(0.95, FRACTION)
     """lambda of the advantages (GAE) and of the returns that the critic learns."""
     time_limit: Literal["truncate", "terminate"] = "truncate"
-    """At a time limit: bootstrap (truncate), or treat it as an end of the task (both codes: terminate)."""
+    """At a time limit: bootstrap (truncate; HARL skips the last step), or an end of the task (others: terminate)."""
     num_envs: int = number(128, COUNT)
     """Parallel environments (MAPPO: 8)."""
     rollout_length: int = number(128, COUNT)
@@ -88,7 +88,7 @@ class PpoConfig(ClippingConfig):
     shared_actor: bool = True
     """One set of actor parameters with the agent's id as input, or one set for each agent."""
     squash: Literal["none", "tanh"] = "none"
-    """Continuous actions: the Gaussian's value clipped to the bounds (all codes), or tanh of it scaled to them."""
+    """Continuous actions: the Gaussian's value clipped to the bounds (all codes: not clipped), or tanh of it."""
     state_std: bool = False
     """Continuous actions: deviations are outputs of the actor, or parameters that depend on no input (all codes)."""
     sigma_init: float = number(1.0, POSITIVE)
@@ -139,7 +139,7 @@ class MatConfig(ClippingConfig):
     last_action: bool = True
     """The encoder reads the agents' last actions too (official: True on StarCraft, as part of its observations)."""
     squash: Literal["none", "tanh"] = "none"
-    """Continuous actions: the Gaussian's value clipped to the bounds (official), or tanh of it scaled to them."""
+    """Continuous actions: the Gaussian's value clipped to the bounds (official: not clipped), or tanh of it."""
     sigma_init: float = number(1.0, POSITIVE)
     """Continuous actions: the first standard deviation, in half ranges (official: 0.37, and always below 0.5)."""
     num_envs: int = number(64, COUNT)

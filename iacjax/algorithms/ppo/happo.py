@@ -25,8 +25,12 @@ What differs from the official code (github.com/PKU-MARL/HARL, on_policy_ha_runn
 | factor of a dead agent's step | its ratio, which is 1 with SMAC's one legal action | 1 |
 | memory | chunks of 10 steps, from stored states | the whole rollout, from its first row |
 | network | two or three layers, then the GRU | one layer, then the GRU |
-| an agent that is dead throughout a rollout | is left out | has a gradient of 0 |
+| an agent that is dead throughout a rollout | is left out | has a gradient of 0; Adam's momentum may move it |
 | ratio over action dimensions | their product, or their mean (`action_aggregation`) | their product |
+| `time_limit` truncate | the last step's advantage is 0, its return its own value | its successor's value is added |
+
+The value normaliser, the weights at the start and the rest are as `ppo.learner` says of MAPPO's code, and continuous
+actions as `ppo.policy` says.
 
 With `shared_actor` (HARL's share_param) an agent's step moves the others' policies too; as there, an agent's factor is
 the change that its own steps made.

@@ -20,7 +20,13 @@ here gradients go back to the rollout's first row, and minibatches are split ove
 before the GRU, ours one; with `layer_norm` (preset `paper`) they have its LayerNorms, of the inputs, after each layer
 and after the GRU, but the state and the own observations of a critic are normalised separately. Its value normaliser
 moves at every gradient step, ours once per batch; the preset's `value_norm_decay` is that of so many steps. Its
-advantages are normalised with 1e-5 added to the deviation, ours with 1e-8 under the root.
+advantages are normalised with 1e-5 added to the deviation, ours with 1e-8 under the root. Its GRU's input weights are
+orthogonal, ours normal of variance 1 / inputs. Its observations in StarCraft have the agent's id and last action in
+them; here the networks are given both. With --use_proper_time_limits, off by default, the last step of an episode that
+the time limit ends is not learned; here (`time_limit` truncate) it bootstraps from its true successor.
+
+HARL's mappo (github.com/PKU-MARL/HARL) is that code with --use_proper_time_limits on. Its critic gives one value of the
+state for the team, or one for each agent from states of their own; `ppo.policy` says how its Gaussians differ.
 
 The critic's recurrent state at the rollout's first row is kept in the learner, and an update unrolls it over the batch
 with the parameters of before the update.

@@ -9,7 +9,7 @@ so that the joint policy is any distribution, not a product of independent ones 
 **Execution is centralised**: an agent's action depends on the observations of all agents, and on the actions of those
 before it. There is no memory of the episode. The loss is the mean over steps and agents of
 
-    -min(r A_i, clip(r, 1 - eps, 1 + eps) A_i) - beta H_i + c (R_i - V_i)^2,    r = pi_new / pi_old
+    -min(r A_i, clip(r, 1 - eps, 1 + eps) A_i) - beta H_i + c (R_i - V_i)^2 / 2,    r = pi_new / pi_old
 
 where A_i = R_i - V_i is GAE's advantage, and r is given what the agents before it did.
 
@@ -35,10 +35,12 @@ What differs from it (github.com/PKU-MARL/Multi-Agent-Transformer, and Mava's `m
 | GELU | by erf | by tanh | by tanh |
 | first token, continuous actions | zeros | zeros | a start token, as with discrete ones |
 | layer of the action tokens | a bias with continuous actions only | the same | a bias |
+| continuous: actions of the environment | what was drawn | its tanh | what was drawn, clipped, or its tanh |
 | continuous: the others' actions | as drawn | after tanh | as executed, in [-1, 1] |
-| continuous: deviation | 0.5 sigmoid(x), from 0.37 | softplus(x) | exp(x), from `sigma_init` |
-| continuous: ratio, clipped | of each dimension | their product | their product |
-| continuous: entropy | the mean over dimensions | a sample of the sum | the sum over dimensions |
+| continuous: deviation | 0.5 sigmoid(x), from 0.37 | softplus(x) | exp(x) within bounds, from `sigma_init` |
+| continuous: ratio, clipped | of each dimension; losses added | their product | their product |
+| continuous: entropy | the sum (MuJoCo script: mean) over dimensions | a sample of the sum | the sum |
+| normalised advantages | the living's, 1e-5 added to the deviation | by minibatch | the living's, 1e-8 in the root |
 | minibatches | of rows | of rows | of environments (the official preset: 1) |
 | order of the agents in an update | fixed | drawn for every epoch, unlike that of acting | fixed |
 | value normaliser | moves at every gradient step | none | moves once per batch |

@@ -2,9 +2,11 @@
 
 `heads` says what their outputs mean, `state_std` what the deviations of a Gaussian depend on.
 
-Official codes: `none` with deviations that are parameters (github.com/marlbenchmark/on-policy, JaxMARL's
-ippo_ff_mabrax, HARL), which start at 1, 1 and 0.37. HARL's are 0.5 / (1 + exp(-x)); here log sigma is kept within
-[-5, 2], elsewhere it is free.
+Official codes (github.com/marlbenchmark/on-policy, JaxMARL's ippo_ff_mabrax, HARL) are nearest to `none` with
+deviations that are parameters, which start at 1, 1 and 0.37. HARL's are 0.5 / (1 + exp(-x)); here log sigma is kept
+within [-5, 2], elsewhere it is free. Their Gaussians are in the environment's units, ours in half ranges around the
+middle of the range: the same where it is [-1, 1]. They give the environment what was drawn, which it clips or not
+(Multi-Agent MuJoCo's costs are of unclipped actions); here it is clipped to the bounds.
 """
 
 from typing import Any, NamedTuple, Protocol
