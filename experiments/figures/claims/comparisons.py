@@ -110,7 +110,7 @@ def falls(curve: Curves, metric: str, threshold: float, low: float) -> bool:
     """Whether that mean is below `low` at any time after it has reached `threshold`."""
     means = running_means(curve, metric)
     reached = np.flatnonzero(means >= threshold - 1e-9)
-    return bool(reached.size and (means[reached[0]:] < low - 1e-9).any())
+    return bool(reached.size and (means[reached[0] :] < low - 1e-9).any())
 
 
 def better(ours: np.ndarray, theirs: np.ndarray) -> tuple[Interval, str]:
