@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from iacjax.networks.dense import Dense, layer_norm
+from iacjax.networks.initializers import orthogonal_blocks
 from iacjax.networks.recurrent import ResetGRU
 from iacjax.networks.rnn_agent import agent_inputs
 
@@ -47,14 +48,14 @@ class _AgentNet(nn.Module):
         x = Norm(self.norm, name="norm_input")(x, counted) if self.norm_input else x
         for k in range(self.layers):
             x = nn.relu(Norm(self.norm, name=f"norm_{k}")(Dense(self.hidden_dim, name=f"layer_{k}")(x), counted))
-        carry, x = ResetGRU(self.hidden_dim, name="gru")(carry, x, first)
+        carry, x = ResetGRU(self.hidden_dim, orthogonal_blocks(3), name="gru")(carry, x, first)
         return carry, Dense(self.num_actions, name="values")(x)
 
 
 class PqnAgent(nn.Module):
     """One network for all agents, with the agent's id as input (`shared`), or one for each agent.
 
-    Initial weights are lecun-normal, those from memory to memory orthogonal, as in the official code.
+    Initial weights are lecun-normal, those from memory to memory orthogonal gate by gate, as in the official code.
     """
 
     hidden_dim: int

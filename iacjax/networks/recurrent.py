@@ -175,6 +175,7 @@ class ResetGRU(nn.Module):
     """A GRU scanned over the leading time axis; the input's projections are one product over all time steps."""
 
     hidden_dim: int
+    recurrent_init: nn.initializers.Initializer = orthogonal()  # of f32[H, 3 H], the gates side by side
 
     @nn.compact
     def __call__(self, carry: jax.Array, x: jax.Array, first: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -184,7 +185,7 @@ class ResetGRU(nn.Module):
         """
         dim, length, lead = self.hidden_dim, x.shape[0], carry.shape[:-1]
         gates = tuple(Dense(dim, name=name)(x).reshape(length, -1, dim) for name in ("reset", "update", "candidate"))
-        kernel = self.param("recurrent", orthogonal(), (dim, 3 * dim))
+        kernel = self.param("recurrent", self.recurrent_init, (dim, 3 * dim))
         bias = self.param("candidate_bias", nn.initializers.zeros, (dim,))
         hidden = gru(carry.reshape(-1, dim), gates, first.reshape(length, -1), kernel, bias)
         hidden = hidden.reshape(length, *lead, dim)

@@ -197,6 +197,13 @@ def test_normalised_layers_have_no_scale(norm):
     assert np.allclose(one, two, atol=1e-4) == (norm == "layer")
 
 
+def test_the_memory_starts_with_an_orthogonal_matrix_for_each_gate():
+    """As flax's GRUCell in the official code: W^T W = I for each of the three, not for the three side by side."""
+    gru = quick(partial(pqn.init, build()), jax.random.key(0)).agents["params"]["net"]["gru"]
+    for gate in np.split(np.asarray(gru["recurrent"]), 3, axis=1):
+        np.testing.assert_allclose(gate.T @ gate, np.eye(H), atol=1e-5)
+
+
 @pytest.mark.parametrize("fields", [{"share_agents": False, "norm": "batch"}, {"norm_input": True}])
 def test_unrolled_values_are_those_of_acting(fields):
     nets, batch = build(**fields), with_carry(long_batch())
