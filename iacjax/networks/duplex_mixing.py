@@ -10,14 +10,23 @@ from iacjax.networks.mixing import Hypernet
 LEAST = 1e-10  # weights stay positive
 
 
+def _positive(x: jax.Array) -> jax.Array:
+    """|x| + LEAST, with the slope 1 at x = 0, where that of `jnp.abs` is 0.
+
+    At a state of zeros all weights start at 0, since biases do; they would stay there, and the agents learn nothing.
+    """
+    return jnp.where(x >= 0.0, x, -x) + LEAST
+
+
 class DuplexMixer(nn.Module):
     """Q_tot = sum_i [w_i(s) Q_i + b_i(s)] + sum_i (lambda_i(s, u) - 1) A_i, A_i = w_i(s) (Q_i - V_i) a constant.
 
-    With the transformed V_i^T = w_i V_i + b_i this is V_tot + A_tot of QPLEX (Wang et al. 2021, section 3.2):
-    sum_i V_i^T + sum_i lambda_i A_i. The weights w_i and lambda_i are positive and A_i <= 0, so Q_tot is greatest where
-    each A_i is 0, and every joint value with this property can be reached, as the paper proves. lambda_i is the sum
-    over the attention's kernels k of |key_k(s)| sigmoid(agent_ki(s)) sigmoid(action_ki(s, u)). As in the authors' code
-    with `is_stop_gradient`, A_i is a constant beside lambda_i: agents and w_i learn from the first sum alone.
+    With the transformed V_i^T = w_i V_i + b_i this is V_tot + A_tot of QPLEX (Wang et al. 2021), its transformation and
+    its duelling mixing network in one: sum_i V_i^T + sum_i lambda_i A_i. The weights w_i and lambda_i are positive and
+    A_i <= 0, so Q_tot is greatest where each A_i is 0, and every joint value with this property can be reached, as the
+    paper proves. lambda_i is the sum over the attention's kernels k of |key_k(s)| sigmoid(agent_ki(s))
+    sigmoid(action_ki(s, u)). As in the authors' code with `is_stop_gradient`, A_i is a constant beside lambda_i: agents
+    and w_i learn from the first sum alone.
     """
 
     num_actions: int
@@ -44,7 +53,7 @@ class DuplexMixer(nn.Module):
             Hypernet(self.hyper_dim, self.hyper_layers, agents, scale=self.init_scale, name=name)(state)
             for name in ("w", "b")
         )
-        w = jnp.abs(w) + LEAST
+        w = _positive(w)
         advantage = jax.lax.stop_gradient(w * (q - best))
         return (w * q + b).sum(-1) + ((self._importance(action, state) - 1.0) * advantage).sum(-1)
 
@@ -58,7 +67,7 @@ class DuplexMixer(nn.Module):
             net = Hypernet(self.advantage_dim, self.advantage_layers, out, scale=self.init_scale, name=name)
             return net(inputs).reshape(*lead, self.kernels, -1)
 
-        key = jnp.abs(made("key", state, self.kernels)) + LEAST
+        key = _positive(made("key", state, self.kernels))
         of_agent = nn.sigmoid(made("agent", state, self.kernels * agents))
         of_action = nn.sigmoid(made("action", joint, self.kernels * agents))
         return (key * of_agent * of_action).sum(-2)

@@ -57,6 +57,22 @@ def test_the_mixer_by_hand():
     np.testing.assert_allclose([of_q, of_best], [[2, 2], [0, 0]], rtol=1e-5)
 
 
+def test_weights_start_to_learn_at_a_state_of_zeros():
+    """There every weight starts at |0|, and lambda at 0. The state of the official code's matrix games is such."""
+    mixer = DuplexMixer(U, kernels=2, hyper_dim=4)
+    q, best, state = jnp.array([1.0, 4.0]), jnp.array([3.0, 4.0]), jnp.zeros(X)
+
+    def value(params):
+        return mixer.apply(params, q, best, jnp.array([0, 1]), state)
+
+    params = quick(mixer.init, jax.random.key(0), q, best, jnp.array([0, 1]), state)
+    slopes = jax.grad(value)(params)["params"]
+    np.testing.assert_allclose(slopes["w"]["Dense_1"]["Dense_0"]["bias"], [1.0, 4.0], rtol=1e-5)  # Q_i
+    # with w = 1: A = (1 - 3, 0), and each of the two keys has the slope sigmoid(0)^2 A = 0.25 x -2
+    slopes = jax.grad(value)(made_of(params, 1.0, 0.0, 0.0, 0.0, 0.0))["params"]
+    np.testing.assert_allclose(slopes["key"]["Dense_0"]["Dense_0"]["bias"], [-0.5, -0.5], rtol=1e-5)
+
+
 def test_the_mixer_is_the_formula():
     """Of random weights, with two layers for lambda; w, b and lambda in numpy."""
     mixer = DuplexMixer(U, kernels=3, hyper_dim=4, advantage_dim=5, advantage_layers=2)
