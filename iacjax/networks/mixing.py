@@ -55,6 +55,9 @@ class QMixer(nn.Module):
     Absolute weights make it monotone: dQ_tot / dQ_i >= 0, so that each agent's best action is part of the team's best.
     W_1, W_2 and b_2 are networks of `hyper_layers` layers, b_1 is linear, as in the authors' code. Not `monotone`, the
     weights keep their signs (FACMAC-nonmonotonic, Peng et al. 2021).
+
+    Biases start at 0, PyTorch's at random: here both weights and b_1 are 0 at a state of zeros, and so are all their
+    gradients. In an environment whose state is always zero only b_2 is learned; give it a constant state of 1.
     """
 
     mixer_dim: int = 64

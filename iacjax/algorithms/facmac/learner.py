@@ -22,12 +22,17 @@ targets follow slowly, and its actions and gradients are kept small.
 | MuJoCo both without the agent's id                 | with the id as input (`share_networks`)                     |
 | on predator-prey: GRU policies that read the last  | feed-forward policies and single transitions, as there on   |
 | action too, batches of whole episodes              | MuJoCo                                                      |
-| mixer's weights as torch initialises its layers    | smaller last layers of the hypernetworks (`networks.mixing`)|
+| all initial weights and biases uniform in +-1 /    | weights (truncated) normal of variance 1 / fan_in, three    |
+| root of fan_in, PyTorch's                          | times as much, biases 0; hypernetworks' last layers for a   |
+|                                                    | layer of n inputs: 1 / (n fan_in) (`networks.mixing`)       |
+| noise of 0.1 in the units of the actions           | in units of half their range                                |
 | no mixer where there is a single agent             | a mixer of one value                                        |
+| also discrete actions, by Gumbel-softmax, and the  | neither                                                     |
+| mixer vdn-s (a sum and a value of the state)       |                                                             |
 | on MuJoCo: updates after 1000 steps, uniform       | both change at `warmup`                                     |
 | actions for 10 000                                 |                                                             |
 
-A time limit is bootstrapped through, as there on MuJoCo.
+A time limit is bootstrapped through, as there on MuJoCo and on predator-prey.
 """
 
 from functools import partial

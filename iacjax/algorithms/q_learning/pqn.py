@@ -19,16 +19,22 @@ github.com/mttga/purejaxql):
 |----------------------------------------------------------------------|-----------------------------------------------|
 | the dead take part in Q_tot with their only action                   | the sum is over the living                    |
 | time limits end the task                                             | `time_limit`; the official preset: terminate  |
-| a rollout's last observation is not used; its last step is not       | all T steps are learned, the last one         |
-| learned, and the last but one bootstraps from it                     | bootstraps from the observation after it      |
-| 4 rows of the rollout before (MEMORY_WINDOW) are learned again       | none; the memory of the first row is that of  |
-|                                                                      | acting, which the newest parameters computed  |
-| a dead agent's memory is zeroed                                      | it goes on: no value of the dead is used      |
+| a rollout's last observation is not used: the last step but one      | all T steps are learned, the last one         |
+| bootstraps from the last, which is learned with the next rollout     | bootstraps from the observation after it      |
+| the last 4 rows of the rollout before (MEMORY_WINDOW) come first,    | none; the memory of the first row is that of  |
+| from a memory that older parameters computed                         | acting, which the newest parameters computed  |
+| the first rollout begins with these 4 rows of 132 random steps,      | none: it begins with the first episodes       |
+| which are not counted; their rewards are not scaled                  |                                               |
+| SMAX: a dead agent's memory and inputs are zeroed, id included       | both go on: no value of the dead is used      |
+| SMAX: survivors keep their memory in the next episode; agents that   | each episode begins with an empty memory and  |
+| had died see zeros on its first row                                  | with its own first observation                |
 | inputs: observation, agent's id                                      | and the last action, as our other Q-learners  |
+| norm_input is BatchNorm, whatever the layers' norm is                | of the layers' kind (`norm`)                  |
 | LayerNorm's epsilon 1e-6                                             | 1e-5                                          |
 | BatchNorm's statistics are those of all rows                         | of the rows and agents that are learned       |
 | the learning rate falls with each gradient step, to 1e-10            | with each iteration, to 0                     |
-| epsilon falls with each iteration                                    | with each env step                            |
+| a rollout's rows are all steps                                       | an episode's end takes a row without a step   |
+| optionally a duelling head (DUELING, off in its settings)            | none                                          |
 
 With `mixer` none each agent learns its own value of the team's reward, to the episode's end even if it has died, since
 its last steps bootstrap from there (as IQL here).

@@ -27,7 +27,7 @@ class PqnVdnConfig(AlgorithmConfig):
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation of these layers: LayerNorm (the paper), BatchNorm (JaxMARL on SMAX), or none."""
     norm_input: bool = False
-    """The inputs are normalised too (JaxMARL: True)."""
+    """The inputs are normalised too, as `norm` says (JaxMARL: True, always by BatchNorm)."""
 
     reward_scale: float = number(1.0, POSITIVE)
     """Factor of the rewards that are learned (JaxMARL: 10 on its SMAX, whose returns reach 2 where SMAC's reach 20)."""

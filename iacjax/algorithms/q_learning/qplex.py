@@ -4,7 +4,8 @@ The agents, their memory, acting, exploration and the replay are `recurrent.py`'
 
 | part                                                                       | where                                  |
 |----------------------------------------------------------------------------|----------------------------------------|
-| Q_tot(s, u) = sum_i V_i^T + sum_i lambda_i(s, u) A_i (section 3.2)         | `networks.duplex_mixing.DuplexMixer`   |
+| Q_tot(s, u) = sum_i V_i^T + sum_i lambda_i(s, u) A_i: the transformation   | `networks.duplex_mixing.DuplexMixer`   |
+| (V_i^T, A_i) and the duelling mixing network (their sums)                  |                                        |
 | V_i = max_u Q_i over the legal actions, a constant                         | `team_values`                          |
 | y = r + gamma Q_tot'(s', u*), u* best by the online agents (double_q)      | `targets`, with td_lambda 0            |
 | mean of (y - Q_tot)^2                                                      | `loss`                                 |
@@ -18,7 +19,10 @@ What differs from the official code (github.com/wjh720/QPLEX, mixer `dmaq`):
 | each kernel of lambda has networks of its own                  | the same with one layer (`advantage_layers` 1);     |
 |                                                                | with more, kernels share the hidden ones            |
 | without double Q: the sum of V_i^T                             | the same, since A_i is 0                            |
-| one update per episode (two where it sets num_circle=2)        | `updates_per_step`                                  |
+| one update per episode (two where it sets num_circle=2);       | `updates_per_step`; copied every so many updates    |
+| targets are copied every 200 episodes                          | (`target_every`)                                    |
+| initial weights and biases uniform in +-1 / root of fan_in,    | agents' layers orthogonal, the GRU's inputs and the |
+| PyTorch's                                                      | mixer lecun-normal; biases 0                        |
 
 A dead agent has one legal action, whose A_i is 0: lambda_i does not matter there, and its Q_i takes part in the first
 sum, as in the official code.
