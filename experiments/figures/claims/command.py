@@ -29,7 +29,8 @@ is *confirmed* if that interval lies above 0.5, *refuted* if it lies below, with
 papers; else it is *open*. A claim is refuted if one of its comparisons is, and confirmed if all are. Levels ("good",
 "fails") have no numbers in the papers; the bars are ours. Steps to a threshold: a seed that has not arrived when the
 shorter of two runs ends counts as later than all that have. All StarCraft numbers are of our model of the game, those
-of figures 3 and 4 so far by the rules before its calibration (`rules=smac_v0`).
+of figures 3 and 4 so far by the rules before its calibration (`rules=smac_v0`), and AIIR-MIX's with the former learning
+rate of its rewards (`--reward-lr 5e-4`).
 """
 
 
