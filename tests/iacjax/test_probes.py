@@ -36,6 +36,7 @@ STEADY["qtran"] |= {"mixer_dim": 32}  # of 8 units, some of its joint value's tw
 # Without a bonus on its entropy a policy is certain before its memory tells it anything: at SMALL's rate 8 or 9 of 32
 # seeds never heed the cue of `memory` (aiir_mix, liir); with a bonus of 0.03 one or two of 16, at these none of 24.
 STEADY |= {name: {"td_lambda": 0.8, "entropy": 0.06, "lr": 4e-3} for name in ("aiir_mix", "rmix", "aiir", "liir")}
+STEADY["aiir_mix"]["reward_lr"] = 5e-4  # the rate of these 24
 # ippo at SMALL's rate: the same on some machines, whose sums are rounded in another order.
 STEADY["ippo"] = {"entropy": 0.06, "lr": 4e-3}
 STEADY |= {"mappo": {"clip": 0.05}, "happo": {"clip": 0.05}, "coma": {"critic_update": "epochs", "optimizer": "adam"}}
